@@ -1,0 +1,66 @@
+"""The HTTP application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from api import problems
+from api.doorbell import Doorbell
+from api.follower import Follower
+from api.limits import BodyLimit
+from api.routes import curves, jobs, schedules, system
+from api.settings import ApiSettings
+from lrcore import __version__
+from lrcore.jobs.connection import connect
+from lrcore.jobs.reaper import Reaper
+from lrcore.jobs.store import JobStore
+
+
+def create_app(settings: ApiSettings | None = None) -> FastAPI:
+    """The application. It starts without Redis: curves need none, and jobs answer 503 until it is there."""
+    settings = settings or ApiSettings()
+    redis = connect(settings.redis_url)
+    store, doorbell = JobStore(redis), Doorbell(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.follower = Follower(settings.redis_url)
+        reaper = Reaper(store, settings, doorbell.ring)
+        reaper.start()
+        yield
+        reaper.stop()
+        await app.state.follower.close()
+        redis.close()
+
+    app = FastAPI(
+        title="lrserve",
+        version=__version__,
+        summary="Learning-rate schedules: exact curves at once, and training jobs that use them.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.store, app.state.doorbell = store, doorbell
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    problems.install(app)
+    for module in (schedules, curves, jobs, system):
+        app.include_router(module.router)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document, with the schema that `problems.documented` refers to and without FastAPI's own errors."""
+    if app.openapi_schema is None:
+        schema = FastAPI.openapi(app)
+        components = schema["components"]["schemas"]
+        problem = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        components.update(problem.pop("$defs"))
+        components["Problem"] = problem
+        components.pop("HTTPValidationError", None)
+        components.pop("ValidationError", None)
+    return app.openapi_schema or {}

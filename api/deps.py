@@ -1,0 +1,40 @@
+"""What routes ask for by annotation."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Request
+
+from api.doorbell import Doorbell
+from lrcore.jobs.job import Job
+from lrcore.jobs.store import JobStore
+
+
+def _store(request: Request) -> JobStore:
+    store: JobStore = request.app.state.store
+    return store
+
+
+def _doorbell(request: Request) -> Doorbell:
+    doorbell: Doorbell = request.app.state.doorbell
+    return doorbell
+
+
+Store = Annotated[JobStore, Depends(_store)]
+Bell = Annotated[Doorbell, Depends(_doorbell)]
+
+
+def _job(job_id: str, store: Store) -> Job:
+    return store.get(job_id)
+
+
+CurrentJob = Annotated[Job, Depends(_job)]
+
+
+def json_body(request: Request) -> None:
+    """Refuse a body that does not say it is JSON: 415, with what to do about it."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json" and not content_type.endswith("+json"):
+        got = f"not {content_type}" if content_type else "and there is no Content-Type"
+        raise HTTPException(415, f"the body must be application/json, {got}; with curl: -H 'Content-Type: application/json'")

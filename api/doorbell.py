@@ -1,0 +1,31 @@
+"""The API's only use of Celery: ringing for workers."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import Celery
+
+from lrcore.jobs.queue import RING_TASK, celery_config
+from lrcore.jobs.settings import Settings
+
+log = logging.getLogger("lrserve.api")
+
+
+class Doorbell:
+    """Says that a job waits in a queue, by the name of a task that only the worker defines."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._celery = Celery("lrserve", set_as_current=False)
+        self._celery.conf.update(celery_config(settings.redis_url))
+
+    def ring(self, queue: str) -> None:
+        """Put one message into the queue. Raises whatever kombu raises."""
+        self._celery.send_task(RING_TASK, args=(queue,), queue=queue, retry=False)
+
+    def try_ring(self, queue: str) -> None:
+        """Ring, or leave it to the reaper: the job is already in the store, and that is what counts."""
+        try:
+            self.ring(queue)
+        except Exception as error:  # kombu raises its own, redis' and, with a full Redis, AttributeError
+            log.warning("could not ring for queue %s, the reaper will: %s", queue, error)

@@ -1,0 +1,97 @@
+"""Curves and runs as pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrcore.curve import Curve
+from lrcore.jobs.job import Epoch
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BUCKETS = 1500  # more points than that cannot be told apart on the picture
+RATE_COLOUR = "#7f7f7f"
+
+
+def draw_curve(curve: Curve, title: str, form: str) -> bytes:
+    """The rates over the steps, one line a parameter group, momentum below them; `form` is png or svg."""
+    figure = _figure(rows=1 if curve.momentum is None else 2)
+    axes = figure.axes
+    _lines(axes[0], curve.steps, curve.lr)
+    axes[0].set_title(title)
+    axes[0].set_ylabel("learning rate")
+    if curve.momentum is not None:
+        _lines(axes[1], curve.steps, curve.momentum)
+        axes[1].set_ylabel("momentum")
+    axes[-1].set_xlabel("step")
+    if len(curve.lr) > 1:
+        axes[0].legend(title="parameter group", frameon=False)
+    return _bytes(figure, form)
+
+
+def draw_run(epochs: Sequence[Epoch], title: str, form: str) -> bytes:
+    """Losses, accuracies and rate over the finished epochs; `form` is png or svg."""
+    figure = _figure(rows=2)
+    loss, accuracy = figure.axes
+    at = [epoch.epoch for epoch in epochs]
+    for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
+        for split, style in (("train", "-"), ("test", "--")):
+            values = [getattr(epoch, f"{split}_{quantity}") for epoch in epochs]
+            axes.plot(at, values, style, marker="o", markersize=3, label=f"{split} {quantity}")
+        axes.set_ylabel(quantity)
+        axes.grid(alpha=0.3)
+        rate = axes.twinx()
+        rate.plot(at, [epoch.lr[0] for epoch in epochs], color=RATE_COLOUR, drawstyle="steps-post", label="learning rate")
+        rate.set_ylim(bottom=0)
+        rate.set_ylabel("learning rate", color=RATE_COLOUR)
+        lines = axes.get_lines() + rate.get_lines()
+        axes.legend(lines, [line.get_label() for line in lines], frameon=False)
+    loss.set_title(title)
+    if not epochs:
+        loss.text(0.5, 0.5, "no finished epoch yet", ha="center", transform=loss.transAxes)
+    accuracy.set_xlabel("epoch")
+    accuracy.xaxis.get_major_locator().set_params(integer=True)
+    return _bytes(figure, form)
+
+
+def _figure(rows: int) -> Figure:
+    # imported here: half a second that no other answer should wait for. pyplot is not used: it is not thread-safe.
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(8, 2 + 2.5 * rows), dpi=100, layout="constrained")
+    figure.subplots(rows, 1, sharex=True)
+    return figure
+
+
+def _lines(axes: Axes, steps: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+    for group, line in enumerate(values):
+        x, y = thin(steps, line)
+        axes.plot(x, y, label=str(group), marker="o" if len(x) <= 50 else None, markersize=3)
+    axes.grid(alpha=0.3)
+
+
+def thin(steps: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """At most 2 * BUCKETS points of a line, with the lowest and the highest of every stretch among them."""
+    if len(values) <= 2 * BUCKETS:
+        return steps, values
+    size = -(-len(values) // BUCKETS)
+    whole = len(values) // size * size
+    rows = values[:whole].reshape(-1, size)
+    first = np.arange(len(rows)) * size
+    kept = np.concatenate([first + rows.argmin(1), first + rows.argmax(1), [0, *range(whole, len(values), size)]])
+    kept = np.unique(np.append(kept, len(values) - 1))
+    return steps[kept], values[kept]
+
+
+def _bytes(figure: Figure, form: str) -> bytes:
+    file = io.BytesIO()
+    metadata: dict[str, Any] = {"Date": None} if form == "svg" else {}  # the same curve, the same bytes
+    figure.savefig(file, format=form, metadata=metadata)
+    return file.getvalue()

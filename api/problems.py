@@ -1,0 +1,194 @@
+"""Every error as application/problem+json, RFC 9457. One table says which domain error is which status."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from kombu.exceptions import KombuError
+from pydantic import BaseModel, Field
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+from starlette.status import HTTP_422_UNPROCESSABLE_CONTENT
+
+from api.json import dumps
+from lrcore.errors import CurveError
+from lrcore.jobs.store import IllegalMove, JobNotFound
+
+log = logging.getLogger("lrserve.api")
+
+Loc = tuple[str | int, ...]
+
+
+class InvalidField(BaseModel):
+    """One thing that is wrong with a request."""
+
+    loc: list[str | int] = Field(description='where: "body" or "query", then the path of the field')
+    msg: str
+
+
+class Problem(BaseModel):
+    """An error, RFC 9457."""
+
+    type: str = Field(description="stable name of the kind of problem, a URN")
+    title: str
+    status: int
+    detail: str
+    errors: list[InvalidField] | None = Field(None, description="the fields at fault, for invalid input")
+
+
+class Invalid(Exception):
+    """Input that no pydantic model could refuse by itself. `errors` as in Problem."""
+
+    def __init__(self, *errors: tuple[Loc, str]) -> None:
+        super().__init__(errors)
+        self.errors = errors
+
+
+# domain error -> status, kind, title
+TABLE: dict[type[Exception], tuple[int, str, str]] = {
+    JobNotFound: (404, "job-not-found", "Job not found"),
+    IllegalMove: (409, "illegal-move", "The job's state does not allow this"),
+    RedisError: (503, "store-unavailable", "The job store does not answer"),
+    KombuError: (503, "store-unavailable", "The job store does not answer"),
+}
+
+TITLES = {
+    400: "Bad request",
+    404: "Not found",
+    405: "Method not allowed",
+    406: "Not acceptable",
+    413: "Request body too large",
+    415: "Unsupported media type",
+}
+
+
+def problem(
+    status: int,
+    kind: str,
+    title: str,
+    detail: str,
+    errors: Sequence[tuple[Loc, str]] = (),
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """The answer for one problem."""
+    body: dict[str, Any] = {"type": f"urn:lrserve:problem:{kind}", "title": title, "status": status, "detail": detail}
+    if errors:
+        body["errors"] = [{"loc": list(loc), "msg": msg} for loc, msg in errors]
+    return Response(dumps(body), status, headers, media_type="application/problem+json")
+
+
+def invalid(errors: Sequence[tuple[Loc, str]]) -> Response:
+    """422, naming the fields."""
+    first = f"{'.'.join(map(str, errors[0][0]))}: {errors[0][1]}"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return problem(HTTP_422_UNPROCESSABLE_CONTENT, "invalid-input", "Invalid input", first + more, errors)
+
+
+def readable(errors: Sequence[Any], data: Any, prefix: Loc = ()) -> list[tuple[Loc, str]]:
+    """pydantic's errors as (path in the caller's own JSON, message).
+
+    pydantic puts the names of union members into its paths, which are no fields: the path is walked along `data`,
+    and what leads nowhere is left out. No value from the input comes back but the name of an unknown type.
+    """
+    found: dict[tuple[Loc, str], None] = {}
+    for error in errors:
+        loc = _walk(error["loc"][len(prefix) :], data, error["type"])
+        message = str(error["msg"]).removeprefix("Value error, ")
+        context = error.get("ctx") or {}
+        if isinstance(context.get("error"), CurveError):
+            loc += context["error"].field
+        elif error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            loc += ("type",)
+            message = _unknown_type(context) if "tag" in context else "Field required"
+        found[prefix + loc, message] = None
+    return list(found)
+
+
+def _walk(loc: Loc, data: Any, kind: str) -> Loc:
+    path: list[str | int] = []
+    for i, part in enumerate(loc):
+        if isinstance(data, dict) and part in data:
+            data = data[part]
+        elif isinstance(data, (list, tuple)) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        elif not (kind == "missing" and i == len(loc) - 1):
+            continue
+        path.append(part)
+    return tuple(path)
+
+
+def _unknown_type(context: dict[str, Any]) -> str:
+    known = [name.strip(" '") for name in str(context["expected_tags"]).split(",")]
+    tag = str(context["tag"])[:80]
+    near = difflib.get_close_matches(tag, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown type {tag!r}; {hint}known: {', '.join(known)}"
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the app a problem."""
+
+    @app.exception_handler(RequestValidationError)
+    def _(request: Request, error: RequestValidationError) -> Response:
+        found: list[tuple[Loc, str]] = []
+        for one in error.errors():
+            if one["type"] == "json_invalid":
+                message = f"not JSON: {(one.get('ctx') or {}).get('error', 'cannot be read')}"
+                return problem(400, "invalid-json", "The body is not JSON", message)
+            where = one["loc"][:1]
+            data = error.body if where == ("body",) else dict(request.query_params) | dict(request.path_params)
+            found += readable([one], data, where)
+        return invalid(found)
+
+    @app.exception_handler(Invalid)
+    def _(request: Request, error: Invalid) -> Response:
+        return invalid(error.errors)
+
+    @app.exception_handler(CurveError)
+    def _(request: Request, error: CurveError) -> Response:
+        where = "query" if request.method == "GET" else "body"
+        return invalid([((where, *error.field), str(error))])
+
+    @app.exception_handler(HTTPException)
+    def _(request: Request, error: HTTPException) -> Response:
+        title = TITLES.get(error.status_code, "Error")
+        kind = title.lower().replace(" ", "-")
+        detail = error.detail
+        if error.status_code in (404, 405) and detail in ("Not Found", "Method Not Allowed"):
+            detail = f"{request.method} {request.url.path} is not served here; /docs lists what is"
+        return problem(error.status_code, kind, title, detail, headers=dict(error.headers or {}))
+
+    for kind, (status, name, title) in TABLE.items():
+        app.add_exception_handler(kind, _mapped(status, name, title))
+
+    @app.exception_handler(Exception)
+    def _(request: Request, error: Exception) -> Response:
+        return problem(500, "internal-error", "Internal error", "This is a fault of the server; its log says more.")
+
+
+def _mapped(status: int, kind: str, title: str) -> Callable[[Request, Exception], Response]:
+    def handle(request: Request, error: Exception) -> Response:
+        if status < 500:
+            return problem(status, kind, title, str(error))
+        log.warning("%s %s: %s", request.method, request.url.path, error)
+        detail = "Nothing was changed, as far as is known. Curves go on working; jobs will, when it is back."
+        return problem(status, kind, title, detail, headers={"Retry-After": "5"})
+
+    return handle
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries for the problems that a route may answer with."""
+    names = TITLES | {409: "The job's state does not allow this", 422: "Invalid input", 503: "The job store is away"}
+    return {
+        status: {
+            "description": names[status],
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }

@@ -1,0 +1,88 @@
+"""Whether the service is up, and its documentation."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Literal
+
+from fastapi import APIRouter, HTTPException, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import BaseModel
+
+from api.deps import Store
+from api.problems import documented
+
+router = APIRouter(tags=["system"])
+
+SWAGGER = files("fastapi_swagger") / "resources"
+ASSETS = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>lrserve</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="icon" href="/docs/favicon-32x32.png">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true});\n'
+
+
+class Health(BaseModel):
+    """The process is up."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """The service can take jobs."""
+
+    status: Literal["ready"] = "ready"
+    redis: Literal["ok"] = "ok"
+    workers: int
+
+
+@router.get("/healthz", summary="Is the process up?")
+def healthz() -> Health:
+    """Answers whatever else is down."""
+    return Health()
+
+
+@router.get("/readyz", summary="Can jobs be taken?", responses=documented(503))
+def readyz(store: Store) -> Readiness:
+    """Redis answers; and how many workers live."""
+    return Readiness(workers=store.workers())
+
+
+@router.get("/", include_in_schema=False)
+def root() -> RedirectResponse:
+    """To the documentation."""
+    return RedirectResponse("/docs")
+
+
+@router.get("/docs", include_in_schema=False)
+def docs() -> HTMLResponse:
+    """The API to read and to try, with every file from here."""
+    return HTMLResponse(PAGE)
+
+
+@router.get("/docs/{name}", include_in_schema=False)
+def asset(name: str) -> Response:
+    """A file of the page at /docs."""
+    if name == "start.js":
+        return Response(START, media_type="text/javascript")
+    if name not in ASSETS:
+        raise HTTPException(404)
+    headers = {"Cache-Control": "public, max-age=86400"}
+    return Response((SWAGGER / name).read_bytes(), media_type=ASSETS[name], headers=headers)

@@ -1,0 +1,141 @@
+"""A schedule sampled at evenly spaced steps. The one evaluator: what it gives is what the API serves and a job trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from lrcore.errors import CurveError
+from lrcore.family import Integer, Number, Spec
+from lrcore.schedules import AnySchedule, Rates, Schedule
+from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, StepCount, StepIndex
+from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
+
+MAX_VALUES = 10**7  # rates in one answer, all parameter groups together
+MAX_WORK = 4 * 10**8  # rates times the size of their schedule: about ten seconds of one core
+
+Metrics = Annotated[tuple[Number, ...], Field(max_length=1_000_000, strict=False)]
+
+
+class CurveRequest(Spec):
+    """Which part of which schedule: the rates at start, start + stride, …, `steps` values of them."""
+
+    schedule: AnySchedule
+    base_lr: Rate | GroupRates | None = Field(
+        None,
+        description="the optimizer's initial rate; a list is one rate a parameter group. "
+        "Needed unless the schedule brings its own.",
+    )
+    start: StepIndex = 0
+    stride: StepCount = 1
+    steps: Annotated[Integer, Field(ge=1, le=MAX_VALUES)] = Field(description="how many values come back")
+    metrics: Metrics | None = Field(
+        None,
+        description="for ReduceLROnPlateau: the metric after each interval, from interval 0",
+        exclude_if=lambda value: value is None,
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        last = self.start + self.stride * (self.steps - 1)
+        if last > MAX_STEP:
+            raise CurveError(("steps",), f"the last step would be {last}, more than {MAX_STEP}")
+        length = self.schedule.length
+        if length is not None and last >= length:
+            raise CurveError(("steps",), f"the last step would be {last}, but the schedule ends after {length} steps")
+        self._check_groups()
+        if self.steps * len(self.base_lrs) > MAX_VALUES:
+            raise CurveError(("steps",), f"{self.steps} steps of {len(self.base_lrs)} groups are over {MAX_VALUES} values")
+        if self.steps * len(self.base_lrs) * self.schedule.size > MAX_WORK:
+            raise CurveError(("steps",), f"{self.steps} steps are too many for a schedule of {self.schedule.size} parts")
+        if self.schedule.metric_driven and len(self.metrics or ()) < last:
+            raise CurveError(
+                ("metrics",),
+                f"{self.schedule.type} needs the metric of every interval before the last one: "
+                f"{last} values, not {len(self.metrics or ())}",
+            )
+        if self.metrics is not None and not self.schedule.metric_driven:
+            raise CurveError(("metrics",), f"{self.schedule.type} does not take metrics")
+        return self
+
+    def _check_groups(self) -> None:
+        if self.base_lr is None and self.schedule.own_base_lr is None:
+            raise CurveError(("base_lr",), f"{self.schedule.type} needs the initial rate")
+        wanted, given = self.schedule.groups, len(self.base_lrs)
+        if wanted is not None and wanted != given:
+            raise CurveError(
+                ("base_lr",), f"the schedule is for {wanted} parameter groups, but base_lr has {given}: give a list"
+            )
+
+    @property
+    def base_lrs(self) -> tuple[float, ...]:
+        """Initial rates, one a parameter group."""
+        base_lr = self.schedule.own_base_lr if self.base_lr is None else self.base_lr
+        if isinstance(base_lr, tuple):
+            return base_lr
+        return (base_lr or 0.0,) * (1 if self.base_lr is not None else self.schedule.groups or 1)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the answer has an axis of parameter groups."""
+        return isinstance(self.base_lr, tuple) or (self.base_lr is None and self.schedule.groups is not None)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Rates at evenly spaced steps.
+
+    Attributes:
+        steps: shape (n,), int64.
+        lr: shape (groups, n), float64.
+        momentum: shape (groups, n), float64, NaN where it is left to the optimizer; None if it always is.
+    """
+
+    steps: NDArray[np.int64]
+    lr: Rates
+    momentum: Rates | None
+
+
+def sample(request: CurveRequest) -> Curve:
+    """The curve asked for.
+
+    Raises:
+        CurveError: a rate would not be finite, or negative, or the schedule has no value at a step.
+    """
+    t = request.start + request.stride * np.arange(request.steps, dtype=np.int64)
+    if isinstance(request.schedule, ReduceLROnPlateau):
+        last = int(t[-1])
+        return Curve(t, plateau_curve(request.schedule, request.base_lrs, (request.metrics or ())[:last])[:, t], None)
+    return Curve(t, *table(request.schedule, request.base_lrs, t))
+
+
+def table(
+    schedule: Schedule, base_lrs: tuple[float, ...], t: NDArray[np.int64]
+) -> tuple[Rates, Rates | None]:
+    """Rates and momenta at the steps `t`, each of shape (groups, n).
+
+    Raises:
+        CurveError: a rate would not be finite, or negative.
+    """
+    with np.errstate(all="ignore"):  # what overflows is refused below, by its step
+        lr = np.stack([schedule.rates(t, base_lr, group) for group, base_lr in enumerate(base_lrs)])
+        momentum = [schedule.momentum(t, group) for group in range(len(base_lrs))]
+    _refuse(~np.isfinite(lr), lr, t, "not a finite number")
+    _refuse(lr < 0, lr, t, "negative")
+    return lr, None if momentum[0] is None else np.stack([m for m in momentum if m is not None])
+
+
+def _refuse(wrong: NDArray[np.bool_], lr: Rates, t: NDArray[np.int64], what: str) -> None:
+    if wrong.any():
+        group, i = (int(index[0]) for index in np.nonzero(wrong))
+        raise CurveError(("schedule",), f"the rate at step {t[i]} would be {lr[group, i]:g}, {what}")
+
+
+def summary(lr: Rates) -> dict[str, float]:
+    """Initial, final, min, max and mean rate of one group's curve, shape (n,)."""
+    mean = float(np.mean(lr, dtype=np.longdouble))  # the nearest float64 to the mean, not to a sum of rounded sums
+    return {"initial": float(lr[0]), "final": float(lr[-1]), "min": float(lr.min()), "max": float(lr.max()), "mean": mean}

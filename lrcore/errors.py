@@ -1,0 +1,28 @@
+"""The refusals of lrcore. Each carries the field it is about, so that a caller can point at it.
+
+LrcoreError
+├── CurveError      a curve that does not exist: outside the schedule's steps, not finite, negative
+└── DataUnavailable a data set that cannot be loaded
+"""
+
+from __future__ import annotations
+
+
+class LrcoreError(ValueError):
+    """Base of all refusals made after a spec has been validated by itself."""
+
+
+class CurveError(LrcoreError):
+    """No such curve.
+
+    Attributes:
+        field: path of the request's field that is to blame, outermost first.
+    """
+
+    def __init__(self, field: tuple[str | int, ...], message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class DataUnavailable(LrcoreError):
+    """A data set is neither on disk nor to be downloaded."""

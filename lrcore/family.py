@@ -1,0 +1,86 @@
+"""Families of specs with one member a file: schedules, models, data sets, optimizers.
+
+A member is registered by being defined: its package imports every module in its folder, and the family is
+whatever concrete subclasses of the family's base exist then. Modules with a leading underscore are not members.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, Strict
+
+Integer = Annotated[int, Strict()]
+Number = Annotated[float, Strict()]
+Flag = Annotated[bool, Strict()]
+Name = Annotated[str, Strict(), Field(min_length=1, max_length=200)]
+
+
+class Spec(BaseModel):
+    """A validated, immutable description. Surplus fields, NaN and infinities are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Member(Spec):
+    """A spec that belongs to a family and is named in JSON by its `type`."""
+
+    summary: ClassVar[str]
+    origin: ClassVar[str]
+    example: ClassVar[dict[str, Any]]
+
+    type: str
+
+    @classmethod
+    def name(cls) -> str:
+        """The one value that this member's `type` can take."""
+        return str(get_args(cls.model_fields["type"].annotation)[0])
+
+
+M = TypeVar("M", bound=Member)
+
+
+def _concrete(base: type[Member]) -> Iterator[type[Member]]:
+    for cls in base.__subclasses__():
+        yield from _concrete(cls)
+        if get_args(cls.model_fields["type"].annotation):
+            yield cls
+
+
+def discover(package: str, path: list[str], base: type[M]) -> dict[str, type[M]]:
+    """Import each public module of `package` and return the members of `base` by name, in alphabetical order.
+
+    Raises TypeError if two members have one name, or one lacks what the catalogue shows.
+    """
+    for module in pkgutil.iter_modules(path):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{package}.{module.name}")
+    found: dict[str, type[M]] = {}
+    for cls in dict.fromkeys(_concrete(base)):  # a class with two bases comes twice
+        name = cls.name()
+        if name in found:
+            raise TypeError(f"{cls.__module__} and {found[name].__module__} both define {name!r}")
+        missing = [a for a in ("summary", "origin", "example") if not hasattr(cls, a)]
+        if missing:
+            raise TypeError(f"{cls.__module__}.{cls.__name__} lacks {', '.join(missing)}")
+        found[name] = cls  # type: ignore[assignment]  # a concrete subclass of M
+    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+
+
+def union(members: dict[str, type[M]]) -> Any:
+    """The tagged union of a family's members, for use as a field's type."""
+    classes = tuple(members.values())
+    if len(classes) == 1:
+        return classes[0]
+    return Annotated[Union[classes], Field(discriminator="type")]  # noqa: UP007  # built at run time
+
+
+def describe(member: type[Member]) -> dict[str, Any]:
+    """What a client needs to use a member: its catalogue entry."""
+    entry = {"type": member.name(), "summary": member.summary, "origin": member.origin}
+    if hasattr(member, "formula"):
+        entry["formula"] = member.formula
+    return entry | {"parameters": member.model_json_schema(), "example": member.example}

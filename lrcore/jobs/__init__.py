@@ -1,0 +1,1 @@
+"""What a training job is, which states it can be in, and where jobs are kept."""

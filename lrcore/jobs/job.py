@@ -1,0 +1,78 @@
+"""A job as its readers see it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lrcore.jobs.states import State
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Progress(_View):
+    """How far a job is."""
+
+    epoch: int = Field(description="finished epochs")
+    epochs: int
+    step: int = Field(description="finished optimizer steps")
+    steps: int
+    fraction: float = Field(description="finished share of the steps, 0 to 1")
+    eta_seconds: float | None = Field(description="seconds left at the present pace; null before there is one")
+
+
+class Epoch(_View):
+    """What one epoch came to."""
+
+    epoch: int
+    lr: list[float] = Field(description="rate at the epoch's first step, one a parameter group")
+    momentum: list[float] | None = Field(
+        None, description="the same for a scheduled momentum", exclude_if=lambda value: value is None
+    )
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    seconds: float
+
+
+class Best(_View):
+    """The epoch with the highest test accuracy, the earliest of them."""
+
+    epoch: int
+    test_accuracy: float
+
+
+class JobError(_View):
+    """Why a job failed."""
+
+    type: str
+    message: str
+
+
+class Job(_View):
+    """A snapshot of a job."""
+
+    id: str
+    kind: Literal["training"]
+    state: State
+    spec: dict[str, Any]
+    attempt: int = Field(description="how many times a worker has taken the job")
+    progress: Progress
+    metrics: Epoch | None = Field(description="the last finished epoch")
+    best: Best | None
+    error: JobError | None
+    created_at: str = Field(description="RFC 3339, UTC")
+    started_at: str | None
+    finished_at: str | None
+
+
+def rfc3339(milliseconds: int | None) -> str | None:
+    """Milliseconds since 1970 as an RFC 3339 time in UTC."""
+    if milliseconds is None:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,179 @@
+"""The store's writes, each one Lua script: a move happens whole or not at all, and by Redis' clock.
+
+All keys begin with the prefix in ARGV[1]. Scripts use commands of Redis 6.2 and later.
+"""
+
+from __future__ import annotations
+
+from lrcore.jobs.states import MOVES
+
+LEGAL = ", ".join(f"['{before}>{after}'] = true" for before, afters in MOVES.items() for after in sorted(afters))
+
+COMMON = (
+    f"local LEGAL = {{{LEGAL}}}\n"
+    """
+local P = ARGV[1]
+local function job(id) return P .. 'job:' .. id end
+local function now()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local function say(id, kind, data)
+  redis.call('XADD', job(id) .. ':events', 'MAXLEN', '~', 10000, '*', 'type', kind, 'data', data)
+end
+-- the one place that changes a state
+local function move(id, after)
+  local before = redis.call('HGET', job(id), 'state')
+  if not before or not LEGAL[before .. '>' .. after] then return false end
+  redis.call('HSET', job(id), 'state', after)
+  redis.call('ZREM', P .. 'jobs:' .. before, id)
+  redis.call('ZADD', P .. 'jobs:' .. after, 0, id)
+  redis.call('ZREM', P .. 'leases', id)
+  local queue = P .. 'queue:' .. redis.call('HGET', job(id), 'queue')
+  if after == 'queued' then
+    redis.call('ZADD', queue, redis.call('HGET', job(id), 'order'), id)
+    redis.call('HDEL', job(id), 'token', 'worker')
+  else
+    redis.call('ZREM', queue, id)
+  end
+  local ended = after == 'succeeded' or after == 'failed' or after == 'cancelled'
+  if ended then
+    redis.call('HSET', job(id), 'finished_at', now())
+    redis.call('HDEL', job(id), 'token', 'worker')
+  end
+  local attempt = redis.call('HGET', job(id), 'attempt')
+  say(id, 'state', cjson.encode({state = after, attempt = tonumber(attempt)}))
+  if ended then say(id, 'end', cjson.encode({state = after})) end
+  return true
+end
+-- whether the writer still holds the job
+local function held(id, token)
+  local record = redis.call('HMGET', job(id), 'state', 'token')
+  if not record[1] then return 'missing' end
+  if record[1] ~= 'running' or record[2] ~= token then return 'fenced' end
+  return 'held'
+end
+-- a running job whose worker is gone
+local function lose(id, most)
+  if redis.call('HGET', job(id), 'state') ~= 'running' then
+    redis.call('ZREM', P .. 'leases', id)
+    return
+  end
+  if redis.call('HGET', job(id), 'want') == 'cancel' then return move(id, 'cancelled') end
+  local losses = redis.call('HINCRBY', job(id), 'losses', 1)
+  if losses > most then
+    redis.call('HSET', job(id), 'error', cjson.encode({
+      type = 'worker_lost', message = losses .. ' workers were lost while they ran this job'}))
+    return move(id, 'failed')
+  end
+  move(id, 'queued')
+end
+"""
+)
+
+# id, kind, spec, queue, progress
+CREATE = """
+local id = ARGV[2]
+redis.call('HSET', job(id), 'id', id, 'kind', ARGV[3], 'spec', ARGV[4], 'queue', ARGV[5], 'progress', ARGV[6],
+  'state', 'queued', 'attempt', 0, 'losses', 0, 'created_at', now(), 'order', redis.call('INCR', P .. 'order'))
+redis.call('ZADD', P .. 'jobs', 0, id)
+redis.call('ZADD', P .. 'jobs:queued', 0, id)
+redis.call('ZADD', P .. 'queue:' .. ARGV[5], redis.call('HGET', job(id), 'order'), id)
+say(id, 'state', cjson.encode({state = 'queued', attempt = 0}))
+"""
+
+# queue, worker, token, lease in ms -> {id, spec, attempt} or nothing
+CLAIM = """
+local best = redis.call('ZRANGE', P .. 'queue:' .. ARGV[2], 0, 0)
+if #best == 0 then return false end
+local id = best[1]
+redis.call('HINCRBY', job(id), 'attempt', 1)
+if not move(id, 'running') then
+  redis.call('ZREM', P .. 'queue:' .. ARGV[2], id)
+  return redis.error_reply('the queue held ' .. id .. ', which is not queued')
+end
+redis.call('HSET', job(id), 'worker', ARGV[3], 'token', ARGV[4])
+redis.call('HSETNX', job(id), 'started_at', now())
+redis.call('ZADD', P .. 'leases', now() + ARGV[5], id)
+return {id, redis.call('HGET', job(id), 'spec'), redis.call('HGET', job(id), 'attempt')}
+"""
+
+# id, token, lease in ms, progress or '' -> held | fenced | missing, want
+BEAT = """
+local id = ARGV[2]
+local standing = held(id, ARGV[3])
+if standing ~= 'held' then return {standing, ''} end
+redis.call('ZADD', P .. 'leases', now() + ARGV[4], id)
+if ARGV[5] ~= '' and redis.call('HGET', job(id), 'progress') ~= ARGV[5] then
+  redis.call('HSET', job(id), 'progress', ARGV[5])
+  say(id, 'progress', ARGV[5])
+end
+return {'held', redis.call('HGET', job(id), 'want') or ''}
+"""
+
+# id, token, lease in ms, index, row, best -> held | fenced | missing, want. The row takes the place of what an
+# earlier attempt wrote from this epoch on.
+EPOCH = """
+local id, index = ARGV[2], tonumber(ARGV[5])
+local standing = held(id, ARGV[3])
+if standing ~= 'held' then return {standing, ''} end
+local rows = job(id) .. ':epochs'
+if index == 0 then redis.call('DEL', rows) else redis.call('LTRIM', rows, 0, index - 1) end
+if redis.call('LLEN', rows) ~= index then return redis.error_reply('epoch ' .. index .. ' follows a gap') end
+redis.call('RPUSH', rows, ARGV[6])
+redis.call('HSET', job(id), 'metrics', ARGV[6], 'best', ARGV[7])
+redis.call('ZADD', P .. 'leases', now() + ARGV[4], id)
+say(id, 'epoch', ARGV[6])
+return {'held', redis.call('HGET', job(id), 'want') or ''}
+"""
+
+# id, token, state, error or '' -> held | fenced | missing
+FINISH = """
+local id = ARGV[2]
+local standing = held(id, ARGV[3])
+if standing ~= 'held' then return standing end
+if ARGV[5] ~= '' then redis.call('HSET', job(id), 'error', ARGV[5]) end
+local after = ARGV[4]
+if after == 'queued' and redis.call('HGET', job(id), 'want') == 'cancel' then after = 'cancelled' end
+move(id, after)
+return 'held'
+"""
+
+# id -> missing | cancelled | requested | the ended state
+CANCEL = """
+local id = ARGV[2]
+local state = redis.call('HGET', job(id), 'state')
+if not state then return 'missing' end
+if move(id, state == 'queued' and 'cancelled' or '') then return 'cancelled' end
+if state == 'running' then
+  redis.call('HSET', job(id), 'want', 'cancel')
+  return 'requested'
+end
+return state
+"""
+
+# most losses -> ids whose lease had run out
+REAP = """
+local ids = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now(), 'LIMIT', 0, 100)
+for _, id in ipairs(ids) do lose(id, tonumber(ARGV[2])) end
+redis.call('ZREMRANGEBYSCORE', P .. 'workers', '-inf', now())
+return ids
+"""
+
+# worker, most losses -> ids that an earlier process of this worker had left behind
+ABANDON = """
+local left = {}
+for _, id in ipairs(redis.call('ZRANGE', P .. 'leases', 0, -1)) do
+  if redis.call('HGET', job(id), 'worker') == ARGV[2] then
+    lose(id, tonumber(ARGV[3]))
+    table.insert(left, id)
+  end
+end
+return left
+"""
+
+# worker, time to live in ms
+PRESENT = "redis.call('ZADD', P .. 'workers', now() + ARGV[3], ARGV[2])"
+
+# -> how many workers live
+WORKERS = "return redis.call('ZCOUNT', P .. 'workers', now(), '+inf')"

@@ -1,0 +1,32 @@
+"""What API and worker must agree on, from environment variables with the prefix LRSERVE_."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Raises pydantic.ValidationError, naming the variable, if one has no sense."""
+
+    model_config = SettingsConfigDict(env_prefix="LRSERVE_", frozen=True)
+
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="redis://, rediss:// or unix://, the job store")
+    home: Path = Field(Path("~/.lrserve"), description="folder of the embedded Redis and of checkpoints")
+    data_root: Path | None = Field(None, description="folder of the data sets; HOME/datasets if not set")
+    lease_seconds: float = Field(45.0, ge=1, description="how long a silent worker keeps its job")
+    heartbeat_seconds: float = Field(1.0, gt=0, description="between two reports of a training worker")
+    reap_seconds: float = Field(2.0, gt=0, description="between two looks for lost jobs and lost messages")
+    max_losses: int = Field(3, ge=0, description="workers a job may lose before it fails")
+
+    @property
+    def home_folder(self) -> Path:
+        """`home` as an absolute path."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def data_folder(self) -> Path:
+        """Where data sets live."""
+        return (self.data_root or self.home_folder / "datasets").expanduser().resolve()

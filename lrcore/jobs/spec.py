@@ -1,0 +1,82 @@
+"""The specification of a training job: everything that decides its result."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from lrcore.curve import table
+from lrcore.datasets import AnyDataset
+from lrcore.errors import CurveError
+from lrcore.family import Integer, Spec
+from lrcore.models import AnyModel
+from lrcore.optimizers import AnyOptimizer
+from lrcore.optimizers.sgd import SGD
+from lrcore.schedules import AnySchedule, Rates, Schedule
+from lrcore.schedules.constant import Constant
+
+MAX_EPOCHS = 10_000
+MAX_INTERVALS = 10**7  # values of a job's rate table
+
+
+class JobSpec(Spec):
+    """Train a model on a data set with an optimizer whose rate follows a schedule."""
+
+    model: AnyModel
+    dataset: AnyDataset
+    optimizer: AnyOptimizer = Field(default_factory=lambda: SGD(type="SGD"))
+    schedule: AnySchedule | None = Field(None, description="null is the optimizer's fixed rate")
+    interval: Literal["epoch", "step"] = Field("epoch", description="whether the schedule counts epochs or steps")
+    epochs: Annotated[Integer, Field(ge=1, le=MAX_EPOCHS)]
+    batch_size: Annotated[Integer, Field(ge=1, le=65_536)] = 256
+    seed: Annotated[Integer, Field(ge=0, lt=2**32)] = 0
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        try:
+            self.model.check(self.dataset.image_shape, self.dataset.num_classes)
+        except ValueError as error:
+            raise CurveError(("model",), str(error)) from None
+        if self.rate_schedule.metric_driven:
+            if self.interval != "epoch":
+                raise CurveError(("interval",), f"{self.rate_schedule.type} follows the test metric, once an epoch")
+            if (groups := self.rate_schedule.groups) not in (None, 1):
+                raise CurveError(("schedule",), f"the schedule is for {groups} parameter groups, the optimizer has 1")
+        else:
+            self.rates()
+        return self
+
+    @property
+    def rate_schedule(self) -> Schedule:
+        """The schedule, or the constant that null stands for."""
+        return self.schedule or Constant(type="Constant")
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in an epoch; the last batch may be short."""
+        return -(-self.dataset.train_size // self.batch_size)
+
+    @property
+    def intervals(self) -> int:
+        """How many rates the job uses."""
+        return self.epochs * (self.steps_per_epoch if self.interval == "step" else 1)
+
+    def rates(self) -> tuple[Rates, Rates | None]:
+        """The whole table of rates and of momenta, each of shape (groups, intervals).
+
+        Raises:
+            CurveError: the schedule does not fit the job.
+        """
+        schedule = self.rate_schedule
+        if self.intervals > MAX_INTERVALS:
+            raise CurveError(("epochs",), f"{self.intervals} scheduled steps are more than {MAX_INTERVALS}")
+        length = schedule.length
+        if length is not None and self.intervals > length:
+            raise CurveError(("schedule",), f"the schedule ends after {length} steps, but the job takes {self.intervals}")
+        if schedule.groups not in (None, 1):
+            raise CurveError(("schedule",), f"the schedule is for {schedule.groups} parameter groups, the optimizer has 1")
+        return table(schedule, (self.optimizer.lr,), np.arange(self.intervals, dtype=np.int64))
+
+

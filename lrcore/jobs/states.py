@@ -1,0 +1,42 @@
+"""The states of a job and the only moves between them.
+
+            claim              finish
+  queued ----------> running ----------> succeeded | failed | cancelled
+    |   <----------                                       ^
+    |     release, lease lost                             |
+    +-----------------------------------------------------+
+                          cancel
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a job is. An ended job never changes again."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether no move leads out of the state."""
+        return not MOVES[self]
+
+
+MOVES: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.RUNNING, State.CANCELLED}),
+    State.RUNNING: frozenset({State.QUEUED, State.SUCCEEDED, State.FAILED, State.CANCELLED}),
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+
+
+def may_move(before: State, after: State) -> bool:
+    """Whether a job in state `before` may go to `after`."""
+    return after in MOVES[before]

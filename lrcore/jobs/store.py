@@ -1,0 +1,231 @@
+"""Where jobs live: one Redis, the truth about every job.
+
+Who may write: anyone creates and cancels; a running job is written by the worker that claimed it and by nobody
+else. A claim hands out a random token, and every later write of that worker carries it. A write with a token that
+is no longer the job's changes nothing and raises LeaseLost: so a worker that was only frozen cannot overwrite its
+successor.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+
+from lrcore.errors import LrcoreError
+from lrcore.jobs import scripts
+from lrcore.jobs.ids import new_id
+from lrcore.jobs.job import Best, Epoch, Job, JobError, Progress, rfc3339
+from lrcore.jobs.queue import QUEUE, broker_list
+from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.states import State
+
+PREFIX = "lrserve:"
+
+
+class JobNotFound(LrcoreError):
+    """There is no such job."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no job {job_id!r}")
+
+
+class IllegalMove(LrcoreError):
+    """The job's state does not allow this."""
+
+    def __init__(self, job_id: str, state: str, wanted: str) -> None:
+        super().__init__(f"job {job_id} is {state} and cannot be {wanted}")
+        self.state = state
+
+
+class LeaseLost(LrcoreError):
+    """The worker no longer holds the job: its lease ran out, or the record is gone."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job in a worker's hands."""
+
+    id: str
+    token: str
+    attempt: int
+    spec: JobSpec
+
+
+class JobStore:
+    """Jobs in Redis. Safe to share between threads.
+
+    Every method raises redis.RedisError if Redis does not answer.
+    """
+
+    def __init__(self, redis: Redis, prefix: str = PREFIX) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._scripts: dict[str, Callable[..., Any]] = {}
+
+    def ping(self) -> None:
+        """Ask Redis for a sign of life."""
+        self._redis.ping()
+
+    def create(self, spec: JobSpec, queue: str = QUEUE) -> Job:
+        """Put a new job at the end of its queue."""
+        job_id = new_id()
+        progress = start_of(spec)
+        self._run(scripts.CREATE, job_id, "training", spec.model_dump_json(), queue, progress.model_dump_json())
+        return self.get(job_id)
+
+    def get(self, job_id: str) -> Job:
+        """The job as it is now. Raises JobNotFound."""
+        record: dict[str, str] = self._redis.hgetall(self._key(job_id))  # type: ignore[assignment]
+        if not record:
+            raise JobNotFound(job_id)
+        return _job(record)
+
+    def list(
+        self, *, state: State | None = None, limit: int = 20, cursor: str | None = None
+    ) -> tuple[list[Job], str | None]:
+        """Jobs, newest first, and the cursor of the page after, None on the last. The cost does not grow with the page."""
+        index = f"{self._prefix}jobs" + (f":{state}" if state else "")
+        below = f"({cursor}" if cursor else "+"
+        ids: list[str] = self._redis.zrange(  # type: ignore[assignment]
+            index, below, "-", desc=True, bylex=True, offset=0, num=limit + 1
+        )
+        with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in ids[:limit]:
+                pipe.hgetall(self._key(job_id))
+            records = pipe.execute()
+        jobs = [_job(record) for record in records if record]
+        return jobs, ids[limit - 1] if len(ids) > limit else None
+
+    def epochs(self, job_id: str) -> list[Epoch]:
+        """Every finished epoch, in order. Raises JobNotFound."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.exists(self._key(job_id))
+            pipe.lrange(self._key(job_id) + ":epochs", 0, -1)
+            exists, rows = pipe.execute()
+        if not exists:
+            raise JobNotFound(job_id)
+        return [Epoch.model_validate_json(row) for row in rows]
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a queued job, or ask the worker of a running one to stop; a cancelled one stays as it is.
+
+        Raises JobNotFound, and IllegalMove if the job ended otherwise.
+        """
+        outcome = self._run(scripts.CANCEL, job_id)
+        if outcome == "missing":
+            raise JobNotFound(job_id)
+        if outcome not in ("cancelled", "requested"):
+            raise IllegalMove(job_id, outcome, "cancelled")
+        return self.get(job_id)
+
+    def claim(self, queue: str, worker: str, lease_seconds: float) -> Claim | None:
+        """Take the first waiting job of a queue; None if none waits."""
+        token = secrets.token_hex(16)
+        taken = self._run(scripts.CLAIM, queue, worker, token, _ms(lease_seconds))
+        if not taken:
+            return None
+        job_id, spec, attempt = taken
+        return Claim(job_id, token, int(attempt), JobSpec.model_validate_json(spec))
+
+    def beat(self, claim: Claim, lease_seconds: float, progress: Progress | None) -> bool:
+        """Keep the lease and say how far the job is, if that is known. True if it shall be cancelled. Raises LeaseLost."""
+        text = progress.model_dump_json() if progress else ""
+        return self._still_held(claim, self._run(scripts.BEAT, claim.id, claim.token, _ms(lease_seconds), text))
+
+    def add_epoch(self, claim: Claim, lease_seconds: float, epoch: Epoch, best: Best) -> bool:
+        """Record a finished epoch. True if the job shall be cancelled. Raises LeaseLost."""
+        row = epoch.model_dump_json()
+        return self._still_held(
+            claim,
+            self._run(
+                scripts.EPOCH, claim.id, claim.token, _ms(lease_seconds), epoch.epoch, row, best.model_dump_json()
+            ),
+        )
+
+    def finish(self, claim: Claim, state: State, error: JobError | None = None) -> None:
+        """End the job, or with QUEUED give it back. Raises LeaseLost."""
+        text = error.model_dump_json() if error else ""
+        self._still_held(claim, [self._run(scripts.FINISH, claim.id, claim.token, state, text), ""])
+
+    def reap(self, max_losses: int) -> list[str]:
+        """Put running jobs whose lease ran out back in their queue, or end them. Returns their ids."""
+        return list(self._run(scripts.REAP, max_losses))
+
+    def abandon(self, worker: str, max_losses: int) -> list[str]:
+        """What `reap` does, at once, for the jobs that an earlier process of this worker held."""
+        return list(self._run(scripts.ABANDON, worker, max_losses))
+
+    def present(self, worker: str, seconds: float) -> None:
+        """Say that a worker lives, for the next `seconds`."""
+        self._run(scripts.PRESENT, worker, _ms(seconds))
+
+    def absent(self, worker: str) -> None:
+        """Say that a worker is gone."""
+        self._redis.zrem(f"{self._prefix}workers", worker)
+
+    def workers(self) -> int:
+        """How many workers live."""
+        return int(self._run(scripts.WORKERS))
+
+    def missing_rings(self, queue: str = QUEUE) -> int:
+        """Waiting jobs of a queue that no message on the broker announces."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zcard(f"{self._prefix}queue:{queue}")
+            pipe.llen(broker_list(queue))
+            waiting, ringing = pipe.execute()
+        return max(0, waiting - ringing)
+
+    def events_key(self, job_id: str) -> str:
+        """The Redis stream of a job's events: fields `type` and `data` (JSON)."""
+        return self._key(job_id) + ":events"
+
+    def _key(self, job_id: str) -> str:
+        return f"{self._prefix}job:{job_id}"
+
+    def _run(self, script: str, *arguments: object) -> Any:
+        call = self._scripts.get(script)
+        if call is None:
+            call = self._scripts[script] = self._redis.register_script(scripts.COMMON + script)
+        return call(args=[self._prefix, *arguments])
+
+    @staticmethod
+    def _still_held(claim: Claim, answer: Any) -> bool:
+        standing, want = answer
+        if standing != "held":
+            raise LeaseLost(f"job {claim.id} is {standing}: its token is no longer that of attempt {claim.attempt}")
+        return bool(want == "cancel")
+
+
+def start_of(spec: JobSpec) -> Progress:
+    """The progress of a job that has not begun."""
+    steps = spec.epochs * spec.steps_per_epoch
+    return Progress(epoch=0, epochs=spec.epochs, step=0, steps=steps, fraction=0.0, eta_seconds=None)
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _job(record: dict[str, str]) -> Job:
+    def parsed(field: str) -> Any:
+        return json.loads(record[field]) if field in record else None
+
+    return Job(
+        id=record["id"],
+        kind=record["kind"],  # type: ignore[arg-type]  # checked by pydantic
+        state=State(record["state"]),
+        spec=parsed("spec"),
+        attempt=int(record["attempt"]),
+        progress=parsed("progress"),
+        metrics=parsed("metrics"),
+        best=parsed("best"),
+        error=parsed("error"),
+        created_at=rfc3339(int(record["created_at"])) or "",
+        started_at=rfc3339(parsed("started_at")),
+        finished_at=rfc3339(parsed("finished_at")),
+    )

@@ -1,0 +1,19 @@
+"""Every schedule lrserve knows: one family a file, each spec with its closed form beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lrcore.family import discover, union
+from lrcore.schedules._base import Rates, Schedule, Steps
+
+SCHEDULES: dict[str, type[Schedule]] = discover(__name__, __path__, Schedule)  # type: ignore[type-abstract, unused-ignore]
+
+if TYPE_CHECKING:
+    AnySchedule = Schedule
+else:
+    AnySchedule = union(SCHEDULES)
+    for _member in SCHEDULES.values():  # composites name the union before it exists
+        _member.model_rebuild(_types_namespace={"AnySchedule": AnySchedule})
+
+__all__ = ["SCHEDULES", "AnySchedule", "Rates", "Schedule", "Steps"]

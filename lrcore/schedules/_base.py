@@ -1,0 +1,118 @@
+"""The base of every schedule and the aliases that give its fields units and bounds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from lrcore.family import Integer, Member, Number
+
+Steps = NDArray[np.int64]
+Rates = NDArray[np.float64]
+
+MAX_STEP = 10**15  # exact in float64, with room for a shift of the same size
+
+Rate = Annotated[Number, Field(ge=0)]
+Factor = Annotated[Number, Field(gt=0)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+StepCount = Annotated[Integer, Field(ge=1, le=MAX_STEP)]
+StepIndex = Annotated[Integer, Field(ge=0, le=MAX_STEP)]
+GroupRates = Annotated[tuple[Rate, ...], Field(min_length=1, max_length=64, strict=False)]
+Milestones = Annotated[tuple[StepIndex, ...], Field(max_length=10_000, strict=False)]
+
+
+class Schedule(Member):
+    """The learning rate as a pure function of the step.
+
+    Steps count from 0, and the rate at `t` is the one in force DURING interval `t` (an epoch or an optimizer
+    step): what a torch optimizer holds before the t-th `scheduler.step()`.
+    """
+
+    formula: ClassVar[str]
+    metric_driven: ClassVar[bool] = False
+    per_group: ClassVar[tuple[str, ...]] = ()  # fields that may hold a list, one value a parameter group
+
+    def rates(self, t: Steps, base_lr: float, group: int = 0) -> Rates:
+        """Rates at the steps `t`.
+
+        Args:
+            t: steps, shape (n,), each in [0, 1e15], in any order.
+            base_lr: the optimizer's initial rate for this parameter group.
+            group: index of the parameter group, for fields that hold one value a group.
+
+        Returns:
+            Rates in float64, shape (n,).
+
+        Raises:
+            CurveError: the schedule has no value at one of the steps.
+        """
+        raise NotImplementedError
+
+    def momentum(self, t: Steps, group: int = 0) -> Rates | None:
+        """Momentum (beta1 for Adam) at the steps `t`, shape (n,); NaN where it is left to the optimizer.
+
+        None if the schedule never touches momentum.
+        """
+        return None
+
+    @model_validator(mode="after")
+    def _one_value_a_group(self) -> Self:
+        lengths = {f: len(v) for f in self.per_group if isinstance(v := getattr(self, f), tuple)}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"one value a parameter group is needed, but the lists have lengths {lengths}")
+        return self
+
+    @property
+    def groups(self) -> int | None:
+        """How many parameter groups the spec's lists are for; None if it fits any number."""
+        return next((len(v) for f in self.per_group if isinstance(v := getattr(self, f), tuple)), None)
+
+    @property
+    def own_base_lr(self) -> float | tuple[float, ...] | None:
+        """The initial rate that the schedule itself brings and that overrides the optimizer's; None if it has none."""
+        return None
+
+    @property
+    def length(self) -> int | None:
+        """How many steps the schedule is defined for; None if it has no end."""
+        return None
+
+    @property
+    def depth(self) -> int:
+        """Levels of nesting, 1 for a schedule without parts."""
+        return 1
+
+    @property
+    def size(self) -> int:
+        """Work for one step in units of one simple formula."""
+        return 1
+
+    def torch_reference(self) -> tuple[str, dict[str, Any]] | None:
+        """Class name and arguments of the same schedule in torch; None if torch has none."""
+        return None
+
+
+class TorchSchedule(Schedule):
+    """A schedule under torch's class name and argument names."""
+
+    last_epoch: Annotated[Integer, Field(ge=-1, le=MAX_STEP, exclude_if=lambda value: value == -1)] = Field(
+        -1, description="index of the last finished interval: the curve starts at step last_epoch + 1"
+    )
+
+    def rates(self, t: Steps, base_lr: float, group: int = 0) -> Rates:
+        return self.closed_form(t + (self.last_epoch + 1), base_lr, group)
+
+    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
+        """The formula, with `last_epoch` already added to `t`. Same shapes as `rates`."""
+        raise NotImplementedError
+
+    def torch_reference(self) -> tuple[str, dict[str, Any]] | None:
+        return self.name(), self.model_dump(exclude={"type"}, exclude_none=True)
+
+
+def of_group(value: float | tuple[float, ...], group: int) -> float:
+    """A field's value for one parameter group."""
+    return value[group] if isinstance(value, tuple) else value

@@ -1,0 +1,178 @@
+"""Schedules made of schedules: one after another, or multiplied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from lrcore.errors import CurveError
+from lrcore.schedules._base import Milestones, Rates, Schedule, Steps, TorchSchedule
+from lrcore.schedules.step import rising
+
+if TYPE_CHECKING:
+    from lrcore.schedules import AnySchedule
+
+MAX_DEPTH = 8
+MAX_SIZE = 1000  # simple formulas, parts of expressions included
+
+
+class _Composite(Schedule):
+    type: str
+    schedulers: Annotated[tuple[AnySchedule, ...], Field(min_length=1, max_length=32, strict=False)] = Field(
+        description="the parts, schedules themselves"
+    )
+
+    @field_validator("schedulers")
+    @classmethod
+    def _parts_fit(cls, parts: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
+        for i, part in enumerate(parts):
+            if part.metric_driven:
+                raise ValueError(f"{part.type} (at {i}) is driven by a metric and cannot be part of a {cls.name()}")
+        if 1 + max(part.depth for part in parts) > MAX_DEPTH:
+            raise ValueError(f"schedules may nest {MAX_DEPTH} deep at most")
+        if sum(part.size for part in parts) > MAX_SIZE:
+            raise ValueError(f"the schedule has more than {MAX_SIZE} parts")
+        groups = {part.groups for part in parts} - {None}
+        if len(groups) > 1:
+            raise ValueError(f"the parts are for different numbers of parameter groups: {sorted(groups, key=str)}")
+        return parts
+
+    @property
+    def groups(self) -> int | None:
+        return next((part.groups for part in self.schedulers if part.groups is not None), None)
+
+    @property
+    def depth(self) -> int:
+        return 1 + max(part.depth for part in self.schedulers)
+
+    @property
+    def size(self) -> int:
+        return sum(part.size for part in self.schedulers)
+
+    @property
+    def own_base_lr(self) -> float | tuple[float, ...] | None:
+        own = [part.own_base_lr for part in self.schedulers]
+        return None if None in own else own[0]
+
+    def torch_reference(self) -> tuple[str, dict[str, Any]] | None:
+        parts = [part.torch_reference() for part in self.schedulers]
+        if None in parts:
+            return None
+        return self.name(), {"schedulers": parts}
+
+
+class SequentialLR(_Composite, TorchSchedule):
+    """Part i from milestone i - 1 up to milestone i, counting from its own 0 and from the base rate.
+
+    The rate may jump where one part hands over to the next; nothing is smoothed. It means the same at any depth:
+    torch skips a step of a sequence inside a sequence, refuses a ChainedScheduler as a later part, does not resume
+    from last_epoch, and lets a OneCycleLR or CyclicLR change the base rate of the other parts.
+    """
+
+    summary = "schedules one after another, switched at milestones"
+    formula = "schedulers[i](t - milestones[i - 1]) for milestones[i - 1] <= t < milestones[i]"
+    origin = "torch.optim.lr_scheduler.SequentialLR"
+    example = {
+        "type": "SequentialLR",
+        "schedulers": [
+            {"type": "LinearLR", "start_factor": 0.1, "total_iters": 5},
+            {"type": "CosineAnnealingLR", "T_max": 15},
+        ],
+        "milestones": [5],
+    }
+
+    type: Literal["SequentialLR"]
+    milestones: Milestones = Field(description="first step of each part but the first, rising, from 1")
+
+    @field_validator("milestones")
+    @classmethod
+    def _rising_from_one(cls, milestones: tuple[int, ...]) -> tuple[int, ...]:
+        if milestones and milestones[0] < 1:
+            raise ValueError("the first milestone must be at least 1, or the first schedule is never used")
+        return rising(milestones)
+
+    @model_validator(mode="after")
+    def _parts_reach_their_milestones(self) -> Self:
+        if len(self.milestones) != len(self.schedulers) - 1:
+            raise ValueError(
+                f"{len(self.schedulers)} schedulers need {len(self.schedulers) - 1} milestones, not {len(self.milestones)}"
+            )
+        for i, (start, end) in enumerate(zip((0, *self.milestones), self.milestones, strict=False)):
+            length = self.schedulers[i].length
+            if length is not None and length < end - start:
+                raise ValueError(f"schedulers[{i}] has {length} steps, but its turn lasts {end - start}")
+        return self
+
+    @property
+    def length(self) -> int | None:
+        last = self.schedulers[-1].length
+        return None if last is None else max(0, (0, *self.milestones)[-1] + last - (self.last_epoch + 1))
+
+    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
+        return self._in_turn(t, lambda part, own: part.rates(own, base_lr, group))
+
+    def momentum(self, t: Steps, group: int = 0) -> Rates | None:
+        if all(part.momentum(t[:0], group) is None for part in self.schedulers):
+            return None
+        return self._in_turn(t + (self.last_epoch + 1), lambda part, own: part.momentum(own, group))
+
+    def torch_reference(self) -> tuple[str, dict[str, Any]] | None:
+        reference = super().torch_reference()
+        if reference is not None:
+            reference[1]["milestones"] = list(self.milestones)
+        return reference
+
+    def _in_turn(self, t: Steps, value: Any) -> Rates:
+        turn = np.searchsorted(self.milestones, t, side="right")
+        out = np.full(t.shape, np.nan)
+        for i, (part, start) in enumerate(zip(self.schedulers, (0, *self.milestones), strict=True)):
+            here = turn == i
+            if here.any() and (values := value(part, t[here] - start)) is not None:
+                out[here] = values
+        return out
+
+
+class ChainedScheduler(_Composite):
+    """lr(t) = base_lr * product of the parts' factors, where a part's factor is its rate over the base rate.
+
+    In torch the same holds for parts that only multiply (step, multi-step, constant, linear, exponential,
+    polynomial, multiplicative). Torch's other classes overwrite the rate or add to it, so that a chain with one of
+    them forgets the parts before it, or drifts from the product (cosine past T_max or with eta_min).
+    """
+
+    summary = "the product of several schedules"
+    formula = "base_lr * product(schedulers[i](t) / base_lr)"
+    origin = "torch.optim.lr_scheduler.ChainedScheduler"
+    example = {
+        "type": "ChainedScheduler",
+        "schedulers": [
+            {"type": "LinearLR", "start_factor": 0.1, "total_iters": 5},
+            {"type": "ExponentialLR", "gamma": 0.9},
+        ],
+    }
+
+    type: Literal["ChainedScheduler"]
+
+    @model_validator(mode="after")
+    def _one_momentum(self) -> Self:
+        cycling = [part.type for part in self.schedulers if part.momentum(np.zeros(0, dtype=np.int64)) is not None]
+        if len(cycling) > 1:
+            raise ValueError(f"only one part may cycle momentum, not {' and '.join(cycling)}: set cycle_momentum false")
+        return self
+
+    @property
+    def length(self) -> int | None:
+        return min((part.length for part in self.schedulers if part.length is not None), default=None)
+
+    def rates(self, t: Steps, base_lr: float, group: int = 0) -> Rates:
+        product = self.schedulers[0].rates(t, base_lr, group)
+        if base_lr == 0:
+            raise CurveError(("base_lr",), "a ChainedScheduler multiplies fractions of the base rate, so it must not be 0")
+        for part in self.schedulers[1:]:
+            product = product * (part.rates(t, base_lr, group) / base_lr)
+        return product
+
+    def momentum(self, t: Steps, group: int = 0) -> Rates | None:
+        return next((m for part in self.schedulers if (m := part.momentum(t, group)) is not None), None)

@@ -1,0 +1,94 @@
+"""The schedulers of Dive into Deep Learning, chapter 12.11: plain functions of the step with their own base rate."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from lrcore.family import Integer
+from lrcore.schedules._base import MAX_STEP, Factor, Rate, Rates, Schedule, StepCount, Steps
+
+
+class SquareRootScheduler(Schedule):
+    """lr(t) = lr * (t + 1) ** -0.5. The schedule's own `lr` takes the place of the optimizer's."""
+
+    summary = "falls with the square root of the step"
+    formula = "lr * (t + 1) ** -0.5"
+    origin = "d2l.ai 12.11 SquareRootScheduler"
+    example = {"type": "SquareRootScheduler", "lr": 0.1}
+
+    type: Literal["SquareRootScheduler"]
+    lr: Rate = 0.1
+
+    @property
+    def own_base_lr(self) -> float:
+        return self.lr
+
+    def rates(self, t: Steps, base_lr: float, group: int = 0) -> Rates:
+        return self.lr / np.sqrt(t + 1)
+
+
+class FactorScheduler(Schedule):
+    """lr(t) = max(stop_factor_lr, base_lr * factor ** (t + 1)).
+
+    The original multiplies a stored rate on every call, the first included, so that interval 0 already has the
+    once decayed rate.
+    """
+
+    summary = "multiplies the rate by factor from the first step on, down to a floor"
+    formula = "max(stop_factor_lr, base_lr * factor ** (t + 1))"
+    origin = "d2l.ai 12.11 FactorScheduler"
+    example = {"type": "FactorScheduler", "factor": 0.8, "stop_factor_lr": 0.01, "base_lr": 0.6}
+
+    type: Literal["FactorScheduler"]
+    factor: Factor = 1.0
+    stop_factor_lr: Rate = 1e-7
+    base_lr: Rate = 0.1
+
+    @property
+    def own_base_lr(self) -> float:
+        return self.base_lr
+
+    def rates(self, t: Steps, base_lr: float, group: int = 0) -> Rates:
+        return np.maximum(self.stop_factor_lr, self.base_lr * self.factor ** (t + 1))
+
+
+class CosineScheduler(Schedule):
+    """Linear from warmup_begin_lr to base_lr in warmup_steps, then half a cosine to final_lr at max_update, then flat.
+
+    lr(t) = final_lr + (base_lr - final_lr) * (1 + cos(pi * (t - warmup_steps) / (max_update - warmup_steps))) / 2.
+    max_update includes the warm-up.
+    """
+
+    summary = "half a cosine to final_lr, with an optional linear warm-up, then flat"
+    formula = "final_lr + (base_lr - final_lr) * (1 + cos(pi * (t - warmup_steps) / (max_update - warmup_steps))) / 2"
+    origin = "d2l.ai 12.11 CosineScheduler"
+    example = {"type": "CosineScheduler", "max_update": 10, "base_lr": 0.2, "final_lr": 0.02, "warmup_steps": 3}
+
+    type: Literal["CosineScheduler"]
+    max_update: StepCount = Field(description="the step from which final_lr holds, warm-up included")
+    base_lr: Rate = 0.01
+    final_lr: Rate = 0.0
+    warmup_steps: Annotated[Integer, Field(ge=0, le=MAX_STEP)] = 0
+    warmup_begin_lr: Rate = 0.0
+
+    @model_validator(mode="after")
+    def _room_for_the_cosine(self) -> Self:
+        if self.warmup_steps >= self.max_update:
+            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be less than max_update ({self.max_update})")
+        return self
+
+    @property
+    def own_base_lr(self) -> float:
+        return self.base_lr
+
+    def rates(self, t: Steps, base_lr: float, group: int = 0) -> Rates:
+        decay_steps = self.max_update - self.warmup_steps
+        progress = np.clip(t - self.warmup_steps, 0, decay_steps) / decay_steps
+        cosine = self.final_lr + (self.base_lr - self.final_lr) * (1 + np.cos(np.pi * progress)) / 2
+        if not self.warmup_steps:
+            return cosine
+        ramp = self.warmup_begin_lr + (self.base_lr - self.warmup_begin_lr) * t / self.warmup_steps
+        return np.where(t < self.warmup_steps, ramp, cosine)

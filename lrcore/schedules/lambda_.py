@@ -1,0 +1,78 @@
+"""Schedules written as an expression in the step: arithmetic on a white list, never code."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from lrcore.errors import CurveError
+from lrcore.expression import Expression
+from lrcore.schedules._base import Rates, Steps, TorchSchedule
+
+GroupExpressions = Annotated[tuple[Expression, ...], Field(min_length=1, max_length=64)]
+MAX_PRODUCT = 10**7  # steps whose factors are multiplied one after another
+
+
+class _Expressions(TorchSchedule):
+    per_group = ("lr_lambda",)
+
+    type: str
+    lr_lambda: Expression | GroupExpressions = Field(
+        description="an expression in epoch (or step), or a list of them, one a parameter group"
+    )
+
+    @property
+    def size(self) -> int:
+        return max(e.size for e in (self.lr_lambda if isinstance(self.lr_lambda, tuple) else (self.lr_lambda,)))
+
+    def expression(self, group: int) -> Expression:
+        """The expression of one parameter group."""
+        return self.lr_lambda[group] if isinstance(self.lr_lambda, tuple) else self.lr_lambda
+
+
+class LambdaLR(_Expressions):
+    """lr(t) = base_lr * lr_lambda(t).
+
+    The function is an expression in `epoch` (or `step`, the same number): numbers, + - * / // % **, comparisons,
+    `a if b else c`, where, min, max, abs, sqrt, exp, log, sin, cos, floor, ceil, pi, e.
+    """
+
+    summary = "the rate times any arithmetic expression in the step"
+    formula = "base_lr * lr_lambda(t)"
+    origin = "torch.optim.lr_scheduler.LambdaLR"
+    example = {"type": "LambdaLR", "lr_lambda": "0.95 ** epoch"}
+
+    type: Literal["LambdaLR"]
+
+    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
+        return base_lr * self.expression(group)(t)
+
+
+class MultiplicativeLR(_Expressions):
+    """lr(t) = base_lr * lr_lambda(1) * ... * lr_lambda(t); lr_lambda(0) is never used.
+
+    In a sequence it starts again from the base rate with an empty product; torch's goes on from the rate before it
+    and applies lr_lambda(0) as well. With `last_epoch` the product still begins at 1.
+    """
+
+    summary = "multiplies the rate at each step by an arithmetic expression in that step"
+    formula = "base_lr * product(lr_lambda(i) for i in 1..t)"
+    origin = "torch.optim.lr_scheduler.MultiplicativeLR"
+    example = {"type": "MultiplicativeLR", "lr_lambda": "1 - 1 / (epoch + 10)"}
+
+    type: Literal["MultiplicativeLR"]
+
+    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
+        factor = self.expression(group)
+        if factor.constant is not None:
+            return base_lr * np.float64(factor.constant) ** t
+        last = int(t.max(initial=0))
+        if last > MAX_PRODUCT:
+            raise CurveError(
+                ("schedule",),
+                f"MultiplicativeLR multiplies every factor up to step {last}; the furthest step is {MAX_PRODUCT}",
+            )
+        products = np.cumprod(np.concatenate([np.ones(1), factor(np.arange(1, last + 1))]))
+        return base_lr * products[t]

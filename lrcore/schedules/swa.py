@@ -1,0 +1,34 @@
+"""The anneal towards the rate of stochastic weight averaging. arXiv:1803.05407."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from lrcore.family import Integer
+from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, Rates, Steps, TorchSchedule, of_group
+
+
+class SWALR(TorchSchedule):
+    """lr(t) = swa_lr * a + base_lr * (1 - a), a = u or (1 - cos(pi * u)) / 2, u = min(1, t / anneal_epochs).
+
+    anneal_epochs 0 is swa_lr from the first step.
+    """
+
+    summary = "from the base rate to swa_lr in anneal_epochs steps, then flat"
+    formula = "swa_lr * a + base_lr * (1 - a), a = (1 - cos(pi * min(1, t / anneal_epochs))) / 2"
+    origin = "torch.optim.swa_utils.SWALR"
+    example = {"type": "SWALR", "swa_lr": 0.05, "anneal_epochs": 10}
+    per_group = ("swa_lr",)
+
+    type: Literal["SWALR"]
+    swa_lr: Rate | GroupRates = Field(description="the rate annealed to; one, or one a parameter group")
+    anneal_epochs: Annotated[Integer, Field(ge=0, le=MAX_STEP)] = 10
+    anneal_strategy: Literal["cos", "linear"] = "cos"
+
+    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
+        u = np.minimum(t, self.anneal_epochs) / self.anneal_epochs if self.anneal_epochs else np.ones(t.shape)
+        share = u if self.anneal_strategy == "linear" else (1 - np.cos(np.pi * u)) / 2
+        return of_group(self.swa_lr, group) * share + base_lr * (1 - share)

@@ -1,0 +1,109 @@
+"""Run one worker: python -m worker [--name NAME]. It trains one job at a time, on the first GPU it sees or on the CPU."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import socket
+import sys
+import threading
+import warnings
+
+from celery.platforms import SecurityWarning
+from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
+from redis.exceptions import RedisError
+
+from lrcore.jobs.connection import connect
+from lrcore.jobs.queue import QUEUE, RING_TASK
+from lrcore.jobs.reaper import Reaper
+from lrcore.jobs.settings import Settings
+from lrcore.jobs.store import JobStore
+from worker.app import create_celery
+from worker.runner import Runner
+
+log = logging.getLogger("lrserve.worker")
+
+PRESENCE_SECONDS = 5.0  # between two signs of life; three may be missed
+
+
+class Presence:
+    """The thread that shows the worker among the living."""
+
+    def __init__(self, store: JobStore, name: str) -> None:
+        self._store, self._name = store, name
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="presence", daemon=True)
+
+    def start(self) -> None:
+        """Appear."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Disappear."""
+        self._stop.set()
+        self._thread.join()
+        try:
+            self._store.absent(self._name)
+        except RedisError:
+            pass  # it is forgotten by itself
+
+    def _loop(self) -> None:
+        while True:
+            try:
+                self._store.present(self._name, 3 * PRESENCE_SECONDS)
+            except RedisError as error:
+                log.warning("Redis does not answer: %s", error)
+            if self._stop.wait(PRESENCE_SECONDS):
+                return
+
+
+def main() -> int:
+    """Work until SIGTERM or SIGINT: then the present job goes back to the queue, and the process ends with status 0."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser.add_argument("--name", default=f"{socket.gethostname()}-0", help="unique among workers, kept over restarts")
+    name = parser.parse_args().name
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("celery").setLevel(logging.WARNING)
+    # Celery warns root of pickled messages: this worker accepts JSON alone
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    setup_logging.connect(lambda **_: None, weak=False)  # or Celery would set up its own
+
+    settings = Settings()
+    store = JobStore(connect(settings.redis_url))
+    runner = Runner(store, settings, name)
+    celery = create_celery(runner)
+    presence = Presence(store, name)
+    reaper = Reaper(store, settings, lambda queue: celery.send_task(RING_TASK, args=(queue,), queue=queue, retry=False))
+
+    def begin(**_: object) -> None:
+        try:
+            for job_id in store.abandon(name, settings.max_losses):
+                log.warning("job=%s was left behind by an earlier process of %s", job_id, name)
+        except RedisError as error:
+            log.warning("Redis does not answer, leases will run out by themselves: %s", error)
+        presence.start()
+        reaper.start()
+
+    worker_init.connect(begin, weak=False)
+    worker_ready.connect(lambda **_: log.info("worker %s ready", name), weak=False)
+    worker_shutting_down.connect(lambda **_: runner.drain(), weak=False)
+    process = celery.Worker(
+        hostname=name,
+        pool_cls="solo",
+        concurrency=1,
+        queues=[QUEUE],
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    try:
+        process.start()
+    finally:
+        reaper.stop()
+        presence.stop()
+    return int(process.exitcode or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

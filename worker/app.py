@@ -1,0 +1,20 @@
+"""The Celery application: one queue of doorbells, one job at a time, trained in the process itself (pool solo)."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from lrcore.jobs.queue import RING_TASK, celery_config
+from worker.runner import Runner
+
+
+def create_celery(runner: Runner) -> Celery:
+    """The app whose one task answers a doorbell."""
+    app = Celery("lrserve")
+    app.conf.update(celery_config(runner.settings.redis_url))
+
+    @app.task(name=RING_TASK)  # type: ignore[untyped-decorator]
+    def ring(queue: str) -> None:
+        runner.answer(queue)
+
+    return app

@@ -1,0 +1,11 @@
+"""The training loop. Knows tensors and callbacks; nothing of Celery, Redis or HTTP.
+
+    from worker.engine import train
+    result = train(JobSpec.model_validate(...), data_root=Path("data"))
+"""
+
+from __future__ import annotations
+
+from worker.engine.loop import Diverged, Hooks, Interrupted, Result, pick_device, train
+
+__all__ = ["Diverged", "Hooks", "Interrupted", "Result", "pick_device", "train"]
