@@ -37,4 +37,6 @@ def json_body(request: Request) -> None:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json" and not content_type.endswith("+json"):
         got = f"not {content_type}" if content_type else "and there is no Content-Type"
-        raise HTTPException(415, f"the body must be application/json, {got}; with curl: -H 'Content-Type: application/json'")
+        raise HTTPException(
+            415, f"the body must be application/json, {got}; with curl: -H 'Content-Type: application/json'"
+        )

@@ -65,6 +65,6 @@ def _csv(request: CurveRequest, curve: Curve) -> Iterator[str]:
     yield ",".join(["step", *names("lr"), *(names("momentum") if curve.momentum is not None else [])]) + "\n"
     for start in range(0, len(curve.steps), CSV_ROWS):
         part = slice(start, start + CSV_ROWS)
-        texts = [map(str, curve.steps[part].tolist())]
-        texts += [["" if x != x else repr(x) for x in column[part].tolist()] for column in columns]  # type: ignore[list-item]
+        texts = [[str(step) for step in curve.steps[part].tolist()]]
+        texts += [["" if x != x else repr(x) for x in column[part].tolist()] for column in columns]
         yield "\n".join(map(",".join, zip(*texts, strict=True))) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -14,12 +15,15 @@ class Follower:
 
     def __init__(self, url: str) -> None:
         # a read may rightly be silent for BLOCK_SECONDS: redis-py's default of 5 s would call that a time-out
-        self._redis = Redis.from_url(url, decode_responses=True, socket_timeout=BLOCK_SECONDS + 10, max_connections=2000)
+        self._redis = Redis.from_url(
+            url, decode_responses=True, socket_timeout=BLOCK_SECONDS + 10, max_connections=2000
+        )
 
     async def follow(self, stream: str, after: str) -> AsyncIterator[tuple[str, str, str]]:
         """Entries (id, type, data) later than `after`, for ever, as they come."""
         while True:
-            for _, entries in await self._redis.xread({stream: after}, count=500, block=BLOCK_SECONDS * 1000) or []:
+            answer: Any = await self._redis.xread({stream: after}, count=500, block=BLOCK_SECONDS * 1000)
+            for _, entries in answer or []:
                 for after, fields in entries:
                     yield after, fields["type"], fields["data"]
 

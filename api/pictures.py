@@ -17,16 +17,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BUCKETS = 1500  # more points than that cannot be told apart on the picture
-RATE_COLOUR = "#7f7f7f"
+FEW = 60  # points drawn one by one
 
 
 def draw_curve(curve: Curve, title: str, form: str) -> bytes:
     """The rates over the steps, one line a parameter group, momentum below them; `form` is png or svg."""
-    figure = _figure(rows=1 if curve.momentum is None else 2)
+    figure = _figure([2] if curve.momentum is None else [2, 1])
     axes = figure.axes
     _lines(axes[0], curve.steps, curve.lr)
     axes[0].set_title(title)
     axes[0].set_ylabel("learning rate")
+    axes[0].set_ylim(bottom=0)
     if curve.momentum is not None:
         _lines(axes[1], curve.steps, curve.momentum)
         axes[1].set_ylabel("momentum")
@@ -38,43 +39,45 @@ def draw_curve(curve: Curve, title: str, form: str) -> bytes:
 
 def draw_run(epochs: Sequence[Epoch], title: str, form: str) -> bytes:
     """Losses, accuracies and rate over the finished epochs; `form` is png or svg."""
-    figure = _figure(rows=2)
-    loss, accuracy = figure.axes
+    figure = _figure([2, 2, 1])
+    loss, accuracy, rate = figure.axes
     at = [epoch.epoch for epoch in epochs]
     for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
-        for split, style in (("train", "-"), ("test", "--")):
+        for split in ("train", "test"):
             values = [getattr(epoch, f"{split}_{quantity}") for epoch in epochs]
-            axes.plot(at, values, style, marker="o", markersize=3, label=f"{split} {quantity}")
+            axes.plot(at, values, marker="o", markersize=3, label=f"{split} {quantity}")
         axes.set_ylabel(quantity)
-        axes.grid(alpha=0.3)
-        rate = axes.twinx()
-        rate.plot(at, [epoch.lr[0] for epoch in epochs], color=RATE_COLOUR, drawstyle="steps-post", label="learning rate")
-        rate.set_ylim(bottom=0)
-        rate.set_ylabel("learning rate", color=RATE_COLOUR)
-        lines = axes.get_lines() + rate.get_lines()
-        axes.legend(lines, [line.get_label() for line in lines], frameon=False)
+        axes.legend(frameon=False)
+    rate.plot(at, [epoch.lr for epoch in epochs], drawstyle="steps-post", marker="o", markersize=3, color="tab:green")
+    rate.set_ylim(bottom=0)
+    rate.set_ylabel("learning rate")
+    rate.set_xlabel("epoch")
     loss.set_title(title)
     if not epochs:
         loss.text(0.5, 0.5, "no finished epoch yet", ha="center", transform=loss.transAxes)
-    accuracy.set_xlabel("epoch")
-    accuracy.xaxis.get_major_locator().set_params(integer=True)
     return _bytes(figure, form)
 
 
-def _figure(rows: int) -> Figure:
+def _figure(rows: list[int]) -> Figure:
     # imported here: half a second that no other answer should wait for. pyplot is not used: it is not thread-safe.
     from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
-    figure = Figure(figsize=(8, 2 + 2.5 * rows), dpi=100, layout="constrained")
-    figure.subplots(rows, 1, sharex=True)
+    figure = Figure(figsize=(8, 1 + 1.6 * sum(rows)), dpi=100, layout="constrained")
+    figure.subplots(len(rows), 1, sharex=True, height_ratios=rows)
+    for axes in figure.axes:
+        axes.grid(alpha=0.3)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
 def _lines(axes: Axes, steps: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+    few = len(steps) <= FEW
     for group, line in enumerate(values):
         x, y = thin(steps, line)
-        axes.plot(x, y, label=str(group), marker="o" if len(x) <= 50 else None, markersize=3)
-    axes.grid(alpha=0.3)
+        # a rate holds for its whole interval, which shows while intervals are wide enough to be seen
+        style: dict[str, Any] = {"drawstyle": "steps-post", "marker": "o", "markersize": 3} if few else {}
+        axes.plot(x, y, label=str(group), **style)
 
 
 def thin(steps: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -112,9 +112,7 @@ def readable(errors: Sequence[Any], data: Any, prefix: Loc = ()) -> list[tuple[L
 def _walk(loc: Loc, data: Any, kind: str) -> Loc:
     path: list[str | int] = []
     for i, part in enumerate(loc):
-        if isinstance(data, dict) and part in data:
-            data = data[part]
-        elif isinstance(data, (list, tuple)) and isinstance(part, int) and part < len(data):
+        if part in data if isinstance(data, dict) else isinstance(data, list) and part in range(len(data)):
             data = data[part]
         elif not (kind == "missing" and i == len(loc) - 1):
             continue
@@ -182,10 +180,14 @@ def _mapped(status: int, kind: str, title: str) -> Callable[[Request, Exception]
     return handle
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI entries for the problems that a route may answer with."""
+Responses = dict[int | str, dict[str, Any]]
+
+
+def documented(*statuses: int, **also: dict[str, Any]) -> Responses:
+    """OpenAPI entries for the problems that a route may answer with, and for its other answers: `_200={…}`."""
     names = TITLES | {409: "The job's state does not allow this", 422: "Invalid input", 503: "The job store is away"}
-    return {
+    others: Responses = {int(name.removeprefix("_")): entry for name, entry in also.items()}
+    return others | {
         status: {
             "description": names[status],
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},

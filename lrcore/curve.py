@@ -1,4 +1,4 @@
-"""A schedule sampled at evenly spaced steps. The one evaluator: what it gives is what the API serves and a job trains."""
+"""A schedule sampled at evenly spaced steps: what this gives is what the API serves and what a job trains with."""
 
 from __future__ import annotations
 
@@ -48,10 +48,11 @@ class CurveRequest(Spec):
         if length is not None and last >= length:
             raise CurveError(("steps",), f"the last step would be {last}, but the schedule ends after {length} steps")
         self._check_groups()
-        if self.steps * len(self.base_lrs) > MAX_VALUES:
-            raise CurveError(("steps",), f"{self.steps} steps of {len(self.base_lrs)} groups are over {MAX_VALUES} values")
-        if self.steps * len(self.base_lrs) * self.schedule.size > MAX_WORK:
-            raise CurveError(("steps",), f"{self.steps} steps are too many for a schedule of {self.schedule.size} parts")
+        values = self.steps * len(self.base_lrs)
+        if values > MAX_VALUES:
+            raise CurveError(("steps",), f"{values} rates are more than {MAX_VALUES}")
+        if values * self.schedule.size > MAX_WORK:
+            raise CurveError(("steps",), f"{values} rates are too many for a schedule of {self.schedule.size} parts")
         if self.schedule.metric_driven and len(self.metrics or ()) < last:
             raise CurveError(
                 ("metrics",),
@@ -113,9 +114,7 @@ def sample(request: CurveRequest) -> Curve:
     return Curve(t, *table(request.schedule, request.base_lrs, t))
 
 
-def table(
-    schedule: Schedule, base_lrs: tuple[float, ...], t: NDArray[np.int64]
-) -> tuple[Rates, Rates | None]:
+def table(schedule: Schedule, base_lrs: tuple[float, ...], t: NDArray[np.int64]) -> tuple[Rates, Rates | None]:
     """Rates and momenta at the steps `t`, each of shape (groups, n).
 
     Raises:
@@ -138,4 +137,10 @@ def _refuse(wrong: NDArray[np.bool_], lr: Rates, t: NDArray[np.int64], what: str
 def summary(lr: Rates) -> dict[str, float]:
     """Initial, final, min, max and mean rate of one group's curve, shape (n,)."""
     mean = float(np.mean(lr, dtype=np.longdouble))  # the nearest float64 to the mean, not to a sum of rounded sums
-    return {"initial": float(lr[0]), "final": float(lr[-1]), "min": float(lr.min()), "max": float(lr.max()), "mean": mean}
+    return {
+        "initial": float(lr[0]),
+        "final": float(lr[-1]),
+        "min": float(lr.min()),
+        "max": float(lr.max()),
+        "mean": mean,
+    }

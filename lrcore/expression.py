@@ -8,7 +8,8 @@ powers overflows at once and is refused.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -100,7 +101,7 @@ class Expression:
         return out
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.source == other.source  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.source == other.source
 
     def __hash__(self) -> int:
         return hash(self.source)
@@ -108,7 +109,7 @@ class Expression:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.source!r})"
 
-    def _compile(self, node: ast.expr, depth: int) -> tuple[Evaluate, bool]:
+    def _compile(self, node: ast.expr, depth: int) -> tuple[Evaluate, bool]:  # noqa: C901  # the grammar, as one table
         """The node as a function of the variable, and whether it is constant."""
         self.size += 1
         if depth > MAX_DEPTH:
@@ -130,7 +131,9 @@ class Expression:
                 return self._apply(node, BINARY[type(operator)], [left, right], depth)
             case ast.UnaryOp(op=operator, operand=operand) if type(operator) in UNARY:
                 return self._apply(node, UNARY[type(operator)], [operand], depth)
-            case ast.Compare(left=left, ops=operators, comparators=others) if all(type(o) in COMPARE for o in operators):
+            case ast.Compare(left=left, ops=operators, comparators=others) if all(
+                type(o) in COMPARE for o in operators
+            ):
                 return self._apply(node, _comparison([COMPARE[type(o)] for o in operators]), [left, *others], depth)
             case ast.IfExp(test=test, body=then, orelse=otherwise):
                 return self._apply(node, FUNCTIONS["where"], [test, then, otherwise], depth)
@@ -203,14 +206,10 @@ def _comparison(operators: list[Callable[[Any, Any], Any]]) -> Callable[..., Any
     """`a < b < c` as Python reads it; 1.0 where it holds, else 0.0."""
 
     def compare(*values: Any) -> Any:
-        holds = [operator(*pair) for operator, pair in zip(operators, _pairs(values), strict=True)]
+        holds = [operator(*pair) for operator, pair in zip(operators, pairwise(values), strict=True)]
         return np.asarray(_fold(np.logical_and, tuple(holds)), dtype=np.float64)
 
     return compare
-
-
-def _pairs(values: tuple[Any, ...]) -> Iterator[tuple[Any, Any]]:
-    return zip(values, values[1:], strict=False)
 
 
 def _snippet(node: ast.expr) -> str:

@@ -1,8 +1,9 @@
-"""Run one worker: python -m worker [--name NAME]. It trains one job at a time, on the first GPU it sees or on the CPU."""
+"""Run one worker: python -m worker [--name NAME]. It trains one job at a time, on the first GPU or on the CPU."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import socket
 import sys
@@ -42,10 +43,8 @@ class Presence:
         """Disappear."""
         self._stop.set()
         self._thread.join()
-        try:
+        with contextlib.suppress(RedisError):  # it is forgotten by itself, too
             self._store.absent(self._name)
-        except RedisError:
-            pass  # it is forgotten by itself
 
     def _loop(self) -> None:
         while True:

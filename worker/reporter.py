@@ -61,7 +61,7 @@ class Reporter:
     def finish(self, state: State, error: JobError | None) -> None:
         """Deliver everything and end the job. Raises LeaseLost."""
         self._reports.put(self._beat)  # the progress of the last step
-        self._reports.put(lambda: self._store.finish(self._claim, state, error) or False)
+        self._reports.put(lambda: self._store.finish(self._claim, state, error))
         self.stop()
         self.check()
 

@@ -66,10 +66,13 @@ class Runner:
     def _train(self, claim: Claim, reporter: Reporter) -> tuple[State, JobError | None]:
         """Train, and say how it ended. Nothing but LeaseLost comes out: a bad job must not end the worker."""
         hooks = Hooks(
-            step=reporter.step, epoch=reporter.epoch, stop=lambda: self._draining.is_set() or reporter.must_stop()
+            step=reporter.step,
+            epoch=reporter.epoch,
+            stop=lambda: self._draining.is_set() or reporter.must_stop(),
         )
+        checkpoint = self.folder(claim.id) / CHECKPOINT
         try:
-            train(claim.spec, data_root=self.settings.data_folder, hooks=hooks, checkpoint=self.folder(claim.id) / CHECKPOINT)
+            train(claim.spec, data_root=self.settings.data_folder, hooks=hooks, checkpoint=checkpoint)
         except Interrupted:
             reporter.check()
             return (State.CANCELLED if reporter.cancelled else State.QUEUED), None
@@ -81,5 +84,6 @@ class Runner:
             raise
         except Exception as error:  # whatever else a model or a device can do
             log.exception("job=%s failed", claim.id)
-            return State.FAILED, JobError(type="out_of_memory" if "OutOfMemory" in type(error).__name__ else "error", message=f"{type(error).__name__}: {error}"[:2000])
+            kind = "out_of_memory" if "OutOfMemory" in type(error).__name__ else "error"
+            return State.FAILED, JobError(type=kind, message=f"{type(error).__name__}: {error}"[:2000])
         return State.SUCCEEDED, None

@@ -46,12 +46,10 @@ class CurveAnswer(BaseModel):
     summary: Summary | list[Summary]
 
 
-FORMATS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The curve",
-        "model": CurveAnswer,
-        "content": {media_type.partition(";")[0]: {} for name, media_type in MEDIA_TYPES.items() if name != "json"},
-    }
+CURVE: dict[str, Any] = {
+    "description": "The curve",
+    "model": CurveAnswer,
+    "content": {media_type.partition(";")[0]: {} for name, media_type in MEDIA_TYPES.items() if name != "json"},
 }
 Format = Annotated[str | None, Query(alias="format", description=f"{', '.join(MEDIA_TYPES)}; goes before Accept")]
 OF_THE_REQUEST = ("base_lr", "start", "stride", "steps", "metrics")
@@ -62,7 +60,7 @@ OF_THE_REQUEST = ("base_lr", "start", "stride", "steps", "metrics")
     summary="Compute a curve",
     dependencies=[Depends(json_body)],
     response_class=Response,
-    responses=FORMATS | documented(400, 406, 413, 415, 422),
+    responses=documented(400, 406, 413, 415, 422, _200=CURVE),
 )
 def post_curve(curve: CurveRequest, request: Request, form: Format = None) -> Response:
     """The rates that the schedule has in force at each step asked for."""
@@ -74,7 +72,7 @@ def post_curve(curve: CurveRequest, request: Request, form: Format = None) -> Re
     "",
     summary="Compute a curve from a JSON spec",
     response_class=Response,
-    responses=FORMATS | documented(406, 422),
+    responses=documented(406, 422, _200=CURVE),
 )
 def get_curve(
     request: Request,
@@ -96,7 +94,7 @@ def get_curve(
     "/{type}",
     summary="Compute a curve from query parameters",
     response_class=Response,
-    responses=FORMATS | documented(404, 406, 422),
+    responses=documented(404, 406, 422, _200=CURVE),
     openapi_extra={
         "parameters": [
             {"name": name, "in": "query", "schema": {"type": kind}, "description": text, "example": example}

@@ -87,7 +87,7 @@ def list_jobs(
     cursor: Annotated[str | None, Query(max_length=64, description="next_cursor of the page before")] = None,
 ) -> JobPage:
     """Newest first."""
-    jobs, next_cursor = store.list(state=state, limit=limit, cursor=cursor)
+    jobs, next_cursor = store.page(state=state, limit=limit, cursor=cursor)
     return JobPage(jobs=[linked(job) for job in jobs], next_cursor=next_cursor)
 
 
@@ -101,7 +101,7 @@ def get_job(job: CurrentJob) -> JobAnswer:
     "/{job_id}/metrics",
     summary="Every epoch's metrics",
     response_model=Metrics,
-    responses={200: {"content": {"text/csv": {}}}} | documented(404, 406, 422, 503),
+    responses=documented(404, 406, 422, 503, _200={"content": {"text/csv": {}}}),
 )
 def get_metrics(
     job: CurrentJob,
@@ -124,7 +124,7 @@ def get_metrics(
     "/{job_id}/cancel",
     summary="Cancel a job",
     response_model=JobAnswer,
-    responses={202: {"description": "The worker was asked to stop", "model": JobAnswer}} | documented(404, 409, 503),
+    responses=documented(404, 409, 503, _202={"description": "The worker was asked to stop", "model": JobAnswer}),
 )
 def cancel_job(job_id: str, store: Store, response: Response) -> JobAnswer:
     """200 if the job is cancelled, 202 if its worker has yet to stop; 409 if it ended otherwise."""
@@ -143,7 +143,7 @@ def _picture(job: Job, store: Store, form: str) -> Response:
     "/{job_id}/plot.png",
     summary="Loss, accuracy and rate over the epochs, PNG",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}}} | documented(404, 503),
+    responses=documented(404, 503, _200={"content": {"image/png": {}}}),
 )
 def get_png(job: CurrentJob, store: Store) -> Response:
     """The job's figure so far."""
@@ -154,7 +154,7 @@ def get_png(job: CurrentJob, store: Store) -> Response:
     "/{job_id}/plot.svg",
     summary="Loss, accuracy and rate over the epochs, SVG",
     response_class=Response,
-    responses={200: {"content": {"image/svg+xml": {}}}} | documented(404, 503),
+    responses=documented(404, 503, _200={"content": {"image/svg+xml": {}}}),
 )
 def get_svg(job: CurrentJob, store: Store) -> Response:
     """The job's figure so far."""
@@ -173,10 +173,8 @@ async def get_events(
     request: Request,
     last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Server-sent events from the job's beginning, or after Last-Event-ID: state, progress, epoch, and end, the last."""
+    """Server-sent events from the job's beginning, or after Last-Event-ID: state, progress, epoch; the last is end."""
     async for event_id, kind, data in request.app.state.follower.follow(store.events_key(job.id), last_event_id or "0"):
         yield ServerSentEvent(id=event_id, event=kind, raw_data=data)
         if kind == "end":
             return
-
-

@@ -1,4 +1,4 @@
-"""Generated images for tests and trials: one random pattern a class, under noise. Made in milliseconds, learnt in one epoch."""
+"""Generated images for tests and trials: one random pattern a class, under noise; learnt in an epoch or two."""
 
 from __future__ import annotations
 

@@ -127,16 +127,15 @@ say(id, 'epoch', ARGV[6])
 return {'held', redis.call('HGET', job(id), 'want') or ''}
 """
 
-# id, token, state, error or '' -> held | fenced | missing
+# id, token, state, error or '' -> held | fenced | missing, ''
 FINISH = """
-local id = ARGV[2]
+local id, after = ARGV[2], ARGV[4]
 local standing = held(id, ARGV[3])
-if standing ~= 'held' then return standing end
+if standing ~= 'held' then return {standing, ''} end
 if ARGV[5] ~= '' then redis.call('HSET', job(id), 'error', ARGV[5]) end
-local after = ARGV[4]
 if after == 'queued' and redis.call('HGET', job(id), 'want') == 'cancel' then after = 'cancelled' end
 move(id, after)
-return 'held'
+return {'held', ''}
 """
 
 # id -> missing | cancelled | requested | the ended state

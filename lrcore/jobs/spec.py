@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from lrcore.curve import table
+from lrcore.curve import MAX_WORK, table
 from lrcore.datasets import AnyDataset
 from lrcore.errors import CurveError
 from lrcore.family import Integer, Spec
@@ -39,13 +39,12 @@ class JobSpec(Spec):
             self.model.check(self.dataset.image_shape, self.dataset.num_classes)
         except ValueError as error:
             raise CurveError(("model",), str(error)) from None
-        if self.rate_schedule.metric_driven:
-            if self.interval != "epoch":
-                raise CurveError(("interval",), f"{self.rate_schedule.type} follows the test metric, once an epoch")
-            if (groups := self.rate_schedule.groups) not in (None, 1):
-                raise CurveError(("schedule",), f"the schedule is for {groups} parameter groups, the optimizer has 1")
-        else:
+        if (groups := self.rate_schedule.groups) not in (None, 1):
+            raise CurveError(("schedule",), f"the schedule is for {groups} parameter groups, the optimizer has 1")
+        if not self.rate_schedule.metric_driven:
             self.rates()
+        elif self.interval != "epoch":
+            raise CurveError(("interval",), f"{self.rate_schedule.type} follows the test metric, once an epoch")
         return self
 
     @property
@@ -74,9 +73,9 @@ class JobSpec(Spec):
             raise CurveError(("epochs",), f"{self.intervals} scheduled steps are more than {MAX_INTERVALS}")
         length = schedule.length
         if length is not None and self.intervals > length:
-            raise CurveError(("schedule",), f"the schedule ends after {length} steps, but the job takes {self.intervals}")
-        if schedule.groups not in (None, 1):
-            raise CurveError(("schedule",), f"the schedule is for {schedule.groups} parameter groups, the optimizer has 1")
+            message = f"the schedule ends after {length} steps, but the job takes {self.intervals}"
+            raise CurveError(("schedule",), message)
+        if self.intervals * schedule.size > MAX_WORK:
+            message = f"{self.intervals} rates are too many for a schedule of {schedule.size} parts"
+            raise CurveError(("schedule",), message)
         return table(schedule, (self.optimizer.lr,), np.arange(self.intervals, dtype=np.int64))
-
-

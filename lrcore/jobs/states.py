@@ -1,11 +1,11 @@
 """The states of a job and the only moves between them.
 
-            claim              finish
-  queued ----------> running ----------> succeeded | failed | cancelled
-    |   <----------                                       ^
-    |     release, lease lost                             |
-    +-----------------------------------------------------+
-                          cancel
+          claim              finish
+queued ----------> running ----------> succeeded | failed | cancelled
+  |   <----------                                       ^
+  |     release, lease lost                             |
+  +-----------------------------------------------------+
+                        cancel
 """
 
 from __future__ import annotations

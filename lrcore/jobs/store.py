@@ -85,10 +85,10 @@ class JobStore:
             raise JobNotFound(job_id)
         return _job(record)
 
-    def list(
+    def page(
         self, *, state: State | None = None, limit: int = 20, cursor: str | None = None
     ) -> tuple[list[Job], str | None]:
-        """Jobs, newest first, and the cursor of the page after, None on the last. The cost does not grow with the page."""
+        """Jobs, newest first, and the cursor of the next page or None. Every page costs the same, however far."""
         index = f"{self._prefix}jobs" + (f":{state}" if state else "")
         below = f"({cursor}" if cursor else "+"
         ids: list[str] = self._redis.zrange(  # type: ignore[assignment]
@@ -133,7 +133,7 @@ class JobStore:
         return Claim(job_id, token, int(attempt), JobSpec.model_validate_json(spec))
 
     def beat(self, claim: Claim, lease_seconds: float, progress: Progress | None) -> bool:
-        """Keep the lease and say how far the job is, if that is known. True if it shall be cancelled. Raises LeaseLost."""
+        """Keep the lease and say how far the job is, if known. True if it shall be cancelled. Raises LeaseLost."""
         text = progress.model_dump_json() if progress else ""
         return self._still_held(claim, self._run(scripts.BEAT, claim.id, claim.token, _ms(lease_seconds), text))
 
@@ -147,10 +147,10 @@ class JobStore:
             ),
         )
 
-    def finish(self, claim: Claim, state: State, error: JobError | None = None) -> None:
-        """End the job, or with QUEUED give it back. Raises LeaseLost."""
+    def finish(self, claim: Claim, state: State, error: JobError | None = None) -> bool:
+        """End the job, or with QUEUED give it back. Nothing is wanted of it then: False. Raises LeaseLost."""
         text = error.model_dump_json() if error else ""
-        self._still_held(claim, [self._run(scripts.FINISH, claim.id, claim.token, state, text), ""])
+        return self._still_held(claim, self._run(scripts.FINISH, claim.id, claim.token, state, text))
 
     def reap(self, max_losses: int) -> list[str]:
         """Put running jobs whose lease ran out back in their queue, or end them. Returns their ids."""
@@ -177,7 +177,7 @@ class JobStore:
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.zcard(f"{self._prefix}queue:{queue}")
             pipe.llen(broker_list(queue))
-            waiting, ringing = pipe.execute()
+            waiting, ringing = map(int, pipe.execute())
         return max(0, waiting - ringing)
 
     def events_key(self, job_id: str) -> str:
@@ -187,7 +187,7 @@ class JobStore:
     def _key(self, job_id: str) -> str:
         return f"{self._prefix}job:{job_id}"
 
-    def _run(self, script: str, *arguments: object) -> Any:
+    def _run(self, script: str, *arguments: str | int) -> Any:
         call = self._scripts.get(script)
         if call is None:
             call = self._scripts[script] = self._redis.register_script(scripts.COMMON + script)
@@ -217,7 +217,7 @@ def _job(record: dict[str, str]) -> Job:
 
     return Job(
         id=record["id"],
-        kind=record["kind"],  # type: ignore[arg-type]  # checked by pydantic
+        kind=record["kind"],
         state=State(record["state"]),
         spec=parsed("spec"),
         attempt=int(record["attempt"]),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LeNet(Model):
-    """Two 5x5 convolutions (6, 16 channels; the first padded by 2), each with ReLU and 2x2 max pooling; 120-84-classes."""
+    """5x5 convolutions to 6 (padded by 2) and 16 channels, each with ReLU and 2x2 max pooling; then 120-84-classes."""
 
     summary = "two convolutions and three linear layers, ReLU, max pooling"
     origin = "LeCun et al. 1998, in the form of d2l.ai's learning-rate chapter"

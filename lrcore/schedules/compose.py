@@ -95,10 +95,9 @@ class SequentialLR(_Composite, TorchSchedule):
 
     @model_validator(mode="after")
     def _parts_reach_their_milestones(self) -> Self:
-        if len(self.milestones) != len(self.schedulers) - 1:
-            raise ValueError(
-                f"{len(self.schedulers)} schedulers need {len(self.schedulers) - 1} milestones, not {len(self.milestones)}"
-            )
+        needed = len(self.schedulers) - 1
+        if len(self.milestones) != needed:
+            raise ValueError(f"{needed + 1} schedulers need {needed} milestones, not {len(self.milestones)}")
         for i, (start, end) in enumerate(zip((0, *self.milestones), self.milestones, strict=False)):
             length = self.schedulers[i].length
             if length is not None and length < end - start:
@@ -169,7 +168,9 @@ class ChainedScheduler(_Composite):
     def rates(self, t: Steps, base_lr: float, group: int = 0) -> Rates:
         product = self.schedulers[0].rates(t, base_lr, group)
         if base_lr == 0:
-            raise CurveError(("base_lr",), "a ChainedScheduler multiplies fractions of the base rate, so it must not be 0")
+            raise CurveError(
+                ("base_lr",), "a ChainedScheduler multiplies fractions of the base rate, so it must not be 0"
+            )
         for part in self.schedulers[1:]:
             product = product * (part.rates(t, base_lr, group) / base_lr)
         return product

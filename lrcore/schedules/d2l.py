@@ -52,7 +52,7 @@ class FactorScheduler(Schedule):
         return self.base_lr
 
     def rates(self, t: Steps, base_lr: float, group: int = 0) -> Rates:
-        return np.maximum(self.stop_factor_lr, self.base_lr * self.factor ** (t + 1))
+        return np.maximum(self.stop_factor_lr, self.base_lr * np.float64(self.factor) ** (t + 1))
 
 
 class CosineScheduler(Schedule):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+
 from lrcore.schedules._base import Factor, Rates, Steps, TorchSchedule
 
 
@@ -19,4 +21,4 @@ class ExponentialLR(TorchSchedule):
     gamma: Factor
 
     def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
-        return base_lr * self.gamma**t
+        return base_lr * np.float64(self.gamma) ** t

@@ -51,7 +51,9 @@ class OneCycleLR(TorchSchedule):
         if rise <= 1:
             raise ValueError(f"pct_start * total_steps is {rise:g}, but the rise needs more than 1 step")
         if self.three_phase and 2 * rise - 2 >= total - 1:
-            raise ValueError(f"three_phase needs 2 * pct_start * total_steps - 2 < total_steps - 1, not {2 * rise - 2:g}")
+            raise ValueError(
+                f"three_phase needs 2 * pct_start * total_steps - 2 < total_steps - 1, not {2 * rise - 2:g}"
+            )
         return self
 
     @property
@@ -89,6 +91,6 @@ class OneCycleLR(TorchSchedule):
         phase = np.searchsorted(knots[1:-1], t, side="left")  # a step on a knot still belongs to the phase before it
         start, end = np.array(values)[phase], np.array(values)[phase + 1]
         progress = (t - knots[phase]) / (knots[phase + 1] - knots[phase])
-        if self.anneal_strategy == "linear":
-            return (end - start) * progress + start
-        return end + (start - end) / 2 * (1 + np.cos(np.pi * progress))
+        linear: Rates = (end - start) * progress + start
+        cosine: Rates = end + (start - end) / 2 * (1 + np.cos(np.pi * progress))
+        return linear if self.anneal_strategy == "linear" else cosine

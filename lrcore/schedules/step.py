@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ class StepLR(TorchSchedule):
     gamma: Factor = 0.1
 
     def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
-        return base_lr * self.gamma ** (t // self.step_size)
+        return base_lr * np.float64(self.gamma) ** (t // self.step_size)
 
 
 class MultiStepLR(TorchSchedule):
@@ -47,12 +48,12 @@ class MultiStepLR(TorchSchedule):
         return rising(milestones)
 
     def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
-        return base_lr * self.gamma ** np.searchsorted(self.milestones, t, side="right")
+        return base_lr * np.float64(self.gamma) ** np.searchsorted(self.milestones, t, side="right")
 
 
 def rising(milestones: tuple[int, ...]) -> tuple[int, ...]:
     """The milestones as they are. Raises ValueError if one is not larger than the one before it."""
-    for before, after in zip(milestones, milestones[1:], strict=False):
+    for before, after in pairwise(milestones):
         if after <= before:
             raise ValueError(f"milestones must rise, but {after} follows {before}")
     return milestones

@@ -32,16 +32,16 @@ class Split:
     def shuffled(self, batch_size: int, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The epoch's batches (B, C, H, W), (B,). Their order depends on seed and epoch alone."""
         order = torch.from_numpy(permutation(len(self), seed, epoch)).to(self.labels.device)
-        for chosen in order.split(batch_size):
+        for chosen in torch.split(order, batch_size):
             yield self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """All images once, for evaluation."""
-        yield from zip(self.images.split(EVAL_BATCH), self.labels.split(EVAL_BATCH), strict=True)
+        yield from zip(torch.split(self.images, EVAL_BATCH), torch.split(self.labels, EVAL_BATCH), strict=True)
 
 
 def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order of the training images in one epoch, shape (n,): the same on every device and for every version of torch."""
+    """The order of the training images in one epoch, shape (n,): the same for every device and version of torch."""
     return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(n)
 
 

@@ -1,0 +1,1 @@
+"""The `lrserve` command and the HTTP client it is built on."""

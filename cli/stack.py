@@ -1,0 +1,205 @@
+"""Redis, API and workers as processes of one machine: started together, watched, ended together."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from cli.client import ApiError, Client
+from cli.embedded import EmbeddedRedis
+from lrcore.jobs.settings import Settings
+
+STOP_SECONDS = 10.0
+START_SECONDS = 90.0
+HEALTHY_SECONDS = 10.0  # a process that lived that long may start again at once
+MOST_FAILURES = 5
+
+PR_SET_PDEATHSIG = 1
+
+
+class StackError(Exception):
+    """The processes cannot be started or kept running."""
+
+
+@dataclass
+class Service:
+    """One process that shall be running."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    failures: int = 0
+    not_before: float = 0.0
+
+
+@dataclass
+class Stack:
+    """The processes of one `lrserve up`.
+
+    Args:
+        say: takes a line for the user when something unexpected happens.
+        log: where the processes write; the terminal if None.
+    """
+
+    settings: Settings
+    host: str
+    port: int
+    workers: int
+    say: Callable[[str], None]
+    log: IO[bytes] | None = None
+    services: list[Service] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Where the API listens."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Start everything and wait until it answers; end everything on the way out.
+
+        Raises:
+            StackError, NoRedis: something does not start.
+        """
+        with ExitStack() as ending:
+            ending.enter_context(_only_one(self.settings.home_folder))
+            _check_free(self.host, self.port)
+            environment = dict(os.environ)
+            if "LRSERVE_REDIS_URL" not in os.environ:
+                redis = EmbeddedRedis(self.settings.home_folder / "redis")
+                ending.callback(redis.remove_socket)
+                environment["LRSERVE_REDIS_URL"] = redis.url
+                self._add(ending, Service("redis", redis.command, environment))
+                redis.wait()
+            environment["LRSERVE_HOME"] = str(self.settings.home_folder)
+            python = [sys.executable, "-m"]
+            serve = [*python, "api", "--host", self.host, "--port", str(self.port)]
+            self._add(ending, Service("api", serve, environment))
+            for i in range(self.workers):
+                own = environment | ({"CUDA_VISIBLE_DEVICES": str(i)} if gpus() else {})
+                name = f"{socket.gethostname()}-{i}"
+                self._add(ending, Service(f"worker {i}", [*python, "worker", "--name", name], own))
+            self._wait_until_ready()
+            yield
+
+    def watch(self) -> None:
+        """Start again what ends by itself. Returns never; raises StackError if a process ends again and again."""
+        while True:
+            self.keep_running()
+            time.sleep(0.2)
+
+    def keep_running(self) -> None:
+        """One look at every process."""
+        now = time.monotonic()
+        for service in self.services:
+            if service.process is not None and service.process.poll() is not None:
+                code = service.process.returncode
+                service.failures = 0 if now - service.started > HEALTHY_SECONDS else service.failures + 1
+                if service.failures >= MOST_FAILURES:
+                    raise StackError(f"{service.name} ended {MOST_FAILURES} times in a row, the last time with {code}")
+                self.say(f"{service.name} ended with {code} and is started again")
+                service.process, service.not_before = None, now + service.failures
+            if service.process is None and now >= service.not_before:
+                self._start(service)
+
+    def _add(self, ending: ExitStack, service: Service) -> None:
+        self._start(service)
+        self.services.append(service)
+        ending.callback(self._stop, service)
+
+    def _start(self, service: Service) -> None:
+        service.started = time.monotonic()
+        service.process = subprocess.Popen(
+            service.command,
+            env=service.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log and subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C in the terminal reaches this process alone, which then ends them in order
+            preexec_fn=_die_with_parent,
+        )
+
+    def _stop(self, service: Service) -> None:
+        self.services.remove(service)
+        for each in [service, *self.services]:
+            # API and workers get the signal together and end side by side; Redis outlives them
+            if each.process and (each is service or each.name != "redis"):
+                each.process.terminate()
+        if service.process is None:
+            return
+        try:
+            service.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.say(f"{service.name} did not end within {STOP_SECONDS:g} s and is killed")
+            service.process.kill()
+            service.process.wait()
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        with Client(self.url, timeout=5) as client:
+            while time.monotonic() < deadline:
+                self.keep_running()
+                try:
+                    if client.ready()["workers"] >= self.workers:
+                        return
+                except ApiError:
+                    pass
+                time.sleep(0.1)
+        raise StackError(f"API and workers were not ready within {START_SECONDS:g} s")
+
+
+def gpus() -> int:
+    """How many NVIDIA GPUs the machine has, asked without loading torch."""
+    try:
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _check_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StackError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from None
+
+
+@contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StackError(f"another lrserve uses {home}; set LRSERVE_HOME or --home to another folder") from None
+        yield
+
+
+def _die_with_parent() -> None:
+    """Linux: ask for SIGTERM when the parent dies, even by kill -9."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
