@@ -62,9 +62,7 @@ def main() -> int:
 def report(client: Client, seeds: list[int]) -> int:
     ids = {name: [client.submit(job(lr, s, seed)).id for seed in seeds] for name, (lr, s, _) in RUNS.items()}
     missed = 0
-    print(
-        f"{'run':18} {'plain':>6} {'median':>7} {'off by':>7}  train loss, train accuracy, test accuracy by seed {seeds}"
-    )
+    print(f"{'run':18} {'plain':>6} {'median':>7} {'off by':>7}  train loss, train and test accuracy by seed {seeds}")
     for name, job_ids in ids.items():
         rows = []
         for job_id in job_ids:

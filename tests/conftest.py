@@ -24,6 +24,9 @@ from lrcore.jobs.store import JobStore
 
 T = TypeVar("T")
 
+# the jobs of the tests are so small that threads would only wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 SERVERS = {"bundled": bundled_server, "installed": installed_server}
 
 
@@ -89,6 +92,21 @@ class Service:
         service = next(s for s in self.stack.services if s.name == name)
         assert service.process is not None
         return service.process
+
+    def kill(self, name: str) -> None:
+        """End the process of one service with no warning."""
+        self.process(name).kill()
+        self.process(name).wait()
+
+    def revive(self, name: str) -> None:
+        """Do what `lrserve up` does about a process that has ended."""
+        self.process(name).wait(30)
+
+        def alive() -> bool:
+            self.stack.keep_running()
+            return any(s.name == name and s.process and s.process.poll() is None for s in self.stack.services)
+
+        until(alive)
 
     def ended(self, job_id: str, seconds: float = 120.0) -> Job:
         """The job, once it has ended."""

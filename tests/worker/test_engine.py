@@ -39,7 +39,10 @@ def figures(epochs: list[Epoch]) -> list[dict[str, Any]]:
 
 def test_it_learns() -> None:
     job = spec(
-        dataset={"type": "fake", "samples": 1000}, epochs=4, optimizer={"type": "SGD", "lr": 0.1, "momentum": 0.9}
+        dataset={"type": "fake", "samples": 1000},
+        optimizer={"type": "SGD", "lr": 0.02, "momentum": 0.9},
+        epochs=6,
+        batch_size=32,
     )
     result = train(job, data_root=NOWHERE, device=CPU)
 

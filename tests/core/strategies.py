@@ -1,0 +1,276 @@
+"""Drawn schedules: the JSON of any registered class, from the types and bounds of its fields alone.
+
+A new schedule needs no line here as long as its fields use the usual aliases: a field without a range in RANGES takes
+one that follows from its bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
+from hypothesis import HealthCheck, reject, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from lrcore.expression import CycleExpression, Expression
+from lrcore.schedules import SCHEDULES, AnySchedule, Rates, Schedule, Steps
+from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
+
+Json = dict[str, Any]
+
+CALLS = {name: cls for name, cls in SCHEDULES.items() if not cls.metric_driven}  # the functions of the step
+PARSE: TypeAdapter[Schedule] = TypeAdapter(AnySchedule)
+
+EXPRESSIONS = (
+    "1",
+    "0.95 ** epoch",
+    "1 / sqrt(step + 1)",
+    "1 - 1 / (epoch + 10)",
+    "min(1, (step + 1) / 10)",
+    "where(epoch < 10, 1, 0.1)",
+    "1 if epoch % 7 < 3 else 0.5",
+    "0.5 ** (epoch // 10)",
+    "max(0.01, 1 - epoch / 100)",
+    "0.6 + 0.5 * cos(pi * epoch / 50)",
+    "exp(-step / 40)",
+    "abs(sin(epoch / 9)) + 0.1",
+)
+CYCLE_EXPRESSIONS = (
+    "1",
+    "1 / (x + 1)",
+    "0.9 ** x",
+    "1 / 2 ** (x - 1)",
+    "max(0.1, 1 - 0.05 * x)",
+    "1 if x % 2 == 0 else 0.5",
+    "exp(-x / 30)",
+)
+
+COUNTS = (1, 40)
+RANGES: dict[str, tuple[float, float]] = {  # by field name, where the bounds alone would say little
+    "base_momentum": (0.5, 0.9),
+    "cooldown": (0, 6),
+    "div_factor": (1.0, 100.0),
+    "epochs": (1, 8),
+    "final_div_factor": (1.0, 1e5),
+    "last_epoch": (-1, 30),
+    "max_momentum": (0.85, 0.99),
+    "milestones": (0, 60),
+    "patience": (0, 6),
+    "power": (0.0, 4.0),
+    "steps_per_epoch": (1, 8),
+    "T_mult": (1, 4),
+    "threshold": (1e-4, 0.5),
+    "total_steps": (2, 80),
+}
+GROWING = (0.3, 1.2)  # what multiplies again and again
+SHRINKING = (0.3, 1.0)
+
+
+def laws(examples: int) -> settings:
+    """Settings under which every run draws the same examples."""
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+    )
+
+
+def parse(spec: Json) -> Schedule:
+    return PARSE.validate_python(spec)
+
+
+def accepted(spec: Json) -> bool:
+    try:
+        parse(spec)
+    except ValidationError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What may be drawn.
+
+    Attributes:
+        depth: levels of nesting below a composite.
+        growth: whether a factor may exceed 1.
+        parts: names of the schedules that a composite may have.
+    """
+
+    depth: int = 2
+    growth: bool = True
+    parts: tuple[str, ...] = tuple(CALLS)
+
+
+@cache
+def specs(cls: type[Schedule], limits: Limits = Limits()) -> st.SearchStrategy[Json]:
+    """Valid JSON of one class, any registered schedule."""
+    drawn = {name: values(name, field, limits) for name, field in cls.model_fields.items() if name != "type"}
+    needed = {name for name in drawn if cls.model_fields[name].is_required()}
+
+    @st.composite
+    def build(draw: st.DrawFn) -> Json:
+        for _ in range(10):  # a class whose fields depend on one another refuses some draws
+            spec: Json = {"type": cls.name()}
+            for name, strategy in drawn.items():
+                if name in needed or draw(st.booleans()):
+                    spec[name] = draw(strategy)
+            if isinstance(spec.get("schedulers"), list) and "milestones" in spec:
+                wanted = len(spec["schedulers"]) - 1
+                milestones = st.lists(st.integers(1, 60), min_size=wanted, max_size=wanted, unique=True)
+                spec["milestones"] = sorted(draw(milestones))
+            if accepted(spec):
+                return spec
+        reject()
+
+    return build()
+
+
+def schedules(cls: type[Schedule], limits: Limits = Limits()) -> st.SearchStrategy[Schedule]:
+    """Validated schedules of one class, as `specs` draws them."""
+    return specs(cls, limits).map(parse)
+
+
+def values(name: str, field: FieldInfo, limits: Limits = Limits()) -> st.SearchStrategy[Any]:
+    """JSON values of one field."""
+    return _values(name, field.annotation, list(_flat(field.metadata)), limits)
+
+
+def is_composite(cls: type[Schedule]) -> bool:
+    return "schedulers" in cls.model_fields
+
+
+def without_last_epoch(spec: Json) -> Json:
+    """The spec with every last_epoch at its default, parts included."""
+    plain = {name: value for name, value in spec.items() if name != "last_epoch"}
+    if "schedulers" in plain:
+        plain["schedulers"] = [without_last_epoch(part) for part in plain["schedulers"]]
+    return plain
+
+
+def horizon(schedule: Schedule, most: int = 200) -> Steps:
+    """The first steps, as many as the schedule has."""
+    return np.arange(most if schedule.length is None else min(most, schedule.length), dtype=np.int64)
+
+
+def rates(schedule: Schedule, t: Steps, base_lr: float = 0.1, group: int = 0) -> Rates:
+    """Rates at `t`; an overflow is no warning here, since `table` refuses it by its step."""
+    if isinstance(schedule, ReduceLROnPlateau):
+        metrics = [1 / (1 + i) + 0.05 * (i % 3) - 0.3 * (i > 60) * (i % 2) for i in range(int(t.max(initial=0)))]
+        return plateau_curve(schedule, [base_lr] * (group + 1), metrics)[group, t]
+    with np.errstate(all="ignore"):
+        return schedule.rates(t, base_lr, group)
+
+
+def momentum(schedule: Schedule, t: Steps, group: int = 0) -> Rates | None:
+    with np.errstate(all="ignore"):
+        return schedule.momentum(t, group)
+
+
+def assert_same_bits(actual: Rates | None, expected: Rates | None) -> None:
+    if actual is None or expected is None:
+        assert actual is expected
+    else:
+        np.testing.assert_array_equal(actual.view(np.int64), expected.view(np.int64))
+
+
+def _values(name: str, annotation: Any, metadata: list[Any], limits: Limits) -> st.SearchStrategy[Any]:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _values(name, arguments[0], [*metadata, *_flat(arguments[1:])], limits)
+    if origin is Literal:
+        return st.sampled_from(arguments)
+    if _is_schedule(annotation):
+        return _parts(limits)
+    if origin in (Union, UnionType):
+        kept = [a for a in arguments if not _is_tuple(a)] or list(arguments)  # one value for all parameter groups
+        return st.one_of([_values(name, a, metadata, limits) for a in kept])
+    if origin is tuple:
+        return _lists(name, arguments[0], limits)
+    return _scalars(name, annotation, metadata, limits)
+
+
+def _scalars(name: str, annotation: Any, metadata: list[Any], limits: Limits) -> st.SearchStrategy[Any]:
+    if annotation is NoneType:
+        return st.none()
+    if annotation is bool:
+        return st.booleans()
+    if annotation is int:
+        return _integers(name, metadata)
+    if annotation is float:
+        return _floats(name, metadata, limits)
+    if issubclass(annotation, Expression):
+        return st.sampled_from(CYCLE_EXPRESSIONS if issubclass(annotation, CycleExpression) else EXPRESSIONS)
+    raise TypeError(f"no values for the field {name!r} of type {annotation!r}")
+
+
+def _lists(name: str, item: Any, limits: Limits) -> st.SearchStrategy[list[Any]]:
+    items = _values(name, item, [], limits)
+    if get_origin(item) is Annotated and get_args(item)[0] is int:
+        return st.lists(items, min_size=1, max_size=4, unique=True).map(sorted)
+    return st.integers(1, 3).flatmap(lambda n: st.lists(items, min_size=n, max_size=n))
+
+
+def _parts(limits: Limits) -> st.SearchStrategy[Json]:
+    classes = [
+        cls for name, cls in CALLS.items() if name in limits.parts and (limits.depth > 1 or not is_composite(cls))
+    ]
+    return st.sampled_from(classes).flatmap(lambda cls: specs(cls, replace(limits, depth=limits.depth - 1)))
+
+
+def _integers(name: str, metadata: list[Any]) -> st.SearchStrategy[int]:
+    low, high = RANGES.get(name, COUNTS)
+    for bound in metadata:
+        match bound:
+            case Ge(ge=least):
+                low = max(low, least) if name in RANGES else min(low, least)
+            case Le(le=most):
+                high = min(high, most)
+    return st.integers(int(low), int(high))
+
+
+def _floats(name: str, metadata: list[Any], limits: Limits) -> st.SearchStrategy[float]:
+    low, high, excluded = 0.0, np.inf, set()
+    for bound in metadata:
+        match bound:
+            case Ge(ge=least) | Gt(gt=least):
+                low = max(low, least)
+            case Le(le=most) | Lt(lt=most):
+                high = min(high, most)
+        excluded |= {getattr(bound, "gt", None), getattr(bound, "lt", None)}
+    if name in RANGES:
+        drawn = st.floats(*RANGES[name])
+    elif high < np.inf:
+        drawn = st.floats(max(low, 0.05), high) | st.sampled_from([low, high, 1e-3])
+    elif low in excluded:
+        drawn = st.floats(*(GROWING if limits.growth else SHRINKING))
+    else:
+        drawn = st.floats(-6, 0).map(lambda power: float(10**power)) | st.just(0.0)
+    return drawn.filter(lambda value: value not in excluded)
+
+
+def _flat(metadata: Any) -> Iterator[Any]:
+    for item in metadata:
+        if isinstance(item, FieldInfo):
+            yield from _flat(item.metadata)
+        else:
+            yield item
+
+
+def _is_tuple(annotation: Any) -> bool:
+    if get_origin(annotation) is Annotated:
+        return _is_tuple(get_args(annotation)[0])
+    return get_origin(annotation) is tuple
+
+
+def _is_schedule(annotation: Any) -> bool:
+    classes = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return all(isinstance(c, type) and issubclass(c, Schedule) for c in classes)
