@@ -132,7 +132,11 @@ def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
 
 
 @app.command()
-def worker(name: Annotated[str | None, typer.Option(help="unique among workers, kept over restarts")] = None) -> None:
+def worker(
+    name: Annotated[
+        str | None, typer.Option(help="unique among workers; under a dead one's name, its job is freed at once")
+    ] = None,
+) -> None:
     """Run one worker alone, against the Redis of LRSERVE_REDIS_URL."""
     _become("worker", *(["--name", name] if name else []))
 

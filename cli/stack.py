@@ -92,7 +92,7 @@ class Stack:
             self._add(ending, Service("api", serve, environment))
             for i in range(self.workers):
                 own = environment | ({"CUDA_VISIBLE_DEVICES": str(i)} if gpus() else {})
-                name = f"{socket.gethostname()}-{i}"
+                name = f"{socket.gethostname()}-{self.port}-{i}"  # two stacks on one machine have two ports
                 self._add(ending, Service(f"worker {i}", [*python, "worker", "--name", name], own))
             self._wait_until_ready()
             yield

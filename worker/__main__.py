@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import socket
 import sys
 import threading
@@ -59,7 +60,11 @@ class Presence:
 def main() -> int:
     """Work until SIGTERM or SIGINT: then the present job goes back to the queue, and the process ends with status 0."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
-    parser.add_argument("--name", default=f"{socket.gethostname()}-0", help="unique among workers, kept over restarts")
+    parser.add_argument(
+        "--name",
+        default=f"{socket.gethostname()}-{os.getpid()}",
+        help="unique among workers; one that starts under the name of a dead one frees its job at once",
+    )
     name = parser.parse_args().name
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("celery").setLevel(logging.WARNING)
