@@ -25,7 +25,7 @@ def choose(request: Request, media_types: Mapping[str, str]) -> str:
         if wanted not in media_types:
             raise Invalid((("query", "format"), f"must be one of {', '.join(media_types)}"))
         return wanted
-    ranges = sorted(_ranges(request.headers.get("accept", "*/*")), key=lambda r: -r[1])
+    ranges = sorted(_ranges(request.headers.get("accept") or "*/*"), key=lambda r: -r[1])
     for pattern, quality in ranges:
         for name, media_type in media_types.items():
             main = media_type.partition(";")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 
 import orjson
@@ -112,7 +113,7 @@ def get_curve_of_type(type: str, request: Request, form: Format = None) -> Respo
     """Everything as query parameters, the schedule's own among them: lists as JSON, or repeated."""
     if type not in SCHEDULES:
         raise HTTPException(404, f"there is no schedule {type[:80]!r}; /v1/schedules lists them")
-    properties = SCHEDULES[type].model_json_schema()["properties"]
+    properties = _properties(type)
     schedule: dict[str, Any] = {"type": type}
     data: dict[str, Any] = {"schedule": schedule}
     for key, values in _query(request).items():
@@ -157,6 +158,15 @@ def _value(values: list[str], *, text: bool = False) -> Any:
         return orjson.loads(values[0])
     except orjson.JSONDecodeError:
         return values[0]
+
+
+@cache
+def _properties(type: str) -> dict[str, Any]:
+    """JSON Schemas of a schedule's parameters. A schedule that may hold itself is a reference into its own $defs."""
+    cls = SCHEDULES[type]
+    schema = cls.model_json_schema()
+    properties: dict[str, Any] = schema.get("$defs", {}).get(cls.__name__, schema)["properties"]
+    return properties
 
 
 def _takes_text(schema: dict[str, Any]) -> bool:
