@@ -61,6 +61,10 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         problem = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         components.update(problem.pop("$defs"))
         components["Problem"] = problem
-        components.pop("HTTPValidationError", None)
-        components.pop("ValidationError", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            components.pop(name, None)
+        for operation in (each for methods in schema["paths"].values() for each in methods.values()):
+            answers = operation["responses"]
+            if "application/json" in answers.get("422", {}).get("content", {}):  # put there by FastAPI, and never sent
+                del answers["422"]
     return app.openapi_schema or {}

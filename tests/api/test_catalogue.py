@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from lrcore.schedules import SCHEDULES
+
+ROUTES = {
+    ("get", "/v1/schedules"),
+    ("get", "/v1/schedules/{type}"),
+    ("post", "/v1/curves"),
+    ("get", "/v1/curves"),
+    ("get", "/v1/curves/{type}"),
+    ("post", "/v1/jobs"),
+    ("get", "/v1/jobs"),
+    ("get", "/v1/jobs/{job_id}"),
+    ("get", "/v1/jobs/{job_id}/metrics"),
+    ("get", "/v1/jobs/{job_id}/events"),
+    ("get", "/v1/jobs/{job_id}/plot.png"),
+    ("get", "/v1/jobs/{job_id}/plot.svg"),
+    ("post", "/v1/jobs/{job_id}/cancel"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+}
+
+
+@pytest.fixture(scope="module")
+def document(service: Any) -> dict[str, Any]:
+    """The OpenAPI document."""
+    answer: dict[str, Any] = service.http.get("/openapi.json").raise_for_status().json()
+    return answer
+
+
+def test_the_catalogue_lists_every_schedule(http: httpx.Client) -> None:
+    entries = http.get("/v1/schedules").json()["schedules"]
+
+    assert [entry["type"] for entry in entries] == list(SCHEDULES)
+    for entry in entries:
+        assert set(entry) == {"type", "summary", "formula", "origin", "parameters", "example"}
+        assert entry == http.get(f"/v1/schedules/{entry['type']}").json()
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_an_entry_says_what_a_schedule_takes(name: str, http: httpx.Client) -> None:
+    entry = http.get(f"/v1/schedules/{name}").json()
+    schema = entry["parameters"]
+    schema = schema.get("$defs", {}).get(name, schema)
+
+    assert set(schema["properties"]) == set(SCHEDULES[name].model_fields)
+    assert set(entry["example"]) >= set(schema["required"])
+    assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=" ".join)
+def test_the_document_has_every_route_with_its_errors(route: tuple[str, str], document: dict[str, Any]) -> None:
+    method, path = route
+    operation = document["paths"][path][method]
+
+    assert operation["summary"]
+    for status, answer in operation["responses"].items():
+        if int(status) >= 400:
+            assert list(answer["content"]) == ["application/problem+json"]
+
+
+def test_the_document_has_no_other_route(document: dict[str, Any]) -> None:
+    assert {(method, path) for path, methods in document["paths"].items() for method in methods} == ROUTES
+
+
+def test_every_reference_in_the_document_leads_somewhere(document: dict[str, Any]) -> None:
+    for reference in set(re.findall(r'"\$ref": ?"#/([^"]+)"', httpx.Response(200, json=document).text)):
+        there: Any = document
+        for part in reference.split("/"):
+            there = there[part]
+
+
+def test_the_document_tells_schedules_apart_by_their_type(document: dict[str, Any]) -> None:
+    schedule = document["components"]["schemas"]["CurveRequest"]["properties"]["schedule"]
+
+    assert schedule["discriminator"]["propertyName"] == "type"
+    assert set(schedule["discriminator"]["mapping"]) == set(SCHEDULES)
+
+
+def test_the_docs_need_no_other_server(http: httpx.Client) -> None:
+    page = http.get("/docs").text
+    files = re.findall(r'(?:src|href)="([^"]+)"', page)
+
+    assert len(files) >= 3
+    for file in files:
+        assert file.startswith("/docs/")
+        assert http.get(file).raise_for_status().content
+    assert "https://" not in page + http.get("/docs/start.js").text
+
+
+def test_the_root_leads_to_the_docs(http: httpx.Client) -> None:
+    assert http.get("/").headers["location"] == "/docs"

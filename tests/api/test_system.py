@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import httpx
+import pytest
+from redis import Redis
+
+from lrcore.jobs.connection import connect
+from tests.conftest import Service, until
+
+
+def test_health_says_that_the_process_is_up(http: httpx.Client) -> None:
+    answer = http.get("/healthz")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_readiness_counts_the_workers(http: httpx.Client) -> None:
+    until(lambda: http.get("/readyz").json()["workers"] == 1)
+
+    assert http.get("/readyz").json() == {"status": "ready", "redis": "ok", "workers": 1}
+
+
+@pytest.fixture
+def embedded(service: Service) -> Redis:
+    """The Redis of the running service."""
+    return connect(service.stack.services[0].environment["LRSERVE_REDIS_URL"])
+
+
+def test_the_embedded_redis_keeps_what_it_is_given_and_refuses_rather_than_forgets(embedded: Redis) -> None:
+    assert embedded.config_get("appendonly")["appendonly"] == "yes"
+    assert embedded.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
+
+
+def test_the_embedded_redis_listens_to_no_network(embedded: Redis) -> None:
+    assert embedded.config_get("port")["port"] == "0"
