@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+from lrcore.jobs.states import MOVES, State, may_move
+
+LEGAL = {
+    ("queued", "running"),
+    ("queued", "cancelled"),
+    ("running", "queued"),
+    ("running", "succeeded"),
+    ("running", "failed"),
+    ("running", "cancelled"),
+}
+
+
+@pytest.mark.parametrize("after", State)
+@pytest.mark.parametrize("before", State)
+def test_only_the_moves_of_the_contract_are_legal(before: State, after: State) -> None:
+    assert may_move(before, after) == ((before.value, after.value) in LEGAL)
+
+
+def test_every_state_has_its_moves() -> None:
+    assert set(MOVES) == set(State)
+
+
+def test_ended_are_the_states_that_no_move_leaves() -> None:
+    assert {state for state in State if state.ended} == {State.SUCCEEDED, State.FAILED, State.CANCELLED}

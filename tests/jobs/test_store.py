@@ -1,0 +1,328 @@
+"""The job store against real Redis servers: the bundled one and the machine's own."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from redis import Redis
+
+from lrcore.jobs.job import Best, Epoch, JobError, Progress
+from lrcore.jobs.queue import QUEUE, broker_list
+from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.states import State
+from lrcore.jobs.store import Claim, IllegalMove, JobNotFound, JobStore, LeaseLost
+from tests.conftest import job_spec, until
+
+SPEC = JobSpec.model_validate(job_spec())
+LEASE = 30.0
+SHORT = 0.05
+MOST = 2  # losses
+
+
+def epoch(index: int, accuracy: float = 0.5) -> Epoch:
+    return Epoch(
+        epoch=index, lr=[0.1], train_loss=1.0, train_accuracy=0.5, test_loss=1.0, test_accuracy=accuracy, seconds=0.1
+    )
+
+
+def progress(step: int) -> Progress:
+    return Progress(epoch=0, epochs=3, step=step, steps=12, fraction=step / 12, eta_seconds=None)
+
+
+def claimed(store: JobStore, worker: str = "a", lease: float = LEASE) -> Claim:
+    claim = store.claim(QUEUE, worker, lease)
+    assert claim is not None
+    return claim
+
+
+def running(store: JobStore, worker: str = "a", lease: float = LEASE) -> Claim:
+    store.create(SPEC)
+    return claimed(store, worker, lease)
+
+
+def lapsed(store: JobStore, most: int = MOST) -> list[str]:
+    """What a reaper finds once a short lease has run out."""
+    return until(lambda: store.reap(most), 5)
+
+
+def test_a_new_job_is_queued_with_what_was_asked_for(store: JobStore) -> None:
+    job = store.create(SPEC)
+
+    assert (job.state, job.attempt, job.kind) == ("queued", 0, "training")
+    assert JobSpec.model_validate(job.spec) == SPEC
+    assert (job.progress.step, job.progress.steps, job.progress.epochs) == (0, 12, 3)
+    assert (job.metrics, job.best, job.error, job.started_at, job.finished_at) == (None,) * 5
+    assert job == store.get(job.id)
+
+
+def test_a_job_that_nobody_made_is_not_found(store: JobStore) -> None:
+    for look in (store.get, store.epochs, store.cancel):
+        with pytest.raises(JobNotFound, match="nobody"):
+            look("nobody")
+
+
+def test_an_empty_queue_has_nothing_to_claim(store: JobStore) -> None:
+    assert store.claim(QUEUE, "a", LEASE) is None
+
+
+def test_jobs_are_claimed_in_the_order_they_came(store: JobStore) -> None:
+    ids = [store.create(SPEC).id for _ in range(12)]
+
+    assert [claimed(store).id for _ in ids] == ids
+
+
+def test_a_claim_hands_over_the_job_and_a_token_of_its_own(store: JobStore) -> None:
+    claim = running(store)
+    job = store.get(claim.id)
+
+    assert (claim.spec, claim.attempt) == (SPEC, 1)
+    assert (job.state, job.attempt) == ("running", 1)
+    assert job.started_at is not None
+    assert running(store).token != claim.token
+
+
+def test_no_two_workers_get_one_job(store: JobStore) -> None:
+    ids = [store.create(SPEC).id for _ in range(40)]
+
+    with ThreadPoolExecutor(8) as pool:
+        claims = list(pool.map(lambda i: store.claim(QUEUE, f"worker {i}", LEASE), range(60)))
+
+    assert sorted(claim.id for claim in claims if claim) == sorted(ids)
+
+
+def test_a_queue_has_its_own_jobs(store: JobStore) -> None:
+    store.create(SPEC, "gpu")
+
+    assert store.claim(QUEUE, "a", LEASE) is None
+    assert store.claim("gpu", "a", LEASE) is not None
+
+
+def test_a_report_shows_in_the_job(store: JobStore) -> None:
+    claim = running(store)
+
+    store.beat(claim, LEASE, progress(4))
+    store.add_epoch(claim, LEASE, epoch(0), Best(epoch=0, test_accuracy=0.5))
+
+    job = store.get(claim.id)
+    assert job.progress == progress(4)
+    assert job.metrics == epoch(0)
+    assert job.best == Best(epoch=0, test_accuracy=0.5)
+    assert store.epochs(claim.id) == [epoch(0)]
+
+
+def test_a_second_attempt_takes_the_place_of_the_epochs_it_repeats(store: JobStore) -> None:
+    first = running(store)
+    for index in range(3):
+        store.add_epoch(first, LEASE, epoch(index), Best(epoch=0, test_accuracy=0.5))
+    store.finish(first, State.QUEUED)
+
+    second = claimed(store)
+    store.add_epoch(second, LEASE, epoch(1, 0.9), Best(epoch=1, test_accuracy=0.9))
+
+    assert store.epochs(second.id) == [epoch(0), epoch(1, 0.9)]
+
+
+def test_an_epoch_after_a_gap_is_a_fault(store: JobStore) -> None:
+    claim = running(store)
+
+    with pytest.raises(Exception, match="follows a gap"):
+        store.add_epoch(claim, LEASE, epoch(1), Best(epoch=1, test_accuracy=0.5))
+
+
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
+def test_a_job_ends_as_its_worker_says(state: State, store: JobStore) -> None:
+    claim = running(store)
+    error = JobError(type="error", message="it broke") if state is State.FAILED else None
+
+    store.finish(claim, state, error)
+
+    job = store.get(claim.id)
+    assert (job.state, job.error) == (state, error)
+    assert job.finished_at is not None
+
+
+def test_a_job_given_back_is_first_in_the_queue_again(store: JobStore) -> None:
+    claim = running(store)
+    store.create(SPEC)
+
+    store.finish(claim, State.QUEUED)
+
+    assert store.get(claim.id).state == "queued"
+    again = claimed(store)
+    assert (again.id, again.attempt) == (claim.id, 2)
+
+
+@pytest.mark.parametrize("taken", ["given back", "claimed again", "ended", "forgotten"])
+def test_a_writer_whose_token_is_no_longer_the_job_s_writes_nothing(taken: str, store: JobStore, redis: Redis) -> None:
+    claim = running(store)
+    if taken == "forgotten":
+        redis.flushall()
+    else:
+        store.finish(claim, State.SUCCEEDED if taken == "ended" else State.QUEUED)
+    if taken == "claimed again":
+        claimed(store, "b")
+    before = {key: redis.dump(key) for key in redis.scan_iter()}
+
+    for write in (
+        lambda: store.beat(claim, LEASE, progress(5)),
+        lambda: store.add_epoch(claim, LEASE, epoch(0), Best(epoch=0, test_accuracy=0.5)),
+        lambda: store.finish(claim, State.SUCCEEDED),
+    ):
+        with pytest.raises(LeaseLost, match=claim.id):
+            write()
+
+    assert {key: redis.dump(key) for key in redis.scan_iter()} == before
+
+
+def test_a_queued_job_is_cancelled_at_once(store: JobStore) -> None:
+    job = store.create(SPEC)
+
+    assert store.cancel(job.id).state == "cancelled"
+    assert store.claim(QUEUE, "a", LEASE) is None
+    assert store.cancel(job.id).state == "cancelled"  # again is no error
+
+
+def test_the_worker_of_a_running_job_is_asked_to_stop(store: JobStore) -> None:
+    claim = running(store)
+    assert store.beat(claim, LEASE, None) is False
+
+    assert store.cancel(claim.id).state == "running"
+
+    assert store.beat(claim, LEASE, None) is True
+    assert store.add_epoch(claim, LEASE, epoch(0), Best(epoch=0, test_accuracy=0.5)) is True
+
+
+def test_a_job_that_is_given_back_with_a_cancel_pending_is_cancelled(store: JobStore) -> None:
+    claim = running(store)
+    store.cancel(claim.id)
+
+    store.finish(claim, State.QUEUED)
+
+    assert store.get(claim.id).state == "cancelled"
+
+
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
+def test_an_ended_job_cannot_be_cancelled(state: State, store: JobStore) -> None:
+    claim = running(store)
+    store.finish(claim, state)
+
+    with pytest.raises(IllegalMove, match=f"is {state} and cannot be cancelled"):
+        store.cancel(claim.id)
+
+
+def test_a_lease_that_ran_out_puts_the_job_back(store: JobStore) -> None:
+    claim = running(store, lease=SHORT)
+
+    assert lapsed(store) == [claim.id]
+    assert store.get(claim.id).state == "queued"
+    assert claimed(store, "b").attempt == 2
+
+
+def test_a_heartbeat_keeps_the_lease(store: JobStore) -> None:
+    claim = running(store, lease=SHORT)
+    store.beat(claim, LEASE, None)
+
+    time.sleep(2 * SHORT)
+
+    assert store.reap(MOST) == []
+
+
+def test_a_job_may_lose_so_many_workers_and_no_more(store: JobStore) -> None:
+    job = store.create(SPEC)
+    for _ in range(MOST + 1):
+        claimed(store, lease=SHORT)
+        lapsed(store)
+
+    ended = store.get(job.id)
+    assert (ended.state, ended.attempt) == ("failed", MOST + 1)
+    assert ended.error is not None
+    assert ended.error.type == "worker_lost"
+
+
+def test_a_lost_job_with_a_cancel_pending_is_cancelled(store: JobStore) -> None:
+    claim = running(store, lease=SHORT)
+    store.cancel(claim.id)
+
+    lapsed(store)
+
+    assert store.get(claim.id).state == "cancelled"
+
+
+def test_a_worker_that_starts_again_frees_what_it_held_and_nothing_else(store: JobStore) -> None:
+    mine, other = running(store, "a"), running(store, "b")
+
+    assert store.abandon("a", MOST) == [mine.id]
+    assert (store.get(mine.id).state, store.get(other.id).state) == ("queued", "running")
+
+
+def test_pages_are_newest_first_and_complete(store: JobStore) -> None:
+    ids = sorted((store.create(SPEC).id for _ in range(7)), reverse=True)
+
+    seen: list[str] = []
+    cursor = None
+    for expected in (3, 3, 1):
+        jobs, cursor = store.page(limit=3, cursor=cursor)
+        assert len(jobs) == expected
+        seen += [job.id for job in jobs]
+
+    assert cursor is None
+    assert seen == ids
+
+
+def test_a_page_that_is_just_full_is_the_last(store: JobStore) -> None:
+    for _ in range(3):
+        store.create(SPEC)
+
+    assert store.page(limit=3)[1] is None
+
+
+def test_a_job_is_listed_in_its_state_alone(store: JobStore) -> None:
+    done, held, waiting = running(store), running(store), store.create(SPEC)
+    store.finish(done, State.SUCCEEDED)
+
+    listed = {state: [job.id for job in store.page(state=state)[0]] for state in State}
+
+    assert listed == {state: [] for state in State} | {
+        State.SUCCEEDED: [done.id],
+        State.RUNNING: [held.id],
+        State.QUEUED: [waiting.id],
+    }
+
+
+def test_a_waiting_job_without_a_message_is_noticed(store: JobStore, redis: Redis) -> None:
+    for _ in range(3):
+        store.create(SPEC)
+    redis.rpush(broker_list(QUEUE), "a message")
+
+    assert store.missing_rings() == 2
+
+
+def test_more_messages_than_jobs_are_no_matter(store: JobStore, redis: Redis) -> None:
+    redis.rpush(broker_list(QUEUE), "one", "two")
+
+    assert store.missing_rings() == 0
+
+
+def test_workers_are_counted_while_they_show_themselves(store: JobStore) -> None:
+    store.present("a", LEASE)
+    store.present("b", SHORT)
+    assert store.workers() == 2
+
+    until(lambda: store.workers() == 1, 5)
+    store.absent("a")
+
+    assert store.workers() == 0
+
+
+def test_a_job_s_story_is_told_in_its_events(store: JobStore, redis: Redis) -> None:
+    claim = running(store)
+    store.beat(claim, LEASE, progress(4))
+    store.beat(claim, LEASE, progress(4))  # nothing new: no event
+    store.add_epoch(claim, LEASE, epoch(0), Best(epoch=0, test_accuracy=0.5))
+    store.finish(claim, State.SUCCEEDED)
+
+    told = [fields["type"] for _, fields in redis.xrange(store.events_key(claim.id))]
+
+    assert told == ["state", "state", "progress", "epoch", "state", "end"]
