@@ -60,9 +60,11 @@ def draw_run(epochs: Sequence[Epoch], title: str, form: str) -> bytes:
 
 def _figure(rows: list[int]) -> Figure:
     # imported here: half a second that no other answer should wait for. pyplot is not used: it is not thread-safe.
+    import matplotlib  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
+    matplotlib.rcParams["svg.hashsalt"] = "lrserve"  # or every SVG has random ids
     figure = Figure(figsize=(8, 1 + 1.6 * sum(rows)), dpi=100, layout="constrained")
     figure.subplots(len(rows), 1, sharex=True, height_ratios=rows)
     for axes in figure.axes:

@@ -23,6 +23,9 @@ log = logging.getLogger("lrserve.api")
 
 Loc = tuple[str | int, ...]
 
+MAX_ERRORS = 20  # an answer never grows with how much is wrong
+MAX_NAME = 200  # characters of a field's name that come back
+
 
 class InvalidField(BaseModel):
     """One thing that is wrong with a request."""
@@ -38,7 +41,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    errors: list[InvalidField] | None = Field(None, description="the fields at fault, for invalid input")
+    errors: list[InvalidField] | None = Field(None, description="the fields at fault, for invalid input; the first 20")
 
 
 class Invalid(Exception):
@@ -106,6 +109,8 @@ def readable(errors: Sequence[Any], data: Any, prefix: Loc = ()) -> list[tuple[L
             loc += ("type",)
             message = _unknown_type(context) if "tag" in context else "Field required"
         found[prefix + loc, message] = None
+        if len(found) == MAX_ERRORS:
+            break
     return list(found)
 
 
@@ -116,7 +121,7 @@ def _walk(loc: Loc, data: Any, kind: str) -> Loc:
             data = data[part]
         elif not (kind == "missing" and i == len(loc) - 1):
             continue
-        path.append(part)
+        path.append(part[:MAX_NAME] if isinstance(part, str) else part)
     return tuple(path)
 
 
@@ -141,6 +146,8 @@ def install(app: FastAPI) -> None:
             where = one["loc"][:1]
             data = error.body if where == ("body",) else dict(request.query_params) | dict(request.path_params)
             found += readable([one], data, where)
+            if len(found) == MAX_ERRORS:
+                break
         return invalid(found)
 
     @app.exception_handler(Invalid)

@@ -91,7 +91,7 @@ def up(
     """Start everything on this machine: Redis (if LRSERVE_REDIS_URL names none), the API and the workers."""
     with _told():
         settings = Settings() if home is None else Settings(home=home)
-        stack = Stack(settings, host, port, workers if workers is not None else gpus() or 1, say=err.print)
+        stack = Stack(settings, host, port, workers if workers is not None else len(gpus()) or 1, say=err.print)
         try:
             with _ended_by_signals(), stack.running():
                 out.print(f"lrserve is up at {stack.url}  (docs: {stack.url}/docs)", highlight=False, soft_wrap=True)

@@ -90,8 +90,9 @@ class Stack:
             python = [sys.executable, "-m"]
             serve = [*python, "api", "--host", self.host, "--port", str(self.port)]
             self._add(ending, Service("api", serve, environment))
+            devices = gpus()
             for i in range(self.workers):
-                own = environment | ({"CUDA_VISIBLE_DEVICES": str(i)} if gpus() else {})
+                own = environment | ({"CUDA_VISIBLE_DEVICES": devices[i % len(devices)]} if devices else {})
                 name = f"{socket.gethostname()}-{self.port}-{i}"  # two stacks on one machine have two ports
                 self._add(ending, Service(f"worker {i}", [*python, "worker", "--name", name], own))
             self._wait_until_ready()
@@ -163,13 +164,15 @@ class Stack:
         raise StackError(f"API and workers were not ready within {START_SECONDS:g} s")
 
 
-def gpus() -> int:
-    """How many NVIDIA GPUs the machine has, asked without loading torch."""
+def gpus() -> list[str]:
+    """The machine's NVIDIA GPUs by their names in CUDA_VISIBLE_DEVICES, which also restricts them. Loads no torch."""
     try:
         listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=20)
     except (OSError, subprocess.SubprocessError):
-        return 0
-    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+        return []
+    there = [str(i) for i, line in enumerate(listing.stdout.splitlines()) if line.startswith("GPU ")]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return there if visible is None else [name for name in visible.split(",") if name.strip() not in ("", "-1")]
 
 
 def free_port(host: str = "127.0.0.1") -> int:

@@ -53,6 +53,9 @@ class CurveRequest(Spec):
             raise CurveError(("steps",), f"{values} rates are more than {MAX_VALUES}")
         if values * self.schedule.size > MAX_WORK:
             raise CurveError(("steps",), f"{values} rates are too many for a schedule of {self.schedule.size} parts")
+        if len(self.base_lrs) * self.schedule.work(last, self.steps) > MAX_WORK:
+            message = f"every rate up to step {last} is needed, too many for {len(self.base_lrs)} parameter groups"
+            raise CurveError(("steps",), message)
         if self.schedule.metric_driven and len(self.metrics or ()) < last:
             raise CurveError(
                 ("metrics",),

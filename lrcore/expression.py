@@ -85,8 +85,12 @@ class Expression:
             raise ValueError(f"the expression has {len(source)} characters, more than {MAX_LENGTH}")
         try:
             body = ast.parse(source.strip(), mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise ValueError(f"not an expression: {getattr(error, 'msg', None) or 'nested too deeply'}") from None
+        except SyntaxError as error:
+            raise ValueError(f"not an expression: {error.msg}") from None
+        except ValueError:
+            raise ValueError("not an expression: it has characters that no text has") from None
+        except (RecursionError, MemoryError):
+            raise ValueError("not an expression: nested too deeply") from None
         evaluate, constant = self._compile(body, 1)
         self._evaluate = evaluate
         self.constant: float | None = float(evaluate(np.zeros(1))) if constant else None

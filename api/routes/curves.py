@@ -117,6 +117,8 @@ def get_curve_of_type(type: str, request: Request, form: Format = None) -> Respo
     schedule: dict[str, Any] = {"type": type}
     data: dict[str, Any] = {"schedule": schedule}
     for key, values in _query(request).items():
+        if key == "type":
+            raise Invalid((("query", "type"), f"the path says {type}"))
         if key in OF_THE_REQUEST and key not in properties:
             data[key] = _value(values)
         elif key != "format":

@@ -75,7 +75,7 @@ class JobSpec(Spec):
         if length is not None and self.intervals > length:
             message = f"the schedule ends after {length} steps, but the job takes {self.intervals}"
             raise CurveError(("schedule",), message)
-        if self.intervals * schedule.size > MAX_WORK:
-            message = f"{self.intervals} rates are too many for a schedule of {schedule.size} parts"
+        if schedule.work(self.intervals - 1, self.intervals) > MAX_WORK:
+            message = f"{self.intervals} rates are too much work for a schedule of {schedule.size} parts"
             raise CurveError(("schedule",), message)
         return table(schedule, (self.optimizer.lr,), np.arange(self.intervals, dtype=np.int64))

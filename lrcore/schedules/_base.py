@@ -90,6 +90,10 @@ class Schedule(Member):
         """Work for one step in units of one simple formula."""
         return 1
 
+    def work(self, last: int, values: int) -> int:
+        """Work for `values` steps of one parameter group, the furthest of them `last`, in the units of `size`."""
+        return values * self.size
+
     def torch_reference(self) -> tuple[str, dict[str, Any]] | None:
         """Class name and arguments of the same schedule in torch; None if torch has none."""
         return None

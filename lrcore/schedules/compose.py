@@ -109,6 +109,11 @@ class SequentialLR(_Composite, TorchSchedule):
         last = self.schedulers[-1].length
         return None if last is None else max(0, (0, *self.milestones)[-1] + last - (self.last_epoch + 1))
 
+    def work(self, last: int, values: int) -> int:
+        last += self.last_epoch + 1
+        turns = zip(self.schedulers, (0, *self.milestones), (*self.milestones, last + 1), strict=True)
+        return sum(part.work(min(last, end - 1) - start, values) for part, start, end in turns if start <= last)
+
     def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
         return self._in_turn(t, lambda part, own: part.rates(own, base_lr, group))
 
@@ -153,6 +158,9 @@ class ChainedScheduler(_Composite):
     }
 
     type: Literal["ChainedScheduler"]
+
+    def work(self, last: int, values: int) -> int:
+        return sum(part.work(last, values) for part in self.schedulers)
 
     @model_validator(mode="after")
     def _one_momentum(self) -> Self:

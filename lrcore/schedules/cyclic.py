@@ -48,6 +48,10 @@ class CyclicLR(TorchSchedule):
     def own_base_lr(self) -> float | tuple[float, ...]:
         return self.base_lr
 
+    @property
+    def size(self) -> int:
+        return 1 if self.scale_fn is None else self.scale_fn.size
+
     def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
         low, high = of_group(self.base_lr, group), of_group(self.max_lr, group)
         return low + (high - low) * self._height(t)

@@ -64,6 +64,12 @@ class MultiplicativeLR(_Expressions):
 
     type: Literal["MultiplicativeLR"]
 
+    def work(self, last: int, values: int) -> int:
+        if all(self.expression(group).constant is not None for group in range(self.groups or 1)):
+            return values
+        furthest = min(last + self.last_epoch + 1, MAX_PRODUCT)  # beyond it there is a refusal and no work
+        return max(values, furthest) * self.size
+
     def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
         factor = self.expression(group)
         if factor.constant is not None:

@@ -12,6 +12,7 @@ from lrcore.family import Integer
 from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, Rates, Schedule, of_group
 
 Count = Annotated[Integer, Field(ge=0, le=MAX_STEP)]
+STEP_WORK = 40  # a step in Python, in units of a simple formula over arrays
 
 
 class ReduceLROnPlateau(Schedule):
@@ -40,6 +41,9 @@ class ReduceLROnPlateau(Schedule):
     cooldown: Count = 0
     min_lr: Rate | GroupRates = 0.0
     eps: Rate = 1e-8
+
+    def work(self, last: int, values: int) -> int:
+        return max(last, values) * STEP_WORK
 
     def torch_reference(self) -> tuple[str, dict[str, object]]:
         return self.name(), self.model_dump(exclude={"type"})

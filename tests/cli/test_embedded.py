@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli import embedded, stack
+from cli.embedded import EmbeddedRedis, NoRedis, bundled_server, find_server, installed_server, version
+from cli.stack import gpus
+from lrcore.jobs.connection import connect
+from tests.conftest import SERVERS, redis_process
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest) -> Path:
+    found = SERVERS[request.param]()
+    if found is None:
+        pytest.skip(f"no {request.param} Redis server")
+    return found
+
+
+def test_a_server_says_its_version(server: Path) -> None:
+    assert (6, 2) <= version(server) < (10,)
+
+
+def test_what_was_written_is_there_after_a_restart(server: Path, tmp_path: Path) -> None:
+    with redis_process(tmp_path / "redis", server) as url:
+        connect(url).set("kept", "yes")
+
+    with redis_process(tmp_path / "redis", server) as url:
+        assert connect(url).get("kept") == "yes"
+
+
+def test_only_this_user_can_enter_its_folders(server: Path, tmp_path: Path) -> None:
+    redis = EmbeddedRedis(tmp_path / "redis", server)
+
+    assert redis.command[0] == str(server)
+    assert [folder.stat().st_mode & 0o777 for folder in (redis.folder, redis.socket.parent)] == [0o700, 0o700]
+    redis.remove_socket()
+    assert not redis.socket.parent.exists()
+
+
+def test_a_deep_folder_does_not_make_the_socket_s_path_too_long(tmp_path: Path) -> None:
+    folder = tmp_path / ("deep" * 30) / ("deeper" * 20)
+
+    with redis_process(folder) as url:
+        assert connect(url).ping()
+
+
+def test_an_installed_server_goes_before_the_bundled_one() -> None:
+    assert find_server() == (installed_server() or bundled_server())
+
+
+def test_a_machine_without_any_server_is_told_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(embedded, "find_spec", lambda name: None)
+
+    with pytest.raises(NoRedis, match=r"apt-get install redis-server(.|\n)*LRSERVE_REDIS_URL"):
+        find_server()
+
+
+def test_data_of_a_newer_server_are_not_opened_by_an_older_one(tmp_path: Path) -> None:
+    (tmp_path / "appendonlydir").mkdir()
+    old = bundled_server()
+    if old is None or version(old) >= (7,):
+        pytest.skip("no old server here")
+
+    with pytest.raises(NoRedis, match="Redis 7 or later"):
+        EmbeddedRedis(tmp_path, old)
+
+
+@pytest.mark.parametrize(("visible", "expected"), [(None, ["0", "1"]), ("1", ["1"]), ("", []), ("-1", [])])
+def test_the_gpus_are_those_of_the_machine_that_may_be_seen(
+    visible: str | None, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'GPU 0: one (UUID: a)'\necho 'GPU 1: another (UUID: b)'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+    assert gpus() == expected
+
+
+def test_a_machine_without_the_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+
+    assert stack.gpus() == []
