@@ -19,10 +19,13 @@ class Follower:
             url, decode_responses=True, socket_timeout=BLOCK_SECONDS + 10, max_connections=2000
         )
 
-    async def follow(self, stream: str, after: str) -> AsyncIterator[tuple[str, str, str]]:
-        """Entries (id, type, data) later than `after`, for ever, as they come."""
+    async def follow(self, stream: str, after: str, *, growing: bool) -> AsyncIterator[tuple[str, str, str]]:
+        """Entries (id, type, data) later than `after`; of a growing stream for ever, as they come."""
+        block = BLOCK_SECONDS * 1000 if growing else None
         while True:
-            answer: Any = await self._redis.xread({stream: after}, count=500, block=BLOCK_SECONDS * 1000)
+            answer: Any = await self._redis.xread({stream: after}, count=500, block=block)
+            if not (answer or growing):
+                return
             for _, entries in answer or []:
                 for after, fields in entries:
                     yield after, fields["type"], fields["data"]

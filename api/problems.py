@@ -13,6 +13,7 @@ from kombu.exceptions import KombuError
 from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.status import HTTP_422_UNPROCESSABLE_CONTENT
 
 from api.json import dumps
@@ -99,7 +100,7 @@ def readable(errors: Sequence[Any], data: Any, prefix: Loc = ()) -> list[tuple[L
     and what leads nowhere is left out. No value from the input comes back but the name of an unknown type.
     """
     found: dict[tuple[Loc, str], None] = {}
-    for error in errors:
+    for error in errors[:MAX_ERRORS]:
         loc = _walk(error["loc"][len(prefix) :], data, error["type"])
         message = str(error["msg"]).removeprefix("Value error, ")
         context = error.get("ctx") or {}
@@ -109,8 +110,6 @@ def readable(errors: Sequence[Any], data: Any, prefix: Loc = ()) -> list[tuple[L
             loc += ("type",)
             message = _unknown_type(context) if "tag" in context else "Field required"
         found[prefix + loc, message] = None
-        if len(found) == MAX_ERRORS:
-            break
     return list(found)
 
 
@@ -139,15 +138,14 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def _(request: Request, error: RequestValidationError) -> Response:
         found: list[tuple[Loc, str]] = []
-        for one in error.errors():
+        for one in error.errors()[:MAX_ERRORS]:
             if one["type"] == "json_invalid":
                 message = f"not JSON: {(one.get('ctx') or {}).get('error', 'cannot be read')}"
                 return problem(400, "invalid-json", "The body is not JSON", message)
             where = one["loc"][:1]
-            data = error.body if where == ("body",) else dict(request.query_params) | dict(request.path_params)
+            others = {"header": request.headers, "path": request.path_params, "query": request.query_params}
+            data = dict(others[where[0]]) if where[0] in others else error.body
             found += readable([one], data, where)
-            if len(found) == MAX_ERRORS:
-                break
         return invalid(found)
 
     @app.exception_handler(Invalid)
@@ -166,7 +164,8 @@ def install(app: FastAPI) -> None:
         detail = error.detail
         if error.status_code in (404, 405) and detail in ("Not Found", "Method Not Allowed"):
             detail = f"{request.method} {request.url.path} is not served here; /docs lists what is"
-        return problem(error.status_code, kind, title, detail, headers=dict(error.headers or {}))
+        headers = dict(error.headers or {}) | ({"Allow": _allowed(request)} if error.status_code == 405 else {})
+        return problem(error.status_code, kind, title, detail, headers=headers)
 
     for kind, (status, name, title) in TABLE.items():
         app.add_exception_handler(kind, _mapped(status, name, title))
@@ -174,6 +173,16 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     def _(request: Request, error: Exception) -> Response:
         return problem(500, "internal-error", "Internal error", "This is a fault of the server; its log says more.")
+
+
+def _allowed(request: Request) -> str:
+    """Every method of the path: the router itself names those of one of its routes."""
+
+    def served(method: str) -> bool:
+        scope = dict(request.scope) | {"method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
+
+    return ", ".join(method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE") if served(method))
 
 
 def _mapped(status: int, kind: str, title: str) -> Callable[[Request, Exception], Response]:

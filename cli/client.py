@@ -37,11 +37,14 @@ class Event:
 
 
 class Client:
-    """One lrserve server. Every method raises ApiError."""
+    """One lrserve server. Every method raises ApiError, and so does a URL that is none."""
 
     def __init__(self, url: str, timeout: float = 30.0) -> None:
         self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, timeout=timeout)
+        try:
+            self._http = httpx.Client(base_url=self.url, timeout=timeout)
+        except httpx.InvalidURL as error:
+            raise ApiError(f"{self.url} is no URL: {error}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -109,8 +112,10 @@ class Client:
     def _call(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **arguments)
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.InvalidURL) as error:
             raise ApiError(f"{self.url} does not answer: {error}") from error
+        except ValueError as error:  # NaN, which Python reads from JSON but which is none
+            raise ApiError(f"this cannot be sent as JSON: {error}") from error
         _raise_for(response)
         return response
 

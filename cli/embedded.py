@@ -67,13 +67,13 @@ class EmbeddedRedis:
     def __init__(self, folder: Path, server: Path | None = None) -> None:
         self.server = server or find_server()
         self.folder = folder
-        self._runtime = Path(tempfile.mkdtemp(prefix="lrserve-"))  # short: a socket's path has about 100 characters
-        self.socket = self._runtime / "redis.sock"
         if version(self.server) < (7,) and (folder / "appendonlydir").exists():
             raise NoRedis(
                 f"{folder} was written by Redis 7 or later, which {self.server} cannot read: it would start empty. "
                 "Put the newer redis-server on PATH."
             )
+        self._runtime = Path(tempfile.mkdtemp(prefix="lrserve-"))  # short: a socket's path has about 100 characters
+        self.socket = self._runtime / "redis.sock"
 
     @property
     def url(self) -> str:

@@ -16,6 +16,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from api.settings import ApiSettings
 from cli.client import ApiError, Client
 from cli.demo import run
 from cli.embedded import NoRedis
@@ -47,10 +48,18 @@ def _told() -> Iterator[None]:
     except (ApiError, NoRedis, StackError) as error:
         err.print(f"lrserve: {error}", style="red", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
+    except OSError as error:
+        err.print(f"lrserve: {error.filename}: {error.strerror}", style="red", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None
     except ValidationError as error:
         for each in error.errors():
             name = "_".join(map(str, each["loc"])).upper()
-            err.print(f"lrserve: LRSERVE_{name}: {each['msg']}", style="red", highlight=False)
+            err.print(
+                f"lrserve: LRSERVE_{name}: {each['msg'].removeprefix('Value error, ')}",
+                style="red",
+                highlight=False,
+                soft_wrap=True,
+            )
         raise typer.Exit(1) from None
 
 
@@ -90,7 +99,7 @@ def up(
 ) -> None:
     """Start everything on this machine: Redis (if LRSERVE_REDIS_URL names none), the API and the workers."""
     with _told():
-        settings = Settings() if home is None else Settings(home=home)
+        settings = ApiSettings() if home is None else ApiSettings(home=home)
         stack = Stack(settings, host, port, workers if workers is not None else len(gpus()) or 1, say=err.print)
         try:
             with _ended_by_signals(), stack.running():
@@ -128,6 +137,8 @@ def demo(
 @app.command()
 def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Serve the HTTP API alone, against the Redis of LRSERVE_REDIS_URL."""
+    with _told():
+        ApiSettings()
     _become("api", "--host", host, "--port", str(port))
 
 
@@ -138,6 +149,8 @@ def worker(
     ] = None,
 ) -> None:
     """Run one worker alone, against the Redis of LRSERVE_REDIS_URL."""
+    with _told():
+        Settings()
     _become("worker", *(["--name", name] if name else []))
 
 
@@ -175,12 +188,12 @@ def curve(
             content = (draw([start + stride * i for i in range(steps)], lr) + "\n").encode()
         else:
             content = client.curve_as(form, spec, **request)
-    if output is not None:
-        output.write_bytes(content)
-    elif form in ("npy", "png") and sys.stdout.isatty():
+        if output is not None:
+            output.write_bytes(content)
+            return
+    if form in ("npy", "png") and sys.stdout.isatty():
         raise typer.BadParameter(f"{form} is no text for a terminal: use --output FILE")
-    else:
-        sys.stdout.buffer.write(content)
+    sys.stdout.buffer.write(content)
 
 
 @app.command()
@@ -191,14 +204,16 @@ def submit(
 ) -> None:
     """Submit a training job and print its id."""
     if spec == "-":
-        text = sys.stdin.read()
+        text = sys.stdin.buffer.read().decode("utf-8", "replace")
     elif spec.lstrip().startswith("{"):
         text = spec
     else:
         try:
-            text = Path(spec).read_text()
+            text = Path(spec).read_text("utf-8")
         except OSError as error:
             raise typer.BadParameter(f"{spec}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise typer.BadParameter(f"{spec} is not JSON: it is no UTF-8") from None
     job_spec = _json(text, spec if text is not spec else "job")
     with _told(), Client(url) as client:
         job = client.submit(job_spec)

@@ -7,24 +7,24 @@ from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from lrcore.errors import CurveError
 from lrcore.family import Integer, Number, Spec
 from lrcore.schedules import AnySchedule, Rates, Schedule
-from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, StepCount, StepIndex
+from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, StepCount, StepIndex, bounded
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
 
 MAX_VALUES = 10**7  # rates in one answer, all parameter groups together
 MAX_WORK = 4 * 10**8  # rates times the size of their schedule: about ten seconds of one core
 
-Metrics = Annotated[tuple[Number, ...], Field(max_length=1_000_000, strict=False)]
+Metrics = Annotated[tuple[Number, ...], Field(max_length=1_000_000, strict=False, fail_fast=True)]
 
 
 class CurveRequest(Spec):
     """Which part of which schedule: the rates at start, start + stride, …, `steps` values of them."""
 
-    schedule: AnySchedule
+    schedule: Annotated[AnySchedule, BeforeValidator(bounded)]
     base_lr: Rate | GroupRates | None = Field(
         None,
         description="the optimizer's initial rate; a list is one rate a parameter group. "

@@ -53,7 +53,7 @@ CURVE: dict[str, Any] = {
     "content": {media_type.partition(";")[0]: {} for name, media_type in MEDIA_TYPES.items() if name != "json"},
 }
 Format = Annotated[str | None, Query(alias="format", description=f"{', '.join(MEDIA_TYPES)}; goes before Accept")]
-OF_THE_REQUEST = ("base_lr", "start", "stride", "steps", "metrics")
+OF_THE_REQUEST = {k: v for k, v in CurveRequest.model_json_schema()["properties"].items() if k != "schedule"}
 
 
 @router.post(
@@ -85,10 +85,11 @@ def get_curve(
         schedule = orjson.loads(spec)
     except orjson.JSONDecodeError as error:
         raise Invalid((("query", "spec"), f"not JSON: {error}")) from None
-    data = {"schedule": schedule} | {
-        key: _value(values) for key, values in _query(request).items() if key not in ("spec", "format")
-    }
-    return _answer(request, data, "spec")
+    query = _query(request)
+    if "schedule" in query:
+        raise Invalid((("query", "schedule"), "the schedule is in spec"))
+    given = {key: _value(v, OF_THE_REQUEST.get(key, {})) for key, v in query.items() if key not in ("spec", "format")}
+    return _answer(request, {"schedule": schedule} | given, "spec")
 
 
 @router.get(
@@ -117,12 +118,12 @@ def get_curve_of_type(type: str, request: Request, form: Format = None) -> Respo
     schedule: dict[str, Any] = {"type": type}
     data: dict[str, Any] = {"schedule": schedule}
     for key, values in _query(request).items():
-        if key == "type":
+        if key == "type" and values != [type]:
             raise Invalid((("query", "type"), f"the path says {type}"))
         if key in OF_THE_REQUEST and key not in properties:
-            data[key] = _value(values)
+            data[key] = _value(values, OF_THE_REQUEST[key])
         elif key != "format":
-            schedule[key] = _value(values, text=_takes_text(properties.get(key, {})))
+            schedule[key] = _value(values, properties.get(key, {}))
     return _answer(request, data, None)
 
 
@@ -150,16 +151,21 @@ def _query(request: Request) -> dict[str, list[str]]:
     return query
 
 
-def _value(values: list[str], *, text: bool = False) -> Any:
-    """What a query parameter says: JSON where it is JSON, else the text; a list if it is repeated."""
-    if len(values) > 1:
-        return [_value([value], text=text) for value in values]
-    if text and not values[0].startswith(("[", "{")):
-        return values[0]
+def _value(values: list[str], schema: dict[str, Any]) -> Any:
+    """What a query parameter says: JSON where it is JSON, else the text; a list if repeated, or if a list is needed."""
+    types = {option.get("type") for option in schema.get("anyOf", [schema])}
+    found = [_one(value, text="string" in types) for value in values]
+    only_a_list = types - {"null"} == {"array"} and not isinstance(found[0], list)
+    return found if len(found) > 1 or only_a_list else found[0]
+
+
+def _one(value: str, *, text: bool) -> Any:
+    if text and not value.startswith(("[", "{")):
+        return value
     try:
-        return orjson.loads(values[0])
+        return orjson.loads(value)
     except orjson.JSONDecodeError:
-        return values[0]
+        return value
 
 
 @cache
@@ -169,7 +175,3 @@ def _properties(type: str) -> dict[str, Any]:
     schema = cls.model_json_schema()
     properties: dict[str, Any] = schema.get("$defs", {}).get(cls.__name__, schema)["properties"]
     return properties
-
-
-def _takes_text(schema: dict[str, Any]) -> bool:
-    return any(option.get("type") == "string" for option in [schema, *schema.get("anyOf", [])])

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from api.deps import Bell, CurrentJob, Store, json_body
 from api.negotiate import choose
@@ -22,6 +22,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 METRICS = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
 PICTURES = {"png": "image/png", "svg": "image/svg+xml"}
+EVENT_ID = r"^\d{1,20}(-\d{1,20})?$"
 COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
 
 
@@ -161,6 +162,12 @@ def get_svg(job: CurrentJob, store: Store) -> Response:
     return _picture(job, store, "svg")
 
 
+def _of_64_bits(event_id: str) -> str:
+    if any(int(number) >= 2**64 for number in event_id.split("-")):
+        raise ValueError("no event has so large an id")
+    return event_id
+
+
 @router.get(
     "/{job_id}/events",
     summary="Follow a job",
@@ -171,10 +178,11 @@ async def get_events(
     job: CurrentJob,
     store: Store,
     request: Request,
-    last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")] = None,
+    last_event_id: Annotated[str | None, Header(pattern=EVENT_ID), AfterValidator(_of_64_bits)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events from the job's beginning, or after Last-Event-ID: state, progress, epoch; the last is end."""
-    async for event_id, kind, data in request.app.state.follower.follow(store.events_key(job.id), last_event_id or "0"):
+    stream, after, growing = store.events_key(job.id), last_event_id or "0", not job.state.ended
+    async for event_id, kind, data in request.app.state.follower.follow(stream, after, growing=growing):
         yield ServerSentEvent(id=event_id, event=kind, raw_data=data)
         if kind == "end":
             return

@@ -19,7 +19,7 @@ local function now()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 local function say(id, kind, data)
-  redis.call('XADD', job(id) .. ':events', 'MAXLEN', '~', 10000, '*', 'type', kind, 'data', data)
+  redis.call('XADD', P .. 'events:' .. id, 'MAXLEN', '~', 10000, '*', 'type', kind, 'data', data)
 end
 -- the one place that changes a state
 local function move(id, after)
@@ -117,7 +117,7 @@ EPOCH = """
 local id, index = ARGV[2], tonumber(ARGV[5])
 local standing = held(id, ARGV[3])
 if standing ~= 'held' then return {standing, ''} end
-local rows = job(id) .. ':epochs'
+local rows = P .. 'epochs:' .. id
 if index == 0 then redis.call('DEL', rows) else redis.call('LTRIM', rows, 0, index - 1) end
 if redis.call('LLEN', rows) ~= index then return redis.error_reply('epoch ' .. index .. ' follows a gap') end
 redis.call('RPUSH', rows, ARGV[6])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis import ConnectionPool
 
 
 class Settings(BaseSettings):
     """Raises pydantic.ValidationError, naming the variable, if one has no sense."""
 
-    model_config = SettingsConfigDict(env_prefix="LRSERVE_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="LRSERVE_", frozen=True, hide_input_in_errors=True)
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="redis://, rediss:// or unix://, the job store")
     home: Path = Field(Path("~/.lrserve"), description="folder of the embedded Redis and of checkpoints")
@@ -20,6 +21,12 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(1.0, gt=0, description="between two reports of a training worker")
     reap_seconds: float = Field(2.0, gt=0, description="between two looks for lost jobs and lost messages")
     max_losses: int = Field(3, ge=0, description="workers a job may lose before it fails")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _understood(cls, url: str) -> str:
+        ConnectionPool.from_url(url)  # connects to nothing
+        return url
 
     @property
     def home_folder(self) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from lrcore.curve import MAX_WORK, table
 from lrcore.datasets import AnyDataset
@@ -15,6 +15,7 @@ from lrcore.models import AnyModel
 from lrcore.optimizers import AnyOptimizer
 from lrcore.optimizers.sgd import SGD
 from lrcore.schedules import AnySchedule, Rates, Schedule
+from lrcore.schedules._base import bounded
 from lrcore.schedules.constant import Constant
 
 MAX_EPOCHS = 10_000
@@ -27,7 +28,9 @@ class JobSpec(Spec):
     model: AnyModel
     dataset: AnyDataset
     optimizer: AnyOptimizer = Field(default_factory=lambda: SGD(type="SGD"))
-    schedule: AnySchedule | None = Field(None, description="null is the optimizer's fixed rate")
+    schedule: Annotated[AnySchedule | None, BeforeValidator(bounded)] = Field(
+        None, description="null is the optimizer's fixed rate"
+    )
     interval: Literal["epoch", "step"] = Field("epoch", description="whether the schedule counts epochs or steps")
     epochs: Annotated[Integer, Field(ge=1, le=MAX_EPOCHS)]
     batch_size: Annotated[Integer, Field(ge=1, le=65_536)] = 256

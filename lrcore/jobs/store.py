@@ -105,7 +105,7 @@ class JobStore:
         """Every finished epoch, in order. Raises JobNotFound."""
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.exists(self._key(job_id))
-            pipe.lrange(self._key(job_id) + ":epochs", 0, -1)
+            pipe.lrange(f"{self._prefix}epochs:{job_id}", 0, -1)
             exists, rows = pipe.execute()
         if not exists:
             raise JobNotFound(job_id)
@@ -182,7 +182,7 @@ class JobStore:
 
     def events_key(self, job_id: str) -> str:
         """The Redis stream of a job's events: fields `type` and `data` (JSON)."""
-        return self._key(job_id) + ":events"
+        return f"{self._prefix}events:{job_id}"
 
     def _key(self, job_id: str) -> str:
         return f"{self._prefix}job:{job_id}"

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from lrcore.expression import MAX_LENGTH
 from lrcore.family import Integer, Member, Number
 
 Steps = NDArray[np.int64]
@@ -22,6 +23,25 @@ StepCount = Annotated[Integer, Field(ge=1, le=MAX_STEP)]
 StepIndex = Annotated[Integer, Field(ge=0, le=MAX_STEP)]
 GroupRates = Annotated[tuple[Rate, ...], Field(min_length=1, max_length=64, strict=False)]
 Milestones = Annotated[tuple[StepIndex, ...], Field(max_length=10_000, strict=False)]
+
+
+MAX_TEXT = 100_000  # characters of all expressions of a schedule: they take half a second to read
+
+
+def bounded(data: Any) -> Any:
+    """The JSON of a schedule. Refuses more text than MAX_TEXT before any of it is read as an expression."""
+    waiting, text = [data], 0
+    while waiting and text <= MAX_TEXT:
+        match waiting.pop():
+            case str() as words if len(words) <= MAX_LENGTH:  # longer ones are refused unread
+                text += len(words)
+            case dict() as fields:
+                waiting.extend(fields.values())
+            case list() | tuple() as items:
+                waiting.extend(items)
+    if text > MAX_TEXT:
+        raise ValueError(f"the schedule has more than {MAX_TEXT} characters of text")
+    return data
 
 
 class Schedule(Member):

@@ -107,6 +107,12 @@ def test_momentum_left_to_the_optimizer_is_null(http: httpx.Client) -> None:
     assert post(http, body, params={"format": "csv"}).text.splitlines()[1] == "0,0.1,"
 
 
+def test_groups_have_columns_of_their_own_in_csv(http: httpx.Client) -> None:
+    lines = post(http, MANY, params={"format": "csv"}).text.splitlines()
+
+    assert lines[0] == "step,lr_0,lr_1,momentum_0,momentum_1"
+
+
 def test_groups_have_a_summary_each(http: httpx.Client) -> None:
     answer = post(http, {"schedule": STEP, "base_lr": [0.1, 0.4], "steps": 6}).json()
 
@@ -143,6 +149,13 @@ def test_a_picture_is_one(body: Json, http: httpx.Client) -> None:
     assert svg.tag == "{http://www.w3.org/2000/svg}svg"
 
 
+@pytest.mark.parametrize("form", ["png", "svg"])
+def test_a_picture_of_the_same_curve_has_the_same_bytes(form: str, http: httpx.Client) -> None:
+    first, second = (post(http, MANY, params={"format": form}).content for _ in range(2))
+
+    assert first == second
+
+
 def test_a_curve_may_be_long(http: httpx.Client) -> None:
     body = {"schedule": {"type": "ExponentialLR", "gamma": 0.999999}, "base_lr": 0.1, "steps": 10**6}
 
@@ -169,10 +182,24 @@ def test_a_list_in_a_query_is_json_or_repeated(schedule: str, http: httpx.Client
     assert answer["lr"][4] != answer["lr"][9]
 
 
+@pytest.mark.parametrize(
+    ("query", "lr"),
+    [("MultiStepLR?milestones=1&gamma=0.5", [0.1, 0.05]), ("ReduceLROnPlateau?metrics=1", [0.1, 0.1])],
+)
+def test_a_list_of_one_in_a_query_needs_no_brackets(query: str, lr: list[float], http: httpx.Client) -> None:
+    assert http.get(f"/v1/curves/{query}&base_lr=0.1&steps=2").raise_for_status().json()["lr"] == lr
+
+
 def test_an_expression_in_a_query_is_text_even_if_it_is_a_number(http: httpx.Client) -> None:
     answer = http.get("/v1/curves/LambdaLR", params={"lr_lambda": "1", "base_lr": "0.1", "steps": "2"})
 
     assert answer.json()["lr"] == [0.1, 0.1]
+
+
+def test_the_type_may_be_in_the_path_and_in_the_query(http: httpx.Client) -> None:
+    answer = http.get("/v1/curves/StepLR?type=StepLR&step_size=5&gamma=0.5&base_lr=0.1&steps=20")
+
+    assert answer.json() == post(http, ONE).json()
 
 
 def test_a_schedule_s_own_base_lr_in_a_query_is_the_schedule_s(http: httpx.Client) -> None:

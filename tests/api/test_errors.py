@@ -13,6 +13,8 @@ Json = dict[str, Any]
 
 STEP = {"type": "StepLR", "step_size": 5}
 COSINE = {"type": "CosineAnnealingLR", "T_max": 10}
+WORDY = {"type": "LambdaLR", "lr_lambda": "1" + " " * 900}
+TEXT = {"type": "ChainedScheduler", "schedulers": [{"type": "ChainedScheduler", "schedulers": [WORDY] * 30}] * 4}
 JOB = {"model": {"type": "lenet"}, "dataset": {"type": "fake"}, "epochs": 2}
 SECONDS = 5.0  # for any refusal, on a busy machine
 
@@ -68,6 +70,7 @@ CURVES: dict[str, tuple[Json, list[str | int]]] = {
     "a large power": (expression("epoch ** 10000000"), ["schedule", "lr_lambda"]),
     "a long expression": (expression("1+" * 100_000 + "1"), ["schedule", "lr_lambda"]),
     "a deep expression": (expression("(" * 900 + "1" + ")" * 90), ["schedule", "lr_lambda"]),
+    "long expressions together": (curve(TEXT), ["schedule"]),
     "a rate that turns negative": (expression("1 - epoch"), ["schedule"]),
     "a million milestones": (
         curve({"type": "MultiStepLR", "milestones": list(range(300_000))}),
@@ -95,6 +98,7 @@ JOBS: dict[str, tuple[Json, list[str | int]]] = {
         JOB | {"schedule": {"type": "OneCycleLR", "max_lr": 0.1, "total_steps": 4}, "epochs": 5},
         ["schedule"],
     ),
+    "long expressions together": (JOB | {"schedule": TEXT}, ["schedule"]),
     "schedule for two groups": (JOB | {"schedule": {"type": "LambdaLR", "lr_lambda": ["1", "1"]}}, ["schedule"]),
     "a plateau by steps": (JOB | {"schedule": {"type": "ReduceLROnPlateau"}, "interval": "step"}, ["interval"]),
     "a rate that turns negative": (
@@ -135,6 +139,27 @@ def test_deep_nesting_is_refused(depth: int, http: httpx.Client) -> None:
     problem = assert_problem(http.post("/v1/curves", json=curve(nested(depth))), 422)
 
     assert all(error["loc"][:2] == ["body", "schedule"] for error in problem["errors"])
+
+
+LONG = {
+    "100,000 surplus fields": json.dumps(curve() | {f"field{i}": 1 for i in range(100_000)}),
+    "500,000 metrics that are no numbers": json.dumps(curve(metrics=["1"] * 500_000)),
+    "10,000 milestones that are no numbers": json.dumps(curve({"type": "MultiStepLR", "milestones": ["1"] * 10_000})),
+    "a name of 3,000,000 letters": json.dumps(curve() | {"a" * 3_000_000: 1}),
+    "a type of 3,000,000 letters": json.dumps(curve({"type": "a" * 3_000_000})),
+    "450 levels": '{"schedule": ' + '{"type": "ChainedScheduler", "schedulers": [' * 450 + "]}" * 450 + "}",
+}
+
+
+@pytest.mark.parametrize("case", LONG)
+def test_an_answer_does_not_grow_with_what_is_wrong(case: str, http: httpx.Client) -> None:
+    started = time.monotonic()
+
+    answer = http.post("/v1/curves", content=LONG[case], headers={"Content-Type": "application/json"})
+
+    assert time.monotonic() - started < SECONDS
+    assert 1 <= len(assert_problem(answer, 422)["errors"]) <= 20
+    assert len(answer.content) < 200_000
 
 
 def test_nesting_up_to_the_bound_is_not(http: httpx.Client) -> None:
@@ -184,7 +209,9 @@ QUERIES = {
     "/v1/curves/StepLR?step_size=5&base_lr=0.1&steps=5&surplus=1": ["query", "surplus"],
     "/v1/curves/StepLR?step_size=5&base_lr=0.1&steps=5&format=pdf": ["query", "format"],
     "/v1/curves/LambdaLR?lr_lambda=open(1)&base_lr=0.1&steps=5": ["query", "lr_lambda"],
+    "/v1/curves/StepLR?step_size=5&base_lr=0.1&steps=5&type=Constant": ["query", "type"],
     "/v1/curves?steps=5": ["query", "spec"],
+    '/v1/curves?spec={"type":"Constant"}&schedule={}&base_lr=0.1&steps=5': ["query", "schedule"],
     "/v1/curves?spec={&steps=5": ["query", "spec"],
     '/v1/curves?spec={"type":"StepLR"}&base_lr=0.1&steps=5': ["query", "spec", "step_size"],
     "/v1/jobs?limit=0": ["query", "limit"],
@@ -212,11 +239,15 @@ def test_what_is_not_there_is_a_404(path: str, http: httpx.Client) -> None:
     assert_problem(http.get(path), 404)
 
 
-def test_another_method_is_a_405_that_says_which(http: httpx.Client) -> None:
-    answer = http.delete("/v1/schedules")
+ALLOWED = {"/v1/schedules": "GET", "/v1/curves": "GET, POST", "/v1/jobs": "GET, POST", "/v1/jobs/1/cancel": "POST"}
+
+
+@pytest.mark.parametrize("path", ALLOWED)
+def test_another_method_is_a_405_that_says_which(path: str, http: httpx.Client) -> None:
+    answer = http.delete(path)
 
     assert_problem(answer, 405)
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == ALLOWED[path]
 
 
 def test_a_format_that_nobody_has_is_a_406(http: httpx.Client) -> None:

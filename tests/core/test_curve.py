@@ -18,6 +18,8 @@ STEP = {"type": "StepLR", "step_size": 5, "gamma": 0.5}
 PLATEAU = {"type": "ReduceLROnPlateau", "patience": 1, "factor": 0.5}
 CYCLE = {"type": "CyclicLR", "base_lr": 0.01, "max_lr": 0.1, "step_size_up": 4}
 GROUPED = {"type": "LambdaLR", "lr_lambda": ["1", "0.5 ** epoch"]}
+LONG = "1" + "+0*epoch" * 20  # 81 parts
+PRODUCT = {"type": "MultiplicativeLR", "lr_lambda": LONG}
 
 
 def request(**fields: Any) -> CurveRequest:
@@ -114,6 +116,9 @@ def test_a_far_step_is_as_good_as_a_near_one() -> None:
     np.testing.assert_allclose(far.lr, near.lr, rtol=1e-12, atol=1e-14)
 
 
+TOO_LONG = (("steps",), "too many for a schedule of 81 parts")
+TOO_FAR = (("steps",), "every rate up to step")
+
 REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
     "no rate": ({"base_lr": None}, ("base_lr",), "needs the initial rate"),
     "past the last step": ({"start": MAX_STEP, "steps": 2}, ("steps",), "more than"),
@@ -134,6 +139,25 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
         ("steps",),
         "too many for a schedule of 60 parts",
     ),
+    "too long a scale_fn": ({"schedule": CYCLE | {"scale_fn": "1" + "+0*x" * 20}, "steps": MAX_VALUES}, *TOO_LONG),
+    "a far step of a product": ({"schedule": PRODUCT, "start": 9_000_000, "steps": 1}, *TOO_FAR),
+    "a far start of a product": ({"schedule": PRODUCT | {"last_epoch": 9_000_000}, "steps": 1}, *TOO_FAR),
+    "a far step of a product in a chain": (
+        {"schedule": {"type": "ChainedScheduler", "schedulers": [STEP, PRODUCT]}, "start": 9_000_000, "steps": 1},
+        *TOO_FAR,
+    ),
+    "a far step of a product in a sequence": (
+        {
+            "schedule": {"type": "SequentialLR", "schedulers": [STEP, PRODUCT], "milestones": [5]},
+            "start": 9_000_000,
+            "steps": 1,
+        },
+        *TOO_FAR,
+    ),
+    "a far step of a plateau for many groups": (
+        {"schedule": PLATEAU, "base_lr": [0.1] * 64, "start": 200_000, "steps": 1, "metrics": [1.0] * 200_000},
+        *TOO_FAR,
+    ),
     "one rate for two groups": ({"schedule": GROUPED}, ("base_lr",), "for 2 parameter groups"),
     "three rates for two groups": ({"schedule": GROUPED, "base_lr": [0.1] * 3}, ("base_lr",), "base_lr has 3"),
     "no metrics": ({"schedule": PLATEAU}, ("metrics",), "19 values, not 0"),
@@ -152,6 +176,18 @@ def test_what_does_not_fit_is_refused_by_the_field_that_does_not(case: str) -> N
     error = refusal.value.errors()[0]["ctx"]["error"]
     assert error.field == field
     assert words in str(error)
+
+
+def test_a_product_whose_turn_is_over_costs_nothing() -> None:
+    spec = {"type": "SequentialLR", "schedulers": [PRODUCT, STEP], "milestones": [100]}
+
+    assert curve(schedule=spec, start=10**12 + 100, steps=2).lr.tolist() == [[0.0, 0.0]]
+
+
+def test_a_product_of_equal_factors_has_no_far_steps() -> None:
+    spec = {"type": "MultiplicativeLR", "lr_lambda": "1"}
+
+    assert curve(schedule=spec, base_lr=[0.1] * 64, start=10**12, steps=1).lr.tolist() == [[0.1]] * 64
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from redis import Redis
+from redis.exceptions import ResponseError
 
+from lrcore.jobs.ids import new_id
 from lrcore.jobs.job import Best, Epoch, JobError, Progress
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.spec import JobSpec
@@ -61,6 +63,16 @@ def test_a_job_that_nobody_made_is_not_found(store: JobStore) -> None:
     for look in (store.get, store.epochs, store.cancel):
         with pytest.raises(JobNotFound, match="nobody"):
             look("nobody")
+
+
+@pytest.mark.parametrize("part", ["events", "epochs"])
+def test_a_job_s_events_and_epochs_are_no_jobs(part: str, store: JobStore) -> None:
+    claim = running(store)
+    store.add_epoch(claim, LEASE, epoch(0), Best(epoch=0, test_accuracy=0.5))
+
+    for look in (store.get, store.epochs, store.cancel):
+        with pytest.raises(JobNotFound):
+            look(f"{claim.id}:{part}")
 
 
 def test_an_empty_queue_has_nothing_to_claim(store: JobStore) -> None:
@@ -127,8 +139,9 @@ def test_a_second_attempt_takes_the_place_of_the_epochs_it_repeats(store: JobSto
 def test_an_epoch_after_a_gap_is_a_fault(store: JobStore) -> None:
     claim = running(store)
 
-    with pytest.raises(Exception, match="follows a gap"):
+    with pytest.raises(ResponseError, match="follows a gap"):
         store.add_epoch(claim, LEASE, epoch(1), Best(epoch=1, test_accuracy=0.5))
+    assert store.epochs(claim.id) == []
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
@@ -154,11 +167,34 @@ def test_a_job_given_back_is_first_in_the_queue_again(store: JobStore) -> None:
     assert (again.id, again.attempt) == (claim.id, 2)
 
 
-@pytest.mark.parametrize("taken", ["given back", "claimed again", "ended", "forgotten"])
+def test_giving_a_job_back_is_no_loss(store: JobStore) -> None:
+    store.create(SPEC)
+    for _ in range(MOST + 2):
+        claim = claimed(store)
+        store.finish(claim, State.QUEUED)
+
+    assert (store.get(claim.id).state, store.get(claim.id).attempt) == ("queued", MOST + 2)
+
+
+def test_a_job_started_when_it_was_first_claimed(store: JobStore, redis: Redis) -> None:
+    first = running(store)
+    started = store.get(first.id).started_at
+    store.finish(first, State.QUEUED)
+    until(lambda: redis.time()[1] // 1000 != int(str(started)[-4:-1]), 5)
+
+    claimed(store)
+
+    assert store.get(first.id).started_at == started
+
+
+@pytest.mark.parametrize("taken", ["given back", "claimed again", "ended", "forgotten", "lost"])
 def test_a_writer_whose_token_is_no_longer_the_job_s_writes_nothing(taken: str, store: JobStore, redis: Redis) -> None:
     claim = running(store)
     if taken == "forgotten":
         redis.flushall()
+    elif taken == "lost":
+        store.beat(claim, SHORT, None)
+        lapsed(store)
     else:
         store.finish(claim, State.SUCCEEDED if taken == "ended" else State.QUEUED)
     if taken == "claimed again":
@@ -204,6 +240,16 @@ def test_a_job_that_is_given_back_with_a_cancel_pending_is_cancelled(store: JobS
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
+def test_a_cancel_that_comes_too_late_changes_no_end(state: State, store: JobStore) -> None:
+    claim = running(store)
+    store.cancel(claim.id)
+
+    store.finish(claim, state)
+
+    assert store.get(claim.id).state == state
+
+
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
 def test_an_ended_job_cannot_be_cancelled(state: State, store: JobStore) -> None:
     claim = running(store)
     store.finish(claim, state)
@@ -227,6 +273,27 @@ def test_a_heartbeat_keeps_the_lease(store: JobStore) -> None:
     time.sleep(2 * SHORT)
 
     assert store.reap(MOST) == []
+
+
+def test_a_worker_that_is_late_keeps_a_job_that_nobody_missed(store: JobStore) -> None:
+    claim = running(store, lease=SHORT)
+    time.sleep(2 * SHORT)
+
+    store.beat(claim, LEASE, progress(4))
+
+    assert store.reap(MOST) == []
+    assert store.get(claim.id).progress == progress(4)
+
+
+def test_many_reapers_find_a_lost_job_once(store: JobStore) -> None:
+    ids = [running(store, lease=SHORT).id for _ in range(8)]
+    time.sleep(2 * SHORT)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: store.reap(MOST), range(16)))
+
+    assert sorted(job_id for ids in found for job_id in ids) == sorted(ids)
+    assert [claimed(store).attempt for _ in ids] == [2] * 8
 
 
 def test_a_job_may_lose_so_many_workers_and_no_more(store: JobStore) -> None:
@@ -257,6 +324,14 @@ def test_a_worker_that_starts_again_frees_what_it_held_and_nothing_else(store: J
     assert (store.get(mine.id).state, store.get(other.id).state) == ("queued", "running")
 
 
+def test_a_job_that_was_left_behind_counts_as_a_loss(store: JobStore) -> None:
+    claim = running(store)
+
+    store.abandon("a", 0)
+
+    assert store.get(claim.id).state == "failed"
+
+
 def test_pages_are_newest_first_and_complete(store: JobStore) -> None:
     ids = sorted((store.create(SPEC).id for _ in range(7)), reverse=True)
 
@@ -276,6 +351,30 @@ def test_a_page_that_is_just_full_is_the_last(store: JobStore) -> None:
         store.create(SPEC)
 
     assert store.page(limit=3)[1] is None
+
+
+def test_a_page_does_not_shift_when_jobs_come_and_move_on(store: JobStore) -> None:
+    ids = sorted((store.create(SPEC).id for _ in range(4)), reverse=True)
+    first, cursor = store.page(limit=2)
+    until(lambda: new_id()[:10] > ids[0][:10], 5)  # ids of one millisecond have no order
+    store.create(SPEC)
+    claimed(store)
+
+    second, _ = store.page(limit=2, cursor=cursor)
+
+    assert [job.id for job in first + second] == ids
+
+
+def test_a_state_s_pages_leave_the_other_states_out(store: JobStore) -> None:
+    held = [running(store).id for _ in range(3)]
+    for _ in range(3):
+        store.create(SPEC)
+
+    first, cursor = store.page(state=State.RUNNING, limit=2)
+    second, end = store.page(state=State.RUNNING, limit=2, cursor=cursor)
+
+    assert [job.id for job in first + second] == sorted(held, reverse=True)
+    assert end is None
 
 
 def test_a_job_is_listed_in_its_state_alone(store: JobStore) -> None:

@@ -16,8 +16,9 @@ from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
     consumes,
+    initialize,
     invariant,
-    multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -30,6 +31,7 @@ from lrcore.jobs.store import Claim, IllegalMove, JobStore, LeaseLost
 from tests.conftest import redis_process
 from tests.jobs.test_store import LEASE, MOST, SPEC, epoch
 
+WORKERS = st.sampled_from("ab")
 ENDS = st.sampled_from([State.SUCCEEDED, State.FAILED, State.CANCELLED, State.QUEUED])
 
 
@@ -39,11 +41,12 @@ class Record:
     def __init__(self) -> None:
         self.state = State.QUEUED
         self.attempt = self.losses = self.epochs = 0
+        self.worker: str | None = None
         self.token: str | None = None
         self.cancel = False
 
     def end(self, state: State) -> None:
-        self.state, self.token = state, None
+        self.state, self.worker, self.token = state, None, None
 
     def lose(self) -> None:
         if self.cancel:
@@ -63,24 +66,27 @@ class StoreMachine(RuleBasedStateMachine):
         self.store._redis.flushall()
         self.jobs: dict[str, Record] = {}  # in the order of their creation
 
+    def in_state(self, state: State) -> list[str]:
+        return [job_id for job_id, job in self.jobs.items() if job.state is state]
+
+    @initialize()
+    def some_jobs(self) -> None:
+        for _ in range(3):
+            self.create()
+
+    @precondition(lambda self: len(self.jobs) < 6)
     @rule()
     def create(self) -> None:
         self.jobs[self.store.create(SPEC).id] = Record()
 
-    @rule(target=claims, worker=st.sampled_from("ab"), short=st.booleans())
-    def claim(self, worker: str, short: bool) -> object:
-        claim = self.store.claim(QUEUE, worker, 0.001 if short else LEASE)
-        waiting = [job_id for job_id, job in self.jobs.items() if job.state is State.QUEUED]
-        if claim is None:
-            assert not waiting
-            return multiple()
-        assert claim.id == waiting[0]
+    @precondition(lambda self: self.in_state(State.QUEUED))
+    @rule(target=claims, worker=WORKERS)
+    def claim(self, worker: str) -> Claim:
+        claim = self.store.claim(QUEUE, worker, LEASE)
+        assert claim is not None
+        assert claim.id == self.in_state(State.QUEUED)[0]
         job = self.jobs[claim.id]
-        job.state, job.token, job.attempt = State.RUNNING, claim.token, job.attempt + 1
-        if short:
-            time.sleep(0.003)
-            assert self.store.reap(MOST) == [claim.id]
-            job.lose()
+        job.state, job.worker, job.token, job.attempt = State.RUNNING, worker, claim.token, job.attempt + 1
         return claim
 
     @rule(claim=claims)
@@ -91,6 +97,24 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             with pytest.raises(LeaseLost):
                 self.store.beat(claim, LEASE, None)
+
+    @rule(claim=claims)
+    def fall_silent(self, claim: Claim) -> None:
+        job = self.jobs[claim.id]
+        if job.token != claim.token:
+            return
+        self.store.beat(claim, 0.001, None)
+        time.sleep(0.003)
+        assert self.store.reap(MOST) == [claim.id]
+        job.lose()
+
+    @precondition(lambda self: self.in_state(State.RUNNING))
+    @rule(worker=WORKERS)
+    def start_again(self, worker: str) -> None:
+        left = {job_id for job_id, job in self.jobs.items() if job.worker == worker}
+        assert set(self.store.abandon(worker, MOST)) == left
+        for job_id in left:
+            self.jobs[job_id].lose()
 
     @rule(claim=claims, repeat=st.booleans())
     def add_epoch(self, claim: Claim, repeat: bool) -> None:
@@ -116,8 +140,6 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        if not self.jobs:
-            return
         job_id = data.draw(st.sampled_from(list(self.jobs)))
         job = self.jobs[job_id]
         if job.state in (State.SUCCEEDED, State.FAILED):
@@ -130,27 +152,27 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             job.end(State.CANCELLED)
 
-    @rule()
-    def reap(self) -> None:
-        assert self.store.reap(MOST) == []  # the leases that are left are long
-
     @invariant()
     def the_store_says_what_the_model_says(self) -> None:
         listed, _ = self.store.page(limit=100)
-        seen = {job.id: (job.state, job.attempt, len(self.store.epochs(job.id))) for job in listed}
-        assert seen == {job_id: (job.state, job.attempt, job.epochs) for job_id, job in self.jobs.items()}
+        seen = {job.id: (job.state, job.attempt, [row.epoch for row in self.store.epochs(job.id)]) for job in listed}
+        assert seen == {job_id: (job.state, job.attempt, list(range(job.epochs))) for job_id, job in self.jobs.items()}
+
+    @invariant()
+    def a_job_has_the_token_of_its_last_claim_while_it_runs_and_none_else(self) -> None:
+        for job_id, job in self.jobs.items():
+            held = self.store._redis.hmget(f"lrserve:job:{job_id}", "worker", "token")
+            assert held == [job.worker, job.token]
 
     @invariant()
     def each_job_is_in_the_places_of_its_state_and_in_no_other(self) -> None:
         def members(key: str) -> set[str]:
             return set(self.store._redis.zrange(f"lrserve:{key}", 0, -1))  # type: ignore[arg-type]
 
-        def in_state(state: State) -> set[str]:
-            return {job_id for job_id, job in self.jobs.items() if job.state is state}
-
-        assert {state: members(f"jobs:{state}") for state in State} == {state: in_state(state) for state in State}
-        assert members(f"queue:{QUEUE}") == in_state(State.QUEUED)
-        assert members("leases") == in_state(State.RUNNING)
+        for state in State:
+            assert members(f"jobs:{state}") == set(self.in_state(state))
+        assert members(f"queue:{QUEUE}") == set(self.in_state(State.QUEUED))
+        assert members("leases") == set(self.in_state(State.RUNNING))
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +188,7 @@ def test_the_store_is_its_model(url: str) -> None:
     run_state_machine_as_test(
         StoreMachine,
         settings=settings(
-            max_examples=60,
+            max_examples=150,
             stateful_step_count=40,
             deadline=None,
             derandomize=True,
