@@ -11,7 +11,7 @@ from lrcore.errors import DataUnavailable
 from lrcore.jobs.job import JobError
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
-from lrcore.jobs.store import Claim, JobStore, LeaseLost
+from lrcore.jobs.store import Claim, JobStore, LeaseLost, StoreFault
 from worker.engine import Diverged, Hooks, Interrupted, train
 from worker.reporter import Reporter
 
@@ -48,8 +48,7 @@ class Runner:
         reporter = Reporter(self._store, claim, self.settings)
         reporter.start()
         try:
-            state, error = self._train(claim, reporter)
-            reporter.finish(state, error)
+            state, error = self._see_through(claim, reporter)
         except LeaseLost as lost:  # the job is another worker's now, and so is its checkpoint
             log.warning("%s", lost)
             return
@@ -59,12 +58,22 @@ class Runner:
         if state.ended:
             shutil.rmtree(self.folder(claim.id), ignore_errors=True)
 
+    def _see_through(self, claim: Claim, reporter: Reporter) -> tuple[State, JobError | None]:
+        """Train and deliver the end. Raises LeaseLost."""
+        try:
+            state, error = self._train(claim, reporter)
+            reporter.finish(state, error)
+        except StoreFault as fault:
+            state, error = State.FAILED, JobError(type="error", message=str(fault))
+            self._store.finish(claim, state, error)
+        return state, error
+
     def folder(self, job_id: str) -> Path:
         """Where a job's checkpoint lies until the job ends."""
         return self.settings.home_folder / "jobs" / job_id
 
     def _train(self, claim: Claim, reporter: Reporter) -> tuple[State, JobError | None]:
-        """Train, and say how it ended. Nothing but LeaseLost comes out: a bad job must not end the worker."""
+        """Train, and say how it ended. Only LeaseLost and StoreFault come out: a bad job must not end a worker."""
         hooks = Hooks(
             step=reporter.step,
             epoch=reporter.epoch,

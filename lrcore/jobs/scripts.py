@@ -1,6 +1,7 @@
 """The store's writes, each one Lua script: a move happens whole or not at all, and by Redis' clock.
 
-All keys begin with the prefix in ARGV[1]. Scripts use commands of Redis 6.2 and later.
+All keys begin with the prefix in ARGV[1]. What can only come from records that do not fit together is answered with an
+error that begins with FAULT. Scripts use commands of Redis 6.2 and later.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ local id = best[1]
 redis.call('HINCRBY', job(id), 'attempt', 1)
 if not move(id, 'running') then
   redis.call('ZREM', P .. 'queue:' .. ARGV[2], id)
-  return redis.error_reply('the queue held ' .. id .. ', which is not queued')
+  return redis.error_reply('FAULT the queue held ' .. id .. ', which is not queued')
 end
 redis.call('HSET', job(id), 'worker', ARGV[3], 'token', ARGV[4])
 redis.call('HSETNX', job(id), 'started_at', now())
@@ -119,7 +120,7 @@ local standing = held(id, ARGV[3])
 if standing ~= 'held' then return {standing, ''} end
 local rows = P .. 'epochs:' .. id
 if index == 0 then redis.call('DEL', rows) else redis.call('LTRIM', rows, 0, index - 1) end
-if redis.call('LLEN', rows) ~= index then return redis.error_reply('epoch ' .. index .. ' follows a gap') end
+if redis.call('LLEN', rows) ~= index then return redis.error_reply('FAULT epoch ' .. index .. ' follows a gap') end
 redis.call('RPUSH', rows, ARGV[6])
 redis.call('HSET', job(id), 'metrics', ARGV[6], 'best', ARGV[7])
 redis.call('ZADD', P .. 'leases', now() + ARGV[4], id)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from lrcore.errors import LrcoreError
 from lrcore.jobs import scripts
@@ -31,7 +32,7 @@ class JobNotFound(LrcoreError):
     """There is no such job."""
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"there is no job {job_id!r}")
+        super().__init__(f"there is no job {job_id[:80]!r}")
 
 
 class IllegalMove(LrcoreError):
@@ -44,6 +45,10 @@ class IllegalMove(LrcoreError):
 
 class LeaseLost(LrcoreError):
     """The worker no longer holds the job: its lease ran out, or the record is gone."""
+
+
+class StoreFault(LrcoreError):
+    """The records do not fit together: trying again would not help."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,10 @@ class JobStore:
         return self._still_held(claim, self._run(scripts.BEAT, claim.id, claim.token, _ms(lease_seconds), text))
 
     def add_epoch(self, claim: Claim, lease_seconds: float, epoch: Epoch, best: Best) -> bool:
-        """Record a finished epoch. True if the job shall be cancelled. Raises LeaseLost."""
+        """Record a finished epoch. True if the job shall be cancelled.
+
+        Raises LeaseLost, and StoreFault if the epoch before is missing.
+        """
         row = epoch.model_dump_json()
         return self._still_held(
             claim,
@@ -191,7 +199,13 @@ class JobStore:
         call = self._scripts.get(script)
         if call is None:
             call = self._scripts[script] = self._redis.register_script(scripts.COMMON + script)
-        return call(args=[self._prefix, *arguments])
+        try:
+            return call(args=[self._prefix, *arguments])
+        except ResponseError as error:
+            kind, _, message = str(error).partition(" ")
+            if kind != "FAULT":
+                raise
+            raise StoreFault(message) from error
 
     @staticmethod
     def _still_held(claim: Claim, answer: Any) -> bool:

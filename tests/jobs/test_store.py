@@ -7,14 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from redis import Redis
-from redis.exceptions import ResponseError
 
 from lrcore.jobs.ids import new_id
 from lrcore.jobs.job import Best, Epoch, JobError, Progress
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
-from lrcore.jobs.store import Claim, IllegalMove, JobNotFound, JobStore, LeaseLost
+from lrcore.jobs.store import Claim, IllegalMove, JobNotFound, JobStore, LeaseLost, StoreFault
 from tests.conftest import job_spec, until
 
 SPEC = JobSpec.model_validate(job_spec())
@@ -139,7 +138,7 @@ def test_a_second_attempt_takes_the_place_of_the_epochs_it_repeats(store: JobSto
 def test_an_epoch_after_a_gap_is_a_fault(store: JobStore) -> None:
     claim = running(store)
 
-    with pytest.raises(ResponseError, match="follows a gap"):
+    with pytest.raises(StoreFault, match="follows a gap"):
         store.add_epoch(claim, LEASE, epoch(1), Best(epoch=1, test_accuracy=0.5))
     assert store.epochs(claim.id) == []
 

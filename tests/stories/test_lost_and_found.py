@@ -107,6 +107,20 @@ def test_a_job_whose_message_was_lost_runs_all_the_same(tmp_path: Path) -> None:
         assert [service.ended(job_id).state for job_id in waiting] == ["succeeded"] * 3
 
 
+def test_a_job_whose_epochs_were_lost_fails_and_the_worker_goes_on(tmp_path: Path) -> None:
+    with running_service(tmp_path, heartbeat_seconds=0.2) as service:
+        job = service.client.submit(long_job())
+        a_few_epochs(service, job.id)
+
+        connect(redis_url(service)).delete(f"lrserve:epochs:{job.id}")
+        ended = service.ended(job.id)
+
+        assert ended.state == "failed"
+        assert ended.error is not None
+        assert "follows a gap" in ended.error.message
+        assert service.train(job_spec()).state == "succeeded"
+
+
 def test_a_job_that_keeps_losing_its_workers_fails(tmp_path: Path) -> None:
     with running_service(tmp_path, lease_seconds=1, heartbeat_seconds=0.2, reap_seconds=0.2, max_losses=1) as service:
         job = service.client.submit(long_job())
