@@ -46,7 +46,7 @@ def _json(request: CurveRequest, curve: Curve) -> bytes:
     answer: dict[str, Any] = asked | {"steps": steps, "lr": curve.lr if request.grouped else curve.lr[0]}
     if curve.momentum is not None:
         answer["momentum"] = curve.momentum if request.grouped else curve.momentum[0]
-    summaries = [summary(lr) for lr in curve.lr]
+    summaries = [summary(lr, extent) for lr, extent in zip(curve.lr, curve.extents, strict=True)]
     return dumps(answer | {"summary": summaries if request.grouped else summaries[0]})
 
 
@@ -63,8 +63,8 @@ def _csv(request: CurveRequest, curve: Curve) -> Iterator[str]:
 
     columns = [*curve.lr, *(curve.momentum if curve.momentum is not None else [])]
     yield ",".join(["step", *names("lr"), *(names("momentum") if curve.momentum is not None else [])]) + "\n"
-    for start in range(0, len(curve.steps), CSV_ROWS):
+    for start in range(0, curve.t.count, CSV_ROWS):
         part = slice(start, start + CSV_ROWS)
-        texts = [[str(step) for step in curve.steps[part].tolist()]]
+        texts = [list(map(str, curve.t.part(start, min(start + CSV_ROWS, curve.t.count)).integers().tolist()))]
         texts += [["" if x != x else repr(x) for x in column[part].tolist()] for column in columns]
         yield "\n".join(map(",".join, zip(*texts, strict=True))) + "\n"

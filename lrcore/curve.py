@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, model_validator
 
+from lrcore import grid
 from lrcore.errors import CurveError
 from lrcore.family import Integer, Number, Spec
+from lrcore.grid import Extent, Grid
 from lrcore.schedules import AnySchedule, Rates, Schedule
 from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, StepCount, StepIndex, bounded
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
@@ -94,14 +96,21 @@ class Curve:
     """Rates at evenly spaced steps.
 
     Attributes:
-        steps: shape (n,), int64.
+        t: the n steps.
         lr: shape (groups, n), float64.
         momentum: shape (groups, n), float64, NaN where it is left to the optimizer; None if it always is.
+        extents: the smallest and the largest rate of each group.
     """
 
-    steps: NDArray[np.int64]
+    t: Grid
     lr: Rates
     momentum: Rates | None
+    extents: tuple[Extent, ...]
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """The steps, shape (n,)."""
+        return self.t.integers()
 
 
 def sample(request: CurveRequest) -> Curve:
@@ -110,40 +119,41 @@ def sample(request: CurveRequest) -> Curve:
     Raises:
         CurveError: a rate would not be finite, or negative, or the schedule has no value at a step.
     """
-    t = request.start + request.stride * np.arange(request.steps, dtype=np.int64)
+    t = Grid(request.start, request.stride, request.steps)
     if isinstance(request.schedule, ReduceLROnPlateau):
-        last = int(t[-1])
-        return Curve(t, plateau_curve(request.schedule, request.base_lrs, (request.metrics or ())[:last])[:, t], None)
-    return Curve(t, *table(request.schedule, request.base_lrs, t))
+        metrics = np.asarray((request.metrics or ())[: t.last], dtype=np.float64)
+        lr = plateau_curve(request.schedule, request.base_lrs, metrics)[:, t.start : t.last + 1 : t.stride]
+        return Curve(t, lr, None, tuple(map(grid.extent, lr)))
+    return table(request.schedule, request.base_lrs, t)
 
 
-def table(schedule: Schedule, base_lrs: tuple[float, ...], t: NDArray[np.int64]) -> tuple[Rates, Rates | None]:
-    """Rates and momenta at the steps `t`, each of shape (groups, n).
+def table(schedule: Schedule, base_lrs: tuple[float, ...], t: Grid) -> Curve:
+    """Rates and momenta at the steps `t`, for each parameter group.
 
     Raises:
-        CurveError: a rate would not be finite, or negative.
+        CurveError: a rate would not be finite, or negative, or the schedule has no value at a step.
     """
+    both = np.empty((1 + schedule.cycles_momentum, len(base_lrs), t.count))  # one block: malloc keeps it
+    lr, momentum = both[0], both[1] if schedule.cycles_momentum else None
     with np.errstate(all="ignore"):  # what overflows is refused below, by its step
-        lr = np.stack([schedule.rates(t, base_lr, group) for group, base_lr in enumerate(base_lrs)])
-        momentum = [schedule.momentum(t, group) for group in range(len(base_lrs))]
-    _refuse(~np.isfinite(lr), lr, t, "not a finite number")
-    _refuse(lr < 0, lr, t, "negative")
-    return lr, None if momentum[0] is None else np.stack([m for m in momentum if m is not None])
+        extents = tuple(schedule.fill(lr[group], t, base_lr, group) for group, base_lr in enumerate(base_lrs))
+        if momentum is not None:
+            for group, out in enumerate(momentum):
+                schedule.fill_momentum(out, t, group)
+    for rates, (low, high) in zip(lr, extents, strict=True):
+        if not (low >= 0 and high < np.inf):
+            _refuse(rates, t)
+    return Curve(t, lr, momentum, extents)
 
 
-def _refuse(wrong: NDArray[np.bool_], lr: Rates, t: NDArray[np.int64], what: str) -> None:
-    if wrong.any():
-        group, i = (int(index[0]) for index in np.nonzero(wrong))
-        raise CurveError(("schedule",), f"the rate at step {t[i]} would be {lr[group, i]:g}, {what}")
+def _refuse(lr: Rates, t: Grid) -> None:
+    for wrong, what in ((~np.isfinite(lr), "not a finite number"), (lr < 0, "negative")):
+        if wrong.any():
+            i = int(wrong.argmax())
+            raise CurveError(("schedule",), f"the rate at step {t.start + t.stride * i} would be {lr[i]:g}, {what}")
 
 
-def summary(lr: Rates) -> dict[str, float]:
+def summary(lr: Rates, extent: Extent) -> dict[str, float]:
     """Initial, final, min, max and mean rate of one group's curve, shape (n,)."""
     mean = float(np.mean(lr, dtype=np.longdouble))  # the nearest float64 to the mean, not to a sum of rounded sums
-    return {
-        "initial": float(lr[0]),
-        "final": float(lr[-1]),
-        "min": float(lr.min()),
-        "max": float(lr.max()),
-        "mean": mean,
-    }
+    return {"initial": float(lr[0]), "final": float(lr[-1]), "min": extent[0], "max": extent[1], "mean": mean}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from lrcore.curve import MAX_WORK, table
 from lrcore.datasets import AnyDataset
 from lrcore.errors import CurveError
 from lrcore.family import Integer, Spec
+from lrcore.grid import Grid
 from lrcore.models import AnyModel
 from lrcore.optimizers import AnyOptimizer
 from lrcore.optimizers.sgd import SGD
@@ -81,4 +81,5 @@ class JobSpec(Spec):
         if schedule.work(self.intervals - 1, self.intervals) > MAX_WORK:
             message = f"{self.intervals} rates are too much work for a schedule of {schedule.size} parts"
             raise CurveError(("schedule",), message)
-        return table(schedule, (self.optimizer.lr,), np.arange(self.intervals, dtype=np.int64))
+        curve = table(schedule, (self.optimizer.lr,), Grid(0, 1, self.intervals))
+        return curve.lr, curve.momentum

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lrcore.family import discover, union
-from lrcore.schedules._base import Rates, Schedule, Steps
+from lrcore.schedules._base import Rates, Schedule
 
 SCHEDULES: dict[str, type[Schedule]] = discover(__name__, __path__, Schedule)  # type: ignore[type-abstract, unused-ignore]
 
@@ -16,4 +16,4 @@ else:
     for _member in SCHEDULES.values():  # composites name the union before it exists
         _member.model_rebuild(_types_namespace={"AnySchedule": AnySchedule})
 
-__all__ = ["SCHEDULES", "AnySchedule", "Rates", "Schedule", "Steps"]
+__all__ = ["SCHEDULES", "AnySchedule", "Rates", "Schedule"]

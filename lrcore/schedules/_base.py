@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from lrcore.expression import MAX_LENGTH
 from lrcore.family import Integer, Member, Number
+from lrcore.grid import Array, Extent, Grid
 
-Steps = NDArray[np.int64]
-Rates = NDArray[np.float64]
+Rates = Array
 
 MAX_STEP = 10**15  # exact in float64, with room for a shift of the same size
 
@@ -55,28 +54,45 @@ class Schedule(Member):
     metric_driven: ClassVar[bool] = False
     per_group: ClassVar[tuple[str, ...]] = ()  # fields that may hold a list, one value a parameter group
 
-    def rates(self, t: Steps, base_lr: float, group: int = 0) -> Rates:
-        """Rates at the steps `t`.
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        """Write the rates at the steps `t`.
 
         Args:
-            t: steps, shape (n,), each in [0, 1e15], in any order.
+            out: takes the rates, contiguous, shape (t.count,).
+            t: steps, each in [0, 2e15]. A step has the same rate, to the last bit, on any grid.
             base_lr: the optimizer's initial rate for this parameter group.
             group: index of the parameter group, for fields that hold one value a group.
 
         Returns:
-            Rates in float64, shape (n,).
+            The smallest and the largest rate written.
 
         Raises:
             CurveError: the schedule has no value at one of the steps.
         """
         raise NotImplementedError
 
-    def momentum(self, t: Steps, group: int = 0) -> Rates | None:
-        """Momentum (beta1 for Adam) at the steps `t`, shape (n,); NaN where it is left to the optimizer.
+    def rates(self, t: Grid, base_lr: float, group: int = 0) -> Rates:
+        """What `fill` writes, shape (t.count,)."""
+        out = np.empty(t.count)
+        self.fill(out, t, base_lr, group)
+        return out
 
-        None if the schedule never touches momentum.
-        """
-        return None
+    @property
+    def cycles_momentum(self) -> bool:
+        """Whether the schedule changes momentum (beta1 for Adam) along with the rate."""
+        return False
+
+    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
+        """Write momentum at the steps `t` as `fill` does the rates; NaN where it is left to the optimizer."""
+        out.fill(np.nan)
+
+    def momentum(self, t: Grid, group: int = 0) -> Rates | None:
+        """What `fill_momentum` writes, shape (t.count,); None if the schedule never touches momentum."""
+        if not self.cycles_momentum:
+            return None
+        out = np.empty(t.count)
+        self.fill_momentum(out, t, group)
+        return out
 
     @model_validator(mode="after")
     def _one_value_a_group(self) -> Self:
@@ -126,11 +142,11 @@ class TorchSchedule(Schedule):
         -1, description="index of the last finished interval: the curve starts at step last_epoch + 1"
     )
 
-    def rates(self, t: Steps, base_lr: float, group: int = 0) -> Rates:
-        return self.closed_form(t + (self.last_epoch + 1), base_lr, group)
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return self.closed_form(out, t + (self.last_epoch + 1), base_lr, group)
 
-    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
-        """The formula, with `last_epoch` already added to `t`. Same shapes as `rates`."""
+    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        """`fill`, with `last_epoch` already added to `t`."""
         raise NotImplementedError
 
     def torch_reference(self) -> tuple[str, dict[str, Any]] | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from lrcore import grid
 from lrcore.errors import CurveError
-from lrcore.schedules._base import Milestones, Rates, Schedule, Steps, TorchSchedule
+from lrcore.grid import Extent, Fill, Grid
+from lrcore.schedules._base import Milestones, Rates, Schedule, TorchSchedule
 from lrcore.schedules.step import rising
 
 if TYPE_CHECKING:
@@ -114,13 +117,19 @@ class SequentialLR(_Composite, TorchSchedule):
         turns = zip(self.schedulers, (0, *self.milestones), (*self.milestones, last + 1), strict=True)
         return sum(part.work(min(last, end - 1) - start, values) for part, start, end in turns if start <= last)
 
-    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
-        return self._in_turn(t, lambda part, own: part.rates(own, base_lr, group))
+    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return self._in_turn(out, t, lambda part, o, t: part.fill(o, t, base_lr, group))
 
-    def momentum(self, t: Steps, group: int = 0) -> Rates | None:
-        if all(part.momentum(t[:0], group) is None for part in self.schedulers):
-            return None
-        return self._in_turn(t + (self.last_epoch + 1), lambda part, own: part.momentum(own, group))
+    @property
+    def cycles_momentum(self) -> bool:
+        return any(part.cycles_momentum for part in self.schedulers)
+
+    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
+        def fill(part: Schedule, out: Rates, t: Grid) -> Extent:
+            part.fill_momentum(out, t, group)
+            return grid.NOTHING
+
+        self._in_turn(out, t + (self.last_epoch + 1), fill)
 
     def torch_reference(self) -> tuple[str, dict[str, Any]] | None:
         reference = super().torch_reference()
@@ -128,14 +137,12 @@ class SequentialLR(_Composite, TorchSchedule):
             reference[1]["milestones"] = list(self.milestones)
         return reference
 
-    def _in_turn(self, t: Steps, value: Any) -> Rates:
-        turn = np.searchsorted(self.milestones, t, side="right")
-        out = np.full(t.shape, np.nan)
-        for i, (part, start) in enumerate(zip(self.schedulers, (0, *self.milestones), strict=True)):
-            here = turn == i
-            if here.any() and (values := value(part, t[here] - start)) is not None:
-                out[here] = values
-        return out
+    def _in_turn(self, out: Rates, t: Grid, fill: Callable[[Schedule, Rates, Grid], Extent]) -> Extent:
+        def turn(part: Schedule, start: int) -> Fill:
+            return lambda o, t: fill(part, o, t - start)
+
+        starts = (0, *self.milestones)
+        return grid.in_turn(out, t, self.milestones, list(map(turn, self.schedulers, starts)))
 
 
 class ChainedScheduler(_Composite):
@@ -164,7 +171,7 @@ class ChainedScheduler(_Composite):
 
     @model_validator(mode="after")
     def _one_momentum(self) -> Self:
-        cycling = [part.type for part in self.schedulers if part.momentum(np.zeros(0, dtype=np.int64)) is not None]
+        cycling = [part.type for part in self.schedulers if part.cycles_momentum]
         if len(cycling) > 1:
             raise ValueError(f"only one part may cycle momentum, not {' and '.join(cycling)}: set cycle_momentum false")
         return self
@@ -173,15 +180,25 @@ class ChainedScheduler(_Composite):
     def length(self) -> int | None:
         return min((part.length for part in self.schedulers if part.length is not None), default=None)
 
-    def rates(self, t: Steps, base_lr: float, group: int = 0) -> Rates:
-        product = self.schedulers[0].rates(t, base_lr, group)
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         if base_lr == 0:
             raise CurveError(
                 ("base_lr",), "a ChainedScheduler multiplies fractions of the base rate, so it must not be 0"
             )
+        found = self.schedulers[0].fill(out, t, base_lr, group)
+        if len(self.schedulers) == 1:
+            return found
+        factor = np.empty(t.count)
         for part in self.schedulers[1:]:
-            product = product * (part.rates(t, base_lr, group) / base_lr)
-        return product
+            part.fill(factor, t, base_lr, group)
+            np.divide(factor, base_lr, out=factor)
+            np.multiply(out, factor, out=out)
+        return grid.extent(out)
 
-    def momentum(self, t: Steps, group: int = 0) -> Rates | None:
-        return next((m for part in self.schedulers if (m := part.momentum(t, group)) is not None), None)
+    @property
+    def cycles_momentum(self) -> bool:
+        return any(part.cycles_momentum for part in self.schedulers)
+
+    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
+        part = next((part for part in self.schedulers if part.cycles_momentum), self.schedulers[0])
+        part.fill_momentum(out, t, group)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
-
-from lrcore.schedules._base import Rates, Schedule, Steps
+from lrcore import grid
+from lrcore.grid import Extent, Grid
+from lrcore.schedules._base import Rates, Schedule
 
 
 class Constant(Schedule):
@@ -19,8 +19,8 @@ class Constant(Schedule):
 
     type: Literal["Constant"]
 
-    def rates(self, t: Steps, base_lr: float, group: int = 0) -> Rates:
-        return np.full(t.shape, base_lr)
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return grid.constant(out, base_lr)
 
     def torch_reference(self) -> tuple[str, dict[str, Any]]:
         return "LambdaLR", {"lr_lambda": "1"}

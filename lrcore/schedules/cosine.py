@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
-from lrcore.schedules._base import Rate, Rates, StepCount, Steps, TorchSchedule
+from lrcore import grid
+from lrcore.grid import Extent, Grid
+from lrcore.schedules._base import Rate, Rates, StepCount, TorchSchedule
 
 
 class CosineAnnealingLR(TorchSchedule):
@@ -25,10 +26,11 @@ class CosineAnnealingLR(TorchSchedule):
     T_max: StepCount = Field(description="steps from the highest to the lowest rate")
     eta_min: Rate = 0.0
 
-    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
-        # whole periods are taken off as integers: pi * t loses digits where t is large
-        angle = np.pi * (t % (2 * self.T_max)) / self.T_max
-        return self.eta_min + (base_lr - self.eta_min) * (1 + np.cos(angle)) / 2
+    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        def wave(out: Rates, t: Grid) -> Extent:
+            return grid.half_cosine(out, t, self.T_max, base_lr, self.eta_min)
+
+        return grid.periodic(out, t, 2 * self.T_max, wave)
 
 
 class CosineAnnealingWarmRestarts(TorchSchedule):
@@ -49,18 +51,15 @@ class CosineAnnealingWarmRestarts(TorchSchedule):
     T_mult: StepCount = Field(1, description="how many times longer each cycle is than the one before")
     eta_min: Rate = 0.0
 
-    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
-        current, length = self._cycle(t)
-        return self.eta_min + (base_lr - self.eta_min) * (1 + np.cos(np.pi * current / length)) / 2
+    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        def cycle(out: Rates, t: Grid, length: int) -> Extent:
+            return grid.half_cosine(out, t, length, base_lr, self.eta_min)
 
-    def _cycle(self, t: Steps) -> tuple[Steps, Steps | int]:
-        """Steps since the last restart, and the length of the cycle they are in."""
         if self.T_mult == 1:
-            return t % self.T_0, self.T_0
-        starts, lengths, end = [0], [self.T_0], int(t.max(initial=0))
-        while starts[-1] + lengths[-1] <= end:
+            return grid.periodic(out, t, self.T_0, lambda o, t: cycle(o, t, self.T_0))
+        starts, lengths = [0], [self.T_0]
+        while starts[-1] + lengths[-1] <= t.last:
             starts.append(starts[-1] + lengths[-1])
             lengths.append(lengths[-1] * self.T_mult)
-        # a length may exceed int64 only in a last cycle whose end nobody reaches; as a divisor float64 will do
-        cycle = np.searchsorted(starts, t, side="right") - 1
-        return t - np.array(starts)[cycle], np.array(lengths, dtype=np.float64)[cycle]  # type: ignore[return-value]
+        fills = [lambda o, t, s=s, n=n: cycle(o, t - s, n) for s, n in zip(starts, lengths, strict=True)]
+        return grid.in_turn(out, t, starts[1:], fills)

@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from lrcore import grid
 from lrcore.expression import CycleExpression
 from lrcore.family import Flag
-from lrcore.schedules._base import Factor, Fraction, GroupRates, Rate, Rates, StepCount, Steps, TorchSchedule, of_group
+from lrcore.grid import Extent, Grid
+from lrcore.schedules._base import Factor, Fraction, GroupRates, Rate, Rates, StepCount, TorchSchedule, of_group
 
 Momentum = Annotated[Fraction, Field(lt=1)]
 
@@ -52,29 +54,49 @@ class CyclicLR(TorchSchedule):
     def size(self) -> int:
         return 1 if self.scale_fn is None else self.scale_fn.size
 
-    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
-        low, high = of_group(self.base_lr, group), of_group(self.max_lr, group)
-        return low + (high - low) * self._height(t)
+    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return self._cycle(out, t, of_group(self.base_lr, group), of_group(self.max_lr, group))
 
-    def momentum(self, t: Steps, group: int = 0) -> Rates | None:
-        if not self.cycle_momentum:
-            return None
-        low, high = of_group(self.base_momentum, group), of_group(self.max_momentum, group)
-        return high - (high - low) * self._height(t + (self.last_epoch + 1))
+    @property
+    def cycles_momentum(self) -> bool:
+        return self.cycle_momentum
 
-    def _height(self, t: Steps) -> Rates:
-        """Share of the way from the lower to the upper end."""
-        up = self.step_size_up
-        down = self.step_size_down or up
-        cycle, x = np.divmod(t, up + down)
-        height: Rates = np.where(x <= up, x / up, (up + down - x) / down)
-        if self.scale_fn is not None:
-            return height * self.scale_fn(cycle + 1 if self.scale_mode == "cycle" else t)
-        if self.mode == "triangular2":
-            return height * 0.5**cycle
-        if self.mode == "exp_range":
-            return height * self.gamma**t
-        return height
+    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
+        t = t + (self.last_epoch + 1)
+        self._cycle(out, t, of_group(self.max_momentum, group), of_group(self.base_momentum, group))
+
+    def _cycle(self, out: Rates, t: Grid, edge: float, middle: float) -> Extent:
+        """From `edge` to `middle` and back in every cycle."""
+        up, down = self.step_size_up, self.step_size_down or self.step_size_up
+        if self.scale_fn is None and (self.mode == "triangular" or (self.mode == "exp_range" and self.gamma == 1)):
+            return triangles(out, t, up, down, edge, middle)
+        triangles(out, t, up, down, 0.0, middle - edge)
+        extents = []
+        for where, part in t.chunks():
+            values = out[where]
+            np.multiply(values, self._scale(part, up + down), out=values)
+            np.add(values, edge, out=values)
+            extents.append(grid.extent(values))
+        return grid.spanning(extents)
+
+    def _scale(self, t: Grid, cycle: int) -> Rates:
+        scale = np.empty(t.count)
+        if self.scale_fn is not None and self.scale_mode == "iterations":
+            grid.elementwise(scale, t, self.scale_fn)
+        elif self.scale_fn is not None:
+            function = self.scale_fn
+            grid.even_runs(scale, t, cycle, lambda number: function(number + 1))
+        elif self.mode == "triangular2":
+            grid.even_runs(scale, t, cycle, lambda number: np.ldexp(1.0, -np.minimum(number, 2000)))
+        else:
+            grid.powers(scale, t, self.gamma)
+        return scale
 
     def torch_reference(self) -> tuple[str, dict[str, Any]]:
         return self.name(), self.model_dump(exclude={"type"}, exclude_none=True)
+
+
+def triangles(out: Rates, t: Grid, up: int, down: int, edge: float, middle: float) -> Extent:
+    """Lines from `edge` to `middle` in `up` steps and back in `down`, again and again."""
+    lines = (lambda o, t: grid.line(o, t, up, edge, middle), lambda o, t: grid.line(o, t - up, down, middle, edge))
+    return grid.periodic(out, t, up + down, lambda o, t: grid.in_turn(o, t, (up,), lines))

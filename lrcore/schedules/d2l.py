@@ -7,8 +7,10 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from lrcore import grid
 from lrcore.family import Integer
-from lrcore.schedules._base import MAX_STEP, Factor, Rate, Rates, Schedule, StepCount, Steps
+from lrcore.grid import Extent, Grid
+from lrcore.schedules._base import MAX_STEP, Factor, Rate, Rates, Schedule, StepCount
 
 
 class SquareRootScheduler(Schedule):
@@ -26,8 +28,8 @@ class SquareRootScheduler(Schedule):
     def own_base_lr(self) -> float:
         return self.lr
 
-    def rates(self, t: Steps, base_lr: float, group: int = 0) -> Rates:
-        return self.lr / np.sqrt(t + 1)
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return grid.elementwise(out, t + 1, lambda steps: self.lr / np.sqrt(steps))
 
 
 class FactorScheduler(Schedule):
@@ -51,8 +53,9 @@ class FactorScheduler(Schedule):
     def own_base_lr(self) -> float:
         return self.base_lr
 
-    def rates(self, t: Steps, base_lr: float, group: int = 0) -> Rates:
-        return np.maximum(self.stop_factor_lr, self.base_lr * np.float64(self.factor) ** (t + 1))
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        grid.powers(out, t + 1, self.factor, scale=self.base_lr)
+        return grid.extent(np.maximum(out, self.stop_factor_lr, out=out))
 
 
 class CosineScheduler(Schedule):
@@ -84,11 +87,11 @@ class CosineScheduler(Schedule):
     def own_base_lr(self) -> float:
         return self.base_lr
 
-    def rates(self, t: Steps, base_lr: float, group: int = 0) -> Rates:
-        decay_steps = self.max_update - self.warmup_steps
-        progress = np.clip(t - self.warmup_steps, 0, decay_steps) / decay_steps
-        cosine = self.final_lr + (self.base_lr - self.final_lr) * (1 + np.cos(np.pi * progress)) / 2
-        if not self.warmup_steps:
-            return cosine
-        ramp = self.warmup_begin_lr + (self.base_lr - self.warmup_begin_lr) * t / self.warmup_steps
-        return np.where(t < self.warmup_steps, ramp, cosine)
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        warm, end = self.warmup_steps, self.max_update
+        fills = (
+            lambda o, t: grid.line(o, t, warm, self.warmup_begin_lr, self.base_lr),
+            lambda o, t: grid.half_cosine(o, t - warm, end - warm, self.base_lr, self.final_lr),
+            lambda o, t: grid.constant(o, self.final_lr),
+        )
+        return grid.in_turn(out, t, (warm, end), fills)

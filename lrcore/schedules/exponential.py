@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-
-from lrcore.schedules._base import Factor, Rates, Steps, TorchSchedule
+from lrcore import grid
+from lrcore.grid import Extent, Grid
+from lrcore.schedules._base import Factor, Rates, TorchSchedule
 
 
 class ExponentialLR(TorchSchedule):
@@ -20,5 +20,5 @@ class ExponentialLR(TorchSchedule):
     type: Literal["ExponentialLR"]
     gamma: Factor
 
-    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
-        return base_lr * np.float64(self.gamma) ** t
+    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return grid.powers(out, t, self.gamma, scale=base_lr)

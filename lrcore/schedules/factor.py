@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from lrcore.schedules._base import Fraction, Rate, Rates, StepCount, Steps, TorchSchedule
+from lrcore import grid
+from lrcore.grid import Extent, Grid
+from lrcore.schedules._base import Fraction, Rate, Rates, StepCount, TorchSchedule
 
 
 class ConstantLR(TorchSchedule):
@@ -25,8 +28,8 @@ class ConstantLR(TorchSchedule):
     factor: Fraction = 1 / 3
     total_iters: StepCount = 5
 
-    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
-        return np.where(t < self.total_iters, base_lr * self.factor, base_lr)
+    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return grid.runs(out, t, (self.total_iters,), (base_lr * self.factor, base_lr))
 
 
 class LinearLR(TorchSchedule):
@@ -42,9 +45,9 @@ class LinearLR(TorchSchedule):
     end_factor: Fraction = 1.0
     total_iters: StepCount = 5
 
-    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
-        progress = np.minimum(t, self.total_iters) / self.total_iters
-        return base_lr * (self.start_factor + (self.end_factor - self.start_factor) * progress)
+    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        start, end = base_lr * self.start_factor, base_lr * self.end_factor
+        return grid.line_then_flat(out, t, self.total_iters, start, end)
 
 
 class PolynomialLR(TorchSchedule):
@@ -59,6 +62,21 @@ class PolynomialLR(TorchSchedule):
     total_iters: StepCount = 5
     power: Rate = 1.0
 
-    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
-        left = self.total_iters - np.minimum(t, self.total_iters)
-        return base_lr * (left / self.total_iters) ** self.power
+    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return polynomial(out, t, self.total_iters, base_lr, 0.0, self.power)
+
+
+def polynomial(out: Rates, t: Grid, length: float, start: float, end: float, power: float) -> Extent:
+    """end + (start - end) * (1 - t / length) ** power up to step `length`, then `end`."""
+    if power == 1:
+        return grid.line_then_flat(out, t, length, start, end)
+
+    def falling(steps: Rates) -> Rates:
+        np.subtract(length, steps, out=steps)
+        np.divide(steps, length, out=steps)
+        np.multiply(grid.raised(steps, power), start - end, out=steps)
+        return np.add(steps, end, out=steps) if end else steps
+
+    last = end if power else start  # 0 ** 0 is 1
+    fills = (lambda o, t: grid.elementwise(o, t, falling), lambda o, t: grid.constant(o, last))
+    return grid.in_turn(out, t, (math.ceil(length),), fills)

@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from lrcore import grid
 from lrcore.errors import CurveError
 from lrcore.expression import Expression
-from lrcore.schedules._base import Rates, Steps, TorchSchedule
+from lrcore.grid import Extent, Grid
+from lrcore.schedules._base import Rates, TorchSchedule
 
 GroupExpressions = Annotated[tuple[Expression, ...], Field(min_length=1, max_length=64)]
 MAX_PRODUCT = 10**7  # steps whose factors are multiplied one after another
@@ -46,8 +48,9 @@ class LambdaLR(_Expressions):
 
     type: Literal["LambdaLR"]
 
-    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
-        return base_lr * self.expression(group)(t)
+    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        expression = self.expression(group)
+        return grid.elementwise(out, t, lambda steps: base_lr * expression(steps))
 
 
 class MultiplicativeLR(_Expressions):
@@ -65,20 +68,20 @@ class MultiplicativeLR(_Expressions):
     type: Literal["MultiplicativeLR"]
 
     def work(self, last: int, values: int) -> int:
-        if all(self.expression(group).constant is not None for group in range(self.groups or 1)):
+        if all((self.expression(group).constant or 0) > 0 for group in range(self.groups or 1)):
             return values
         furthest = min(last + self.last_epoch + 1, MAX_PRODUCT)  # beyond it there is a refusal and no work
         return max(values, furthest) * self.size
 
-    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
+    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         factor = self.expression(group)
-        if factor.constant is not None:
-            return base_lr * np.float64(factor.constant) ** t
-        last = int(t.max(initial=0))
-        if last > MAX_PRODUCT:
+        if factor.constant is not None and factor.constant > 0:
+            return grid.powers(out, t, factor.constant, scale=base_lr)
+        if t.last > MAX_PRODUCT:
             raise CurveError(
                 ("schedule",),
-                f"MultiplicativeLR multiplies every factor up to step {last}; the furthest step is {MAX_PRODUCT}",
+                f"MultiplicativeLR multiplies every factor up to step {t.last}; the furthest step is {MAX_PRODUCT}",
             )
-        products = np.cumprod(np.concatenate([np.ones(1), factor(np.arange(1, last + 1))]))
-        return base_lr * products[t]
+        products = np.cumprod(np.concatenate([np.ones(1), factor(np.arange(1, t.last + 1))]))
+        np.multiply(products[t.start : t.last + 1 : t.stride], base_lr, out=out)
+        return grid.extent(out)

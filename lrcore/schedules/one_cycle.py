@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
+from lrcore import grid
 from lrcore.family import Flag
-from lrcore.schedules._base import Factor, Fraction, GroupRates, Rate, Rates, StepCount, Steps, TorchSchedule, of_group
+from lrcore.grid import Extent, Fill, Grid
+from lrcore.schedules._base import Factor, Fraction, GroupRates, Rate, Rates, StepCount, TorchSchedule, of_group
 
 Momentum = Annotated[Fraction, Field(lt=1)]
 
@@ -70,27 +72,32 @@ class OneCycleLR(TorchSchedule):
             return tuple(lr / self.div_factor for lr in self.max_lr)
         return self.max_lr / self.div_factor
 
-    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
+    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         peak = of_group(self.max_lr, group)
         initial = peak / self.div_factor
         lowest = initial / self.final_div_factor
-        return self._anneal(t, [initial, peak, initial, lowest] if self.three_phase else [initial, peak, lowest])
+        return self._anneal(out, t, [initial, peak, initial, lowest] if self.three_phase else [initial, peak, lowest])
 
-    def momentum(self, t: Steps, group: int = 0) -> Rates | None:
-        if not self.cycle_momentum:
-            return None
+    @property
+    def cycles_momentum(self) -> bool:
+        return self.cycle_momentum
+
+    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
         low, high = of_group(self.base_momentum, group), of_group(self.max_momentum, group)
         t = t + (self.last_epoch + 1)
-        return self._anneal(t, [high, low, high, high] if self.three_phase else [high, low, high])
+        self._anneal(out, t, [high, low, high, high] if self.three_phase else [high, low, high])
 
-    def _anneal(self, t: Steps, values: list[float]) -> Rates:
+    def _anneal(self, out: Rates, t: Grid, values: list[float]) -> Extent:
         """Through `values`, one phase between each two."""
         rise = self.pct_start * self._total
         inner = [rise - 1, 2 * rise - 2] if self.three_phase else [rise - 1]
-        knots = np.array([0.0, *inner, self._total - 1.0])
-        phase = np.searchsorted(knots[1:-1], t, side="left")  # a step on a knot still belongs to the phase before it
-        start, end = np.array(values)[phase], np.array(values)[phase + 1]
-        progress = (t - knots[phase]) / (knots[phase + 1] - knots[phase])
-        linear: Rates = (end - start) * progress + start
-        cosine: Rates = end + (start - end) / 2 * (1 + np.cos(np.pi * progress))
-        return linear if self.anneal_strategy == "linear" else cosine
+        knots = [0.0, *inner, self._total - 1.0]
+        anneal = grid.line if self.anneal_strategy == "linear" else grid.half_cosine
+
+        def phase(i: int) -> Fill:
+            first = math.ceil(knots[i])
+            length, offset = knots[i + 1] - knots[i], first - knots[i]
+            return lambda o, t: anneal(o, t - first, length, values[i], values[i + 1], offset)
+
+        edges = [math.floor(knot) + 1 for knot in inner]  # a step on a knot still belongs to the phase before it
+        return grid.in_turn(out, t, edges, [phase(i) for i in range(len(inner) + 1)])

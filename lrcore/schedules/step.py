@@ -8,7 +8,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from lrcore.schedules._base import Factor, Milestones, Rates, StepCount, Steps, TorchSchedule
+from lrcore import grid
+from lrcore.grid import Extent, Grid
+from lrcore.schedules._base import Factor, Milestones, Rates, StepCount, TorchSchedule
 
 
 class StepLR(TorchSchedule):
@@ -23,8 +25,8 @@ class StepLR(TorchSchedule):
     step_size: StepCount = Field(description="steps between two drops")
     gamma: Factor = 0.1
 
-    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
-        return base_lr * np.float64(self.gamma) ** (t // self.step_size)
+    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return grid.even_runs(out, t, self.step_size, lambda drops: grid.power(drops, self.gamma, scale=base_lr))
 
 
 class MultiStepLR(TorchSchedule):
@@ -47,8 +49,9 @@ class MultiStepLR(TorchSchedule):
     def _rising(cls, milestones: tuple[int, ...]) -> tuple[int, ...]:
         return rising(milestones)
 
-    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
-        return base_lr * np.float64(self.gamma) ** np.searchsorted(self.milestones, t, side="right")
+    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        drops = np.arange(len(self.milestones) + 1)
+        return grid.runs(out, t, self.milestones, grid.power(drops, self.gamma, scale=base_lr))
 
 
 def rising(milestones: tuple[int, ...]) -> tuple[int, ...]:

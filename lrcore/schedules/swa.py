@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import Field
 
+from lrcore import grid
 from lrcore.family import Integer
-from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, Rates, Steps, TorchSchedule, of_group
+from lrcore.grid import Extent, Grid
+from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, Rates, TorchSchedule, of_group
 
 
 class SWALR(TorchSchedule):
@@ -28,7 +29,9 @@ class SWALR(TorchSchedule):
     anneal_epochs: Annotated[Integer, Field(ge=0, le=MAX_STEP)] = 10
     anneal_strategy: Literal["cos", "linear"] = "cos"
 
-    def closed_form(self, t: Steps, base_lr: float, group: int) -> Rates:
-        u = np.minimum(t, self.anneal_epochs) / self.anneal_epochs if self.anneal_epochs else np.ones(t.shape)
-        share = u if self.anneal_strategy == "linear" else (1 - np.cos(np.pi * u)) / 2
-        return of_group(self.swa_lr, group) * share + base_lr * (1 - share)
+    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        swa_lr, end = of_group(self.swa_lr, group), self.anneal_epochs
+        anneal = grid.line if self.anneal_strategy == "linear" else grid.half_cosine
+        return grid.in_turn(
+            out, t, (end,), (lambda o, t: anneal(o, t, end, base_lr, swa_lr), lambda o, t: grid.constant(o, swa_lr))
+        )

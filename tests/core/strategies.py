@@ -16,11 +16,13 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import HealthCheck, reject, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from lrcore.expression import CycleExpression, Expression
-from lrcore.schedules import SCHEDULES, AnySchedule, Rates, Schedule, Steps
+from lrcore.grid import Grid
+from lrcore.schedules import SCHEDULES, AnySchedule, Rates, Schedule
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
 
 Json = dict[str, Any]
@@ -148,6 +150,9 @@ def is_composite(cls: type[Schedule]) -> bool:
     return "schedulers" in cls.model_fields
 
 
+Steps = NDArray[np.int64]
+
+
 def without_last_epoch(spec: Json) -> Json:
     """The spec with every last_epoch at its default, parts included."""
     plain = {name: value for name, value in spec.items() if name != "last_epoch"}
@@ -167,12 +172,21 @@ def rates(schedule: Schedule, t: Steps, base_lr: float = 0.1, group: int = 0) ->
         metrics = [1 / (1 + i) + 0.05 * (i % 3) - 0.3 * (i > 60) * (i % 2) for i in range(int(t.max(initial=0)))]
         return plateau_curve(schedule, [base_lr] * (group + 1), metrics)[group, t]
     with np.errstate(all="ignore"):
-        return schedule.rates(t, base_lr, group)
+        values = [schedule.rates(part, base_lr, group) for part in grids(t)]
+    return np.concatenate([np.zeros(0), *values])
 
 
 def momentum(schedule: Schedule, t: Steps, group: int = 0) -> Rates | None:
     with np.errstate(all="ignore"):
-        return schedule.momentum(t, group)
+        values = [schedule.momentum(part, group) for part in grids(t)] or [schedule.momentum(Grid(0, 1, 0), group)]
+    return None if values[0] is None else np.concatenate([v for v in values if v is not None])
+
+
+def grids(t: Steps) -> list[Grid]:
+    """Steps in any order as one grid if they are evenly spaced, else as a grid each."""
+    if len(t) > 1 and t[1] > t[0] and (np.diff(t) == t[1] - t[0]).all():
+        return [Grid(int(t[0]), int(t[1] - t[0]), len(t))]
+    return [Grid(int(step)) for step in t]
 
 
 def assert_same_bits(actual: Rates | None, expected: Rates | None) -> None:

@@ -206,11 +206,11 @@ def test_a_rate_that_no_optimizer_takes_is_refused_by_its_step(expression: str, 
 def test_a_summary_is_what_numpy_says_of_the_curve() -> None:
     lr = np.random.default_rng(0).uniform(0, 1, 10_001)
 
-    facts = summary(lr)
+    facts = summary(lr, (lr.min(), lr.max()))
 
     assert (facts["initial"], facts["final"], facts["min"], facts["max"]) == (lr[0], lr[-1], lr.min(), lr.max())
     assert facts["mean"] == pytest.approx(lr.mean(), rel=1e-14)
 
 
 def test_the_mean_of_equal_rates_is_that_rate() -> None:
-    assert summary(np.full(1_000_003, 0.1))["mean"] == 0.1
+    assert summary(np.full(1_000_003, 0.1), (0.1, 0.1))["mean"] == 0.1
