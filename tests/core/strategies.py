@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from lrcore.expression import CycleExpression, Expression
+from lrcore.family import Spec
 from lrcore.grid import Grid
 from lrcore.schedules import SCHEDULES, AnySchedule, Rates, Schedule
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
@@ -62,6 +63,17 @@ RANGES: dict[str, tuple[float, float]] = {  # by field name, where the bounds al
     "epochs": (1, 8),
     "final_div_factor": (1.0, 1e5),
     "last_epoch": (-1, 30),
+    "log2_steps": (0, 6),
+    "lr_end": (1e-9, 1e-3),
+    "cycle_limit": (1, 5),
+    "cycle_mul": (0.5, 3.0),
+    "cycles": (1, 5),
+    "growth": (1.0, 3.0),
+    "lb": (-8.0, -1.0),
+    "ub": (0.5, 8.0),
+    "stable_timescale": (1.0, 100.0),
+    "t_mul": (1.0, 3.0),
+    "num_cycles": (1, 5),
     "max_momentum": (0.85, 0.99),
     "milestones": (0, 60),
     "patience": (0, 6),
@@ -147,7 +159,7 @@ def values(name: str, field: FieldInfo, limits: Limits = Limits()) -> st.SearchS
 
 
 def is_composite(cls: type[Schedule]) -> bool:
-    return "schedulers" in cls.model_fields
+    return bool({"schedulers", "schedule"} & set(cls.model_fields))
 
 
 Steps = NDArray[np.int64]
@@ -158,6 +170,8 @@ def without_last_epoch(spec: Json) -> Json:
     plain = {name: value for name, value in spec.items() if name != "last_epoch"}
     if "schedulers" in plain:
         plain["schedulers"] = [without_last_epoch(part) for part in plain["schedulers"]]
+    if "schedule" in plain:
+        plain["schedule"] = without_last_epoch(plain["schedule"])
     return plain
 
 
@@ -209,7 +223,24 @@ def _values(name: str, annotation: Any, metadata: list[Any], limits: Limits) -> 
         return st.one_of([_values(name, a, metadata, limits) for a in kept])
     if origin is tuple:
         return _lists(name, arguments[0], limits)
+    if origin is dict:
+        keys = st.integers(1, 60).map(str)
+        return st.dictionaries(keys, _values(name, arguments[1], [], limits), min_size=1, max_size=4)
+    if isinstance(annotation, type) and issubclass(annotation, Spec):
+        return _fields(annotation, limits).filter(lambda fields: _accepts(annotation, fields))
     return _scalars(name, annotation, metadata, limits)
+
+
+def _fields(cls: type[Spec], limits: Limits) -> st.SearchStrategy[Json]:
+    return st.fixed_dictionaries({name: values(name, field, limits) for name, field in cls.model_fields.items()})
+
+
+def _accepts(cls: type[Spec], fields: Json) -> bool:
+    try:
+        cls.model_validate(fields)
+    except ValidationError:
+        return False
+    return True
 
 
 def _scalars(name: str, annotation: Any, metadata: list[Any], limits: Limits) -> st.SearchStrategy[Any]:

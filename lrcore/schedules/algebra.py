@@ -1,0 +1,313 @@
+"""Schedules around a schedule: warm-up, repetition, scaling, bounds, shift. compose.py has sequence and product."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from lrcore import grid
+from lrcore.family import Number
+from lrcore.grid import Extent, Grid
+from lrcore.schedules import _shapes as shapes
+from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount
+from lrcore.schedules.compose import MAX_DEPTH, MAX_SIZE
+
+if TYPE_CHECKING:
+    from lrcore.schedules import AnySchedule
+
+
+class _Around(Schedule):
+    type: str
+    schedule: AnySchedule = Field(description="the schedule inside")
+
+    @field_validator("schedule")
+    @classmethod
+    def _fits(cls, schedule: Schedule) -> Schedule:
+        if schedule.metric_driven:
+            raise ValueError(f"{schedule.type} is driven by a metric and cannot be inside a {cls.name()}")
+        if schedule.length == 0:
+            raise ValueError("the schedule inside has no steps left")
+        if 1 + schedule.depth > MAX_DEPTH:
+            raise ValueError(f"schedules may nest {MAX_DEPTH} deep at most")
+        if 1 + schedule.size > MAX_SIZE:
+            raise ValueError(f"the schedule has more than {MAX_SIZE} parts")
+        return schedule
+
+    @property
+    def groups(self) -> int | None:
+        return self.schedule.groups
+
+    @property
+    def depth(self) -> int:
+        return 1 + self.schedule.depth
+
+    @property
+    def size(self) -> int:
+        return 1 + self.schedule.size
+
+    @property
+    def own_base_lr(self) -> float | tuple[float, ...] | None:
+        return self.schedule.own_base_lr
+
+    @property
+    def cycles_momentum(self) -> bool:
+        return self.schedule.cycles_momentum
+
+    @property
+    def length(self) -> int | None:
+        return self.schedule.length
+
+    def work(self, last: int, values: int) -> int:
+        return values + self.schedule.work(last, values)
+
+    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
+        self.schedule.fill_momentum(out, t, group)
+
+
+class WarmUp(_Around):
+    """A ramp of `steps` steps before, over or on the schedule g.
+
+    mode shift: the ramp, then g(t - steps). overlay: the ramp, then g(t), as if g had begun under it. Both ramps go
+    from start times to the whole of the rate at which g takes over. multiply: ramp factor times g(t) all along.
+    The factor, of u = t / steps: linear start + (1 - start) * u, constant start, cosine and exponential the same two
+    ends, log start + (1 - start) * log(1 + t) / log(1 + steps) (DeepSpeed's default).
+    """
+
+    summary = "a warm-up before, over or on any schedule"
+    formula = "ramp(t / steps) * g(at the take-over) for t < steps, then g; with multiply ramp * g(t)"
+    origin = "timm's warmup_t and warmup_prefix, detectron2's WarmupParamScheduler, DeepSpeed's WarmupLR"
+    example = {"type": "WarmUp", "steps": 5, "schedule": {"type": "CosineAnnealingLR", "T_max": 45}}
+
+    type: Literal["WarmUp"]
+    steps: StepCount
+    start: Fraction = Field(0.0, description="factor at step 0")
+    shape: Literal["linear", "constant", "cosine", "exponential", "log"] = "linear"
+    mode: Literal["shift", "overlay", "multiply"] = "shift"
+
+    @model_validator(mode="after")
+    def _exponential_starts_above_zero(self) -> Self:
+        if self.shape == "exponential" and self.start == 0:
+            raise ValueError("an exponential warm-up cannot start at 0: give start")
+        return self
+
+    @property
+    def length(self) -> int | None:
+        inner = self.schedule.length
+        return inner if inner is None or self.mode != "shift" else inner + self.steps
+
+    def work(self, last: int, values: int) -> int:
+        return values + self.schedule.work(last, values) + self.schedule.work(min(last, self.steps), 1)
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        shift = self.steps if self.mode == "shift" else 0
+        ramped = t.before(self.steps)
+        if self.mode == "multiply":
+            self.schedule.fill(out, t, base_lr, group)
+            self._ramp(out[:ramped], t.part(0, ramped), None)
+            return grid.extent(out)
+        if ramped:
+            target = self.schedule.rates(Grid(self.steps - shift), base_lr, group)
+            self._ramp(out[:ramped], t.part(0, ramped), float(target[0]))
+        if ramped < t.count:
+            self.schedule.fill(out[ramped:], t.part(ramped, t.count) - shift, base_lr, group)
+        return grid.extent(out)
+
+    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
+        if self.mode != "shift":
+            return self.schedule.fill_momentum(out, t, group)
+        ramped = t.before(self.steps)
+        out[:ramped].fill(np.nan)
+        if ramped < t.count:
+            self.schedule.fill_momentum(out[ramped:], t.part(ramped, t.count) - self.steps, group)
+        return None
+
+    def _ramp(self, out: Rates, t: Grid, target: float | None) -> None:
+        """Write the ramp to `target`, or multiply what is there."""
+        start, steps = self.start, self.steps
+        for where, part in t.chunks():
+            i = part.floats()
+            match self.shape:
+                case "linear":
+                    factor = start + (1 - start) * (i / steps)
+                case "constant":
+                    factor = np.full(len(i), start)
+                case "cosine":
+                    factor = start + (1 - start) * np.square(np.sin(np.pi / 2 * (i / steps)))
+                case "exponential":
+                    factor = np.power(start, 1 - i / steps)
+                case "log":
+                    factor = start + (1 - start) * (np.log1p(i) / math.log1p(steps))
+            np.multiply(out[where] if target is None else target, factor, out=out[where])
+
+
+class Repeat(_Around):
+    """g from its own step 0 in every cycle. Cycle i has round(steps * growth ** i) steps, and decay ** i of the rate.
+
+    After `cycles` cycles the last rate of the last one holds.
+    """
+
+    summary = "any schedule again and again, with cycles that may grow and decay"
+    formula = "decay ** i * g(t - start of cycle i)"
+    origin = "timm's cycle_mul, cycle_decay and cycle_limit, Keras' t_mul and m_mul, for any schedule"
+    example = {"type": "Repeat", "steps": 10, "decay": 0.5, "schedule": {"type": "CosineAnnealingLR", "T_max": 10}}
+
+    type: Literal["Repeat"]
+    steps: StepCount = Field(description="steps of the first cycle")
+    decay: Factor = Field(1.0, description="factor of the rate from cycle to cycle")
+    growth: Annotated[Factor, Field(ge=1, le=1000)] = Field(1.0, description="factor of the length")
+    cycles: Annotated[int, Field(strict=True, ge=1, le=10**6)] | None = Field(None, description="endless if left out")
+
+    @model_validator(mode="after")
+    def _cycles_have_rates(self) -> Self:
+        if 1 < self.growth < shapes.FASTEST:
+            raise ValueError(f"growth must be 1 or at least {shapes.FASTEST}")
+        inner = self.schedule.length
+        if inner is not None and (self.growth > 1 or self.steps > inner):
+            raise ValueError(f"the schedule inside has {inner} steps, fewer than the longest cycle")
+        return self
+
+    @property
+    def length(self) -> None:
+        return None
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        end = self._start(self.cycles) if self.cycles else t.last + 1
+        inside = t.before(end)
+        for where, part, cycle in self._turns(t.part(0, inside)):
+            if cycle is None:
+                self._even(out[where], part, base_lr, group)
+                continue
+            self.schedule.fill(out[where], part, base_lr, group)
+            np.multiply(out[where], self.decay**cycle, out=out[where])
+        if inside < t.count:
+            last = np.empty(1)
+            self.fill(last, Grid(end - 1), base_lr, group)
+            out[inside:] = last[0]
+        return grid.extent(out)
+
+    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
+        end = self._start(self.cycles) if self.cycles else t.last + 1
+        inside = t.before(end)
+        for where, part, cycle in self._turns(t.part(0, inside)):
+            if cycle is None:
+                grid.periodic(out[where], part, self.steps, lambda o, t: self._momentum(o, t, group))
+            else:
+                self.schedule.fill_momentum(out[where], part, group)
+        if inside < t.count:
+            last = np.empty(1)
+            self.fill_momentum(last, Grid(end - 1), group)
+            out[inside:] = last[0]
+
+    def _momentum(self, out: Rates, t: Grid, group: int) -> Extent:
+        self.schedule.fill_momentum(out, t, group)
+        return grid.NOTHING
+
+    def _even(self, out: Rates, t: Grid, base_lr: float, group: int) -> None:
+        grid.periodic(out, t, self.steps, lambda o, t: self.schedule.fill(o, t, base_lr, group))
+        if self.decay != 1:
+            for where, part in t.chunks():
+                height = np.empty(part.count)
+                grid.even_runs(height, part, self.steps, lambda cycle: grid.power(cycle, self.decay))
+                np.multiply(out[where], height, out=out[where])
+
+    def _start(self, cycle: int) -> int:
+        return round(shapes.cycle_start(self.steps, self.growth, cycle))
+
+    def _turns(self, t: Grid) -> Iterator[tuple[slice, Grid, int | None]]:
+        """Stretches of the grid: their slice, steps since the cycle's start, and cycle; all at once if it is even."""
+        if not t.count:
+            return
+        if self.growth == 1:
+            yield slice(0, t.count), t, None
+            return
+        cycle, begin = 0, 0
+        while begin < t.count:
+            start, end = self._start(cycle), self._start(cycle + 1)
+            stop = t.before(end)
+            if stop > begin:
+                yield slice(begin, stop), t.part(begin, stop) - start, cycle
+                begin = stop
+            cycle += 1
+
+
+class Scale(_Around):
+    """factor times the schedule's rate."""
+
+    summary = "any schedule times a constant"
+    formula = "factor * g(t)"
+    origin = "optax.scale_by_schedule, timm's lr_scale"
+    example = {"type": "Scale", "factor": 0.1, "schedule": {"type": "ExponentialLR", "gamma": 0.9}}
+
+    type: Literal["Scale"]
+    factor: Annotated[Number, Field(ge=0)]
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        low, high = self.schedule.fill(out, t, base_lr, group)
+        np.multiply(out, self.factor, out=out)
+        return low * self.factor, high * self.factor
+
+
+class Clamp(_Around):
+    """min(max, max(min, g(t))): cuts the curve off, where eta_min and its like squeeze it."""
+
+    summary = "any schedule with a floor and a ceiling"
+    formula = "min(max, max(min, g(t)))"
+    origin = "MLX cosine_decay's minimum, optax exponential_decay's end_value, fairseq's min_lr"
+    example = {"type": "Clamp", "min": 0.001, "schedule": {"type": "ExponentialLR", "gamma": 0.9}}
+
+    type: Literal["Clamp"]
+    min: Rate = 0.0
+    max: Rate | None = None
+
+    @model_validator(mode="after")
+    def _room(self) -> Self:
+        if self.max is not None and self.max < self.min:
+            raise ValueError(f"max ({self.max:g}) must be at least min ({self.min:g})")
+        return self
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        low, high = self.schedule.fill(out, t, base_lr, group)
+        np.clip(out, self.min, self.max, out=out)
+        top = math.inf if self.max is None else self.max
+        bounded = [float(np.minimum(top, np.maximum(self.min, value))) for value in (low, high)]
+        return bounded[0], bounded[1]
+
+
+class Shift(_Around):
+    """g(t + steps) with positive steps; with negative ones g begins late, and its first rate holds until then."""
+
+    summary = "any schedule begun earlier or later"
+    formula = "g(max(0, t + steps))"
+    origin = "optax's transition_begin, mmengine's begin"
+    example = {"type": "Shift", "steps": -10, "schedule": {"type": "ExponentialLR", "gamma": 0.9}}
+
+    type: Literal["Shift"]
+    steps: Annotated[int, Field(strict=True, ge=-(10**15), le=10**15)]
+
+    @property
+    def length(self) -> int | None:
+        inner = self.schedule.length
+        return None if inner is None else max(0, inner - self.steps)
+
+    def work(self, last: int, values: int) -> int:
+        return values + self.schedule.work(max(0, last + self.steps), values)
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        early = t.before(-self.steps)
+        extents = []
+        if early:
+            extents.append(grid.constant(out[:early], float(self.schedule.rates(Grid(0), base_lr, group)[0])))
+        if early < t.count:
+            extents.append(self.schedule.fill(out[early:], t.part(early, t.count) + self.steps, base_lr, group))
+        return grid.spanning(extents) if extents else grid.NOTHING
+
+    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
+        early = t.before(-self.steps)
+        if early:
+            self.schedule.fill_momentum(out[:1], Grid(0), group)
+            out[:early] = out[0]
+        self.schedule.fill_momentum(out[early:], t.part(early, t.count) + self.steps, group)

@@ -1,0 +1,128 @@
+"""One run's worth of decay in other shapes: REX, slanted triangles, flat then cosine, WSD."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from lrcore import grid
+from lrcore.family import Number
+from lrcore.grid import Extent, Grid
+from lrcore.schedules import _shapes as shapes
+from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
+
+
+class REX(Schedule):
+    """min_lr + (base_lr - min_lr) * (1 - u) / (1 - u / 2), u = min(1, t / total_steps). arXiv:2107.04197."""
+
+    summary = "reflected exponential: falls slowly at first and fast at the end"
+    formula = "min_lr + (base_lr - min_lr) * (1 - u) / (1 - u / 2), u = min(1, t / total_steps)"
+    origin = "Chen et al., REX, arXiv:2107.04197; pytorch_optimizer.REXScheduler"
+    example = {"type": "REX", "total_steps": 100}
+
+    type: Literal["REX"]
+    total_steps: StepCount
+    min_lr: Rate = 0.0
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        def value(steps: Rates) -> Rates:
+            u = steps / self.total_steps
+            return np.add((base_lr - self.min_lr) * (1 - u) / (1 - u / 2), self.min_lr)
+
+        return shapes.until(out, t, self.total_steps, lambda o, t: grid.elementwise(o, t, value), self.min_lr)
+
+
+class SlantedTriangular(Schedule):
+    """base_lr * (1 + p * (ratio - 1)) / ratio: up in cut_frac of total_steps, down in the rest. arXiv:1801.06146.
+
+    p rises from 0 to 1 in cut = floor(total_steps * cut_frac) steps and falls back to 0 at total_steps.
+    """
+
+    summary = "a short line up and a long line down (ULMFiT)"
+    formula = "base_lr * (1 + p * (ratio - 1)) / ratio, p = t / cut or 1 - (t - cut) / (total_steps - cut)"
+    origin = "Howard and Ruder, ULMFiT, arXiv:1801.06146; AllenNLP slanted_triangular"
+    example = {"type": "SlantedTriangular", "total_steps": 100}
+
+    type: Literal["SlantedTriangular"]
+    total_steps: StepCount
+    cut_frac: Annotated[Fraction, Field(gt=0, lt=1)] = 0.1
+    ratio: Annotated[Number, Field(ge=1)] = 32.0
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if not 1 <= self._cut < self.total_steps:
+            raise ValueError(f"cut_frac * total_steps is {self.cut_frac * self.total_steps:g}, less than a step")
+        return self
+
+    @property
+    def _cut(self) -> int:
+        return int(self.total_steps * self.cut_frac)
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        low, cut = base_lr / self.ratio, self._cut
+        fills = (
+            lambda o, t: grid.line(o, t, cut, low, base_lr),
+            lambda o, t: grid.line_then_flat(o, t - cut, self.total_steps - cut, base_lr, low),
+        )
+        return grid.in_turn(out, t, (cut,), fills)
+
+
+class FlatCosine(Schedule):
+    """base_lr up to pct_start of total_steps, then half a cosine to base_lr / div_final, which it then holds."""
+
+    summary = "flat, then half a cosine"
+    formula = "base_lr, then lr_end + (base_lr - lr_end) * (1 + cos(pi * (t - s) / (total_steps - s))) / 2"
+    origin = "fastai Learner.fit_flat_cos"
+    example = {"type": "FlatCosine", "total_steps": 100}
+
+    type: Literal["FlatCosine"]
+    total_steps: StepCount
+    pct_start: Annotated[Fraction, Field(lt=1)] = 0.75
+    div_final: Annotated[Number, Field(ge=1)] = 1e5
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        begin, end = int(self.pct_start * self.total_steps), base_lr / self.div_final
+        fills = (
+            lambda o, t: grid.constant(o, base_lr),
+            lambda o, t: grid.half_cosine(o, t - begin, self.total_steps - begin, base_lr, end),
+            lambda o, t: grid.constant(o, end),
+        )
+        return grid.in_turn(out, t, (begin, self.total_steps), fills)
+
+
+class WSD(Schedule):
+    """Linear warm-up from warmup_start * base_lr, base_lr for stable_steps, a cooldown to min_ratio * base_lr.
+
+    cooldown of the share v of decay_steps: linear 1 - v, cosine (1 + cos(pi * v)) / 2, 1-sqrt 1 - v ** 0.5,
+    power 1 - v ** power, exp (ratio ** v - ratio) / (1 - ratio). arXiv:2405.18392.
+    """
+
+    summary = "warm-up, stable, decay (trapezoid), with the cooldown's shape to choose"
+    formula = "base_lr * (min_ratio + (1 - min_ratio) * cooldown((t - warmup_steps - stable_steps) / decay_steps))"
+    origin = "Hu et al., MiniCPM, arXiv:2404.06395; Hägele et al., arXiv:2405.18392"
+    example = {"type": "WSD", "warmup_steps": 10, "stable_steps": 70, "decay_steps": 20}
+
+    type: Literal["WSD"]
+    warmup_steps: StepIndex
+    stable_steps: StepIndex
+    decay_steps: StepCount
+    cooldown: Literal["linear", "cosine", "1-sqrt", "power", "exp"] = "1-sqrt"
+    power: Factor = Field(0.5, description="of cooldown power")
+    ratio: Annotated[Number, Field(gt=0, lt=1)] = Field(0.1, description="of cooldown exp")
+    min_ratio: Fraction = 0.0
+    warmup_start: Fraction = 0.0
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        begin, low = self.warmup_steps + self.stable_steps, base_lr * self.min_ratio
+        factor = shapes.decay(self.cooldown, self.power, self.ratio)
+        fills = (
+            lambda o, t: grid.line(o, t, self.warmup_steps, base_lr * self.warmup_start, base_lr),
+            lambda o, t: grid.constant(o, base_lr),
+            lambda o, t: grid.elementwise(
+                o, t - begin, lambda steps: low + (base_lr - low) * factor(steps / self.decay_steps)
+            ),
+            lambda o, t: grid.constant(o, low),
+        )
+        return grid.in_turn(out, t, (self.warmup_steps, begin, begin + self.decay_steps), fills)

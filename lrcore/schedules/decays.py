@@ -1,0 +1,102 @@
+"""Endless decays that no framework above has: a power of the step, a sigmoid, a sine that cycles."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from lrcore import grid
+from lrcore.family import Number
+from lrcore.grid import Extent, Grid
+from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
+
+
+class InversePower(Schedule):
+    """base_lr * (1 + gamma * t) ** -power."""
+
+    summary = "falls with a power of the step"
+    formula = "base_lr * (1 + gamma * t) ** -power"
+    origin = "Caffe's learning-rate policy inv"
+    example = {"type": "InversePower", "gamma": 1e-2, "power": 0.75}
+
+    type: Literal["InversePower"]
+    gamma: Rate
+    power: Rate = 0.75
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return grid.elementwise(out, t, lambda steps: base_lr * grid.raised(1 + self.gamma * steps, -self.power))
+
+
+class Sigmoid(Schedule):
+    """base_lr / (1 + exp(-gamma * (t - stepsize))): falls for a negative gamma, rises for a positive one."""
+
+    summary = "a smooth switch around one step"
+    formula = "base_lr / (1 + exp(-gamma * (t - stepsize)))"
+    origin = "Caffe's learning-rate policy sigmoid"
+    example = {"type": "Sigmoid", "gamma": -0.1, "stepsize": 50}
+
+    type: Literal["Sigmoid"]
+    gamma: Annotated[Number, Field(ge=-1000, le=1000)]
+    stepsize: StepIndex
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return grid.elementwise(
+            out, t - self.stepsize, lambda steps: base_lr / (1 + np.exp(np.minimum(-self.gamma * steps, 700)))
+        )
+
+
+class SineCycle(Schedule):
+    """min_lr + (base_lr - min_lr) * decay ** k * sin(pi * (t mod n) / n), n = cycle_steps, k = floor(t / n)."""
+
+    summary = "arches of a sine from the lowest rate up and back, each decay times as high as the one before"
+    formula = "min_lr + (base_lr - min_lr) * decay ** floor(t / n) * sin(pi * (t mod n) / n), n = cycle_steps"
+    origin = "Smith, Cyclical Learning Rates, arXiv:1506.01186, with a sine for the triangle"
+    example = {"type": "SineCycle", "cycle_steps": 20, "min_lr": 0.001}
+
+    type: Literal["SineCycle"]
+    cycle_steps: StepCount
+    min_lr: Rate = 0.0
+    decay: Annotated[Fraction, Field(gt=0)] = 1.0
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        length = self.cycle_steps
+
+        def arch(out: Rates, t: Grid) -> Extent:
+            return grid.elementwise(out, t, lambda steps: np.sin(np.pi * steps / length))
+
+        grid.periodic(out, t, length, arch)
+        for where, part in t.chunks():
+            height = np.empty(part.count)
+            grid.even_runs(height, part, length, lambda k: grid.power(k, self.decay, scale=base_lr - self.min_lr))
+            np.multiply(out[where], height, out=out[where])
+        return grid.extent(np.add(out, self.min_lr, out=out))
+
+
+class Chebyshev(Schedule):
+    """base_lr / (c - r * cos((j + 0.5) * pi / T)), c, r = (M + m) / 2, (M - m) / 2, in fractal order j, then again.
+
+    T steps, a power of two, make a cycle. The order interlaces small and large rates: perm(2 T) =
+    interlace(perm(T), 2 T - 1 - perm(T)). arXiv:2103.01338. Rates above base_lr are meant.
+    """
+
+    summary = "Chebyshev steps in fractal order: small and large rates interlaced"
+    formula = "base_lr / ((M + m) / 2 - (M - m) / 2 * cos((perm(T)[t mod T] + 0.5) * pi / T))"
+    origin = "Agarwal et al., Acceleration via Fractal Learning Rate Schedules, arXiv:2103.01338"
+    example = {"type": "Chebyshev", "log2_steps": 4}
+
+    type: Literal["Chebyshev"]
+    log2_steps: Annotated[int, Field(strict=True, ge=0, le=20)] = Field(4, description="T is 2 ** log2_steps")
+    m: Factor = Field(0.05, description="lower end of the spectrum")
+    M: Factor = Field(1.0, description="upper end of the spectrum")
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        total = 2**self.log2_steps
+        order = np.zeros(1, dtype=np.int64)
+        while len(order) < total:
+            order = np.stack([order, 2 * len(order) - 1 - order], axis=1).ravel()
+        middle, radius = (self.M + self.m) / 2, (self.M - self.m) / 2
+        rates = base_lr / (middle - radius * np.cos((order + 0.5) * np.pi / total))
+        out[:] = rates[t.integers() % total]
+        return grid.extent(out)

@@ -1,0 +1,196 @@
+"""The schedules of keras.optimizers.schedules, by Keras' names and arguments, in float64."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from lrcore import grid
+from lrcore.family import Flag
+from lrcore.grid import Extent, Grid
+from lrcore.schedules import _shapes as shapes
+from lrcore.schedules._base import Factor, Fraction, Milestones, Rate, Rates, Schedule, StepCount, StepIndex
+from lrcore.schedules.factor import polynomial
+from lrcore.schedules.step import rising
+
+
+class _Keras(Schedule):
+    type: str
+    initial_learning_rate: Rate
+
+    @property
+    def own_base_lr(self) -> float:
+        return self.initial_learning_rate
+
+
+class CosineDecay(_Keras):
+    """Half a cosine from the initial rate to alpha of it in decay_steps, then flat.
+
+    With warmup_target, first a line from the initial rate to warmup_target in warmup_steps; the cosine then starts
+    from warmup_target, and decay_steps does not include the warm-up.
+    """
+
+    summary = "half a cosine to a fraction of the rate, with an optional linear warm-up, then flat"
+    formula = "lr0 * ((1 - alpha) * (1 + cos(pi * min(t, decay_steps) / decay_steps)) / 2 + alpha)"
+    origin = "keras.optimizers.schedules.CosineDecay"
+    example = {"type": "CosineDecay", "initial_learning_rate": 0.1, "decay_steps": 1000}
+
+    type: Literal["CosineDecay"]
+    decay_steps: StepCount
+    alpha: Fraction = 0.0
+    warmup_target: Rate | None = None
+    warmup_steps: StepIndex = 0
+
+    @model_validator(mode="after")
+    def _warm_up_has_a_target(self) -> Self:
+        if self.warmup_steps and self.warmup_target is None:
+            raise ValueError("warmup_steps has no meaning without warmup_target")
+        return self
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        warm, initial = self.warmup_steps, self.initial_learning_rate
+        peak = initial if self.warmup_target is None else self.warmup_target
+        fills = (
+            lambda o, t: grid.line(o, t, warm, initial, peak),
+            lambda o, t: grid.half_cosine(o, t - warm, self.decay_steps, peak, self.alpha * peak),
+            lambda o, t: grid.constant(o, self.alpha * peak),
+        )
+        return grid.in_turn(out, t, (warm, warm + self.decay_steps), fills)
+
+
+class CosineDecayRestarts(_Keras):
+    """Half cosines down to alpha of the initial rate; cycle i is t_mul ** i times as long and m_mul ** i as high.
+
+    Cycles begin at the first step not before first_decay_steps * (t_mul ** i - 1) / (t_mul - 1), which is exact
+    where that is a whole number; Keras takes a logarithm in float32 and may restart a step late.
+    """
+
+    summary = "half cosines, each t_mul times as long and m_mul times as high as the one before"
+    formula = "lr0 * ((1 - alpha) * m_mul ** i * (1 + cos(pi * T_cur / T_i)) / 2 + alpha)"
+    origin = "keras.optimizers.schedules.CosineDecayRestarts"
+    example = {"type": "CosineDecayRestarts", "initial_learning_rate": 0.1, "first_decay_steps": 10, "m_mul": 0.8}
+
+    type: Literal["CosineDecayRestarts"]
+    first_decay_steps: StepCount
+    t_mul: Annotated[Factor, Field(ge=1, le=1000)] = 2.0
+    m_mul: Rate = 1.0
+    alpha: Fraction = 0.0
+
+    @model_validator(mode="after")
+    def _cycles_grow(self) -> Self:
+        if 1 < self.t_mul < shapes.FASTEST:
+            raise ValueError(f"t_mul must be 1 or at least {shapes.FASTEST}")
+        return self
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        height, low = self.initial_learning_rate * (1 - self.alpha), self.initial_learning_rate * self.alpha
+
+        def amplitude(cycle: Rates) -> Rates:
+            return height * np.power(self.m_mul, cycle)
+
+        return shapes.cycles(out, t, self.first_decay_steps, self.t_mul, shapes.unit_cosine, amplitude, low)
+
+
+class ExponentialDecay(_Keras):
+    """lr(t) = lr0 * decay_rate ** (t / decay_steps); with staircase the exponent is floored."""
+
+    summary = "multiplies the rate by decay_rate every decay_steps, smoothly or in stairs"
+    formula = "lr0 * decay_rate ** (t / decay_steps)"
+    origin = "keras.optimizers.schedules.ExponentialDecay"
+    example = {"type": "ExponentialDecay", "initial_learning_rate": 0.1, "decay_steps": 100, "decay_rate": 0.96}
+
+    type: Literal["ExponentialDecay"]
+    decay_steps: StepCount
+    decay_rate: Factor
+    staircase: Flag = False
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return exponential(out, t, self.initial_learning_rate, self.decay_steps, self.decay_rate, self.staircase)
+
+
+class InverseTimeDecay(_Keras):
+    """lr(t) = lr0 / (1 + decay_rate * t / decay_steps); with staircase the quotient is floored."""
+
+    summary = "falls with the inverse of the step, smoothly or in stairs"
+    formula = "lr0 / (1 + decay_rate * t / decay_steps)"
+    origin = "keras.optimizers.schedules.InverseTimeDecay"
+    example = {"type": "InverseTimeDecay", "initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5}
+
+    type: Literal["InverseTimeDecay"]
+    decay_steps: StepCount
+    decay_rate: Rate
+    staircase: Flag = False
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        if self.staircase:
+            return grid.even_runs(out, t, self.decay_steps, lambda stair: self._at(stair.astype(np.float64)))
+        return grid.elementwise(out, t, lambda steps: self._at(steps / self.decay_steps))
+
+    def _at(self, quotient: Rates) -> Rates:
+        return self.initial_learning_rate / (1 + self.decay_rate * quotient)
+
+
+class PiecewiseConstantDecay(Schedule):
+    """values[i], where i is the number of boundaries less than t: a boundary itself still has the value before it."""
+
+    summary = "listed rates, changed one step after each boundary"
+    formula = "values[count(boundaries < t)]"
+    origin = "keras.optimizers.schedules.PiecewiseConstantDecay"
+    example = {"type": "PiecewiseConstantDecay", "boundaries": [10, 20], "values": [0.1, 0.05, 0.01]}
+
+    type: Literal["PiecewiseConstantDecay"]
+    boundaries: Milestones = Field(description="last steps of all values but the last, rising")
+    values: Annotated[tuple[Rate, ...], Field(min_length=1, max_length=10_001, strict=False)]
+
+    @model_validator(mode="after")
+    def _one_value_more(self) -> Self:
+        rising(self.boundaries)
+        if len(self.values) != len(self.boundaries) + 1:
+            raise ValueError(f"{len(self.boundaries)} boundaries need {len(self.boundaries) + 1} values")
+        return self
+
+    @property
+    def own_base_lr(self) -> float:
+        return self.values[0]
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return grid.runs(out, t - 1, self.boundaries, self.values)
+
+
+class PolynomialDecay(_Keras):
+    """lr(t) = (lr0 - end_learning_rate) * (1 - min(t, n) / n) ** power + end_learning_rate, n = decay_steps.
+
+    With cycle, n is the multiple of decay_steps at or after t, so that the rate jumps up after each of them.
+    """
+
+    summary = "falls to end_learning_rate along a power of the distance left, once or with ever longer cycles"
+    formula = "(lr0 - end_learning_rate) * (1 - min(t, decay_steps) / decay_steps) ** power + end_learning_rate"
+    origin = "keras.optimizers.schedules.PolynomialDecay"
+    example = {"type": "PolynomialDecay", "initial_learning_rate": 0.1, "decay_steps": 100, "power": 0.5}
+
+    type: Literal["PolynomialDecay"]
+    decay_steps: StepCount
+    end_learning_rate: Rate = 1e-4
+    power: Factor = 1.0
+    cycle: Flag = False
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        start, end = self.initial_learning_rate, self.end_learning_rate
+        if not self.cycle:
+            return polynomial(out, t, self.decay_steps, start, end, self.power)
+
+        def value(steps: Rates) -> Rates:
+            total = self.decay_steps * np.maximum(1, np.ceil(steps / self.decay_steps))
+            rates: Rates = np.power(1 - steps / total, self.power) * (start - end) + end
+            return rates
+
+        return grid.elementwise(out, t, value)
+
+
+def exponential(out: Rates, t: Grid, start: float, per: int, rate: float, staircase: bool) -> Extent:
+    """start * rate ** (t / per), the exponent floored with staircase."""
+    if staircase:
+        return grid.even_runs(out, t, per, lambda stair: grid.power(stair, rate, scale=start))
+    return grid.powers(out, t, rate, scale=start, per=per)

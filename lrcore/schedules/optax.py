@@ -1,0 +1,387 @@
+"""The schedules of optax, by optax's names and arguments, in float64."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import BeforeValidator, Field, model_validator
+
+from lrcore import grid
+from lrcore.family import Flag, Spec
+from lrcore.grid import Extent, Fill, Grid
+from lrcore.schedules import _shapes as shapes
+from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
+from lrcore.schedules.factor import polynomial
+from lrcore.schedules.keras import exponential
+
+
+def _whole_keys(data: Any) -> Any:
+    """JSON has no keys but strings."""
+    if isinstance(data, dict):
+        return {int(k) if isinstance(k, str) and k.isascii() and k.isdigit() else k: v for k, v in data.items()}
+    return data
+
+
+Scales = Annotated[dict[StepIndex, Rate], BeforeValidator(_whole_keys), Field(max_length=10_000)]
+
+
+class _Optax(Schedule):
+    type: str
+    init_value: Rate
+
+    @property
+    def own_base_lr(self) -> float:
+        return self.init_value
+
+
+class LinearSchedule(_Optax):
+    """A line from init_value to end_value in transition_steps after transition_begin; flat before and after."""
+
+    summary = "a straight line between two rates, flat before and after"
+    formula = "init_value + (end_value - init_value) * clip(t - transition_begin, 0, n) / n, n = transition_steps"
+    origin = "optax.linear_schedule"
+    example = {"type": "linear_schedule", "init_value": 0.0, "end_value": 0.1, "transition_steps": 10}
+
+    type: Literal["linear_schedule"]
+    end_value: Rate
+    transition_steps: StepCount
+    transition_begin: StepIndex = 0
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return _after(out, t, self, lambda o, t: grid.line_then_flat(o, t, *self._line()))
+
+    def _line(self) -> tuple[int, float, float]:
+        return self.transition_steps, self.init_value, self.end_value
+
+
+class PolynomialSchedule(LinearSchedule):
+    """(init_value - end_value) * (1 - u) ** power + end_value, u = clip(t - transition_begin, 0, n) / n."""
+
+    summary = "from one rate to another along a power of the distance left, flat before and after"
+    formula = "(init_value - end_value) * (1 - clip(t - transition_begin, 0, n) / n) ** power + end_value"
+    origin = "optax.polynomial_schedule"
+    example = {
+        "type": "polynomial_schedule",
+        "init_value": 0.1,
+        "end_value": 0.01,
+        "power": 2.0,
+        "transition_steps": 100,
+    }
+
+    type: Literal["polynomial_schedule"]  # type: ignore[assignment]
+    power: Factor
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return _after(out, t, self, lambda o, t: polynomial(o, t, *self._line(), self.power))
+
+
+class CosineDecaySchedule(_Optax):
+    """init_value * ((1 - alpha) * ((1 + cos(pi * u)) / 2) ** exponent + alpha), u = min(1, t / decay_steps)."""
+
+    summary = "half a cosine, to a power, down to a fraction of the rate, then flat"
+    formula = "init_value * ((1 - alpha) * ((1 + cos(pi * min(1, t / decay_steps))) / 2) ** exponent + alpha)"
+    origin = "optax.cosine_decay_schedule"
+    example = {"type": "cosine_decay_schedule", "init_value": 0.1, "decay_steps": 100}
+
+    type: Literal["cosine_decay_schedule"]
+    decay_steps: StepCount
+    alpha: Fraction = 0.0
+    exponent: Factor = 1.0
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return _cosine(out, t, self.decay_steps, self.init_value, self.alpha * self.init_value, self.exponent)
+
+
+class OptaxExponentialDecay(_Optax):
+    """init_value * decay_rate ** ((t - transition_begin) / transition_steps), flat before transition_begin.
+
+    With staircase the exponent is floored. end_value is a floor if decay_rate is less than 1, else a ceiling.
+    """
+
+    summary = "exponential decay that begins late and stops at a bound, smooth or in stairs"
+    formula = "init_value * decay_rate ** (max(0, t - transition_begin) / transition_steps)"
+    origin = "optax.exponential_decay"
+    example = {"type": "exponential_decay", "init_value": 0.1, "transition_steps": 100, "decay_rate": 0.9}
+
+    type: Literal["exponential_decay"]
+    transition_steps: StepCount
+    decay_rate: Factor
+    transition_begin: StepIndex = 0
+    staircase: Flag = False
+    end_value: Rate | None = None
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return self._decay(out, t, self.init_value)
+
+    def _decay(self, out: Rates, t: Grid, start: float) -> Extent:
+        def decay(out: Rates, t: Grid) -> Extent:
+            return exponential(out, t, start, self.transition_steps, self.decay_rate, self.staircase)
+
+        found = _late(out, t, self.transition_begin, start, decay)
+        if self.end_value is None:
+            return found
+        bound = np.maximum if self.decay_rate < 1 else np.minimum
+        return grid.extent(bound(out, self.end_value, out=out))
+
+
+class PiecewiseConstantSchedule(_Optax):
+    """init_value times the scales of all boundaries passed; a boundary is passed at its own step."""
+
+    summary = "multiplies the rate by a scale of its own at each boundary"
+    formula = "init_value * product(scale for boundary, scale in boundaries_and_scales if boundary <= t)"
+    origin = "optax.piecewise_constant_schedule"
+    example = {
+        "type": "piecewise_constant_schedule",
+        "init_value": 0.1,
+        "boundaries_and_scales": {"10": 0.5, "20": 0.1},
+    }
+
+    type: Literal["piecewise_constant_schedule"]
+    boundaries_and_scales: Scales = Field(default_factory=dict)
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        edges, values = _knots(self.init_value, self.boundaries_and_scales)
+        return grid.runs(out, t, edges, values)
+
+
+class PiecewiseInterpolateSchedule(_Optax):
+    """Through knots: init_value at step 0, and at each boundary the knot before it times the scale. Flat after."""
+
+    summary = "lines or half cosines through knots that are scaled from one to the next"
+    formula = "interpolation between init_value at 0 and init_value * cumprod(scales) at the boundaries"
+    origin = "optax.piecewise_interpolate_schedule"
+    example = {
+        "type": "piecewise_interpolate_schedule",
+        "interpolate_type": "linear",
+        "init_value": 0.01,
+        "boundaries_and_scales": {"10": 10.0, "50": 0.1},
+    }
+
+    type: Literal["piecewise_interpolate_schedule"]
+    interpolate_type: Literal["linear", "cosine"]
+    boundaries_and_scales: Scales = Field(default_factory=dict)
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return _interpolated(out, t, self.interpolate_type, self.init_value, self.boundaries_and_scales)
+
+
+class WarmupConstantSchedule(_Optax):
+    """A line from init_value to peak_value in warmup_steps, then flat."""
+
+    summary = "linear warm-up, then flat"
+    formula = "init_value + (peak_value - init_value) * min(1, t / warmup_steps)"
+    origin = "optax.warmup_constant_schedule"
+    example = {"type": "warmup_constant_schedule", "init_value": 0.0, "peak_value": 0.1, "warmup_steps": 10}
+
+    type: Literal["warmup_constant_schedule"]
+    peak_value: Rate
+    warmup_steps: StepCount
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return grid.line_then_flat(out, t, self.warmup_steps, self.init_value, self.peak_value)
+
+
+class WarmupCosineDecaySchedule(_Optax):
+    """A line from init_value to peak_value in warmup_steps, then half a cosine to end_value at decay_steps.
+
+    decay_steps includes the warm-up. The cosine may be raised to a power.
+    """
+
+    summary = "linear warm-up, half a cosine, then flat; decay_steps includes the warm-up"
+    formula = "end_value + (peak_value - end_value) * ((1 + cos(pi * (t - w) / (decay_steps - w))) / 2) ** exponent"
+    origin = "optax.warmup_cosine_decay_schedule"
+    example = {
+        "type": "warmup_cosine_decay_schedule",
+        "init_value": 0.0,
+        "peak_value": 0.1,
+        "warmup_steps": 10,
+        "decay_steps": 100,
+    }
+
+    type: Literal["warmup_cosine_decay_schedule"]
+    peak_value: Factor
+    warmup_steps: StepIndex
+    decay_steps: StepCount
+    end_value: Rate = 0.0
+    exponent: Factor = 1.0
+
+    @model_validator(mode="after")
+    def _room_for_the_cosine(self) -> Self:
+        if self.warmup_steps >= self.decay_steps:
+            raise ValueError(f"decay_steps ({self.decay_steps}) must exceed warmup_steps ({self.warmup_steps})")
+        return self
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return _warm_cosine(out, t, self)
+
+
+class WarmupExponentialDecaySchedule(OptaxExponentialDecay):
+    """A line from init_value to peak_value in warmup_steps, then exponential_decay from there on."""
+
+    summary = "linear warm-up, then exponential decay that begins late and stops at a bound"
+    formula = "peak_value * decay_rate ** (max(0, t - warmup_steps - transition_begin) / transition_steps)"
+    origin = "optax.warmup_exponential_decay_schedule"
+    example = {
+        "type": "warmup_exponential_decay_schedule",
+        "init_value": 0.0,
+        "peak_value": 0.1,
+        "warmup_steps": 10,
+        "transition_steps": 100,
+        "decay_rate": 0.9,
+    }
+
+    type: Literal["warmup_exponential_decay_schedule"]  # type: ignore[assignment]
+    peak_value: Rate
+    warmup_steps: StepIndex
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        warm, peak = self.warmup_steps, self.peak_value
+        return shapes.warm_up(out, t, warm, self.init_value, peak, lambda o, t: self._decay(o, t - warm, peak))
+
+
+class SgdrCycle(Spec):
+    """One cycle of sgdr_schedule: the arguments of warmup_cosine_decay_schedule."""
+
+    init_value: Rate
+    peak_value: Factor
+    warmup_steps: StepIndex
+    decay_steps: StepCount
+    end_value: Rate = 0.0
+    exponent: Factor = 1.0
+
+    @model_validator(mode="after")
+    def _room_for_the_cosine(self) -> Self:
+        if self.warmup_steps >= self.decay_steps:
+            raise ValueError(f"decay_steps ({self.decay_steps}) must exceed warmup_steps ({self.warmup_steps})")
+        return self
+
+
+class SgdrSchedule(Schedule):
+    """Listed cycles one after another, each a warmup_cosine_decay_schedule of decay_steps; the last one holds."""
+
+    summary = "warm restarts with listed cycles, each with its own warm-up, peak and end"
+    formula = "warmup_cosine_decay_schedule(**cosine_kwargs[i])(t - sum of the decay_steps before)"
+    origin = "optax.sgdr_schedule"
+    example = {
+        "type": "sgdr_schedule",
+        "cosine_kwargs": [
+            {"init_value": 0.0, "peak_value": 0.1, "warmup_steps": 5, "decay_steps": 20},
+            {"init_value": 0.0, "peak_value": 0.05, "warmup_steps": 5, "decay_steps": 40},
+        ],
+    }
+
+    type: Literal["sgdr_schedule"]
+    cosine_kwargs: Annotated[tuple[SgdrCycle, ...], Field(min_length=1, max_length=1000, strict=False)]
+
+    @property
+    def own_base_lr(self) -> float:
+        return self.cosine_kwargs[0].init_value
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        def turn(cycle: SgdrCycle, start: int) -> Fill:
+            return lambda o, t: _warm_cosine(o, t - start, cycle)
+
+        starts = [0, *np.cumsum([cycle.decay_steps for cycle in self.cosine_kwargs], dtype=object)]
+        return grid.in_turn(out, t, starts[1:-1], list(map(turn, self.cosine_kwargs, starts)))
+
+
+class CosineOnecycleSchedule(Schedule):
+    """Half cosines from peak_value / div_factor up to peak_value and down to that / final_div_factor."""
+
+    summary = "one cycle of two half cosines with whole steps as knots, then flat"
+    formula = "cosine interpolation of peak/div at 0, peak at int(pct_start * n), peak/div/final_div at n"
+    origin = "optax.cosine_onecycle_schedule"
+    example = {"type": "cosine_onecycle_schedule", "transition_steps": 100, "peak_value": 0.1}
+
+    type: Literal["cosine_onecycle_schedule"]
+    transition_steps: StepCount
+    peak_value: Rate
+    pct_start: Fraction = 0.3
+    div_factor: Factor = 25.0
+    final_div_factor: Factor = 1e4
+
+    @model_validator(mode="after")
+    def _knots_rise(self) -> Self:
+        knots = self._scales()
+        if min(knots) < 1 or len(knots) != self._phases:
+            raise ValueError(f"each phase needs a step of its own, but the knots are at {sorted(knots)}")
+        return self
+
+    @property
+    def own_base_lr(self) -> float:
+        return self.peak_value / self.div_factor
+
+    @property
+    def _phases(self) -> int:
+        return 2
+
+    def _scales(self) -> dict[int, float]:
+        n = self.transition_steps
+        return {int(self.pct_start * n): self.div_factor, n: 1.0 / (self.div_factor * self.final_div_factor)}
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return _interpolated(out, t, "cosine", self.own_base_lr, self._scales())
+
+
+class LinearOnecycleSchedule(CosineOnecycleSchedule):
+    """Lines from peak_value / div_factor up, down to the same at pct_final, and on to that / final_div_factor."""
+
+    summary = "one cycle of three lines with whole steps as knots, then flat"
+    formula = "linear interpolation of peak/div at 0, peak, peak/div at int(pct_final * n), peak/div/final_div at n"
+    origin = "optax.linear_onecycle_schedule"
+    example = {"type": "linear_onecycle_schedule", "transition_steps": 100, "peak_value": 0.1}
+
+    type: Literal["linear_onecycle_schedule"]  # type: ignore[assignment]
+    pct_final: Fraction = 0.85
+
+    @property
+    def _phases(self) -> int:
+        return 3
+
+    def _scales(self) -> dict[int, float]:
+        n = self.transition_steps
+        rise, fall = int(self.pct_start * n), int(self.pct_final * n)
+        if not rise < fall < n:
+            return {0: 1.0}
+        return {rise: self.div_factor, fall: 1.0 / self.div_factor, n: 1.0 / self.final_div_factor}
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return _interpolated(out, t, "linear", self.own_base_lr, self._scales())
+
+
+def _late(out: Rates, t: Grid, begin: int, before: float, fill: Fill) -> Extent:
+    """The constant `before` up to step `begin`, then `fill`, which counts from there."""
+    return grid.in_turn(out, t, (begin,), (lambda o, t: grid.constant(o, before), lambda o, t: fill(o, t - begin)))
+
+
+def _after(out: Rates, t: Grid, spec: LinearSchedule, fill: Fill) -> Extent:
+    return _late(out, t, spec.transition_begin, spec.init_value, fill)
+
+
+def _cosine(out: Rates, t: Grid, length: int, high: float, low: float, exponent: float) -> Extent:
+    cosine: Fill = lambda o, t: grid.half_cosine(o, t, length, high, low, exponent=exponent)  # noqa: E731
+    return shapes.until(out, t, length, cosine, low)
+
+
+def _warm_cosine(out: Rates, t: Grid, spec: WarmupCosineDecaySchedule | SgdrCycle) -> Extent:
+    warm, length = spec.warmup_steps, spec.decay_steps - spec.warmup_steps
+    then: Fill = lambda o, t: _cosine(o, t - warm, length, spec.peak_value, spec.end_value, spec.exponent)  # noqa: E731
+    return shapes.warm_up(out, t, warm, spec.init_value, spec.peak_value, then)
+
+
+def _knots(first: float, scales: dict[int, float]) -> tuple[list[int], Rates]:
+    edges = sorted(scales)
+    return edges, np.cumprod(np.array([first, *(scales[edge] for edge in edges)]))
+
+
+def _interpolated(out: Rates, t: Grid, kind: str, first: float, scales: dict[int, float]) -> Extent:
+    edges, values = _knots(first, scales)
+    shape = grid.line if kind == "linear" else grid.half_cosine
+
+    def between(start: int, end: int, low: float, high: float) -> Fill:
+        return lambda o, t: shape(o, t - start, max(end - start, 1), low, high)
+
+    starts = [0, *edges[:-1]]
+    fills = [between(*knot) for knot in zip(starts, edges, values[:-1].tolist(), values[1:].tolist(), strict=False)]
+    return grid.in_turn(out, t, edges, [*fills, lambda o, t: grid.constant(o, float(values[-1]))])

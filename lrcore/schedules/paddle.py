@@ -1,0 +1,91 @@
+"""Schedules that Paddle coined, by Paddle's names and arguments."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from lrcore import grid
+from lrcore.grid import Extent, Grid
+from lrcore.schedules._base import Milestones, Rate, Rates, Schedule, StepCount
+from lrcore.schedules.step import rising
+
+
+class NoamDecay(Schedule):
+    """learning_rate * d_model ** -0.5 * min(t ** -0.5, t * warmup_steps ** -1.5), so that the first rate is 0.
+
+    From Attention Is All You Need, arXiv:1706.03762, which counts steps from 1: that is {"type": "Shift", "steps": 1}
+    of this.
+    """
+
+    summary = "linear warm-up from 0, then falling with the square root of the step, scaled by the model's width"
+    formula = "learning_rate * d_model ** -0.5 * min(t ** -0.5, t * warmup_steps ** -1.5)"
+    origin = "paddle.optimizer.lr.NoamDecay"
+    example = {"type": "NoamDecay", "d_model": 512, "warmup_steps": 4000}
+
+    type: Literal["NoamDecay"]
+    d_model: StepCount = Field(description="width of the model")
+    warmup_steps: StepCount
+    learning_rate: Rate = 1.0
+
+    @property
+    def own_base_lr(self) -> float:
+        return self.learning_rate
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        scale, warm = self.learning_rate * self.d_model**-0.5, self.warmup_steps
+        peak = scale * warm**-0.5
+        fills = (
+            lambda o, t: grid.line(o, t, warm, 0.0, peak),
+            lambda o, t: grid.elementwise(o, t, lambda steps: scale / np.sqrt(steps)),
+        )
+        return grid.in_turn(out, t, (warm,), fills)
+
+
+class NaturalExpDecay(Schedule):
+    """lr(t) = learning_rate * exp(-gamma * t)."""
+
+    summary = "exponential decay by a rate constant"
+    formula = "learning_rate * exp(-gamma * t)"
+    origin = "paddle.optimizer.lr.NaturalExpDecay"
+    example = {"type": "NaturalExpDecay", "learning_rate": 0.5, "gamma": 0.1}
+
+    type: Literal["NaturalExpDecay"]
+    learning_rate: Rate
+    gamma: Annotated[Rate, Field(gt=0)]
+
+    @property
+    def own_base_lr(self) -> float:
+        return self.learning_rate
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return grid.powers(out, t, np.e, scale=self.learning_rate, per=-1 / self.gamma)
+
+
+class PiecewiseDecay(Schedule):
+    """values[i], where i is the number of boundaries that are at most t: a boundary already has the new value."""
+
+    summary = "listed rates, changed at each boundary"
+    formula = "values[count(boundaries <= t)]"
+    origin = "paddle.optimizer.lr.PiecewiseDecay"
+    example = {"type": "PiecewiseDecay", "boundaries": [10, 20], "values": [0.1, 0.05, 0.01]}
+
+    type: Literal["PiecewiseDecay"]
+    boundaries: Milestones = Field(description="first steps of all values but the first, rising")
+    values: Annotated[tuple[Rate, ...], Field(min_length=1, max_length=10_001, strict=False)]
+
+    @model_validator(mode="after")
+    def _one_value_more(self) -> Self:
+        rising(self.boundaries)
+        if len(self.values) != len(self.boundaries) + 1:
+            raise ValueError(f"{len(self.boundaries)} boundaries need {len(self.boundaries) + 1} values")
+        return self
+
+    @property
+    def own_base_lr(self) -> float:
+        return self.values[0]
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return grid.runs(out, t, self.boundaries, self.values)

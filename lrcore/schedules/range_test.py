@@ -1,0 +1,83 @@
+"""Ramps for finding a rate: Smith's range test, arXiv:1506.01186, in both spacings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from lrcore import grid
+from lrcore.family import Flag, Integer
+from lrcore.grid import Extent, Grid
+from lrcore.schedules._base import MAX_STEP, Factor, Rate, Rates, Schedule, StepCount
+
+
+class LRRangeTest(Schedule):
+    """min_lr * (1 + step_rate * t / step_size), the quotient floored with staircase; rises for ever."""
+
+    summary = "rises by a multiple of the lowest rate every step_size steps, smoothly or in stairs"
+    formula = "lr_range_test_min_lr * (1 + lr_range_test_step_rate * t / lr_range_test_step_size)"
+    origin = "deepspeed.runtime.lr_schedules.LRRangeTest"
+    example = {"type": "LRRangeTest", "lr_range_test_min_lr": 1e-4, "lr_range_test_step_size": 100}
+
+    type: Literal["LRRangeTest"]
+    lr_range_test_min_lr: Rate = 1e-3
+    lr_range_test_step_size: StepCount = 2000
+    lr_range_test_step_rate: Rate = 1.0
+    lr_range_test_staircase: Flag = False
+
+    @property
+    def own_base_lr(self) -> float:
+        return self.lr_range_test_min_lr
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        low, size = self.lr_range_test_min_lr, self.lr_range_test_step_size
+        rise = low * self.lr_range_test_step_rate
+        if self.lr_range_test_staircase:
+            return grid.even_runs(out, t, size, lambda stair: low + rise * stair.astype(np.float64))
+        return grid.elementwise(out, t, lambda steps: low + rise * (steps / size))
+
+
+class _Ramp(Schedule):
+    type: str
+    start_lr: Factor = 1e-7
+    end_lr: Factor = 10.0
+    num_iter: Annotated[Integer, Field(ge=2, le=MAX_STEP)] = 100
+
+    @property
+    def own_base_lr(self) -> float:
+        return self.start_lr
+
+
+class LinearRangeTest(_Ramp):
+    """A line from start_lr at step 0 to end_lr at step num_iter - 1, then flat."""
+
+    summary = "a line up through the rates to try"
+    formula = "start_lr + (end_lr - start_lr) * t / (num_iter - 1)"
+    origin = "Smith, arXiv:1506.01186; torch-lr-finder's LinearLR"
+    example = {"type": "LinearRangeTest", "start_lr": 1e-4, "end_lr": 1.0, "num_iter": 100}
+
+    type: Literal["LinearRangeTest"]
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return grid.line_then_flat(out, t, self.num_iter - 1, self.start_lr, self.end_lr)
+
+
+class ExponentialRangeTest(_Ramp):
+    """start_lr * (end_lr / start_lr) ** (t / (num_iter - 1)) up to step num_iter - 1, then flat."""
+
+    summary = "rises by the same factor at every step through the rates to try"
+    formula = "start_lr * (end_lr / start_lr) ** (t / (num_iter - 1))"
+    origin = "fastai Learner.lr_find; torch-lr-finder's ExponentialLR"
+    example = {"type": "ExponentialRangeTest", "start_lr": 1e-7, "end_lr": 10.0, "num_iter": 100}
+
+    type: Literal["ExponentialRangeTest"]
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        last = self.num_iter - 1
+        fills = (
+            lambda o, t: grid.powers(o, t, self.end_lr / self.start_lr, scale=self.start_lr, per=last),
+            lambda o, t: grid.constant(o, self.end_lr),
+        )
+        return grid.in_turn(out, t, (last,), fills)

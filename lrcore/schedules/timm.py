@@ -1,0 +1,246 @@
+"""The schedulers of timm, by timm's names and arguments, without its noise: t counts what t_in_epochs says there."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from lrcore import grid
+from lrcore.family import Flag, Integer, Number
+from lrcore.grid import Extent, Grid
+from lrcore.schedules import _shapes as shapes
+from lrcore.schedules._base import MAX_STEP, Factor, Milestones, Rate, Rates, Schedule, StepCount, StepIndex
+from lrcore.schedules.step import rising
+
+
+class _Timm(Schedule):
+    """A warm-up from warmup_lr_init, then the shape: on its own clock with warmup_prefix, else on the same."""
+
+    type: str
+    warmup_t: StepIndex = Field(0, description="steps of the linear warm-up")
+    warmup_lr_init: Rate = Field(0.0, description="rate at its first step")
+    warmup_prefix: Flag = Field(False, description="whether the shape begins after the warm-up, or under it")
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        warm = self.warmup_t
+        shift = warm if self.warmup_prefix else 0
+        return shapes.warm_up(
+            out,
+            t,
+            warm,
+            self.warmup_lr_init,
+            self._warm_to(base_lr, group),
+            lambda o, t: self.shape(o, t - shift, base_lr, group),
+        )
+
+    def _warm_to(self, base_lr: float, group: int) -> float:
+        return base_lr
+
+    def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        """The rates without the warm-up, as `fill` writes them."""
+        raise NotImplementedError
+
+
+class _Cyclic(_Timm):
+    t_initial: StepCount = Field(description="steps of the first cycle")
+    lr_min: Rate = 0.0
+    cycle_mul: Annotated[Factor, Field(ge=0.01, le=1000)] = 1.0
+    cycle_decay: Rate = 1.0
+    cycle_limit: Annotated[Integer, Field(ge=1, le=MAX_STEP)] = 1
+
+    @model_validator(mode="after")
+    def _cycles_can_be_counted(self) -> Self:
+        if 1 < self.cycle_mul < shapes.FASTEST:
+            raise ValueError(f"cycle_mul must be at most 1 or at least {shapes.FASTEST}")
+        if self.cycle_mul < 1 and self.cycle_limit > shapes.MAX_CYCLES:
+            raise ValueError(f"cycle_limit must be at most {shapes.MAX_CYCLES} where cycles become shorter")
+        return self
+
+    def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        def amplitude(cycle: Rates) -> Rates:
+            return base_lr * np.power(self.cycle_decay, cycle) - self.lr_min
+
+        return shapes.cycles(
+            out, t, self.t_initial, self.cycle_mul, self._unit, amplitude, self.lr_min, self.cycle_limit
+        )
+
+    def _unit(self, out: Rates, t: Grid, length: float, offset: float) -> Extent:
+        raise NotImplementedError
+
+
+class CosineLRScheduler(_Cyclic):
+    """Half cosines from base_lr * cycle_decay ** i to lr_min in cycles of t_initial * cycle_mul ** i steps.
+
+    After cycle_limit cycles the rate is lr_min. With k_decay the share of the way is t ** k / T ** k.
+    """
+
+    summary = "half cosines with cycles that may grow and decay, warm-up, and lr_min at the end"
+    formula = "lr_min + (base_lr * cycle_decay ** i - lr_min) * (1 + cos(pi * t_curr ** k_decay / t_i ** k_decay)) / 2"
+    origin = "timm.scheduler.CosineLRScheduler"
+    example = {"type": "CosineLRScheduler", "t_initial": 50, "lr_min": 1e-5, "warmup_t": 5, "warmup_lr_init": 1e-4}
+
+    type: Literal["CosineLRScheduler"]
+    k_decay: Factor = 1.0
+
+    def _unit(self, out: Rates, t: Grid, length: float, offset: float) -> Extent:
+        if self.k_decay == 1:
+            return grid.half_cosine(out, t, length, 1.0, 0.0, offset)
+        return grid.elementwise(
+            out, t, lambda steps: np.square(np.cos(np.pi / 2 * np.power((steps + offset) / length, self.k_decay)))
+        )
+
+
+class TanhLRScheduler(_Cyclic):
+    """lr_min + (base_lr * cycle_decay ** i - lr_min) * (1 - tanh(lb * (1 - u) + ub * u)) / 2 in each cycle.
+
+    The warm-up without warmup_prefix ends at the shape's own rate there, not at base_lr.
+    """
+
+    summary = "falls along a hyperbolic tangent, in cycles"
+    formula = "lr_min + (base_lr * cycle_decay ** i - lr_min) * (1 - tanh(lb * (1 - u) + ub * u)) / 2"
+    origin = "timm.scheduler.TanhLRScheduler"
+    example = {"type": "TanhLRScheduler", "t_initial": 50}
+
+    type: Literal["TanhLRScheduler"]
+    lb: Annotated[Number, Field(ge=-1000, le=1000)] = -7.0
+    ub: Annotated[Number, Field(ge=-1000, le=1000)] = 3.0
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if self.lb >= self.ub:
+            raise ValueError(f"lb ({self.lb:g}) must be less than ub ({self.ub:g})")
+        return self
+
+    def _warm_to(self, base_lr: float, group: int) -> float:
+        if self.warmup_prefix:
+            return base_lr
+        at = np.empty(1)
+        self.shape(at, Grid(self.warmup_t), base_lr, group)
+        return float(at[0])
+
+    def _unit(self, out: Rates, t: Grid, length: float, offset: float) -> Extent:
+        def value(steps: Rates) -> Rates:
+            u = (steps + offset) / length
+            heights: Rates = (1 - np.tanh(self.lb * (1 - u) + self.ub * u)) / 2
+            return heights
+
+        return grid.elementwise(out, t, value)
+
+
+class PolyLRScheduler(_Cyclic):
+    """lr_min + (base_lr * cycle_decay ** i - lr_min) * (1 - t ** k / T ** k) ** power in each cycle, k = k_decay."""
+
+    summary = "falls along a power of the distance left, in cycles"
+    formula = "lr_min + (base_lr * cycle_decay ** i - lr_min) * (1 - t_curr ** k_decay / t_i ** k_decay) ** power"
+    origin = "timm.scheduler.PolyLRScheduler"
+    example = {"type": "PolyLRScheduler", "t_initial": 50, "power": 0.5}
+
+    type: Literal["PolyLRScheduler"]
+    power: Factor = 0.5
+    k_decay: Factor = 1.0
+
+    def _unit(self, out: Rates, t: Grid, length: float, offset: float) -> Extent:
+        def value(steps: Rates) -> Rates:
+            heights: Rates = np.power(1 - np.power((steps + offset) / length, self.k_decay), self.power)
+            return heights
+
+        return grid.elementwise(out, t, value)
+
+
+class StepLRScheduler(_Timm):
+    """base_lr * decay_rate ** floor(t / decay_t) after the warm-up."""
+
+    summary = "multiplies the rate by decay_rate every decay_t steps, after a warm-up"
+    formula = "base_lr * decay_rate ** floor(t / decay_t)"
+    origin = "timm.scheduler.StepLRScheduler"
+    example = {"type": "StepLRScheduler", "decay_t": 30, "decay_rate": 0.1, "warmup_t": 5}
+
+    type: Literal["StepLRScheduler"]
+    decay_t: StepCount
+    decay_rate: Factor = 1.0
+    warmup_prefix: Flag = True
+
+    def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return grid.even_runs(out, t, self.decay_t, lambda drops: grid.power(drops, self.decay_rate, scale=base_lr))
+
+
+class MultiStepLRScheduler(_Timm):
+    """base_lr * decay_rate ** (number of milestones <= t + 1): timm drops one step before each milestone."""
+
+    summary = "multiplies the rate by decay_rate one step before each milestone, after a warm-up"
+    formula = "base_lr * decay_rate ** count(decay_t <= t + 1)"
+    origin = "timm.scheduler.MultiStepLRScheduler"
+    example = {"type": "MultiStepLRScheduler", "decay_t": [30, 60], "decay_rate": 0.1}
+
+    type: Literal["MultiStepLRScheduler"]
+    decay_t: Annotated[Milestones, Field(min_length=1)]
+    decay_rate: Factor = 1.0
+    warmup_prefix: Flag = True
+
+    @field_validator("decay_t")
+    @classmethod
+    def _rising(cls, milestones: tuple[int, ...]) -> tuple[int, ...]:
+        return rising(milestones)
+
+    def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        drops = np.arange(len(self.decay_t) + 1)
+        return grid.runs(out, t + 1, self.decay_t, grid.power(drops, self.decay_rate, scale=base_lr))
+
+
+class WSDLRScheduler(Schedule):
+    """Warm-up, a stable phase, and a decay to lr_min in the last decay_t of t_initial steps, which it then holds.
+
+    stable(s) is 1, (1 + s / stable_timescale) ** -0.5 or ** -stable_power, of the steps s since the warm-up, and
+    goes on under the decay; the stable rate is never below lr_min. t_initial does not include the warm-up.
+    """
+
+    summary = "warm-up, stable, decay; the stable phase may fall with a power of the step"
+    formula = "lr_min + (max(base_lr * stable(s), lr_min) - lr_min) * decay(u)"
+    origin = "timm.scheduler.WSDLRScheduler"
+    example = {"type": "WSDLRScheduler", "t_initial": 90, "decay_t": 20, "warmup_t": 10}
+
+    type: Literal["WSDLRScheduler"]
+    t_initial: StepCount = Field(description="steps of the stable phase and the decay together")
+    decay_t: StepCount = Field(description="steps of the decay")
+    lr_min: Rate = 0.0
+    stable_fn: Literal["constant", "rsqrt", "power"] = "constant"
+    stable_timescale: Factor | None = Field(None, description="warmup_t if left out")
+    stable_power: Factor = 0.5
+    decay_fn: Literal["linear", "1-sqrt", "cosine", "power", "exp"] = "1-sqrt"
+    decay_power: Factor = 0.5
+    decay_ratio: Annotated[Number, Field(gt=0, lt=1)] = 0.1
+    warmup_t: StepIndex = 0
+    warmup_lr_init: Rate = 0.0
+
+    @model_validator(mode="after")
+    def _phases_fit(self) -> Self:
+        if self.decay_t > self.t_initial:
+            raise ValueError(f"decay_t ({self.decay_t}) must be at most t_initial ({self.t_initial})")
+        if self.stable_fn != "constant" and not (self.stable_timescale or self.warmup_t):
+            raise ValueError(f"stable_fn {self.stable_fn} needs a stable_timescale, or a warm-up to take it from")
+        return self
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        warm, begin = self.warmup_t, self.t_initial - self.decay_t
+        factor = shapes.decay(self.decay_fn, self.decay_power, self.decay_ratio)
+
+        def decaying(steps: Rates) -> Rates:
+            u = np.minimum((steps - begin) / self.decay_t, 1.0)
+            return self.lr_min + (self._stable(steps, base_lr) - self.lr_min) * factor(u)
+
+        fills = (
+            lambda o, t: grid.line(o, t, warm, self.warmup_lr_init, base_lr),
+            lambda o, t: grid.elementwise(o, t - warm, lambda steps: self._stable(steps, base_lr)),
+            lambda o, t: grid.elementwise(o, t - warm, decaying),
+            lambda o, t: grid.constant(o, self.lr_min),
+        )
+        return grid.in_turn(out, t, (warm, warm + begin, warm + self.t_initial), fills)
+
+    def _stable(self, steps: Rates, base_lr: float) -> Rates:
+        if self.stable_fn == "constant":
+            return np.full(steps.shape, max(base_lr, self.lr_min))
+        power = 0.5 if self.stable_fn == "rsqrt" else self.stable_power
+        scale = self.stable_timescale or self.warmup_t
+        return np.maximum(base_lr * np.power(1 + steps / scale, -power), self.lr_min)

@@ -1,0 +1,294 @@
+"""The schedules of transformers.get_scheduler, by its names and arguments."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from lrcore import grid
+from lrcore.errors import CurveError
+from lrcore.family import Integer
+from lrcore.grid import Extent, Grid
+from lrcore.schedules import _shapes as shapes
+from lrcore.schedules._base import MAX_STEP, Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
+from lrcore.schedules.factor import polynomial
+
+
+class TransformersConstant(Schedule):
+    """lr(t) = base_lr."""
+
+    summary = "the same rate at every step"
+    formula = "base_lr"
+    origin = "transformers.get_scheduler('constant')"
+    example = {"type": "constant"}
+
+    type: Literal["constant"]
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return grid.constant(out, base_lr)
+
+
+class _Warm(Schedule):
+    type: str
+    num_warmup_steps: StepIndex
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        warm = self.num_warmup_steps
+        return shapes.warm_up(out, t, warm, 0.0, base_lr, lambda o, t: self.shape(o, t - warm, base_lr))
+
+    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
+        """What comes after the warm-up; `t` counts from its end."""
+        raise NotImplementedError
+
+
+class ConstantWithWarmup(_Warm):
+    """A line from 0 to base_lr in num_warmup_steps, then flat."""
+
+    summary = "linear warm-up from 0, then flat"
+    formula = "base_lr * min(1, t / num_warmup_steps)"
+    origin = "transformers.get_scheduler('constant_with_warmup')"
+    example = {"type": "constant_with_warmup", "num_warmup_steps": 10}
+
+    type: Literal["constant_with_warmup"]
+
+    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
+        return grid.constant(out, base_lr)
+
+
+class InverseSqrt(_Warm):
+    """A line from 0 to base_lr in num_warmup_steps, then base_lr * sqrt(timescale / (t - warm-up + timescale)).
+
+    timescale is num_warmup_steps if left out, or 10,000 if that is 0.
+    """
+
+    summary = "linear warm-up from 0, then falling with the square root of the step"
+    formula = "base_lr * (1 + (t - num_warmup_steps) / timescale) ** -0.5"
+    origin = "transformers.get_scheduler('inverse_sqrt')"
+    example = {"type": "inverse_sqrt", "num_warmup_steps": 10}
+
+    type: Literal["inverse_sqrt"]
+    timescale: StepCount | None = None
+
+    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
+        scale = self.timescale or self.num_warmup_steps or 10_000
+        return grid.elementwise(out, t, lambda steps: base_lr / np.sqrt((steps + scale) / scale))
+
+
+class _Run(_Warm):
+    num_training_steps: StepCount = Field(description="steps of the run, warm-up included")
+
+    @model_validator(mode="after")
+    def _room_after_the_warm_up(self) -> Self:
+        if self.num_training_steps <= self.num_warmup_steps:
+            raise ValueError(
+                f"num_training_steps ({self.num_training_steps}) must exceed num_warmup_steps ({self.num_warmup_steps})"
+            )
+        return self
+
+    @property
+    def _decay_steps(self) -> int:
+        return self.num_training_steps - self.num_warmup_steps
+
+
+class TransformersLinear(_Run):
+    """A line from 0 to base_lr in num_warmup_steps, then a line to 0 at num_training_steps."""
+
+    summary = "linear warm-up from 0, then a line to 0"
+    formula = "base_lr * max(0, (N - t) / (N - num_warmup_steps)), N = num_training_steps"
+    origin = "transformers.get_scheduler('linear')"
+    example = {"type": "linear", "num_warmup_steps": 10, "num_training_steps": 100}
+
+    type: Literal["linear"]
+
+    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
+        return grid.line_then_flat(out, t, self._decay_steps, base_lr, 0.0)
+
+
+class TransformersCosine(_Run):
+    """After the warm-up, num_cycles waves of a cosine from base_lr down to 0: 0.5 is once down.
+
+    Past num_training_steps the wave goes on, so that the rate rises again.
+    """
+
+    summary = "linear warm-up from 0, then waves of a cosine between the rate and 0"
+    formula = "base_lr * (1 + cos(2 * pi * num_cycles * (t - w) / (N - w))) / 2"
+    origin = "transformers.get_scheduler('cosine')"
+    example = {"type": "cosine", "num_warmup_steps": 10, "num_training_steps": 100}
+
+    type: Literal["cosine"]
+    num_cycles: Annotated[Factor, Field(le=1e6)] = 0.5
+
+    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
+        return shapes.wave(out, t, self._decay_steps, 2 * self.num_cycles, base_lr, 0.0)
+
+
+class CosineWithRestarts(_Run):
+    """After the warm-up, num_cycles half cosines of equal length from base_lr to 0, and 0 from the end on."""
+
+    summary = "linear warm-up from 0, then equal half cosines with hard restarts"
+    formula = "base_lr * (1 + cos(pi * ((num_cycles * (t - w) / (N - w)) mod 1))) / 2"
+    origin = "transformers.get_scheduler('cosine_with_restarts')"
+    example = {"type": "cosine_with_restarts", "num_warmup_steps": 10, "num_training_steps": 100, "num_cycles": 3}
+
+    type: Literal["cosine_with_restarts"]
+    num_cycles: Annotated[Integer, Field(ge=1, le=10**6)] = 1
+
+    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
+        length, times = self._decay_steps, self.num_cycles
+
+        def restarts(out: Rates, t: Grid) -> Extent:
+            wide = Grid(t.start * times, t.stride * times, t.count)  # whole restarts, as integers
+            return grid.periodic(out, wide, length, lambda o, t: grid.half_cosine(o, t, length, base_lr, 0.0))
+
+        return shapes.until(out, t, length, restarts, 0.0)
+
+
+class TransformersPolynomial(_Run):
+    """After the warm-up, (base_lr - lr_end) * (1 - u) ** power + lr_end, and lr_end from num_training_steps on.
+
+    transformers scales lr_end by a group's rate over the optimizer's default; here it is the same for every group.
+    """
+
+    summary = "linear warm-up from 0, then along a power of the distance left to lr_end"
+    formula = "(base_lr - lr_end) * (1 - (t - w) / (N - w)) ** power + lr_end"
+    origin = "transformers.get_scheduler('polynomial')"
+    example = {"type": "polynomial", "num_warmup_steps": 10, "num_training_steps": 100, "power": 2.0}
+
+    type: Literal["polynomial"]
+    lr_end: Rate = 1e-7
+    power: Factor = 1.0
+
+    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
+        if base_lr <= self.lr_end:
+            raise CurveError(("schedule", "lr_end"), f"lr_end ({self.lr_end:g}) must be less than the initial rate")
+        return polynomial(out, t, self._decay_steps, base_lr, self.lr_end, self.power)
+
+
+class _Floored(_Run):
+    num_cycles: Annotated[Factor, Field(le=1e6)] = 0.5
+    min_lr: Rate | None = Field(None, description="the lowest rate; or give min_lr_rate")
+    min_lr_rate: Fraction | None = Field(None, description="the lowest rate as a fraction of the initial one")
+
+    @model_validator(mode="after")
+    def _one_floor(self) -> Self:
+        if (self.min_lr is None) == (self.min_lr_rate is None):
+            raise ValueError("give either min_lr or min_lr_rate")
+        return self
+
+    def floor(self, base_lr: float) -> float:
+        """The lowest rate."""
+        return (self.min_lr_rate or 0.0) * base_lr if self.min_lr is None else self.min_lr
+
+
+class CosineWithMinLr(_Floored):
+    """After the warm-up, num_cycles waves of a cosine between base_lr and the lowest rate."""
+
+    summary = "linear warm-up from 0, then waves of a cosine down to a lowest rate"
+    formula = "min_lr + (base_lr - min_lr) * (1 + cos(2 * pi * num_cycles * (t - w) / (N - w))) / 2"
+    origin = "transformers.get_scheduler('cosine_with_min_lr')"
+    example = {"type": "cosine_with_min_lr", "num_warmup_steps": 10, "num_training_steps": 100, "min_lr_rate": 0.1}
+
+    type: Literal["cosine_with_min_lr"]
+
+    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
+        return shapes.wave(out, t, self._decay_steps, 2 * self.num_cycles, base_lr, self.floor(base_lr))
+
+
+class CosineWarmupWithMinLr(_Floored):
+    """The same, one step ahead: the first rate is not 0, and the lowest is reached at the run's last step.
+
+    The warm-up is base_lr * (t + 1) / num_warmup_steps, or with warmup_lr_rate a line from that fraction of base_lr
+    at step 0 to base_lr at the warm-up's last step.
+    """
+
+    summary = "linear warm-up from above 0, then waves of a cosine that end at the run's last step"
+    formula = "min_lr + (base_lr - min_lr) * (1 + cos(2 * pi * num_cycles * (t - w + 1) / (N - w))) / 2"
+    origin = "transformers.get_scheduler('cosine_warmup_with_min_lr')"
+    example = {
+        "type": "cosine_warmup_with_min_lr",
+        "num_warmup_steps": 10,
+        "num_training_steps": 100,
+        "min_lr_rate": 0.1,
+    }
+
+    type: Literal["cosine_warmup_with_min_lr"]
+    warmup_lr_rate: Rate | None = None
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        warm, first = self.num_warmup_steps, self.warmup_lr_rate
+        ahead = warm - 1
+
+        def ramp(out: Rates, t: Grid) -> Extent:
+            if first is None:
+                return grid.line(out, t + 1, warm, 0.0, base_lr)
+            return grid.line(out, t, max(1, ahead), first * base_lr, base_lr)
+
+        fills = (ramp, lambda o, t: self.shape(o, t - ahead, base_lr))
+        return grid.in_turn(out, t, (warm,), fills)
+
+    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
+        return shapes.wave(out, t, self._decay_steps, 2 * self.num_cycles, base_lr, self.floor(base_lr))
+
+
+class WarmupStableDecay(Schedule):
+    """Warm-up from min_lr_ratio, a stable phase at base_lr, a decay to min_lr_ratio of it, which it then holds."""
+
+    summary = "warm-up, stable, decay, each from and to a fraction of the rate"
+    formula = "base_lr * (min_lr_ratio + (1 - min_lr_ratio) * (warm-up(u) | 1 | decay(v)))"
+    origin = "transformers.get_scheduler('warmup_stable_decay')"
+    example = {
+        "type": "warmup_stable_decay",
+        "num_warmup_steps": 10,
+        "num_stable_steps": 60,
+        "num_decay_steps": 30,
+    }
+
+    type: Literal["warmup_stable_decay"]
+    num_warmup_steps: StepIndex
+    num_decay_steps: StepIndex
+    num_training_steps: StepCount | None = Field(None, description="steps of the run; or give num_stable_steps")
+    num_stable_steps: Annotated[Integer, Field(ge=0, le=MAX_STEP)] | None = None
+    warmup_type: Literal["linear", "cosine", "1-sqrt"] = "linear"
+    decay_type: Literal["linear", "cosine", "1-sqrt"] = "cosine"
+    min_lr_ratio: Fraction = 0.0
+    num_cycles: Annotated[Factor, Field(le=1e6)] = 0.5
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.num_training_steps is None) == (self.num_stable_steps is None):
+            raise ValueError("give either num_training_steps or num_stable_steps")
+        if self._stable < 0:
+            raise ValueError("num_training_steps must be at least num_warmup_steps + num_decay_steps")
+        return self
+
+    @property
+    def _stable(self) -> int:
+        if self.num_training_steps is None:
+            return self.num_stable_steps or 0
+        return self.num_training_steps - self.num_warmup_steps - self.num_decay_steps
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        warm, stable, last = self.num_warmup_steps, self._stable, self.num_decay_steps
+        low = base_lr * self.min_lr_ratio
+
+        def rise(steps: Rates) -> Rates:
+            return low + (base_lr - low) * (1 - shapes.decay(self.warmup_type)(steps / warm))
+
+        def rise_by_root(steps: Rates) -> Rates:
+            return low + (base_lr - low) * (1 - np.sqrt(1 - steps / warm))
+
+        def fall(out: Rates, t: Grid) -> Extent:
+            if self.decay_type == "cosine":
+                return shapes.wave(out, t, last, 2 * self.num_cycles, base_lr, low)
+            factor = shapes.decay(self.decay_type)
+            return grid.elementwise(out, t, lambda steps: low + (base_lr - low) * factor(steps / last))
+
+        fills = (
+            lambda o, t: grid.elementwise(o, t, rise_by_root if self.warmup_type == "1-sqrt" else rise),
+            lambda o, t: grid.constant(o, base_lr),
+            lambda o, t: fall(o, t - warm - stable),
+            lambda o, t: grid.constant(o, low),
+        )
+        return grid.in_turn(out, t, (warm, warm + stable, warm + stable + last), fills)
