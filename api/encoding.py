@@ -1,70 +1,143 @@
-"""A curve as JSON, CSV, npy, PNG or SVG."""
+"""Curves as JSON, CSV, npy, Arrow, PNG or SVG."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from fastapi import Response
 from fastapi.responses import StreamingResponse
+from numpy.typing import NDArray
 
 from api.json import dumps
-from api.pictures import draw_curve
-from lrcore.curve import Curve, CurveRequest, summary
+from api.pictures import draw_curves
+from lrcore.compare import CompareRequest
+from lrcore.curve import Curve, CurveRequest, first_at_most, summary
+from lrcore.grid import Grid
+from lrcore.lint import warnings
 
 MEDIA_TYPES = {
     "json": "application/json",
     "csv": "text/csv; charset=utf-8",
     "npy": "application/x-npy",
+    "arrow": "application/vnd.apache.arrow.stream",
     "png": "image/png",
     "svg": "image/svg+xml",
 }
 CSV_ROWS = 20_000  # rows put together before they are sent: a long curve never lies in memory as text
 
+Axis = Literal["linear", "log"]
+Columns = list[tuple[str, NDArray[np.float64]]]
 
-def encode(request: CurveRequest, curve: Curve, form: str) -> Response:
-    """The curve in one of MEDIA_TYPES."""
-    headers = {"Vary": "Accept"}
-    media_type = MEDIA_TYPES[form]
-    if form == "csv":
-        return StreamingResponse(_csv(request, curve), headers=headers, media_type=media_type)
+
+def encode(request: CurveRequest, curve: Curve, form: str, axis: Axis = "linear") -> Response:
+    """One curve in one of MEDIA_TYPES."""
+    if form == "json":
+        return _response(dumps(answer(request, curve)), form)
+    if form == "npy":
+        return _response(_npy(curve.lr if request.grouped else curve.lr[0]), form)
     if form in ("png", "svg"):
-        body = draw_curve(curve, request.schedule.type, form)
-    elif form == "npy":
-        body = _npy(request, curve)
-    else:
-        body = _json(request, curve)
-    return Response(body, headers=headers, media_type=media_type)
+        return _response(draw_curves([("", curve)], request.schedule.type, form, axis), form)
+    return _table(curve.t, _columns("lr", "momentum", request, curve), form)
 
 
-def _json(request: CurveRequest, curve: Curve) -> bytes:
-    asked = request.model_dump(mode="json", exclude={"metrics"})
-    asked["base_lr"] = list(request.base_lrs) if request.grouped else request.base_lrs[0]
-    steps = asked.pop("steps")
-    answer: dict[str, Any] = asked | {"steps": steps, "lr": curve.lr if request.grouped else curve.lr[0]}
+def encode_several(request: CompareRequest, curves: Sequence[Curve], form: str, axis: Axis = "linear") -> Response:
+    """Curves over the same steps in one of MEDIA_TYPES; a column, row or line each, by its name."""
+    names, requests = [each.name for each in request.curves], request.requests()
+    if form == "json":
+        shared = request.model_dump(mode="json", exclude={"curves"})
+        own = [
+            {"name": name} | {key: value for key, value in answer(one, curve).items() if key not in shared}
+            for name, one, curve in zip(names, requests, curves, strict=True)
+        ]
+        return _response(dumps(shared | {"curves": own}), form)
+    if form == "npy":
+        return _response(_npy(np.concatenate([curve.lr for curve in curves])), form)
+    if form in ("png", "svg"):
+        return _response(draw_curves(list(zip(names, curves, strict=True)), "", form, axis), form)
+    columns = [
+        column
+        for name, one, curve in zip(names, requests, curves, strict=True)
+        for column in _columns(name, f"{name} momentum", one, curve)
+    ]
+    return _table(curves[0].t, columns, form)
+
+
+def answer(request: CurveRequest, curve: Curve) -> dict[str, Any]:
+    """The JSON of a curve: the request with its defaults, the rates, and what can be said of them."""
+
+    def per_group(values: Any) -> Any:
+        return values if request.grouped else values[0]
+
+    asked = request.model_dump(mode="json", exclude={"metrics", "where"})
+    found: dict[str, Any] = {
+        "schedule": asked.pop("schedule"),
+        "base_lr": per_group(list(request.base_lrs)),
+        **{name: value for name, value in asked.items() if name != "base_lr"},
+        "lr": per_group(curve.lr),
+    }
     if curve.momentum is not None:
-        answer["momentum"] = curve.momentum if request.grouped else curve.momentum[0]
-    summaries = [summary(lr, extent) for lr, extent in zip(curve.lr, curve.extents, strict=True)]
-    return dumps(answer | {"summary": summaries if request.grouped else summaries[0]})
+        found["momentum"] = per_group(curve.momentum)
+    facts = [summary(lr, extent, request.stride) for lr, extent in zip(curve.lr, curve.extents, strict=True)]
+    found["summary"] = per_group(facts)
+    if request.where is not None:
+        found["where"] = {"lr_at_most": request.where, "step": per_group(first_at_most(curve, request.where))}
+    found["warnings"] = [warning._asdict() for warning in warnings(request, curve)]
+    return found
 
 
-def _npy(request: CurveRequest, curve: Curve) -> bytes:
-    """float64, shape (steps,) or (groups, steps)."""
+def _response(body: bytes, form: str) -> Response:
+    return Response(body, headers={"Vary": "Accept"}, media_type=MEDIA_TYPES[form])
+
+
+def _table(t: Grid, columns: Columns, form: str) -> Response:
+    if form == "arrow":
+        return _response(_arrow(t, columns), form)
+    return StreamingResponse(_csv(t, columns), headers={"Vary": "Accept"}, media_type=MEDIA_TYPES[form])
+
+
+def _columns(lr: str, momentum: str, request: CurveRequest, curve: Curve) -> Columns:
+    """The curve's columns; with several parameter groups one a group, numbered."""
+
+    def named(name: str, values: NDArray[np.float64]) -> Columns:
+        return [(f"{name}_{i}" if request.grouped else name, column) for i, column in enumerate(values)]
+
+    return named(lr, curve.lr) + ([] if curve.momentum is None else named(momentum, curve.momentum))
+
+
+def _npy(values: NDArray[np.float64]) -> bytes:
+    """float64, shape (steps,) or (lines, steps)."""
+    header = io.BytesIO()
+    values = np.ascontiguousarray(values)
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(values))
+    return b"".join((header.getvalue(), values.data))
+
+
+def _arrow(t: Grid, columns: Columns) -> bytes:
+    """An Arrow IPC stream of one batch, NaN where there is no value."""
+    import nanoarrow  # noqa: PLC0415  # no other answer should wait for it
+    from nanoarrow.ipc import StreamWriter  # noqa: PLC0415
+
+    schema = nanoarrow.struct({"step": nanoarrow.int64()} | {name: nanoarrow.float64() for name, _ in columns})
+    arrays = [t.integers(), *(np.ascontiguousarray(values) for _, values in columns)]
+    batch = nanoarrow.c_array_from_buffers(schema, t.count, [None], children=[nanoarrow.c_array(a) for a in arrays])
     file = io.BytesIO()
-    np.save(file, curve.lr if request.grouped else curve.lr[0], allow_pickle=False)
+    with StreamWriter.from_writable(file) as writer:
+        writer.write_array(batch)
     return file.getvalue()
 
 
-def _csv(request: CurveRequest, curve: Curve) -> Iterator[str]:
-    def names(quantity: str) -> list[str]:
-        return [f"{quantity}_{group}" for group in range(len(curve.lr))] if request.grouped else [quantity]
-
-    columns = [*curve.lr, *(curve.momentum if curve.momentum is not None else [])]
-    yield ",".join(["step", *names("lr"), *(names("momentum") if curve.momentum is not None else [])]) + "\n"
-    for start in range(0, curve.t.count, CSV_ROWS):
-        part = slice(start, start + CSV_ROWS)
-        texts = [list(map(str, curve.t.part(start, min(start + CSV_ROWS, curve.t.count)).integers().tolist()))]
-        texts += [["" if x != x else repr(x) for x in column[part].tolist()] for column in columns]
+def _csv(t: Grid, columns: Columns) -> Iterator[str]:
+    yield ",".join(["step", *(_quoted(name) for name, _ in columns)]) + "\n"
+    for start in range(0, t.count, CSV_ROWS):
+        end = min(start + CSV_ROWS, t.count)
+        texts = [[str(step) for step in t.part(start, end).integers().tolist()]]
+        texts += [["" if x != x else repr(x) for x in values[start:end].tolist()] for _, values in columns]
         yield "\n".join(map(",".join, zip(*texts, strict=True))) + "\n"
+
+
+def _quoted(name: str) -> str:
+    """A column's name, quoted where CSV needs it (RFC 4180)."""
+    return '"' + name.replace('"', '""') + '"' if any(c in name for c in ',"\r\n') else name

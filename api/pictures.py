@@ -20,20 +20,33 @@ BUCKETS = 1500  # more points than that cannot be told apart on the picture
 FEW = 60  # points drawn one by one
 
 
-def draw_curve(curve: Curve, title: str, form: str) -> bytes:
-    """The rates over the steps, one line a parameter group, momentum below them; `form` is png or svg."""
-    figure = _figure([2] if curve.momentum is None else [2, 1])
+def draw_curves(curves: Sequence[tuple[str, Curve]], title: str, form: str, axis: str) -> bytes:
+    """Rates over the steps, one line a curve and parameter group, momentum below them; `form` is png or svg.
+
+    Args:
+        curves: names and curves, all over the same steps.
+        axis: linear or log, of the rates.
+    """
+    cycling = any(curve.momentum is not None for _, curve in curves)
+    figure = _figure([2, 1] if cycling else [2])
     axes = figure.axes
-    _lines(axes[0], curve.steps, curve.lr)
+    several = len(curves) > 1 or len(curves[0][1].lr) > 1
+    for name, curve in curves:
+        labels = [" ".join(filter(None, (name, str(i) if len(curve.lr) > 1 else ""))) for i in range(len(curve.lr))]
+        _lines(axes[0], curve.steps, curve.lr, labels)
+        if curve.momentum is not None:
+            _lines(axes[1], curve.steps, curve.momentum, labels)
     axes[0].set_title(title)
     axes[0].set_ylabel("learning rate")
-    axes[0].set_ylim(bottom=0)
-    if curve.momentum is not None:
-        _lines(axes[1], curve.steps, curve.momentum)
+    if axis == "log":
+        axes[0].set_yscale("log")
+    else:
+        axes[0].set_ylim(bottom=0)
+    if cycling:
         axes[1].set_ylabel("momentum")
     axes[-1].set_xlabel("step")
-    if len(curve.lr) > 1:
-        axes[0].legend(title="parameter group", frameon=False)
+    if several:
+        axes[0].legend(title="parameter group" if len(curves) == 1 else None, frameon=False)
     return _bytes(figure, form)
 
 
@@ -73,13 +86,13 @@ def _figure(rows: list[int]) -> Figure:
     return figure
 
 
-def _lines(axes: Axes, steps: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+def _lines(axes: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], labels: list[str]) -> None:
     few = len(steps) <= FEW
-    for group, line in enumerate(values):
+    for label, line in zip(labels, values, strict=True):
         x, y = thin(steps, line)
         # a rate holds for its whole interval, which shows while intervals are wide enough to be seen
         style: dict[str, Any] = {"drawstyle": "steps-post", "marker": "o", "markersize": 3} if few else {}
-        axes.plot(x, y, label=str(group), **style)
+        axes.plot(x, y, label=label, **style)
 
 
 def thin(steps: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

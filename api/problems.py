@@ -53,8 +53,16 @@ class Invalid(Exception):
         self.errors = errors
 
 
+class InvalidJson(Exception):
+    """A body that cannot be read, from pydantic's error of type json_invalid."""
+
+    def __init__(self, error: Any) -> None:
+        super().__init__(f"not JSON: {(error.get('ctx') or {}).get('error', 'cannot be read')}")
+
+
 # domain error -> status, kind, title
 TABLE: dict[type[Exception], tuple[int, str, str]] = {
+    InvalidJson: (400, "invalid-json", "The body is not JSON"),
     JobNotFound: (404, "job-not-found", "Job not found"),
     IllegalMove: (409, "illegal-move", "The job's state does not allow this"),
     RedisError: (503, "store-unavailable", "The job store does not answer"),
@@ -140,8 +148,7 @@ def install(app: FastAPI) -> None:
         found: list[tuple[Loc, str]] = []
         for one in error.errors()[:MAX_ERRORS]:
             if one["type"] == "json_invalid":
-                message = f"not JSON: {(one.get('ctx') or {}).get('error', 'cannot be read')}"
-                return problem(400, "invalid-json", "The body is not JSON", message)
+                return problem(*TABLE[InvalidJson], str(InvalidJson(one)))
             where = one["loc"][:1]
             others = {"header": request.headers, "path": request.path_params, "query": request.query_params}
             data = dict(others[where[0]]) if where[0] in others else error.body

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from lrcore import grid
 from lrcore.errors import CurveError
 from lrcore.family import Integer, Number, Spec
 from lrcore.grid import Extent, Grid
+from lrcore.lengths import resolved
 from lrcore.schedules import AnySchedule, Rates, Schedule
-from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, StepCount, StepIndex, bounded
+from lrcore.schedules._base import MAX_STEP, Count, GroupRates, Index, Rate
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
 
 MAX_VALUES = 10**7  # rates in one answer, all parameter groups together
@@ -23,26 +24,59 @@ MAX_WORK = 4 * 10**8  # rates times the size of their schedule: about ten second
 Metrics = Annotated[tuple[Number, ...], Field(max_length=1_000_000, strict=False, fail_fast=True)]
 
 
+def resolve(data: Any, info: ValidationInfo) -> Any:
+    """The JSON of a schedule with its lengths in steps, by the fields of the request validated before it."""
+    known = info.data
+    run = known.get("total_steps")
+    if run is None and {"start", "stride", "steps"} <= known.keys():
+        run = known["start"] + known["stride"] * known["steps"]
+    return resolved(data, run, known.get("steps_per_epoch"))
+
+
 class CurveRequest(Spec):
     """Which part of which schedule: the rates at start, start + stride, …, `steps` values of them."""
 
-    schedule: Annotated[AnySchedule, BeforeValidator(bounded)]
+    start: Index = 0
+    stride: Count = 1
+    steps: Annotated[Integer, Field(ge=1, le=MAX_VALUES)] = Field(description="how many values come back")
+    total_steps: Count | None = Field(
+        None,
+        description="steps of the whole run, for lengths in percent and for warnings; "
+        "start + stride * steps if left out",
+        exclude_if=lambda value: value is None,
+    )
+    steps_per_epoch: Count | None = Field(
+        None, description="for lengths in epochs, such as 5ep", exclude_if=lambda value: value is None
+    )
+    where: Rate | None = Field(
+        None,
+        description="a rate: the answer says the first of its steps with a rate at most that",
+        exclude_if=lambda value: value is None,
+    )
     base_lr: Rate | GroupRates | None = Field(
         None,
         description="the optimizer's initial rate; a list is one rate a parameter group. "
         "Needed unless the schedule brings its own.",
     )
-    start: StepIndex = 0
-    stride: StepCount = 1
-    steps: Annotated[Integer, Field(ge=1, le=MAX_VALUES)] = Field(description="how many values come back")
     metrics: Metrics | None = Field(
         None,
         description="for ReduceLROnPlateau: the metric after each interval, from interval 0",
         exclude_if=lambda value: value is None,
     )
+    schedule: Annotated[AnySchedule, BeforeValidator(resolve)]  # last: its lengths need the others
+
+    @property
+    def run(self) -> int:
+        """Steps of the whole run."""
+        return self.total_steps or self.start + self.stride * self.steps
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        self.check()
+        return self
+
+    def check(self) -> None:
+        """Raise CurveError if the fields do not fit together."""
         last = self.start + self.stride * (self.steps - 1)
         if last > MAX_STEP:
             raise CurveError(("steps",), f"the last step would be {last}, more than {MAX_STEP}")
@@ -66,7 +100,6 @@ class CurveRequest(Spec):
             )
         if self.metrics is not None and not self.schedule.metric_driven:
             raise CurveError(("metrics",), f"{self.schedule.type} does not take metrics")
-        return self
 
     def _check_groups(self) -> None:
         if self.base_lr is None and self.schedule.own_base_lr is None:
@@ -153,7 +186,26 @@ def _refuse(lr: Rates, t: Grid) -> None:
             raise CurveError(("schedule",), f"the rate at step {t.start + t.stride * i} would be {lr[i]:g}, {what}")
 
 
-def summary(lr: Rates, extent: Extent) -> dict[str, float]:
-    """Initial, final, min, max and mean rate of one group's curve, shape (n,)."""
-    mean = float(np.mean(lr, dtype=np.longdouble))  # the nearest float64 to the mean, not to a sum of rounded sums
-    return {"initial": float(lr[0]), "final": float(lr[-1]), "min": extent[0], "max": extent[1], "mean": mean}
+def summary(lr: Rates, extent: Extent, stride: int = 1) -> dict[str, float]:
+    """Facts of one group's curve, shape (n,).
+
+    initial, final, min, max and mean rate, and the integral: the sum of the rates over all steps that the curve
+    stands for, each held for `stride` of them.
+    """
+    mean = np.mean(lr, dtype=np.longdouble)  # the nearest float64 to the mean, not to a sum of rounded sums
+    return {
+        "initial": float(lr[0]),
+        "final": float(lr[-1]),
+        "min": extent[0],
+        "max": extent[1],
+        "mean": float(mean),
+        "integral": float(mean * (len(lr) * stride)),
+    }
+
+
+def first_at_most(curve: Curve, rate: float) -> list[int | None]:
+    """For each parameter group, the first of the curve's steps with a rate of at most `rate`; None if there is none."""
+    found = []
+    for lr, (low, _) in zip(curve.lr, curve.extents, strict=True):
+        found.append(curve.t.start + curve.t.stride * int((lr <= rate).argmax()) if low <= rate else None)
+    return found

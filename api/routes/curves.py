@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
 
+from api.cache import MAX_AGE, Answers, etag, matches
 from api.deps import json_body
-from api.encoding import MEDIA_TYPES, encode
+from api.encoding import MEDIA_TYPES, Axis, encode, encode_several
 from api.negotiate import choose
-from api.problems import Invalid, documented, readable
-from lrcore.curve import CurveRequest, sample
+from api.problems import Invalid, InvalidJson, documented, readable
+from lrcore.compare import CompareRequest
+from lrcore.curve import Curve, CurveRequest, sample
+from lrcore.errors import CurveError
 from lrcore.schedules import SCHEDULES
+
+SMALL = 50_000  # values times the schedule's size that are computed at once, without a thread for them
+
 
 router = APIRouter(prefix="/v1/curves", tags=["curves"])
 
@@ -27,6 +38,25 @@ class Summary(BaseModel):
     min: float
     max: float
     mean: float
+    integral: float = Field(description="sum of the rates over all steps, each value standing for `stride` of them")
+
+
+class Where(BaseModel):
+    """Where a rate is first reached."""
+
+    lr_at_most: float
+    step: int | list[int | None] | None = Field(description="null if it is not reached; a list for parameter groups")
+
+
+class CurveWarning(BaseModel):
+    """What the schedule's author may not have meant. The curve is as it was asked for."""
+
+    code: str = Field(
+        description="jump-at-join, peak-never-reached, starts-at-zero, rises-after-end, schedule-longer-than-run, "
+        "schedule-shorter-than-run"
+    )
+    message: str
+    step: int
 
 
 class CurveAnswer(BaseModel):
@@ -45,6 +75,23 @@ class CurveAnswer(BaseModel):
         None, description="if the schedule cycles momentum; null where it is left to the optimizer"
     )
     summary: Summary | list[Summary]
+    where: Where | None = Field(None, description="if the request has `where`")
+    warnings: list[CurveWarning]
+
+
+class NamedAnswer(CurveAnswer):
+    """One of the curves, without what they have in common."""
+
+    name: str
+
+
+class CompareAnswer(BaseModel):
+    """The steps, and every curve over them."""
+
+    start: int
+    stride: int
+    steps: int
+    curves: list[NamedAnswer]
 
 
 CURVE: dict[str, Any] = {
@@ -52,33 +99,96 @@ CURVE: dict[str, Any] = {
     "model": CurveAnswer,
     "content": {media_type.partition(";")[0]: {} for name, media_type in MEDIA_TYPES.items() if name != "json"},
 }
+CURVES = CURVE | {"description": "The curves", "model": CompareAnswer}
+NOT_MODIFIED = {"description": "The client has this answer already, says its If-None-Match"}
 Format = Annotated[str | None, Query(alias="format", description=f"{', '.join(MEDIA_TYPES)}; goes before Accept")]
+Scale = Annotated[Axis, Query(alias="scale", description="of the rates in a picture")]
+FirstAtMost = Annotated[float | None, Query(description="a rate: the answer says the first step with at most that")]
+NOT_OF_THE_CURVE = {"spec", "format", "scale"}
 OF_THE_REQUEST = {k: v for k, v in CurveRequest.model_json_schema()["properties"].items() if k != "schedule"}
 
 
-@router.post(
+class ReadByHand(APIRoute):
+    """A route whose function takes the request as it is, and whose signature is only there to be documented.
+
+    FastAPI's own reading of a body and of parameters takes longer than most curves.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        return _post
+
+
+def post_curve(
+    curve: CurveRequest, request: Request, form: Format = None, scale: Scale = "linear", where: FirstAtMost = None
+) -> Response:
+    """The rates that the schedule has in force at each step asked for."""
+    raise NotImplementedError  # `_post` answers
+
+
+async def _post(request: Request) -> Response:
+    body = await request.body()
+    key = (body, request.scope["query_string"], request.headers.get("accept"), request.headers.get("content-type"))
+    answers: Answers = request.app.state.answers
+    kept = answers.get(key)
+    if kept is not None:
+        return kept
+    json_body(request)
+    form, scale = choose(request, MEDIA_TYPES), _scale(request)
+    curve = _read(body)
+    if "where" in request.query_params:
+        curve = _with_where(curve, request)
+
+    def compute() -> Response:
+        return encode(curve, sample(curve), form, scale)
+
+    small = form == "json" and curve.steps * len(curve.base_lrs) * curve.schedule.size <= SMALL
+    response = compute() if small and not curve.schedule.metric_driven else await run_in_threadpool(compute)
+    answers.keep(key, body, response)
+    return response
+
+
+router.add_api_route(
     "",
+    post_curve,
+    methods=["POST"],
     summary="Compute a curve",
-    dependencies=[Depends(json_body)],
     response_class=Response,
     responses=documented(400, 406, 413, 415, 422, _200=CURVE),
+    route_class_override=ReadByHand,
 )
-def post_curve(curve: CurveRequest, request: Request, form: Format = None) -> Response:
-    """The rates that the schedule has in force at each step asked for."""
+
+
+@router.post(
+    "/compare",
+    summary="Compute several curves over the same steps",
+    dependencies=[Depends(json_body)],
+    response_class=Response,
+    responses=documented(400, 406, 413, 415, 422, _200=CURVES),
+)
+def compare(curves: CompareRequest, request: Request, form: Format = None, scale: Scale = "linear") -> Response:
+    """Several schedules at once, as data or as one picture; names tell them apart."""
     chosen = choose(request, MEDIA_TYPES)
-    return encode(curve, sample(curve), chosen)
+    return encode_several(curves, [_sampled(i, one) for i, one in enumerate(curves.requests())], chosen, scale)
+
+
+def _sampled(i: int, request: CurveRequest) -> Curve:
+    try:
+        return sample(request)
+    except CurveError as error:
+        raise CurveError(("curves", i, *error.field), str(error)) from None
 
 
 @router.get(
     "",
     summary="Compute a curve from a JSON spec",
     response_class=Response,
-    responses=documented(406, 422, _200=CURVE),
+    responses=documented(406, 422, _200=CURVE, _304=NOT_MODIFIED),
 )
 def get_curve(
     request: Request,
     spec: Annotated[str, Query(description="the schedule as JSON, for schedules made of others")],
     form: Format = None,
+    scale: Scale = "linear",
 ) -> Response:
     """The same by GET, for links and <img>: base_lr, start, stride, steps and metrics are query parameters."""
     try:
@@ -88,15 +198,15 @@ def get_curve(
     query = _query(request)
     if "schedule" in query:
         raise Invalid((("query", "schedule"), "the schedule is in spec"))
-    given = {key: _value(v, OF_THE_REQUEST.get(key, {})) for key, v in query.items() if key not in ("spec", "format")}
-    return _answer(request, {"schedule": schedule} | given, "spec")
+    given = {key: _value(v, OF_THE_REQUEST.get(key, {})) for key, v in query.items() if key not in NOT_OF_THE_CURVE}
+    return _answer(request, {"schedule": schedule} | given, "spec", scale)
 
 
 @router.get(
     "/{type}",
     summary="Compute a curve from query parameters",
     response_class=Response,
-    responses=documented(404, 406, 422, _200=CURVE),
+    responses=documented(404, 406, 422, _200=CURVE, _304=NOT_MODIFIED),
     openapi_extra={
         "parameters": [
             {"name": name, "in": "query", "schema": {"type": kind}, "description": text, "example": example}
@@ -110,7 +220,7 @@ def get_curve(
         ]
     },
 )
-def get_curve_of_type(type: str, request: Request, form: Format = None) -> Response:
+def get_curve_of_type(type: str, request: Request, form: Format = None, scale: Scale = "linear") -> Response:
     """Everything as query parameters, the schedule's own among them: lists as JSON, or repeated."""
     if type not in SCHEDULES:
         raise HTTPException(404, f"there is no schedule {type[:80]!r}; /v1/schedules lists them")
@@ -122,19 +232,60 @@ def get_curve_of_type(type: str, request: Request, form: Format = None) -> Respo
             raise Invalid((("query", "type"), f"the path says {type}"))
         if key in OF_THE_REQUEST and key not in properties:
             data[key] = _value(values, OF_THE_REQUEST[key])
-        elif key != "format":
+        elif key not in NOT_OF_THE_CURVE:
             schedule[key] = _value(values, properties.get(key, {}))
-    return _answer(request, data, None)
+    return _answer(request, data, None, scale)
 
 
-def _answer(request: Request, data: dict[str, Any], spec: str | None) -> Response:
-    chosen = choose(request, MEDIA_TYPES)
+def _answer(request: Request, data: dict[str, Any], spec: str | None, scale: Axis) -> Response:
+    form = choose(request, MEDIA_TYPES)
     try:
         curve = CurveRequest.model_validate(data)
     except ValidationError as error:
         errors = readable(error.errors(include_input=False, include_url=False), data)
         raise Invalid(*[(("query", *_own(loc, spec)), message) for loc, message in errors]) from None
-    return encode(curve, sample(curve), chosen)
+    tag = etag(form.encode(), scale.encode(), curve.model_dump_json().encode())
+    headers = {"ETag": tag, "Cache-Control": f"public, max-age={MAX_AGE}", "Vary": "Accept"}
+    if matches(request.headers.get("if-none-match"), tag):
+        return Response(status_code=304, headers=headers)
+    response = encode(curve, sample(curve), form, scale)
+    response.headers.update(headers)
+    return response
+
+
+def _scale(request: Request) -> Axis:
+    match request.query_params.get("scale", "linear"):
+        case "linear":
+            return "linear"
+        case "log":
+            return "log"
+    raise Invalid((("query", "scale"), "must be linear or log"))
+
+
+def _with_where(curve: CurveRequest, request: Request) -> CurveRequest:
+    given = _value(request.query_params.getlist("where"), OF_THE_REQUEST["where"])
+    try:
+        return CurveRequest.model_validate(curve.model_dump() | {"schedule": curve.schedule, "where": given})
+    except ValidationError as error:
+        errors = readable(error.errors(include_input=False, include_url=False), {"where": given})
+        raise Invalid(*[(("query", *loc), message) for loc, message in errors]) from None
+
+
+def _read(body: bytes) -> CurveRequest:
+    with suppress(ValidationError):
+        return CurveRequest.model_validate_json(body)
+    if not body.strip():
+        raise Invalid((("body",), "Field required"))
+    # Once more, by the parser that takes any depth, for the fields' paths in the caller's own JSON.
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidJson({"ctx": {"error": getattr(error, "msg", "it is nested too deeply")}}) from None
+    try:
+        return CurveRequest.model_validate(data)
+    except ValidationError as error:
+        found = readable(error.errors(include_input=False, include_url=False), data)
+        raise Invalid(*[(("body", *loc), message) for loc, message in found]) from None
 
 
 def _own(loc: tuple[str | int, ...], spec: str | None) -> tuple[str | int, ...]:
@@ -153,10 +304,17 @@ def _query(request: Request) -> dict[str, list[str]]:
 
 def _value(values: list[str], schema: dict[str, Any]) -> Any:
     """What a query parameter says: JSON where it is JSON, else the text; a list if repeated, or if a list is needed."""
-    types = {option.get("type") for option in schema.get("anyOf", [schema])}
+    types = {option.get("type") for option in _options(schema) if "pattern" not in option}  # lengths are no text
     found = [_one(value, text="string" in types) for value in values]
     only_a_list = types - {"null"} == {"array"} and not isinstance(found[0], list)
     return found if len(found) > 1 or only_a_list else found[0]
+
+
+def _options(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for option in schema.get("anyOf", []):
+        yield from _options(option)
+    if "anyOf" not in schema:
+        yield schema
 
 
 def _one(value: str, *, text: bool) -> Any:

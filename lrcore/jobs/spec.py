@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from lrcore.curve import MAX_WORK, table
-from lrcore.datasets import AnyDataset
+from lrcore.datasets import AnyDataset, Dataset
 from lrcore.errors import CurveError
 from lrcore.family import Integer, Spec
 from lrcore.grid import Grid
+from lrcore.lengths import resolved
 from lrcore.models import AnyModel
 from lrcore.optimizers import AnyOptimizer
 from lrcore.optimizers.sgd import SGD
 from lrcore.schedules import AnySchedule, Rates, Schedule
-from lrcore.schedules._base import bounded
 from lrcore.schedules.constant import Constant
 
 MAX_EPOCHS = 10_000
 MAX_INTERVALS = 10**7  # values of a job's rate table
+
+
+def _resolve(data: Any, info: ValidationInfo) -> Any:
+    known = info.data
+    if not {"dataset", "batch_size", "epochs", "interval"} <= known.keys():
+        return resolved(data, None, None)
+    batches = steps_per_epoch(known["dataset"], known["batch_size"]) if known["interval"] == "step" else 1
+    return resolved(data, known["epochs"] * batches, batches)
+
+
+def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
+    """Optimizer steps in an epoch; the last batch may be short."""
+    return -(-dataset.train_size // batch_size)
 
 
 class JobSpec(Spec):
@@ -28,13 +41,13 @@ class JobSpec(Spec):
     model: AnyModel
     dataset: AnyDataset
     optimizer: AnyOptimizer = Field(default_factory=lambda: SGD(type="SGD"))
-    schedule: Annotated[AnySchedule | None, BeforeValidator(bounded)] = Field(
-        None, description="null is the optimizer's fixed rate"
-    )
     interval: Literal["epoch", "step"] = Field("epoch", description="whether the schedule counts epochs or steps")
     epochs: Annotated[Integer, Field(ge=1, le=MAX_EPOCHS)]
     batch_size: Annotated[Integer, Field(ge=1, le=65_536)] = 256
     seed: Annotated[Integer, Field(ge=0, lt=2**32)] = 0
+    schedule: Annotated[AnySchedule | None, BeforeValidator(_resolve)] = Field(
+        None, validate_default=False, description="null is the optimizer's fixed rate"
+    )  # last: its lengths need the others
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -58,7 +71,7 @@ class JobSpec(Spec):
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch; the last batch may be short."""
-        return -(-self.dataset.train_size // self.batch_size)
+        return steps_per_epoch(self.dataset, self.batch_size)
 
     @property
     def intervals(self) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
-from lrcore.expression import MAX_LENGTH
 from lrcore.family import Integer, Member, Number
 from lrcore.grid import Array, Extent, Grid
+from lrcore.lengths import length_schema
 
 Rates = Array
 
@@ -18,29 +18,13 @@ MAX_STEP = 10**15  # exact in float64, with room for a shift of the same size
 Rate = Annotated[Number, Field(ge=0)]
 Factor = Annotated[Number, Field(gt=0)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
-StepCount = Annotated[Integer, Field(ge=1, le=MAX_STEP)]
-StepIndex = Annotated[Integer, Field(ge=0, le=MAX_STEP)]
+Count = Annotated[Integer, Field(ge=1, le=MAX_STEP)]
+Index = Annotated[Integer, Field(ge=0, le=MAX_STEP)]
+# a schedule's own lengths may also be shares of the run, which `resolved` turns into steps before they are validated
+StepCount = Annotated[Count, WithJsonSchema(length_schema(1, MAX_STEP))]
+StepIndex = Annotated[Index, WithJsonSchema(length_schema(0, MAX_STEP))]
 GroupRates = Annotated[tuple[Rate, ...], Field(min_length=1, max_length=64, strict=False)]
 Milestones = Annotated[tuple[StepIndex, ...], Field(max_length=10_000, strict=False)]
-
-
-MAX_TEXT = 100_000  # characters of all expressions of a schedule: they take half a second to read
-
-
-def bounded(data: Any) -> Any:
-    """The JSON of a schedule. Refuses more text than MAX_TEXT before any of it is read as an expression."""
-    waiting, text = [data], 0
-    while waiting and text <= MAX_TEXT:
-        match waiting.pop():
-            case str() as words if len(words) <= MAX_LENGTH:  # longer ones are refused unread
-                text += len(words)
-            case dict() as fields:
-                waiting.extend(fields.values())
-            case list() | tuple() as items:
-                waiting.extend(items)
-    if text > MAX_TEXT:
-        raise ValueError(f"the schedule has more than {MAX_TEXT} characters of text")
-    return data
 
 
 class Schedule(Member):
@@ -114,6 +98,21 @@ class Schedule(Member):
     @property
     def length(self) -> int | None:
         """How many steps the schedule is defined for; None if it has no end."""
+        return None
+
+    @property
+    def horizon(self) -> int | None:
+        """The step at which a decay has come to its end, after which the rate holds or turns; None if it has none."""
+        return self.length
+
+    @property
+    def joins(self) -> tuple[int, ...]:
+        """The steps at which one part hands over to another and the rate may jump, at most a thousand."""
+        return ()
+
+    @property
+    def peak(self) -> float | None:
+        """The highest rate that the schedule names, if it is there to be reached."""
         return None
 
     @property

@@ -61,6 +61,14 @@ class _Around(Schedule):
     def length(self) -> int | None:
         return self.schedule.length
 
+    @property
+    def horizon(self) -> int | None:
+        return self.schedule.horizon
+
+    @property
+    def joins(self) -> tuple[int, ...]:
+        return self.schedule.joins
+
     def work(self, last: int, values: int) -> int:
         return values + self.schedule.work(last, values)
 
@@ -69,21 +77,21 @@ class _Around(Schedule):
 
 
 class WarmUp(_Around):
-    """A ramp of `steps` steps before, over or on the schedule g.
+    """A ramp of warmup_steps before, over or on the schedule g.
 
-    mode shift: the ramp, then g(t - steps). overlay: the ramp, then g(t), as if g had begun under it. Both ramps go
-    from start times to the whole of the rate at which g takes over. multiply: ramp factor times g(t) all along.
-    The factor, of u = t / steps: linear start + (1 - start) * u, constant start, cosine and exponential the same two
-    ends, log start + (1 - start) * log(1 + t) / log(1 + steps) (DeepSpeed's default).
+    mode shift: the ramp, then g(t - warmup_steps). overlay: the ramp, then g(t), as if g had begun under it. Both
+    ramps go from start times to the whole of the rate at which g takes over. multiply: ramp factor times g(t) all
+    along. The factor, of u = t / warmup_steps: linear start + (1 - start) * u, constant start, cosine and exponential
+    the same two ends, log start + (1 - start) * log(1 + t) / log(1 + warmup_steps) (DeepSpeed's default).
     """
 
     summary = "a warm-up before, over or on any schedule"
-    formula = "ramp(t / steps) * g(at the take-over) for t < steps, then g; with multiply ramp * g(t)"
+    formula = "ramp(t / warmup_steps) * g(at the take-over) for t < warmup_steps, then g; with multiply ramp * g(t)"
     origin = "timm's warmup_t and warmup_prefix, detectron2's WarmupParamScheduler, DeepSpeed's WarmupLR"
-    example = {"type": "WarmUp", "steps": 5, "schedule": {"type": "CosineAnnealingLR", "T_max": 45}}
+    example = {"type": "WarmUp", "warmup_steps": 5, "schedule": {"type": "CosineAnnealingLR", "T_max": 45}}
 
     type: Literal["WarmUp"]
-    steps: StepCount
+    warmup_steps: StepCount
     start: Fraction = Field(0.0, description="factor at step 0")
     shape: Literal["linear", "constant", "cosine", "exponential", "log"] = "linear"
     mode: Literal["shift", "overlay", "multiply"] = "shift"
@@ -97,20 +105,30 @@ class WarmUp(_Around):
     @property
     def length(self) -> int | None:
         inner = self.schedule.length
-        return inner if inner is None or self.mode != "shift" else inner + self.steps
+        return inner if inner is None or self.mode != "shift" else inner + self.warmup_steps
+
+    @property
+    def horizon(self) -> int | None:
+        inner = self.schedule.horizon
+        return inner if inner is None or self.mode != "shift" else inner + self.warmup_steps
+
+    @property
+    def joins(self) -> tuple[int, ...]:
+        shift = self.warmup_steps if self.mode == "shift" else 0
+        return (self.warmup_steps, *(join + shift for join in self.schedule.joins if join + shift > self.warmup_steps))
 
     def work(self, last: int, values: int) -> int:
-        return values + self.schedule.work(last, values) + self.schedule.work(min(last, self.steps), 1)
+        return values + self.schedule.work(last, values) + self.schedule.work(min(last, self.warmup_steps), 1)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        shift = self.steps if self.mode == "shift" else 0
-        ramped = t.before(self.steps)
+        shift = self.warmup_steps if self.mode == "shift" else 0
+        ramped = t.before(self.warmup_steps)
         if self.mode == "multiply":
             self.schedule.fill(out, t, base_lr, group)
             self._ramp(out[:ramped], t.part(0, ramped), None)
             return grid.extent(out)
         if ramped:
-            target = self.schedule.rates(Grid(self.steps - shift), base_lr, group)
+            target = self.schedule.rates(Grid(self.warmup_steps - shift), base_lr, group)
             self._ramp(out[:ramped], t.part(0, ramped), float(target[0]))
         if ramped < t.count:
             self.schedule.fill(out[ramped:], t.part(ramped, t.count) - shift, base_lr, group)
@@ -119,15 +137,15 @@ class WarmUp(_Around):
     def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
         if self.mode != "shift":
             return self.schedule.fill_momentum(out, t, group)
-        ramped = t.before(self.steps)
+        ramped = t.before(self.warmup_steps)
         out[:ramped].fill(np.nan)
         if ramped < t.count:
-            self.schedule.fill_momentum(out[ramped:], t.part(ramped, t.count) - self.steps, group)
+            self.schedule.fill_momentum(out[ramped:], t.part(ramped, t.count) - self.warmup_steps, group)
         return None
 
     def _ramp(self, out: Rates, t: Grid, target: float | None) -> None:
         """Write the ramp to `target`, or multiply what is there."""
-        start, steps = self.start, self.steps
+        start, steps = self.start, self.warmup_steps
         for where, part in t.chunks():
             i = part.floats()
             match self.shape:
@@ -145,18 +163,24 @@ class WarmUp(_Around):
 
 
 class Repeat(_Around):
-    """g from its own step 0 in every cycle. Cycle i has round(steps * growth ** i) steps, and decay ** i of the rate.
+    """g from its own step 0 in every cycle. Cycle i has cycle_steps * growth ** i steps, and decay ** i of the rate.
 
+    Cycles begin at whole steps, rounded where growth makes them broken.
     After `cycles` cycles the last rate of the last one holds.
     """
 
     summary = "any schedule again and again, with cycles that may grow and decay"
     formula = "decay ** i * g(t - start of cycle i)"
     origin = "timm's cycle_mul, cycle_decay and cycle_limit, Keras' t_mul and m_mul, for any schedule"
-    example = {"type": "Repeat", "steps": 10, "decay": 0.5, "schedule": {"type": "CosineAnnealingLR", "T_max": 10}}
+    example = {
+        "type": "Repeat",
+        "cycle_steps": 10,
+        "decay": 0.5,
+        "schedule": {"type": "CosineAnnealingLR", "T_max": 10},
+    }
 
     type: Literal["Repeat"]
-    steps: StepCount = Field(description="steps of the first cycle")
+    cycle_steps: StepCount = Field(description="steps of the first cycle")
     decay: Factor = Field(1.0, description="factor of the rate from cycle to cycle")
     growth: Annotated[Factor, Field(ge=1, le=1000)] = Field(1.0, description="factor of the length")
     cycles: Annotated[int, Field(strict=True, ge=1, le=10**6)] | None = Field(None, description="endless if left out")
@@ -166,13 +190,21 @@ class Repeat(_Around):
         if 1 < self.growth < shapes.FASTEST:
             raise ValueError(f"growth must be 1 or at least {shapes.FASTEST}")
         inner = self.schedule.length
-        if inner is not None and (self.growth > 1 or self.steps > inner):
+        if inner is not None and (self.growth > 1 or self.cycle_steps > inner):
             raise ValueError(f"the schedule inside has {inner} steps, fewer than the longest cycle")
         return self
 
     @property
     def length(self) -> None:
         return None
+
+    @property
+    def horizon(self) -> int | None:
+        return None if self.cycles is None else self._start(self.cycles)
+
+    @property
+    def joins(self) -> tuple[int, ...]:
+        return ()  # jumps are what it is for
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         end = self._start(self.cycles) if self.cycles else t.last + 1
@@ -194,7 +226,7 @@ class Repeat(_Around):
         inside = t.before(end)
         for where, part, cycle in self._turns(t.part(0, inside)):
             if cycle is None:
-                grid.periodic(out[where], part, self.steps, lambda o, t: self._momentum(o, t, group))
+                grid.periodic(out[where], part, self.cycle_steps, lambda o, t: self._momentum(o, t, group))
             else:
                 self.schedule.fill_momentum(out[where], part, group)
         if inside < t.count:
@@ -207,15 +239,15 @@ class Repeat(_Around):
         return grid.NOTHING
 
     def _even(self, out: Rates, t: Grid, base_lr: float, group: int) -> None:
-        grid.periodic(out, t, self.steps, lambda o, t: self.schedule.fill(o, t, base_lr, group))
+        grid.periodic(out, t, self.cycle_steps, lambda o, t: self.schedule.fill(o, t, base_lr, group))
         if self.decay != 1:
             for where, part in t.chunks():
                 height = np.empty(part.count)
-                grid.even_runs(height, part, self.steps, lambda cycle: grid.power(cycle, self.decay))
+                grid.even_runs(height, part, self.cycle_steps, lambda cycle: grid.power(cycle, self.decay))
                 np.multiply(out[where], height, out=out[where])
 
     def _start(self, cycle: int) -> int:
-        return round(shapes.cycle_start(self.steps, self.growth, cycle))
+        return round(shapes.cycle_start(self.cycle_steps, self.growth, cycle))
 
     def _turns(self, t: Grid) -> Iterator[tuple[slice, Grid, int | None]]:
         """Stretches of the grid: their slice, steps since the cycle's start, and cycle; all at once if it is even."""
@@ -278,36 +310,45 @@ class Clamp(_Around):
 
 
 class Shift(_Around):
-    """g(t + steps) with positive steps; with negative ones g begins late, and its first rate holds until then."""
+    """g(t + by). With a negative `by` g begins late, and its first rate holds until then."""
 
     summary = "any schedule begun earlier or later"
-    formula = "g(max(0, t + steps))"
+    formula = "g(max(0, t + by))"
     origin = "optax's transition_begin, mmengine's begin"
-    example = {"type": "Shift", "steps": -10, "schedule": {"type": "ExponentialLR", "gamma": 0.9}}
+    example = {"type": "Shift", "by": -10, "schedule": {"type": "ExponentialLR", "gamma": 0.9}}
 
     type: Literal["Shift"]
-    steps: Annotated[int, Field(strict=True, ge=-(10**15), le=10**15)]
+    by: Annotated[int, Field(strict=True, ge=-(10**15), le=10**15)]
 
     @property
     def length(self) -> int | None:
         inner = self.schedule.length
-        return None if inner is None else max(0, inner - self.steps)
+        return None if inner is None else max(0, inner - self.by)
+
+    @property
+    def horizon(self) -> int | None:
+        inner = self.schedule.horizon
+        return None if inner is None else max(0, inner - self.by)
+
+    @property
+    def joins(self) -> tuple[int, ...]:
+        return tuple(join - self.by for join in self.schedule.joins if join > self.by)
 
     def work(self, last: int, values: int) -> int:
-        return values + self.schedule.work(max(0, last + self.steps), values)
+        return values + self.schedule.work(max(0, last + self.by), values)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        early = t.before(-self.steps)
+        early = t.before(-self.by)
         extents = []
         if early:
             extents.append(grid.constant(out[:early], float(self.schedule.rates(Grid(0), base_lr, group)[0])))
         if early < t.count:
-            extents.append(self.schedule.fill(out[early:], t.part(early, t.count) + self.steps, base_lr, group))
+            extents.append(self.schedule.fill(out[early:], t.part(early, t.count) + self.by, base_lr, group))
         return grid.spanning(extents) if extents else grid.NOTHING
 
     def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
-        early = t.before(-self.steps)
+        early = t.before(-self.by)
         if early:
             self.schedule.fill_momentum(out[:1], Grid(0), group)
             out[:early] = out[0]
-        self.schedule.fill_momentum(out[early:], t.part(early, t.count) + self.steps, group)
+        self.schedule.fill_momentum(out[early:], t.part(early, t.count) + self.by, group)

@@ -26,6 +26,10 @@ class REX(Schedule):
     total_steps: StepCount
     min_lr: Rate = 0.0
 
+    @property
+    def horizon(self) -> int | None:
+        return self.total_steps
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         def value(steps: Rates) -> Rates:
             u = steps / self.total_steps
@@ -60,6 +64,10 @@ class SlantedTriangular(Schedule):
     def _cut(self) -> int:
         return int(self.total_steps * self.cut_frac)
 
+    @property
+    def horizon(self) -> int | None:
+        return self.total_steps
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         low, cut = base_lr / self.ratio, self._cut
         fills = (
@@ -81,6 +89,10 @@ class FlatCosine(Schedule):
     total_steps: StepCount
     pct_start: Annotated[Fraction, Field(lt=1)] = 0.75
     div_final: Annotated[Number, Field(ge=1)] = 1e5
+
+    @property
+    def horizon(self) -> int | None:
+        return self.total_steps
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         begin, end = int(self.pct_start * self.total_steps), base_lr / self.div_final
@@ -113,6 +125,10 @@ class WSD(Schedule):
     ratio: Annotated[Number, Field(gt=0, lt=1)] = Field(0.1, description="of cooldown exp")
     min_ratio: Fraction = 0.0
     warmup_start: Fraction = 0.0
+
+    @property
+    def horizon(self) -> int | None:
+        return self.warmup_steps + self.stable_steps + self.decay_steps
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         begin, low = self.warmup_steps + self.stable_steps, base_lr * self.min_ratio

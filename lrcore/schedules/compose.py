@@ -112,6 +112,18 @@ class SequentialLR(_Composite, TorchSchedule):
         last = self.schedulers[-1].length
         return None if last is None else max(0, (0, *self.milestones)[-1] + last - (self.last_epoch + 1))
 
+    @property
+    def horizon(self) -> int | None:
+        last = self.schedulers[-1].horizon
+        return None if last is None else max(0, (0, *self.milestones)[-1] + last - (self.last_epoch + 1))
+
+    @property
+    def joins(self) -> tuple[int, ...]:
+        starts = (0, *self.milestones)
+        inner = (start + join for part, start in zip(self.schedulers, starts, strict=True) for join in part.joins)
+        found = sorted(join - (self.last_epoch + 1) for join in {*self.milestones, *inner})
+        return tuple(join for join in found if join > 0)[:MAX_SIZE]
+
     def work(self, last: int, values: int) -> int:
         last += self.last_epoch + 1
         turns = zip(self.schedulers, (0, *self.milestones), (*self.milestones, last + 1), strict=True)
@@ -165,6 +177,10 @@ class ChainedScheduler(_Composite):
     }
 
     type: Literal["ChainedScheduler"]
+
+    @property
+    def joins(self) -> tuple[int, ...]:
+        return tuple(sorted({join for part in self.schedulers for join in part.joins}))[:MAX_SIZE]
 
     def work(self, last: int, values: int) -> int:
         return sum(part.work(last, values) for part in self.schedulers)

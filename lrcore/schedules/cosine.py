@@ -26,6 +26,10 @@ class CosineAnnealingLR(TorchSchedule):
     T_max: StepCount = Field(description="steps from the highest to the lowest rate")
     eta_min: Rate = 0.0
 
+    @property
+    def horizon(self) -> int | None:
+        return max(0, self.T_max - (self.last_epoch + 1))
+
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         def wave(out: Rates, t: Grid) -> Extent:
             return grid.half_cosine(out, t, self.T_max, base_lr, self.eta_min)

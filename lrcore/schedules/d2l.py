@@ -87,6 +87,10 @@ class CosineScheduler(Schedule):
     def own_base_lr(self) -> float:
         return self.base_lr
 
+    @property
+    def horizon(self) -> int | None:
+        return self.max_update
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         warm, end = self.warmup_steps, self.max_update
         fills = (

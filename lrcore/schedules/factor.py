@@ -62,6 +62,10 @@ class PolynomialLR(TorchSchedule):
     total_iters: StepCount = 5
     power: Rate = 1.0
 
+    @property
+    def horizon(self) -> int | None:
+        return max(0, self.total_iters - (self.last_epoch + 1))
+
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return polynomial(out, t, self.total_iters, base_lr, 0.0, self.power)
 

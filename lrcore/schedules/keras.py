@@ -49,6 +49,10 @@ class CosineDecay(_Keras):
             raise ValueError("warmup_steps has no meaning without warmup_target")
         return self
 
+    @property
+    def horizon(self) -> int | None:
+        return self.warmup_steps + self.decay_steps
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         warm, initial = self.warmup_steps, self.initial_learning_rate
         peak = initial if self.warmup_target is None else self.warmup_target
@@ -175,6 +179,10 @@ class PolynomialDecay(_Keras):
     end_learning_rate: Rate = 1e-4
     power: Factor = 1.0
     cycle: Flag = False
+
+    @property
+    def horizon(self) -> int | None:
+        return None if self.cycle else self.decay_steps
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         start, end = self.initial_learning_rate, self.end_learning_rate

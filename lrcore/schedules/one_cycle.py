@@ -67,6 +67,10 @@ class OneCycleLR(TorchSchedule):
         return max(0, self._total - (self.last_epoch + 1))
 
     @property
+    def peak(self) -> float:
+        return of_group(self.max_lr, 0)
+
+    @property
     def own_base_lr(self) -> float | tuple[float, ...]:
         if isinstance(self.max_lr, tuple):
             return tuple(lr / self.div_factor for lr in self.max_lr)

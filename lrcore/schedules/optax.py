@@ -48,6 +48,10 @@ class LinearSchedule(_Optax):
     transition_steps: StepCount
     transition_begin: StepIndex = 0
 
+    @property
+    def horizon(self) -> int | None:
+        return self.transition_begin + self.transition_steps
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _after(out, t, self, lambda o, t: grid.line_then_flat(o, t, *self._line()))
 
@@ -88,6 +92,10 @@ class CosineDecaySchedule(_Optax):
     decay_steps: StepCount
     alpha: Fraction = 0.0
     exponent: Factor = 1.0
+
+    @property
+    def horizon(self) -> int | None:
+        return self.decay_steps
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _cosine(out, t, self.decay_steps, self.init_value, self.alpha * self.init_value, self.exponent)
@@ -212,6 +220,10 @@ class WarmupCosineDecaySchedule(_Optax):
             raise ValueError(f"decay_steps ({self.decay_steps}) must exceed warmup_steps ({self.warmup_steps})")
         return self
 
+    @property
+    def horizon(self) -> int | None:
+        return self.decay_steps
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _warm_cosine(out, t, self)
 
@@ -278,6 +290,10 @@ class SgdrSchedule(Schedule):
     def own_base_lr(self) -> float:
         return self.cosine_kwargs[0].init_value
 
+    @property
+    def horizon(self) -> int | None:
+        return sum(cycle.decay_steps for cycle in self.cosine_kwargs)
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         def turn(cycle: SgdrCycle, start: int) -> Fill:
             return lambda o, t: _warm_cosine(o, t - start, cycle)
@@ -319,6 +335,10 @@ class CosineOnecycleSchedule(Schedule):
     def _scales(self) -> dict[int, float]:
         n = self.transition_steps
         return {int(self.pct_start * n): self.div_factor, n: 1.0 / (self.div_factor * self.final_div_factor)}
+
+    @property
+    def horizon(self) -> int | None:
+        return self.transition_steps
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _interpolated(out, t, "cosine", self.own_base_lr, self._scales())

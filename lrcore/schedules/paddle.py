@@ -16,7 +16,7 @@ from lrcore.schedules.step import rising
 class NoamDecay(Schedule):
     """learning_rate * d_model ** -0.5 * min(t ** -0.5, t * warmup_steps ** -1.5), so that the first rate is 0.
 
-    From Attention Is All You Need, arXiv:1706.03762, which counts steps from 1: that is {"type": "Shift", "steps": 1}
+    From Attention Is All You Need, arXiv:1706.03762, which counts steps from 1: that is {"type": "Shift", "by": 1}
     of this.
     """
 

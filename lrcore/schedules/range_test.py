@@ -46,6 +46,10 @@ class _Ramp(Schedule):
     num_iter: Annotated[Integer, Field(ge=2, le=MAX_STEP)] = 100
 
     @property
+    def horizon(self) -> int | None:
+        return self.num_iter
+
+    @property
     def own_base_lr(self) -> float:
         return self.start_lr
 

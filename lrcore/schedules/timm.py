@@ -58,6 +58,11 @@ class _Cyclic(_Timm):
             raise ValueError(f"cycle_limit must be at most {shapes.MAX_CYCLES} where cycles become shorter")
         return self
 
+    @property
+    def horizon(self) -> int | None:
+        end = round(shapes.cycle_start(self.t_initial, self.cycle_mul, min(self.cycle_limit, shapes.MAX_CYCLES)))
+        return end + (self.warmup_t if self.warmup_prefix else 0)
+
     def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         def amplitude(cycle: Rates) -> Rates:
             return base_lr * np.power(self.cycle_decay, cycle) - self.lr_min
@@ -221,6 +226,10 @@ class WSDLRScheduler(Schedule):
         if self.stable_fn != "constant" and not (self.stable_timescale or self.warmup_t):
             raise ValueError(f"stable_fn {self.stable_fn} needs a stable_timescale, or a warm-up to take it from")
         return self
+
+    @property
+    def horizon(self) -> int | None:
+        return self.warmup_t + self.t_initial
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         warm, begin = self.warmup_t, self.t_initial - self.decay_t

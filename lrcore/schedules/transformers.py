@@ -88,6 +88,10 @@ class _Run(_Warm):
         return self
 
     @property
+    def horizon(self) -> int | None:
+        return self.num_training_steps
+
+    @property
     def _decay_steps(self) -> int:
         return self.num_training_steps - self.num_warmup_steps
 
@@ -268,6 +272,10 @@ class WarmupStableDecay(Schedule):
         if self.num_training_steps is None:
             return self.num_stable_steps or 0
         return self.num_training_steps - self.num_warmup_steps - self.num_decay_steps
+
+    @property
+    def horizon(self) -> int | None:
+        return self.num_warmup_steps + self._stable + self.num_decay_steps
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         warm, stable, last = self.num_warmup_steps, self._stable, self.num_decay_steps

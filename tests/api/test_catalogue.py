@@ -11,7 +11,9 @@ from lrcore.schedules import SCHEDULES
 ROUTES = {
     ("get", "/v1/schedules"),
     ("get", "/v1/schedules/{type}"),
+    ("post", "/v1/schedules/fit"),
     ("post", "/v1/curves"),
+    ("post", "/v1/curves/compare"),
     ("get", "/v1/curves"),
     ("get", "/v1/curves/{type}"),
     ("post", "/v1/jobs"),

@@ -44,7 +44,8 @@ def test_the_contract_s_own_example(http: httpx.Client) -> None:
         "stride": 1,
         "steps": 20,
         "lr": [0.1] * 5 + [0.05] * 5 + [0.025] * 5 + [0.0125] * 5,
-        "summary": {"initial": 0.1, "final": 0.0125, "min": 0.0125, "max": 0.1, "mean": 0.046875},
+        "summary": {"initial": 0.1, "final": 0.0125, "min": 0.0125, "max": 0.1, "mean": 0.046875, "integral": 0.9375},
+        "warnings": [],
     }
 
 

@@ -165,5 +165,5 @@ def test_noam_is_the_formula_of_the_paper_from_step_1(d_model: int, warm: int, l
     paper = [lr * d_model**-0.5 * min(t**-0.5, t * warm**-1.5) for t in range(1, 100)]
 
     np.testing.assert_allclose(
-        rates(parse({"type": "Shift", "steps": 1, "schedule": spec}), np.arange(99)), paper, rtol=1e-13
+        rates(parse({"type": "Shift", "by": 1, "schedule": spec}), np.arange(99)), paper, rtol=1e-13
     )

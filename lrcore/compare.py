@@ -1,0 +1,72 @@
+"""Several schedules over the same steps."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+
+from lrcore.curve import MAX_VALUES, CurveRequest, Metrics, resolve
+from lrcore.errors import CurveError
+from lrcore.family import Integer, Name, Spec
+from lrcore.schedules import AnySchedule
+from lrcore.schedules._base import Count, GroupRates, Index, Rate
+
+
+class NamedCurve(Spec):
+    """One of the curves to compare."""
+
+    name: Name
+    base_lr: Rate | GroupRates | None = None
+    metrics: Metrics | None = Field(None, exclude_if=lambda value: value is None)
+    schedule: AnySchedule
+
+
+def _resolve(data: Any, info: ValidationInfo) -> Any:
+    if not isinstance(data, list | tuple):
+        return data
+    return [
+        each | {"schedule": resolve(each["schedule"], info)} if isinstance(each, dict) and "schedule" in each else each
+        for each in data
+    ]
+
+
+class CompareRequest(Spec):
+    """Which steps of which schedules."""
+
+    start: Index = 0
+    stride: Count = 1
+    steps: Annotated[Integer, Field(ge=1, le=MAX_VALUES)] = Field(description="how many values of each come back")
+    total_steps: Count | None = Field(None, exclude_if=lambda value: value is None)
+    steps_per_epoch: Count | None = Field(None, exclude_if=lambda value: value is None)
+    where: Rate | None = Field(None, exclude_if=lambda value: value is None)
+    curves: Annotated[
+        tuple[NamedCurve, ...], Field(min_length=1, max_length=100, strict=False), BeforeValidator(_resolve)
+    ]
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        names = [curve.name for curve in self.curves]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise CurveError(("curves", i, "name"), f"there is another curve named {name!r}")
+        values = sum(len(request.base_lrs) for request in self.requests()) * self.steps
+        if values > MAX_VALUES:
+            raise CurveError(("steps",), f"{values} rates are more than {MAX_VALUES}")
+        return self
+
+    def requests(self) -> list[CurveRequest]:
+        """A request for each curve, in their order. Raises CurveError, with the path of the field."""
+        shared: dict[str, Any] = {
+            name: getattr(self, name) for name in CurveRequest.model_fields if name in type(self).model_fields
+        }
+        made = []
+        for i, curve in enumerate(self.curves):
+            own: dict[str, Any] = {"schedule": curve.schedule, "base_lr": curve.base_lr, "metrics": curve.metrics}
+            request = CurveRequest.model_construct(None, **shared, **own)  # each field has been validated
+            try:
+                request.check()
+            except CurveError as error:
+                raise CurveError(("curves", i, *error.field), str(error)) from None
+            made.append(request)
+        return made

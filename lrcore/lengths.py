@@ -1,0 +1,55 @@
+"""Lengths as shares of a run: "10%" of its steps, "5ep" for five epochs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from lrcore.expression import MAX_LENGTH
+
+MAX_TEXT = 100_000  # characters of all expressions of a schedule: they take half a second to read
+LENGTH = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)(%|ep)", re.ASCII)
+
+
+def length_schema(least: int, most: int) -> dict[str, Any]:
+    """JSON Schema of a length."""
+    pattern = f"^{LENGTH.pattern}$"
+    return {"anyOf": [{"type": "integer", "minimum": least, "maximum": most}, {"type": "string", "pattern": pattern}]}
+
+
+def resolved(data: Any, run: int | None, steps_per_epoch: int | None) -> Any:
+    """The JSON of a schedule with its lengths in steps, rounded to the nearest.
+
+    Args:
+        run: steps of the run, for lengths in percent.
+
+    Raises:
+        ValueError: it has more than MAX_TEXT characters of text, or a length in a unit that is not known here.
+    """
+    waiting, text, shares = [data], 0, False
+    while waiting and text <= MAX_TEXT:
+        match waiting.pop():
+            case str() as words if len(words) <= MAX_LENGTH:  # longer ones are refused unread
+                text += len(words)
+                shares = shares or LENGTH.fullmatch(words) is not None
+            case dict() as fields:
+                waiting.extend(fields.values())
+            case list() | tuple() as items:
+                waiting.extend(items)
+    if text > MAX_TEXT:
+        raise ValueError(f"the schedule has more than {MAX_TEXT} characters of text")
+    return _in_steps(data, {"%": None if run is None else run / 100, "ep": steps_per_epoch}) if shares else data
+
+
+def _in_steps(data: Any, units: dict[str, float | None]) -> Any:
+    if isinstance(data, dict):
+        return {name: _in_steps(value, units) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_in_steps(value, units) for value in data]
+    if isinstance(data, str) and (found := LENGTH.fullmatch(data)):
+        unit = units[found[2]]
+        if unit is None:
+            needed = "steps_per_epoch" if found[2] == "ep" else "total_steps"
+            raise ValueError(f"the length {data} needs {needed}")
+        return round(float(found[1]) * unit)
+    return data

@@ -1,0 +1,92 @@
+"""What a curve's author may not have meant. The curve itself is never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from lrcore.curve import Curve, CurveRequest
+from lrcore.grid import Grid
+from lrcore.schedules import Schedule
+
+MOST_JOINS = 100  # looked at, so that a warning never costs more than the curve
+
+
+class Warning(NamedTuple):
+    """One doubt.
+
+    Attributes:
+        code: its stable name.
+        message: what happens, with the numbers.
+        step: where.
+    """
+
+    code: str
+    message: str
+    step: int
+
+
+def warnings(request: CurveRequest, curve: Curve) -> list[Warning]:
+    """Doubts about a schedule in its run, for the first parameter group; none for one that follows a metric.
+
+    jump-at-join, peak-never-reached, starts-at-zero, rises-after-end, schedule-longer-than-run and
+    schedule-shorter-than-run. The last three compare the schedule's end with `request.run`.
+    """
+    schedule = request.schedule
+    if schedule.metric_driven:
+        return []
+    found = [*_start(request, curve), *_joins(request), *_peak(request, curve)]
+    if schedule.horizon:
+        found += _end(request, schedule.horizon)
+    return found
+
+
+def _start(request: CurveRequest, curve: Curve) -> Iterator[Warning]:
+    if request.start == 0 and curve.lr[0, 0] == 0 and curve.extents[0][1] > 0:
+        yield Warning("starts-at-zero", "the rate of step 0 is 0: the first update changes nothing", 0)
+
+
+def _joins(request: CurveRequest) -> Iterator[Warning]:
+    for join in request.schedule.joins[:MOST_JOINS]:
+        if join >= request.run or (request.schedule.length or join + 1) <= join:
+            continue
+        first = max(0, join - 2)
+        last = min(join + 1, request.run - 1, (request.schedule.length or join + 2) - 1)
+        rates = request.schedule.rates(Grid(first, 1, last - first + 1), request.base_lrs[0]).tolist()
+        at = join - first
+        jump = abs(rates[at] - rates[at - 1])
+        usual = max([abs(rates[i] - rates[i - 1]) for i in range(1, len(rates)) if i != at], default=0.0)
+        if jump > 2 * usual and jump > 0.01 * max(rates):
+            message = f"the rate jumps from {rates[at - 1]:g} to {rates[at]:g} where one part hands over to the next"
+            yield Warning("jump-at-join", message, join)
+
+
+def _peak(request: CurveRequest, curve: Curve) -> Iterator[Warning]:
+    peak = request.schedule.peak
+    whole = request.start == 0 and request.stride == 1 and request.steps >= (request.schedule.length or 0)
+    if peak is not None and whole and curve.extents[0][1] < peak * (1 - 1e-12):
+        at = int(curve.lr[0].argmax())
+        message = f"the peak of {peak:g} lies between two steps; the highest rate is {curve.extents[0][1]:g}"
+        yield Warning("peak-never-reached", message, at)
+
+
+def _end(request: CurveRequest, horizon: int) -> Iterator[Warning]:
+    run, schedule = request.run, request.schedule
+    if run < horizon:
+        last = _rate(schedule, request, run - 1)
+        message = f"the schedule takes {horizon} steps, but the run has {run}: it stops at a rate of {last:g}"
+        yield Warning("schedule-longer-than-run", message, run - 1)
+    elif run > horizon + 1 and (schedule.length or run) >= run:
+        end, last = _rate(schedule, request, horizon), _rate(schedule, request, run - 1)
+        if last > end + 1e-9 * request.base_lrs[0]:
+            message = (
+                f"the schedule ends at step {horizon} with a rate of {end:g}, and rises to {last:g} by step {run - 1}"
+            )
+            yield Warning("rises-after-end", message, horizon)
+        else:
+            message = f"the schedule ends at step {horizon}, but the run has {run} steps: the rest is at {last:g}"
+            yield Warning("schedule-shorter-than-run", message, horizon)
+
+
+def _rate(schedule: Schedule, request: CurveRequest, step: int) -> float:
+    return float(schedule.rates(Grid(step), request.base_lrs[0])[0])
