@@ -9,11 +9,11 @@ from typing import Any
 from fastapi import FastAPI
 
 from api import problems
-from api.cache import Answers
 from api.doorbell import Doorbell
+from api.fast import FastCurves
 from api.follower import Follower
 from api.limits import BodyLimit
-from api.routes import curves, fit, jobs, schedules, system
+from api.routes import curves, fit, jobs, schedules, system, translate
 from api.settings import ApiSettings
 from lrcore import __version__
 from lrcore.jobs.connection import connect
@@ -45,10 +45,11 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.store, app.state.doorbell, app.state.answers = store, doorbell, Answers()
+    app.state.store, app.state.doorbell = store, doorbell
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(FastCurves)  # the last one added is the first to be asked
     problems.install(app)
-    for module in (fit, schedules, curves, jobs, system):
+    for module in (fit, translate, schedules, curves, jobs, system):
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app

@@ -192,14 +192,14 @@ def summary(lr: Rates, extent: Extent, stride: int = 1) -> dict[str, float]:
     initial, final, min, max and mean rate, and the integral: the sum of the rates over all steps that the curve
     stands for, each held for `stride` of them.
     """
-    mean = np.mean(lr, dtype=np.longdouble)  # the nearest float64 to the mean, not to a sum of rounded sums
+    total = np.add.reduce(lr, dtype=np.longdouble)  # so that the mean is the nearest float64, not one of rounded sums
     return {
         "initial": float(lr[0]),
         "final": float(lr[-1]),
         "min": extent[0],
         "max": extent[1],
-        "mean": float(mean),
-        "integral": float(mean * (len(lr) * stride)),
+        "mean": float(total / len(lr)),
+        "integral": float(total * stride),
     }
 
 

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from lrcore.grid import raised
+
 Array = NDArray[np.float64]
 Evaluate = Callable[[Array], Any]  # an array for what depends on the variable, a float64 for what does not
 
@@ -92,6 +94,7 @@ class Expression:
         except (RecursionError, MemoryError):
             raise ValueError("not an expression: nested too deeply") from None
         evaluate, constant = self._compile(body, 1)
+        self.power = self._power_of(body)
         self._evaluate = evaluate
         self.constant: float | None = float(evaluate(np.zeros(1))) if constant else None
 
@@ -103,6 +106,19 @@ class Expression:
                 part = slice(start, start + CHUNK)
                 out[part] = self._evaluate(t[part].astype(np.float64))
         return out
+
+    def _power_of(self, body: ast.expr) -> tuple[float, float] | None:
+        """(base, per) if the expression is base ** variable or base ** (variable / per), for the fast way to it."""
+        match body:
+            case ast.BinOp(left=ast.Constant(value=int() | float() as base), op=ast.Pow(), right=exponent) if base > 0:
+                match exponent:
+                    case ast.Name(id=name) if name in self.variables:
+                        return float(base), 1.0
+                    case ast.BinOp(
+                        left=ast.Name(id=name), op=ast.Div(), right=ast.Constant(value=int() | float() as per)
+                    ) if name in self.variables and per > 0:
+                        return float(base), float(per)
+        return None
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.source == other.source
@@ -156,12 +172,15 @@ class Expression:
     ) -> tuple[Evaluate, bool]:
         compiled = [self._compile(part, depth + 1) for part in parts]
         evaluates = [evaluate for evaluate, _ in compiled]
+        exponent = 1.0
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and compiled[1][1]:
             exponent = float(evaluates[1](np.zeros(1)))
             if abs(exponent) > MAX_EXPONENT:
                 raise ValueError(f"the exponent {exponent:g} is beyond ±{MAX_EXPONENT:g}")
         if all(constant for _, constant in compiled):
             return self._constant(node, lambda: function(*[evaluate(np.zeros(1)) for evaluate in evaluates]))
+        if exponent in (0.5, -0.5, 2.0):  # np.power takes ten times as long for these
+            return (lambda t: raised(np.array(evaluates[0](t)), exponent)), False
         return (lambda t: function(*[evaluate(t) for evaluate in evaluates])), False
 
     def _constant(self, node: ast.expr, compute: Callable[[], Any]) -> tuple[Evaluate, bool]:

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, ValidationError
-from starlette.concurrency import run_in_threadpool
 
-from api.cache import MAX_AGE, Answers, etag, matches
+from api.cache import MAX_AGE, etag, matches
 from api.deps import json_body
 from api.encoding import MEDIA_TYPES, Axis, encode, encode_several
 from api.negotiate import choose
-from api.problems import Invalid, InvalidJson, documented, readable
+from api.problems import Invalid, documented, readable
 from lrcore.compare import CompareRequest
 from lrcore.curve import Curve, CurveRequest, sample
 from lrcore.errors import CurveError
 from lrcore.schedules import SCHEDULES
-
-SMALL = 50_000  # values times the schedule's size that are computed at once, without a thread for them
-
 
 router = APIRouter(prefix="/v1/curves", tags=["curves"])
 
@@ -103,59 +96,29 @@ CURVES = CURVE | {"description": "The curves", "model": CompareAnswer}
 NOT_MODIFIED = {"description": "The client has this answer already, says its If-None-Match"}
 Format = Annotated[str | None, Query(alias="format", description=f"{', '.join(MEDIA_TYPES)}; goes before Accept")]
 Scale = Annotated[Axis, Query(alias="scale", description="of the rates in a picture")]
-FirstAtMost = Annotated[float | None, Query(description="a rate: the answer says the first step with at most that")]
+FirstAtMost = Annotated[
+    float | None,
+    Query(ge=0, allow_inf_nan=False, description="a rate: the answer says the first step with at most that"),
+]
 NOT_OF_THE_CURVE = {"spec", "format", "scale"}
 OF_THE_REQUEST = {k: v for k, v in CurveRequest.model_json_schema()["properties"].items() if k != "schedule"}
 
 
-class ReadByHand(APIRoute):
-    """A route whose function takes the request as it is, and whose signature is only there to be documented.
-
-    FastAPI's own reading of a body and of parameters takes longer than most curves.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        return _post
-
-
+@router.post(
+    "",
+    summary="Compute a curve",
+    dependencies=[Depends(json_body)],
+    response_class=Response,
+    responses=documented(400, 406, 413, 415, 422, _200=CURVE),
+)
 def post_curve(
     curve: CurveRequest, request: Request, form: Format = None, scale: Scale = "linear", where: FirstAtMost = None
 ) -> Response:
     """The rates that the schedule has in force at each step asked for."""
-    raise NotImplementedError  # `_post` answers
-
-
-async def _post(request: Request) -> Response:
-    body = await request.body()
-    key = (body, request.scope["query_string"], request.headers.get("accept"), request.headers.get("content-type"))
-    answers: Answers = request.app.state.answers
-    kept = answers.get(key)
-    if kept is not None:
-        return kept
-    json_body(request)
-    form, scale = choose(request, MEDIA_TYPES), _scale(request)
-    curve = _read(body)
-    if "where" in request.query_params:
-        curve = _with_where(curve, request)
-
-    def compute() -> Response:
-        return encode(curve, sample(curve), form, scale)
-
-    small = form == "json" and curve.steps * len(curve.base_lrs) * curve.schedule.size <= SMALL
-    response = compute() if small and not curve.schedule.metric_driven else await run_in_threadpool(compute)
-    answers.keep(key, body, response)
-    return response
-
-
-router.add_api_route(
-    "",
-    post_curve,
-    methods=["POST"],
-    summary="Compute a curve",
-    response_class=Response,
-    responses=documented(400, 406, 413, 415, 422, _200=CURVE),
-    route_class_override=ReadByHand,
-)
+    chosen = choose(request, MEDIA_TYPES)
+    if where is not None:
+        curve = curve.model_copy(update={"where": where})
+    return encode(curve, sample(curve), chosen, scale)
 
 
 @router.post(
@@ -251,41 +214,6 @@ def _answer(request: Request, data: dict[str, Any], spec: str | None, scale: Axi
     response = encode(curve, sample(curve), form, scale)
     response.headers.update(headers)
     return response
-
-
-def _scale(request: Request) -> Axis:
-    match request.query_params.get("scale", "linear"):
-        case "linear":
-            return "linear"
-        case "log":
-            return "log"
-    raise Invalid((("query", "scale"), "must be linear or log"))
-
-
-def _with_where(curve: CurveRequest, request: Request) -> CurveRequest:
-    given = _value(request.query_params.getlist("where"), OF_THE_REQUEST["where"])
-    try:
-        return CurveRequest.model_validate(curve.model_dump() | {"schedule": curve.schedule, "where": given})
-    except ValidationError as error:
-        errors = readable(error.errors(include_input=False, include_url=False), {"where": given})
-        raise Invalid(*[(("query", *loc), message) for loc, message in errors]) from None
-
-
-def _read(body: bytes) -> CurveRequest:
-    with suppress(ValidationError):
-        return CurveRequest.model_validate_json(body)
-    if not body.strip():
-        raise Invalid((("body",), "Field required"))
-    # Once more, by the parser that takes any depth, for the fields' paths in the caller's own JSON.
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InvalidJson({"ctx": {"error": getattr(error, "msg", "it is nested too deeply")}}) from None
-    try:
-        return CurveRequest.model_validate(data)
-    except ValidationError as error:
-        found = readable(error.errors(include_input=False, include_url=False), data)
-        raise Invalid(*[(("body", *loc), message) for loc, message in found]) from None
 
 
 def _own(loc: tuple[str | int, ...], spec: str | None) -> tuple[str | int, ...]:

@@ -75,12 +75,18 @@ def polynomial(out: Rates, t: Grid, length: float, start: float, end: float, pow
     if power == 1:
         return grid.line_then_flat(out, t, length, start, end)
 
-    def falling(steps: Rates) -> Rates:
-        np.subtract(length, steps, out=steps)
-        np.divide(steps, length, out=steps)
-        np.multiply(grid.raised(steps, power), start - end, out=steps)
-        return np.add(steps, end, out=steps) if end else steps
+    def falling(out: Rates, t: Grid) -> Extent:
+        extents = []
+        for where, part in t.chunks():
+            values = out[where]
+            np.subtract(length, part.floats(), out=values)
+            np.divide(values, length, out=values)
+            np.multiply(grid.raised(values, power), start - end, out=values)
+            if end:
+                np.add(values, end, out=values)
+            extents.append(grid.extent(values))
+        return grid.spanning(extents)
 
     last = end if power else start  # 0 ** 0 is 1
-    fills = (lambda o, t: grid.elementwise(o, t, falling), lambda o, t: grid.constant(o, last))
+    fills = (falling, lambda o, t: grid.constant(o, last))
     return grid.in_turn(out, t, (math.ceil(length),), fills)

@@ -50,6 +50,9 @@ class LambdaLR(_Expressions):
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         expression = self.expression(group)
+        if expression.power is not None:
+            base, per = expression.power
+            return grid.powers(out, t, base, scale=base_lr, per=per)
         return grid.elementwise(out, t, lambda steps: base_lr * expression(steps))
 
 

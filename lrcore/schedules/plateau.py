@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
+from lrcore import grid
 from lrcore.family import Integer
+from lrcore.grid import Array, Grid
 from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, Rates, Schedule, of_group
 
 Count = Annotated[Integer, Field(ge=0, le=MAX_STEP)]
@@ -65,7 +69,7 @@ class Plateau:
 
     def step(self, metric: float) -> None:
         """Take the metric of the interval just finished. NaN is never an improvement."""
-        if self._improves(metric):
+        if self.improves(metric):
             self.best, self.bad = metric, 0
         else:
             self.bad += 1
@@ -73,7 +77,7 @@ class Plateau:
             self.cooldown -= 1
             self.bad = 0
         if self.bad > self.spec.patience:
-            self.lr = [self._reduced(lr, of_group(self.spec.min_lr, group)) for group, lr in enumerate(self.lr)]
+            self.lr = [self.reduced(lr, group) for group, lr in enumerate(self.lr)]
             self.cooldown, self.bad = self.spec.cooldown, 0
 
     def state(self) -> dict[str, object]:
@@ -87,22 +91,87 @@ class Plateau:
         if best is not None:
             self.best = best
 
-    def _improves(self, metric: float) -> bool:
+    def improves(self, metric: float) -> bool:
+        """Whether a metric is better than the best so far by more than the threshold."""
         s = self.spec
         sign = 1.0 if s.mode == "max" else -1.0
         bar = self.best * (1.0 + sign * s.threshold) if s.threshold_mode == "rel" else self.best + sign * s.threshold
         return metric > bar if s.mode == "max" else metric < bar
 
-    def _reduced(self, lr: float, floor: float) -> float:
-        reduced = max(lr * self.spec.factor, floor)
+    def reduced(self, lr: float, group: int) -> float:
+        """A group's rate after one cut."""
+        reduced = max(lr * self.spec.factor, of_group(self.spec.min_lr, group))
         return reduced if lr - reduced > self.spec.eps else lr
 
 
-def plateau_curve(spec: ReduceLROnPlateau, base_lr: Iterable[float], metrics: Iterable[float]) -> Rates:
-    """Rates of intervals 0 .. len(metrics), shape (groups, len(metrics) + 1)."""
-    state = Plateau(spec, base_lr)
+def plateau_curve(spec: ReduceLROnPlateau, base_lr: Sequence[float], metrics: Array | Sequence[float]) -> Rates:
+    """Rates of intervals 0 .. len(metrics), shape (groups, len(metrics) + 1).
+
+    The same as stepping a `Plateau`, in time that grows with the number of improvements and cuts, not of intervals.
+    """
+    series = np.asarray(metrics, dtype=np.float64)
+    count = len(series)
+    ends, state = [], Plateau(spec, base_lr)
     rows = [list(state.lr)]
-    for metric in metrics:
-        state.step(metric)
-        rows.append(state.lr)
-    return np.array(rows, dtype=np.float64).T
+    for cut in _cuts(spec, _improvements(spec, series), count):
+        before = state.lr
+        state.lr = [state.reduced(lr, group) for group, lr in enumerate(before)]
+        if state.lr == before:  # and so it stays
+            break
+        ends.append(cut + 1)
+        rows.append(list(state.lr))
+    out = np.empty((len(rows[0]), count + 1))
+    for group, line in enumerate(out):
+        grid.runs(line, Grid(0, 1, count + 1), ends, [row[group] for row in rows])
+    return out
+
+
+def _improvements(spec: ReduceLROnPlateau, series: Array) -> NDArray[np.int64]:
+    """The intervals whose metric is a new best one."""
+    sign = 1.0 if spec.mode == "min" else -1.0
+    falling = np.where(np.isnan(series), np.inf, sign * series)  # NaN is never an improvement
+    if spec.threshold_mode == "rel" and np.nanmin(series, initial=np.inf) <= 0:
+        return _stepped_improvements(spec, series)  # a relative threshold moves the bar the wrong way below zero
+    lowest = np.minimum.accumulate(falling)
+    records = np.flatnonzero(np.concatenate([falling[:1] < np.inf, falling[1:] < lowest[:-1]]))
+    values = falling[records]
+    bars = values * (1 - sign * spec.threshold) if spec.threshold_mode == "rel" else values - spec.threshold
+    held = np.flatnonzero(values[1:] >= bars[:-1]) + 1  # records that are none against the record before them
+    taken: list[NDArray[np.int64]] = []
+    at = 0
+    while at < len(records):
+        next_held = int(np.searchsorted(held, at, side="right"))
+        end = int(held[next_held]) if next_held < len(held) else len(records)
+        taken.append(records[at:end])
+        # the first record below the bar of the last one taken
+        at = end + int(np.searchsorted(-values[end:], -bars[end - 1], side="right"))
+    return np.concatenate(taken) if taken else records
+
+
+def _stepped_improvements(spec: ReduceLROnPlateau, series: Array) -> NDArray[np.int64]:
+    state, found = Plateau(spec, [0.0]), []
+    for i, metric in enumerate(series.tolist()):
+        if state.improves(metric):
+            state.best = metric
+            found.append(i)
+    return np.array(found, dtype=np.int64)
+
+
+def _cuts(spec: ReduceLROnPlateau, improvements: NDArray[np.int64], count: int) -> Iterator[int]:
+    """The intervals after which the rate is cut: more than `patience` without an improvement or a cooldown."""
+    patience = spec.patience
+    quiet = np.append(np.diff(improvements), count - improvements[-1:]) > patience + 1
+    waits = np.append(improvements[quiet[: len(improvements)]], count) if len(improvements) else np.array([count])
+    counted = 0  # the intervals from here on may be bad ones
+    nexts = improvements.tolist()
+    while True:
+        cut = counted + patience
+        i = bisect_left(nexts, counted)
+        if i < len(nexts) and nexts[i] <= cut:  # improved in time: go to the next long wait
+            j = int(np.searchsorted(waits, nexts[i]))
+            counted = int(waits[j]) + 1
+            continue
+        if cut >= count:
+            return
+        yield cut
+        counted = cut + 1 + spec.cooldown

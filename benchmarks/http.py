@@ -1,0 +1,151 @@
+"""The curve route under load against a bare FastAPI route that returns the same bytes prebuilt.
+
+Claims, each printed with its target: 1,000 steps as JSON, wrk -t1 -c16, one uvicorn process a side: requests that all
+differ reach 0.6 of the bare route's requests a second, a repeated one 0.9; 10**6 steps as npy reach 0.5; 10**7 steps as
+CSV stream, in memory far below their size; `import api.app` takes less than a second.
+
+    python -m benchmarks.http        needs wrk (apt-get install wrk)
+
+Both servers run side by side all along and are measured in turns, ROUNDS times; the medians are compared.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+from cli.stack import free_port
+
+ROUNDS = 5
+SECONDS = 3
+
+BODY = '{"schedule": {"type": "CosineAnnealingLR", "T_max": %s, "eta_min": 0.0001}, "base_lr": 0.1, "steps": %s}'
+DIFFERENT = """
+local n = 0
+request = function()
+  n = n + 1
+  local body = string.format('{"schedule": {"type": "CosineAnnealingLR", "T_max": 1000, "eta_min": 0.0001}, ' ..
+    '"base_lr": %.9f, "steps": 1000}', 0.1 + n * 1e-7)
+  return wrk.format("POST", nil, {["Content-Type"] = "application/json"}, body)
+end
+"""
+SAME = f"""
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+wrk.body = '{BODY % (1000, 1000)}'
+"""
+NPY = f"""
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Accept"] = "application/x-npy"
+wrk.body = '{BODY % (10**6, 10**6)}'
+"""
+
+
+def main() -> None:
+    if shutil.which("wrk") is None:
+        sys.exit("wrk is not on PATH: apt-get install wrk")
+    ours, bare = free_port(), free_port()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    servers = [
+        subprocess.Popen([sys.executable, "-m", "api", "--port", str(ours)], **quiet),
+        subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "benchmarks.bare_app:app", "--port", str(bare), "--no-access-log"],
+            **quiet,
+        ),
+    ]
+    try:
+        for port in (ours, bare):
+            _until_it_listens(port)
+        compare("requests that all differ", DIFFERENT, f"{bare}/small", f"{ours}/v1/curves", 0.6)
+        compare("a repeated request", SAME, f"{bare}/small", f"{ours}/v1/curves", 0.9)
+        compare("10**6 steps as npy", NPY, f"{bare}/large", f"{ours}/v1/curves", 0.5)
+        streamed(ours, servers[0].pid)
+    finally:
+        for server in servers:
+            server.terminate()
+            server.wait(10)
+    imported()
+
+
+def compare(name: str, script: str, floor: str, route: str, target: float) -> None:
+    pairs = [(requests(script, floor), requests(script, route)) for _ in range(ROUNDS)]
+    theirs, mine = (statistics.median(side) for side in zip(*pairs, strict=True))
+    met = "met" if mine / theirs >= target else "MISSED"
+    print(
+        f"{name:28} bare {theirs:8.0f}/s  lrserve {mine:8.0f}/s  ratio {mine / theirs:5.2f}  target {target}  {met}",
+        flush=True,
+    )
+
+
+def requests(script: str, address: str) -> float:
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        file.write(script)
+        file.flush()
+        command = ["wrk", "-t1", "-c16", f"-d{SECONDS}s", "-s", file.name, f"http://127.0.0.1:{address}"]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in text:
+        sys.exit(f"{address}: {text}")
+    found = re.search(r"Requests/sec:\s+([\d.]+)", text)
+    assert found
+    return float(found[1])
+
+
+def streamed(port: int, pid: int) -> None:
+    before, received, start = memory(pid), 0, time.perf_counter()
+    body = BODY % (10**7, 10**7)
+    headers = {"Content-Type": "application/json", "Accept": "text/csv"}
+    peak = first = 0.0
+    with httpx.stream(
+        "POST", f"http://127.0.0.1:{port}/v1/curves", content=body, headers=headers, timeout=600
+    ) as answer:
+        for chunk in answer.iter_bytes():
+            first = first or time.perf_counter() - start
+            received += len(chunk)
+            peak = max(peak, memory(pid))
+    took = time.perf_counter() - start
+    print(
+        f"10**7 steps as CSV: {received / 1e6:.0f} MB in {took:.1f} s, the first byte after {first:.2f} s, "
+        f"{peak - before:.0f} MB of memory"
+    )
+
+
+def memory(pid: int) -> float:
+    """Resident memory of a process in MB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def imported() -> None:
+    block = "import sys; sys.modules['torch'] = None; import api.app"
+    took = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", block], check=True)
+        took.append(time.perf_counter() - start)
+    median = statistics.median(took)
+    print(f"import api.app without torch: {median:.2f} s, target 1  {'met' if median < 1 else 'MISSED'}")
+
+
+def _until_it_listens(port: int) -> None:
+    for _ in range(200):
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/docs", timeout=2)
+        except httpx.TransportError:
+            time.sleep(0.1)
+        else:
+            return
+    sys.exit(f"nothing listens on {port}")
+
+
+if __name__ == "__main__":
+    main()
