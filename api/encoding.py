@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from api.json import dumps
 from api.pictures import draw_curves
 from lrcore.compare import CompareRequest
-from lrcore.curve import Curve, CurveRequest, first_at_most, summary
+from lrcore.curve import Curve, CurveRequest, first_at_most, sample, summary
 from lrcore.grid import Grid
 from lrcore.lint import warnings
 
@@ -32,12 +33,15 @@ Axis = Literal["linear", "log"]
 Columns = list[tuple[str, NDArray[np.float64]]]
 
 
-def encode(request: CurveRequest, curve: Curve, form: str, axis: Axis = "linear") -> Response:
-    """One curve in one of MEDIA_TYPES."""
+def encode(request: CurveRequest, form: str, axis: Axis = "linear") -> Response:
+    """The curve asked for in one of MEDIA_TYPES. Raises CurveError."""
+    if form == "npy":
+        body, lr = _npy_file((len(request.base_lrs), request.steps) if request.grouped else (request.steps,))
+        sample(request, lr.reshape(len(request.base_lrs), request.steps))
+        return _response(body, form)
+    curve = sample(request)
     if form == "json":
         return _response(dumps(answer(request, curve)), form)
-    if form == "npy":
-        return _response(_npy(curve.lr if request.grouped else curve.lr[0]), form)
     if form in ("png", "svg"):
         return _response(draw_curves([("", curve)], request.schedule.type, form, axis), form)
     return _table(curve.t, _columns("lr", "momentum", request, curve), form)
@@ -54,7 +58,9 @@ def encode_several(request: CompareRequest, curves: Sequence[Curve], form: str, 
         ]
         return _response(dumps(shared | {"curves": own}), form)
     if form == "npy":
-        return _response(_npy(np.concatenate([curve.lr for curve in curves])), form)
+        body, lr = _npy_file((sum(len(curve.lr) for curve in curves), request.steps))
+        np.concatenate([curve.lr for curve in curves], out=lr)
+        return _response(body, form)
     if form in ("png", "svg"):
         return _response(draw_curves(list(zip(names, curves, strict=True)), "", form, axis), form)
     columns = [
@@ -88,7 +94,7 @@ def answer(request: CurveRequest, curve: Curve) -> dict[str, Any]:
     return found
 
 
-def _response(body: bytes, form: str) -> Response:
+def _response(body: bytes | memoryview, form: str) -> Response:
     return Response(body, headers={"Vary": "Accept"}, media_type=MEDIA_TYPES[form])
 
 
@@ -107,12 +113,14 @@ def _columns(lr: str, momentum: str, request: CurveRequest, curve: Curve) -> Col
     return named(lr, curve.lr) + ([] if curve.momentum is None else named(momentum, curve.momentum))
 
 
-def _npy(values: NDArray[np.float64]) -> bytes:
-    """float64, shape (steps,) or (lines, steps)."""
+def _npy_file(shape: tuple[int, ...]) -> tuple[memoryview, NDArray[np.float64]]:
+    """The bytes of an npy file of float64, and its array, still to be filled in."""
     header = io.BytesIO()
-    values = np.ascontiguousarray(values)
-    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(values))
-    return b"".join((header.getvalue(), values.data))
+    np.lib.format.write_array_header_1_0(header, {"shape": shape, "fortran_order": False, "descr": "<f8"})
+    start = header.tell()
+    file = np.empty(start + 8 * math.prod(shape), dtype=np.uint8)
+    file[:start] = np.frombuffer(header.getvalue(), dtype=np.uint8)
+    return file.data, file[start:].view("<f8").reshape(shape)
 
 
 def _arrow(t: Grid, columns: Columns) -> bytes:

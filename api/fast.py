@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.cache import Answers
 from api.encoding import encode
-from lrcore.curve import CurveRequest, sample
+from lrcore.curve import CurveRequest
 from lrcore.errors import CurveError
 
 PATH = "/v1/curves"
@@ -65,6 +65,6 @@ def _computed(body: bytes) -> Response | None:
         curve = CurveRequest.model_validate_json(body)
         if curve.schedule.metric_driven or curve.steps * len(curve.base_lrs) * curve.schedule.size > SMALL:
             return None
-        return encode(curve, sample(curve), "json")
+        return encode(curve, "json")
     except (ValidationError, CurveError):
         return None

@@ -18,7 +18,7 @@ def _request(steps: int) -> CurveRequest:
 
 
 SMALL = dumps(answer(_request(1000), sample(_request(1000))))
-LARGE = encode(_request(10**6), sample(_request(10**6)), "npy").body
+LARGE = bytes(encode(_request(10**6), "npy").body)
 assert np.frombuffer(LARGE[-8:]).size == 1
 
 

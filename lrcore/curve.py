@@ -146,8 +146,11 @@ class Curve:
         return self.t.integers()
 
 
-def sample(request: CurveRequest) -> Curve:
+def sample(request: CurveRequest, out: Rates | None = None) -> Curve:
     """The curve asked for.
+
+    Args:
+        out: takes the rates, contiguous, shape (groups, steps); a new array if None.
 
     Raises:
         CurveError: a rate would not be finite, or negative, or the schedule has no value at a step.
@@ -156,23 +159,25 @@ def sample(request: CurveRequest) -> Curve:
     if isinstance(request.schedule, ReduceLROnPlateau):
         metrics = np.asarray((request.metrics or ())[: t.last], dtype=np.float64)
         lr = plateau_curve(request.schedule, request.base_lrs, metrics)[:, t.start : t.last + 1 : t.stride]
-        return Curve(t, lr, None, tuple(map(grid.extent, lr)))
-    return table(request.schedule, request.base_lrs, t)
+        if out is not None:
+            out[:] = lr
+        return Curve(t, lr if out is None else out, None, tuple(map(grid.extent, lr)))
+    return table(request.schedule, request.base_lrs, t, out)
 
 
-def table(schedule: Schedule, base_lrs: tuple[float, ...], t: Grid) -> Curve:
+def table(schedule: Schedule, base_lrs: tuple[float, ...], t: Grid, out: Rates | None = None) -> Curve:
     """Rates and momenta at the steps `t`, for each parameter group.
 
     Raises:
         CurveError: a rate would not be finite, or negative, or the schedule has no value at a step.
     """
-    both = np.empty((1 + schedule.cycles_momentum, len(base_lrs), t.count))  # one block: malloc keeps it
-    lr, momentum = both[0], both[1] if schedule.cycles_momentum else None
+    both = np.empty(((out is None) + schedule.cycles_momentum, len(base_lrs), t.count))  # one block: malloc keeps it
+    lr, momentum = both[0] if out is None else out, both[-1] if schedule.cycles_momentum else None
     with np.errstate(all="ignore"):  # what overflows is refused below, by its step
         extents = tuple(schedule.fill(lr[group], t, base_lr, group) for group, base_lr in enumerate(base_lrs))
         if momentum is not None:
-            for group, out in enumerate(momentum):
-                schedule.fill_momentum(out, t, group)
+            for group, values in enumerate(momentum):
+                schedule.fill_momentum(values, t, group)
     for rates, (low, high) in zip(lr, extents, strict=True):
         if not (low >= 0 and high < np.inf):
             _refuse(rates, t)

@@ -101,7 +101,6 @@ FirstAtMost = Annotated[
     Query(ge=0, allow_inf_nan=False, description="a rate: the answer says the first step with at most that"),
 ]
 NOT_OF_THE_CURVE = {"spec", "format", "scale"}
-OF_THE_REQUEST = {k: v for k, v in CurveRequest.model_json_schema()["properties"].items() if k != "schedule"}
 
 
 @router.post(
@@ -118,7 +117,7 @@ def post_curve(
     chosen = choose(request, MEDIA_TYPES)
     if where is not None:
         curve = curve.model_copy(update={"where": where})
-    return encode(curve, sample(curve), chosen, scale)
+    return encode(curve, chosen, scale)
 
 
 @router.post(
@@ -161,7 +160,7 @@ def get_curve(
     query = _query(request)
     if "schedule" in query:
         raise Invalid((("query", "schedule"), "the schedule is in spec"))
-    given = {key: _value(v, OF_THE_REQUEST.get(key, {})) for key, v in query.items() if key not in NOT_OF_THE_CURVE}
+    given = {key: _value(v, _of_the_request().get(key, {})) for key, v in query.items() if key not in NOT_OF_THE_CURVE}
     return _answer(request, {"schedule": schedule} | given, "spec", scale)
 
 
@@ -193,8 +192,8 @@ def get_curve_of_type(type: str, request: Request, form: Format = None, scale: S
     for key, values in _query(request).items():
         if key == "type" and values != [type]:
             raise Invalid((("query", "type"), f"the path says {type}"))
-        if key in OF_THE_REQUEST and key not in properties:
-            data[key] = _value(values, OF_THE_REQUEST[key])
+        if key in _of_the_request() and key not in properties:
+            data[key] = _value(values, _of_the_request()[key])
         elif key not in NOT_OF_THE_CURVE:
             schedule[key] = _value(values, properties.get(key, {}))
     return _answer(request, data, None, scale)
@@ -211,7 +210,7 @@ def _answer(request: Request, data: dict[str, Any], spec: str | None, scale: Axi
     headers = {"ETag": tag, "Cache-Control": f"public, max-age={MAX_AGE}", "Vary": "Accept"}
     if matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    response = encode(curve, sample(curve), form, scale)
+    response = encode(curve, form, scale)
     response.headers.update(headers)
     return response
 
@@ -252,6 +251,12 @@ def _one(value: str, *, text: bool) -> Any:
         return orjson.loads(value)
     except orjson.JSONDecodeError:
         return value
+
+
+@cache
+def _of_the_request() -> dict[str, Any]:
+    """JSON Schemas of the request's own parameters."""
+    return {k: v for k, v in CurveRequest.model_json_schema()["properties"].items() if k != "schedule"}
 
 
 @cache

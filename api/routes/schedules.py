@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
@@ -31,18 +32,20 @@ class Catalogue(BaseModel):
     schedules: list[ScheduleEntry]
 
 
-ENTRIES = {name: ScheduleEntry.model_validate(describe(schedule)) for name, schedule in SCHEDULES.items()}
+@cache
+def _entry(type: str) -> ScheduleEntry:
+    return ScheduleEntry.model_validate(describe(SCHEDULES[type]))
 
 
 @router.get("", summary="List every schedule")
 def list_schedules() -> Catalogue:
     """All schedules with their formula, origin, parameters and an example, in alphabetical order."""
-    return Catalogue(schedules=list(ENTRIES.values()))
+    return Catalogue(schedules=[_entry(type) for type in SCHEDULES])
 
 
 @router.get("/{type}", summary="One schedule", responses=documented(404))
 def get_schedule(type: str) -> ScheduleEntry:
     """What a schedule does and which parameters it takes."""
-    if type not in ENTRIES:
+    if type not in SCHEDULES:
         raise HTTPException(404, f"there is no schedule {type[:80]!r}; /v1/schedules lists them")
-    return ENTRIES[type]
+    return _entry(type)
