@@ -42,6 +42,7 @@ docs: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.curves
+	$(BIN)/python -m benchmarks.http
 
 # The six runs of the FashionMNIST article, three seeds: about 15 minutes on two cores. DATA is the data root.
 article: .venv/ready

@@ -28,8 +28,6 @@ class Spec(BaseModel):
 class Member(Spec):
     """A spec that belongs to a family and is named in JSON by its `type`."""
 
-    model_config = ConfigDict(defer_build=True)  # most are validated as members of their family's union alone
-
     summary: ClassVar[str]
     origin: ClassVar[str]
     example: ClassVar[dict[str, Any]]

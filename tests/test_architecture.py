@@ -58,7 +58,9 @@ def test_a_new_schedule_is_one_file(tmp_path: Path) -> None:
             """A schedule that a test adds."""
             from __future__ import annotations
             from typing import Literal
-            from lrcore.schedules._base import Rates, Schedule, Steps
+            from lrcore import grid
+            from lrcore.grid import Extent, Grid
+            from lrcore.schedules._base import Rates, Schedule
 
             class Halving(Schedule):
                 """lr(t) = base_lr / 2 ** t."""
@@ -68,8 +70,8 @@ def test_a_new_schedule_is_one_file(tmp_path: Path) -> None:
                 example = {"type": "Halving"}
                 type: Literal["Halving"]
 
-                def rates(self, t: Steps, base_lr: float, group: int = 0) -> Rates:
-                    return base_lr * 0.5 ** t
+                def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+                    return grid.powers(out, t, 0.5, scale=base_lr)
             '''
         )
     )
@@ -79,11 +81,11 @@ def test_a_new_schedule_is_one_file(tmp_path: Path) -> None:
         from lrcore.curve import CurveRequest, sample
         from lrcore.jobs.spec import JobSpec
         from api.app import create_app
-        from api.routes.schedules import ENTRIES
+        from api.routes.schedules import get_schedule
         nested = {"type": "SequentialLR", "milestones": [2],
                   "schedulers": [{"type": "Halving"}, {"type": "StepLR", "step_size": 1}]}
         print(sample(CurveRequest.model_validate({"schedule": nested, "base_lr": 1.0, "steps": 4})).lr[0].tolist())
-        print(ENTRIES["Halving"].formula, "Halving" in create_app().openapi()["components"]["schemas"])
+        print(get_schedule("Halving").formula, "Halving" in create_app().openapi()["components"]["schemas"])
         job = {"model": {"type": "lenet"}, "dataset": {"type": "digits"}, "epochs": 2, "schedule": nested}
         print(JobSpec.model_validate(job).schedule.schedulers[0].type)
         """,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from lrcore.family import discover, union
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     AnySchedule = Schedule
 else:
     AnySchedule = union(SCHEDULES)
-    for _member in SCHEDULES.values():  # composites name the union before it exists, and are built when first used
-        if not _member.__pydantic_complete__:
-            vars(sys.modules[_member.__module__])["AnySchedule"] = AnySchedule
+    for _member in SCHEDULES.values():  # composites name the union before it exists
+        _member.model_rebuild(_types_namespace={"AnySchedule": AnySchedule})
 
 __all__ = ["SCHEDULES", "AnySchedule", "Rates", "Schedule"]

@@ -14,8 +14,9 @@ HEAD = """# Schedules
 Made from the code by `make docs`; do not edit. The same, as JSON with full JSON Schemas, is at `GET /v1/schedules`.
 
 `lr(t)` is the rate in force during interval `t` (an epoch or an optimizer step), counted from 0: what a torch optimizer
-holds before the t-th `scheduler.step()`. `base_lr` is the optimizer's initial rate. Where torch's class does something
-else than its name says, the entry says so.
+holds before the t-th `scheduler.step()`. `base_lr` is the optimizer's initial rate; a schedule that names an initial rate of
+its own brings that. A length in steps may also be a share of the run: `"10%"`, or `"5ep"` for five epochs. Where a
+framework's own class does something else than its name says, the entry says so.
 """
 
 
@@ -42,12 +43,18 @@ def _entry(schedule: type[Schedule]) -> Iterator[str]:
 
 def _type(field: dict[str, Any]) -> str:
     """A field's type and bounds in a few words."""
+    if "oneOf" in field:
+        return "a schedule"
+    if "pattern" in field:
+        return "a share of the run"
     if "anyOf" in field:
         return " or ".join(_type(option) for option in field["anyOf"] if option.get("type") != "null")
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
+    if field.get("type") == "object":
+        return "numbers by step"
     if field.get("type") == "array":
-        return f"list of {_type(field['items'])}" if "oneOf" not in field["items"] else "list of schedules"
+        return f"list of {_type(field['items'])}" if not {"oneOf", "$ref"} & set(field["items"]) else "list of objects"
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     said = [f"{sign} {field[name]:g}" for name, sign in bounds.items() if name in field and field[name] < 1e15]
     return " ".join([str(field.get("type", "")), *said])

@@ -13,6 +13,7 @@ from lrcore.grid import Array, Extent, Fill, Grid
 Shape = Callable[[Array, Grid, float, float], Extent]  # out, t, length, offset: from 1 at step 0 to 0 at `length`
 
 FASTEST = 1.001  # the least factor between cycles: with it a far step is in one of the first 30,000
+NEVER = 1e18  # beyond every step that may be asked for
 MAX_CYCLES = 10_000  # for cycles that become shorter
 
 
@@ -57,7 +58,12 @@ def decay(name: str, power: float = 0.5, ratio: float = 0.1) -> Callable[[Array]
 
 def cycle_start(first: int, factor: float, cycle: int) -> float:
     """The step at which a cycle begins, each `factor` times as long as the one before; exact where it is whole."""
-    start = first * cycle if factor == 1 else first * (factor**cycle - 1) / (factor - 1)
+    try:
+        start = first * cycle if factor == 1 else first * (factor**cycle - 1) / (factor - 1)
+    except OverflowError:
+        return NEVER
+    if start >= NEVER:
+        return NEVER
     whole = round(start)
     return float(whole) if abs(start - whole) <= 1e-12 * max(1, whole) * (1 + cycle) else start
 

@@ -282,6 +282,55 @@ def test_a_multiplicative_part_starts_again_from_the_base_rate() -> None:
     assert curve(spec, 6) == pytest.approx([1, 1, 0.1, 1, 1 / 2, 1 / 6], rel=1e-15)
 
 
+def test_cycles_that_outgrow_every_number_last_for_ever() -> None:
+    cosine = {"type": "CosineAnnealingLR", "T_max": 4}
+    spec = {"type": "Repeat", "cycle_steps": 4, "growth": 1000.0, "cycles": 10**6, "schedule": cosine}
+
+    assert curve(spec, 4) == pytest.approx([0.5 * (1 + math.cos(math.pi * t / 4)) for t in range(4)], rel=1e-14)
+    assert parse(spec).horizon == 10**18
+
+
+def test_a_repeated_schedule_grows_and_decays_and_holds() -> None:
+    line = {"type": "LinearLR", "start_factor": 0.5, "total_iters": 2}
+    spec = {"type": "Repeat", "cycle_steps": 2, "growth": 2.0, "decay": 0.5, "cycles": 2, "schedule": line}
+
+    assert curve(spec, 8) == [0.5, 0.75, 0.25, 0.375, 0.5, 0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("shift", [0.0, 0.5, 1.0, 0.5, 0.25]),
+        ("overlay", [0.0, 0.125, 0.25, 0.125, 0.0625]),
+        ("multiply", [0.0, 0.25, 0.25, 0.125, 0.0625]),
+    ],
+)
+def test_a_warm_up_comes_before_over_or_on_its_schedule(mode: str, expected: list[float]) -> None:
+    spec = {"type": "WarmUp", "warmup_steps": 2, "mode": mode, "schedule": EXPONENTIAL}
+
+    assert curve(spec, 5) == expected
+
+
+@pytest.mark.parametrize("shape", ["linear", "constant", "cosine", "exponential", "log"])
+def test_a_warm_up_starts_at_its_factor_and_ends_at_its_schedule(shape: str) -> None:
+    spec = {"type": "WarmUp", "warmup_steps": 10, "shape": shape, "start": 0.25, "schedule": {"type": "Constant"}}
+
+    rates_ = curve(spec, 12)
+    assert rates_[0] == 0.25
+    assert rates_[10:] == [1.0, 1.0]
+    assert rates_ == sorted(rates_)
+    assert all(0.25 <= rate <= 1 for rate in rates_)
+
+
+def test_a_clamp_cuts_and_a_scale_multiplies_and_a_shift_moves() -> None:
+    clamp = {"type": "Clamp", "min": 0.2, "max": 0.6, "schedule": EXPONENTIAL}
+
+    assert curve(clamp, 4) == [0.6, 0.5, 0.25, 0.2]
+    assert curve({"type": "Scale", "factor": 2.0, "schedule": clamp}, 4) == [1.2, 1.0, 0.5, 0.4]
+    assert curve({"type": "Shift", "by": 1, "schedule": clamp}, 3) == [0.5, 0.25, 0.2]
+    assert curve({"type": "Shift", "by": -2, "schedule": clamp}, 4) == [0.6, 0.6, 0.6, 0.5]
+
+
 def test_the_square_root_scheduler_falls_with_the_root_of_the_step() -> None:
     assert curve({"type": "SquareRootScheduler", "lr": 0.1}, 50) == pytest.approx(
         [0.1 * pow(t + 1.0, -0.5) for t in range(50)], rel=1e-14

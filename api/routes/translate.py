@@ -1,0 +1,60 @@
+"""A schedule as code of another framework."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, BeforeValidator, Field
+
+from api.deps import json_body
+from api.problems import documented
+from lrcore.dialects import Framework, translate
+from lrcore.family import Spec
+from lrcore.lengths import resolved
+from lrcore.schedules import AnySchedule
+from lrcore.schedules._base import Rate
+
+router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
+
+
+def _in_steps(data: Any) -> Any:
+    if resolved(data, 1, 1) is not data:  # code has to hold for a run of any length
+        raise ValueError("a translation needs lengths in steps, not as shares of a run")
+    return data
+
+
+class TranslationRequest(Spec):
+    """A schedule, and where it is to run."""
+
+    to: Framework
+    base_lr: Rate | None = Field(
+        None, description="the optimizer's initial rate. Needed unless the schedule brings its own."
+    )
+    schedule: Annotated[AnySchedule, BeforeValidator(_in_steps)] = Field(description="with its lengths in steps")
+
+
+class TranslationAnswer(BaseModel):
+    """Code that runs by itself, and how far it can be trusted."""
+
+    code: str = Field(
+        description="Python. For torch, transformers and timm it defines make_scheduler(optimizer), for an optimizer "
+        "whose rate is base_lr; for optax and Keras it defines schedule, a callable of the step."
+    )
+    exact: bool = Field(
+        description="whether the first 201 rates are those of the curve: within 1e-9 of the largest one, or 1e-6 in "
+        "optax and Keras, which compute in float32"
+    )
+    notes: list[str] = Field(description="what differs, what is left out, and how the code is to be used")
+
+
+@router.post(
+    "/translate",
+    summary="Translate a schedule into another framework's code",
+    dependencies=[Depends(json_body)],
+    responses=documented(400, 413, 415, 422),
+)
+def post_translation(request: TranslationRequest) -> TranslationAnswer:
+    """The framework's own class where it has one, else the schedule's formula in its terms."""
+    found = translate(request.schedule, request.base_lr, request.to)
+    return TranslationAnswer(code=found.code, exact=found.exact, notes=list(found.notes))

@@ -1,0 +1,194 @@
+"""keras.optimizers.schedules: its own classes by their names, else a class of its kind over the formula."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import Any
+
+from lrcore.dialects import _arrays as arrays
+from lrcore.dialects._arrays import AFTER_ONE_COSINE, Native
+from lrcore.dialects._base import KERAS, Translation, written
+from lrcore.dialects._formulas import knots, powers
+from lrcore.schedules import Schedule
+from lrcore.schedules._base import TorchSchedule
+from lrcore.schedules.compose import SequentialLR
+from lrcore.schedules.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
+from lrcore.schedules.d2l import CosineScheduler
+from lrcore.schedules.exponential import ExponentialLR
+from lrcore.schedules.factor import LinearLR, PolynomialLR
+from lrcore.schedules.keras import CosineDecayRestarts, PolynomialDecay
+from lrcore.schedules.optax import (
+    CosineDecaySchedule,
+    LinearSchedule,
+    OptaxExponentialDecay,
+    PiecewiseConstantSchedule,
+    PolynomialSchedule,
+    WarmupCosineDecaySchedule,
+    WarmupExponentialDecaySchedule,
+)
+from lrcore.schedules.paddle import PiecewiseDecay
+from lrcore.schedules.step import MultiStepLR, StepLR
+
+IMPORTS = ["import keras\nfrom keras import ops"]
+END = """class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    def __call__(self, step):
+        return rate(ops.cast(step, "float32"))
+
+    def get_config(self):
+        return {}
+
+
+schedule = Schedule()"""
+RESTARTS = "Keras finds restarts by a quotient or a logarithm in float32 and may miss one by a step"
+MAX_BOUNDARIES = 1000  # Keras tells them apart one by one
+
+
+def translate(schedule: Schedule, base_lr: float) -> Translation:
+    """The schedule as `schedule`, a callable of the step."""
+    found = native(schedule, base_lr)
+    if found is not None:
+        return arrays.of_native(found, ["import keras"], schedule, base_lr)
+    return arrays.of_formula(schedule, base_lr, KERAS, IMPORTS, END, "Keras")
+
+
+def native(schedule: Schedule, lr: float) -> Native | None:
+    """The schedule by Keras' own class; None if Keras has none."""
+    if isinstance(schedule, TorchSchedule) and schedule.last_epoch != -1:
+        return None
+    if type(schedule).__module__ == "lrcore.schedules.keras":
+        arguments = schedule.model_dump(include=schedule.model_fields_set - {"type"}, exclude_none=True)
+        restarts = isinstance(schedule, CosineDecayRestarts) or (
+            isinstance(schedule, PolynomialDecay) and schedule.cycle
+        )
+        return _class(schedule.name(), RESTARTS if restarts else None, **arguments)
+    return _same(schedule, lr)
+
+
+def _class(name: str, differs: str | None = None, **arguments: Any) -> Native:
+    return Native(written(f"keras.optimizers.schedules.{name}", **arguments), differs)
+
+
+@singledispatch
+def _same(schedule: Schedule, lr: float) -> Native | None:
+    """A schedule of another framework by Keras' class for it."""
+    return None
+
+
+def _exponential(start: float, per: int, rate: float, staircase: bool) -> Native:
+    stairs: dict[str, Any] = {"staircase": True} if staircase else {}
+    return _class("ExponentialDecay", initial_learning_rate=start, decay_steps=per, decay_rate=rate, **stairs)
+
+
+def _polynomial(start: float, end: float, steps: int, power: float) -> Native:
+    return _class("PolynomialDecay", initial_learning_rate=start, decay_steps=steps, end_learning_rate=end, power=power)
+
+
+def _piecewise(firsts: list[int], values: list[float]) -> Native | None:
+    """`firsts` are the first steps of all values but the first; Keras wants the last ones."""
+    if not 1 <= len(firsts) <= MAX_BOUNDARIES:
+        return None
+    return _class("PiecewiseConstantDecay", boundaries=[first - 1 for first in firsts], values=values)
+
+
+def _cosine(start: float, peak: float, warm: int, steps: int, low: float, differs: str | None = None) -> Native:
+    warming = {"warmup_target": peak, "warmup_steps": warm} if warm else {}
+    alpha = {"alpha": low / peak} if low else {}
+    return _class(
+        "CosineDecay", differs, initial_learning_rate=start if warm else peak, decay_steps=steps, **alpha, **warming
+    )
+
+
+@_same.register
+def _(s: StepLR, lr: float) -> Native | None:
+    return _exponential(lr, s.step_size, s.gamma, True)
+
+
+@_same.register
+def _(s: ExponentialLR, lr: float) -> Native | None:
+    return _exponential(lr, 1, s.gamma, False)
+
+
+@_same.register
+def _(s: MultiStepLR, lr: float) -> Native | None:
+    return _piecewise(list(s.milestones), powers(lr, s.gamma, range(len(s.milestones) + 1)))
+
+
+@_same.register
+def _(s: PiecewiseDecay, lr: float) -> Native | None:
+    return _piecewise(list(s.boundaries), list(s.values))
+
+
+@_same.register
+def _(s: PiecewiseConstantSchedule, lr: float) -> Native | None:
+    return _piecewise(*knots(s.init_value, s.boundaries_and_scales))
+
+
+@_same.register
+def _(s: LinearLR, lr: float) -> Native | None:
+    return _polynomial(lr * s.start_factor, lr * s.end_factor, s.total_iters, 1.0)
+
+
+@_same.register
+def _(s: PolynomialLR, lr: float) -> Native | None:
+    return _polynomial(lr, 0.0, s.total_iters, s.power)
+
+
+@_same.register
+def _(s: CosineAnnealingLR, lr: float) -> Native | None:
+    return _cosine(lr, lr, 0, s.T_max, s.eta_min, AFTER_ONE_COSINE.format(s.T_max)) if lr else None
+
+
+@_same.register
+def _(s: CosineAnnealingWarmRestarts, lr: float) -> Native | None:
+    if lr == 0:
+        return None
+    alpha = {"alpha": s.eta_min / lr} if s.eta_min else {}
+    return _class("CosineDecayRestarts", RESTARTS, initial_learning_rate=lr, first_decay_steps=s.T_0,
+                  t_mul=float(s.T_mult), **alpha)  # fmt: skip
+
+
+@_same.register
+def _(s: SequentialLR, lr: float) -> Native | None:
+    match s.schedulers:
+        case (LinearLR(end_factor=1.0) as ramp, CosineAnnealingLR() as cosine) if (
+            s.milestones == (ramp.total_iters,) and ramp.last_epoch == cosine.last_epoch == -1 and lr > 0
+        ):
+            warm, steps = ramp.total_iters, cosine.T_max
+            differs = AFTER_ONE_COSINE.format(warm + steps)
+            return _cosine(lr * ramp.start_factor, lr, warm, steps, cosine.eta_min, differs)
+    return None
+
+
+@_same.register
+def _(s: CosineScheduler, lr: float) -> Native | None:
+    if s.base_lr == 0:
+        return None
+    warm = s.warmup_steps
+    return _cosine(s.warmup_begin_lr, s.base_lr, warm, s.max_update - warm, s.final_lr)
+
+
+@_same.register
+def _(s: LinearSchedule, lr: float) -> Native | None:
+    power = s.power if isinstance(s, PolynomialSchedule) else 1.0
+    return None if s.transition_begin else _polynomial(s.init_value, s.end_value, s.transition_steps, power)
+
+
+@_same.register
+def _(s: CosineDecaySchedule, lr: float) -> Native | None:
+    if s.exponent != 1 or s.init_value == 0:
+        return None
+    return _cosine(s.init_value, s.init_value, 0, s.decay_steps, s.alpha * s.init_value)
+
+
+@_same.register
+def _(s: WarmupCosineDecaySchedule, lr: float) -> Native | None:
+    if s.exponent != 1:
+        return None
+    return _cosine(s.init_value, s.peak_value, s.warmup_steps, s.decay_steps - s.warmup_steps, s.end_value)
+
+
+@_same.register
+def _(s: OptaxExponentialDecay, lr: float) -> Native | None:
+    if s.transition_begin or s.end_value is not None or isinstance(s, WarmupExponentialDecaySchedule):
+        return None
+    return _exponential(s.init_value, s.transition_steps, s.decay_rate, s.staircase)

@@ -1,0 +1,214 @@
+"""optax: its own schedules by their names, schedules joined in turn, else the formula in jax.numpy."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from itertools import pairwise
+from typing import Any
+
+from lrcore.dialects import _arrays as arrays
+from lrcore.dialects._arrays import AFTER_ONE_COSINE, Native
+from lrcore.dialects._base import JAX, Code, Translation, written
+from lrcore.schedules import Schedule
+from lrcore.schedules._base import TorchSchedule
+from lrcore.schedules.compose import SequentialLR
+from lrcore.schedules.constant import Constant
+from lrcore.schedules.cosine import CosineAnnealingLR
+from lrcore.schedules.d2l import CosineScheduler
+from lrcore.schedules.exponential import ExponentialLR
+from lrcore.schedules.factor import ConstantLR, LinearLR, PolynomialLR
+from lrcore.schedules.keras import CosineDecay, ExponentialDecay, PolynomialDecay
+from lrcore.schedules.optax import PiecewiseInterpolateSchedule, SgdrSchedule
+from lrcore.schedules.step import MultiStepLR, StepLR
+from lrcore.schedules.transformers import (
+    ConstantWithWarmup,
+    TransformersConstant,
+    TransformersCosine,
+    TransformersLinear,
+)
+
+END = """def schedule(step):
+    return rate(jnp.asarray(step, float))"""
+MAX_SCALES = 1000  # boundaries that optax, which tells them apart one by one, is given
+
+
+def translate(schedule: Schedule, base_lr: float) -> Translation:
+    """The schedule as `schedule`, a function of the step."""
+    found = native(schedule, base_lr)
+    if found is not None:
+        return arrays.of_native(found, ["import optax"], schedule, base_lr)
+    return arrays.of_formula(schedule, base_lr, JAX, ["import jax.numpy as jnp"], END, "optax")
+
+
+def native(schedule: Schedule, lr: float) -> Native | None:
+    """The schedule by optax's own function; None if optax has none."""
+    if isinstance(schedule, TorchSchedule) and schedule.last_epoch != -1:
+        return None
+    if type(schedule).__module__ == "lrcore.schedules.optax":
+        return _own(schedule)
+    return _same(schedule, lr)
+
+
+def _own(schedule: Schedule) -> Native | None:
+    arguments: dict[str, Any] = schedule.model_dump(include=schedule.model_fields_set - {"type"}, exclude_none=True)
+    if isinstance(schedule, PiecewiseInterpolateSchedule) and not schedule.boundaries_and_scales:
+        return None  # optax's needs a boundary
+    if isinstance(schedule, SgdrSchedule):
+        cycles = [cycle.model_dump(exclude_unset=True) for cycle in schedule.cosine_kwargs]
+        arguments["cosine_kwargs"] = [written("dict", **cycle) for cycle in cycles]
+    return Native(written(f"optax.{schedule.name()}", **arguments))
+
+
+@singledispatch
+def _same(schedule: Schedule, lr: float) -> Native | None:
+    """A schedule of another framework by optax's function for it."""
+    return None
+
+
+def _constant(value: float) -> Code:
+    return written("optax.constant_schedule", value)
+
+
+def _line(start: float, end: float, steps: int) -> Code:
+    return written("optax.linear_schedule", init_value=start, end_value=end, transition_steps=steps)
+
+
+def _polynomial(start: float, end: float, steps: int, power: float) -> Code:
+    return written("optax.polynomial_schedule", init_value=start, end_value=end, power=power, transition_steps=steps)
+
+
+def _joined(parts: list[Code], boundaries: list[int]) -> Code:
+    return written("optax.join_schedules", schedules=parts, boundaries=boundaries)
+
+
+def _warm_cosine(start: float, peak: float, warm: int, total: int, end: float) -> Code:
+    low = {"end_value": end} if end else {}
+    return written(
+        "optax.warmup_cosine_decay_schedule",
+        init_value=start, peak_value=peak, warmup_steps=warm, decay_steps=total, **low,
+    )  # fmt: skip
+
+
+@_same.register
+def _(s: Constant | TransformersConstant, lr: float) -> Native | None:
+    return Native(_constant(lr))
+
+
+@_same.register
+def _(s: StepLR, lr: float) -> Native | None:
+    return Native(written("optax.exponential_decay", init_value=lr, transition_steps=s.step_size, decay_rate=s.gamma,
+                          staircase=True))  # fmt: skip
+
+
+@_same.register
+def _(s: ExponentialLR, lr: float) -> Native | None:
+    return Native(written("optax.exponential_decay", init_value=lr, transition_steps=1, decay_rate=s.gamma))
+
+
+@_same.register
+def _(s: MultiStepLR, lr: float) -> Native | None:
+    if len(s.milestones) > MAX_SCALES:
+        return None
+    scales = dict.fromkeys(s.milestones, s.gamma)
+    return Native(written("optax.piecewise_constant_schedule", init_value=lr, boundaries_and_scales=scales))
+
+
+@_same.register
+def _(s: ConstantLR, lr: float) -> Native | None:
+    return Native(_joined([_constant(lr * s.factor), _constant(lr)], [s.total_iters]))
+
+
+@_same.register
+def _(s: LinearLR, lr: float) -> Native | None:
+    return Native(_line(lr * s.start_factor, lr * s.end_factor, s.total_iters))
+
+
+@_same.register
+def _(s: PolynomialLR, lr: float) -> Native | None:
+    return Native(_polynomial(lr, 0.0, s.total_iters, s.power))
+
+
+@_same.register
+def _(s: CosineAnnealingLR, lr: float) -> Native | None:
+    if lr == 0:
+        return None  # optax gives the lowest rate as a fraction of the highest
+    low = {"alpha": s.eta_min / lr} if s.eta_min else {}
+    code = written("optax.cosine_decay_schedule", init_value=lr, decay_steps=s.T_max, **low)
+    return Native(code, AFTER_ONE_COSINE.format(s.T_max), s.T_max + 1)
+
+
+@_same.register
+def _(s: SequentialLR, lr: float) -> Native | None:
+    match s.schedulers:
+        case (LinearLR(end_factor=1.0) as ramp, CosineAnnealingLR() as cosine) if (
+            s.milestones == (ramp.total_iters,) and ramp.last_epoch == cosine.last_epoch == -1 and lr > 0
+        ):
+            total = ramp.total_iters + cosine.T_max
+            code = _warm_cosine(lr * ramp.start_factor, lr, ramp.total_iters, total, cosine.eta_min)
+            return Native(code, AFTER_ONE_COSINE.format(total), total + 1)
+    parts = [native(part, lr) for part in s.schedulers]
+    found = [part for part in parts if part is not None]
+    if len(found) < len(parts):
+        return None
+    turns = [end - start for start, end in pairwise((0, *s.milestones))]
+    differing = [
+        part for i, part in enumerate(found) if part.differs and (i == len(turns) or turns[i] > part.until)
+    ]  # a part that differs after its turn does not
+    code = _joined([part.code for part in found], list(s.milestones))
+    return Native(code, differing[0].differs if differing else None)
+
+
+@_same.register
+def _(s: CosineScheduler, lr: float) -> Native | None:
+    return Native(_warm_cosine(s.warmup_begin_lr, s.base_lr, s.warmup_steps, s.max_update, s.final_lr)) if (
+        s.base_lr > 0) else None  # fmt: skip
+
+
+@_same.register
+def _(s: CosineDecay, lr: float) -> Native | None:
+    if s.warmup_steps and s.warmup_target:
+        total, end = s.warmup_steps + s.decay_steps, s.alpha * s.warmup_target
+        return Native(_warm_cosine(s.initial_learning_rate, s.warmup_target, s.warmup_steps, total, end))
+    if s.warmup_target is not None:
+        return None
+    low = {"alpha": s.alpha} if s.alpha else {}
+    start = s.initial_learning_rate
+    return Native(written("optax.cosine_decay_schedule", init_value=start, decay_steps=s.decay_steps, **low))
+
+
+@_same.register
+def _(s: ExponentialDecay, lr: float) -> Native | None:
+    stairs = {"staircase": True} if s.staircase else {}
+    return Native(written("optax.exponential_decay", init_value=s.initial_learning_rate,
+                          transition_steps=s.decay_steps, decay_rate=s.decay_rate, **stairs))  # fmt: skip
+
+
+@_same.register
+def _(s: PolynomialDecay, lr: float) -> Native | None:
+    if s.cycle:
+        return None
+    return Native(_polynomial(s.initial_learning_rate, s.end_learning_rate, s.decay_steps, s.power))
+
+
+@_same.register
+def _(s: ConstantWithWarmup, lr: float) -> Native | None:
+    if not s.num_warmup_steps:
+        return Native(_constant(lr))
+    warm = s.num_warmup_steps
+    return Native(written("optax.warmup_constant_schedule", init_value=0.0, peak_value=lr, warmup_steps=warm))
+
+
+@_same.register
+def _(s: TransformersLinear, lr: float) -> Native | None:
+    warm = s.num_warmup_steps
+    falling = _line(lr, 0.0, s.num_training_steps - warm)
+    return Native(_joined([_line(0.0, lr, warm), falling], [warm]) if warm else falling)
+
+
+@_same.register
+def _(s: TransformersCosine, lr: float) -> Native | None:
+    if s.num_cycles != 0.5 or lr == 0:
+        return None
+    end = s.num_training_steps
+    code = _warm_cosine(0.0, lr, s.num_warmup_steps, end, 0.0)
+    return Native(code, f"stays at 0 after {end} steps, where transformers' cosine rises again", end + 1)
