@@ -77,13 +77,17 @@ def answer(request: CurveRequest, curve: Curve) -> dict[str, Any]:
     def per_group(values: Any) -> Any:
         return values if request.grouped else values[0]
 
-    asked = request.model_dump(mode="json", exclude={"metrics", "where"})
     found: dict[str, Any] = {
-        "schedule": asked.pop("schedule"),
-        "base_lr": per_group(list(request.base_lrs)),
-        **{name: value for name, value in asked.items() if name != "base_lr"},
+        "schedule": request.schedule.model_dump(mode="json"),
+        "base_lr": per_group(request.base_lrs),
+        "start": request.start,
+        "stride": request.stride,
+        "steps": request.steps,
         "lr": per_group(curve.lr),
     }
+    for name in ("total_steps", "steps_per_epoch"):
+        if (value := getattr(request, name)) is not None:
+            found[name] = value
     if curve.momentum is not None:
         found["momentum"] = per_group(curve.momentum)
     facts = [summary(lr, extent, request.stride) for lr, extent in zip(curve.lr, curve.extents, strict=True)]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pydantic import ValidationError
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.cache import Answers
-from api.encoding import encode
-from lrcore.curve import CurveRequest
+from api.encoding import answer
+from api.json import dumps
+from lrcore.curve import CurveRequest, sample
 from lrcore.errors import CurveError
 
 PATH = "/v1/curves"
 SMALL = 50_000  # values times the schedule's size that are computed at once, without a thread for them
 LARGEST = 2**16  # bytes of a body
+HEADERS = [(b"content-type", b"application/json"), (b"vary", b"Accept")]
 ANY_JSON = (b"*/*", b"application/json")
 
 
@@ -34,13 +35,15 @@ class FastCurves:
             return await self.app(scope, receive, send)
         first = await receive()
         body = first.get("body", b"")
-        response = None
+        known = None
         if first["type"] == "http.request" and not first.get("more_body"):
-            response = self._answers.get(body)
-            if response is None and (response := _computed(body)) is not None:
-                self._answers.keep(body, body, response)
-        if response is not None:
-            return await response(scope, receive, send)
+            known = self._answers.get(body)
+            if known is None and (known := _computed(body)) is not None:
+                self._answers.keep(body, known)
+        if known is not None:
+            length = (b"content-length", str(len(known)).encode())
+            await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, length]})
+            return await send({"type": "http.response.body", "body": known})
 
         async def replayed() -> Message:
             nonlocal first
@@ -60,11 +63,11 @@ def _plain(scope: Scope) -> bool:
     return headers.get(b"content-type") == b"application/json" and headers.get(b"accept", b"*/*") in ANY_JSON
 
 
-def _computed(body: bytes) -> Response | None:
+def _computed(body: bytes) -> bytes | None:
     try:
         curve = CurveRequest.model_validate_json(body)
         if curve.schedule.metric_driven or curve.steps * len(curve.base_lrs) * curve.schedule.size > SMALL:
             return None
-        return encode(curve, "json")
+        return dumps(answer(curve, sample(curve)))
     except (ValidationError, CurveError):
         return None

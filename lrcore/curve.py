@@ -77,31 +77,33 @@ class CurveRequest(Spec):
 
     def check(self) -> None:
         """Raise CurveError if the fields do not fit together."""
+        schedule = self.schedule
         last = self.start + self.stride * (self.steps - 1)
         if last > MAX_STEP:
             raise CurveError(("steps",), f"the last step would be {last}, more than {MAX_STEP}")
-        length = self.schedule.length
+        length = schedule.length
         if length is not None and last >= length:
             raise CurveError(("steps",), f"the last step would be {last}, but the schedule ends after {length} steps")
-        self._check_groups()
-        values = self.steps * len(self.base_lrs)
+        groups = self._check_groups()
+        values = self.steps * groups
         if values > MAX_VALUES:
             raise CurveError(("steps",), f"{values} rates are more than {MAX_VALUES}")
-        if values * self.schedule.size > MAX_WORK:
-            raise CurveError(("steps",), f"{values} rates are too many for a schedule of {self.schedule.size} parts")
-        if len(self.base_lrs) * self.schedule.work(last, self.steps) > MAX_WORK:
-            message = f"every rate up to step {last} is needed, too many for {len(self.base_lrs)} parameter groups"
+        if values * schedule.size > MAX_WORK:
+            raise CurveError(("steps",), f"{values} rates are too many for a schedule of {schedule.size} parts")
+        if groups * schedule.work(last, self.steps) > MAX_WORK:
+            message = f"every rate up to step {last} is needed, too many for {groups} parameter groups"
             raise CurveError(("steps",), message)
-        if self.schedule.metric_driven and len(self.metrics or ()) < last:
+        if schedule.metric_driven and len(self.metrics or ()) < last:
             raise CurveError(
                 ("metrics",),
-                f"{self.schedule.type} needs the metric of every interval before the last one: "
+                f"{schedule.type} needs the metric of every interval before the last one: "
                 f"{last} values, not {len(self.metrics or ())}",
             )
-        if self.metrics is not None and not self.schedule.metric_driven:
-            raise CurveError(("metrics",), f"{self.schedule.type} does not take metrics")
+        if self.metrics is not None and not schedule.metric_driven:
+            raise CurveError(("metrics",), f"{schedule.type} does not take metrics")
 
-    def _check_groups(self) -> None:
+    def _check_groups(self) -> int:
+        """How many parameter groups there are."""
         if self.base_lr is None and self.schedule.own_base_lr is None:
             raise CurveError(("base_lr",), f"{self.schedule.type} needs the initial rate")
         wanted, given = self.schedule.groups, len(self.base_lrs)
@@ -109,10 +111,13 @@ class CurveRequest(Spec):
             raise CurveError(
                 ("base_lr",), f"the schedule is for {wanted} parameter groups, but base_lr has {given}: give a list"
             )
+        return given
 
     @property
     def base_lrs(self) -> tuple[float, ...]:
         """Initial rates, one a parameter group."""
+        if isinstance(self.base_lr, float):
+            return (self.base_lr,)
         base_lr = self.schedule.own_base_lr if self.base_lr is None else self.base_lr
         if isinstance(base_lr, tuple):
             return base_lr

@@ -29,7 +29,7 @@ EPS = 2.0**-52
 NOTHING: Extent = (math.inf, -math.inf)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # never changed; but a frozen one takes three times as long to make, and there are many
 class Grid:
     """The steps start, start + stride, …: `count` of them, count >= 0."""
 
