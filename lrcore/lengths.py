@@ -18,15 +18,16 @@ def length_schema(least: int, most: int) -> dict[str, Any]:
 
 
 def resolved(data: Any, run: int | None, steps_per_epoch: int | None) -> Any:
-    """The JSON of a schedule with its lengths in steps, rounded to the nearest.
+    """The JSON of a schedule in lrserve's own names, with its lengths in steps, rounded to the nearest.
 
     Args:
         run: steps of the run, for lengths in percent.
 
     Raises:
-        ValueError: it has more than MAX_TEXT characters of text, or a length in a unit that is not known here.
+        ValueError: it has more than MAX_TEXT characters of text, a length in a unit that is not known here, or a name
+            of another framework that is not known here.
     """
-    waiting, text, shares = [data], 0, False
+    waiting, text, shares, foreign = [data], 0, False, False
     while waiting and text <= MAX_TEXT:
         match waiting.pop():
             case str() as words if len(words) <= MAX_LENGTH:  # longer ones are refused unread
@@ -34,10 +35,15 @@ def resolved(data: Any, run: int | None, steps_per_epoch: int | None) -> Any:
                 shares = shares or LENGTH.fullmatch(words) is not None
             case dict() as fields:
                 waiting.extend(fields.values())
+                foreign = foreign or "." in str(fields.get("type"))
             case list() | tuple() as items:
                 waiting.extend(items)
     if text > MAX_TEXT:
         raise ValueError(f"the schedule has more than {MAX_TEXT} characters of text")
+    if foreign:
+        from lrcore.dialects._read import read  # noqa: PLC0415  # it stands on the schedules, which stand on this
+
+        data = read(data)
     return _in_steps(data, {"%": None if run is None else run / 100, "ep": steps_per_epoch}) if shares else data
 
 

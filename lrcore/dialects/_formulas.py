@@ -17,7 +17,7 @@ from lrcore.grid import Grid
 from lrcore.schedules import Schedule
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import TorchSchedule, of_group
-from lrcore.schedules.algebra import Clamp, Repeat, Scale, Shift, WarmUp
+from lrcore.schedules.algebra import BaseLR, Clamp, Repeat, Scale, Shift, WarmUp
 from lrcore.schedules.budget import REX, WSD, FlatCosine, SlantedTriangular
 from lrcore.schedules.compose import ChainedScheduler, SequentialLR
 from lrcore.schedules.constant import Constant
@@ -378,6 +378,11 @@ def _(s: Repeat, t: Node, lr: float) -> Value:
         return found
     end = start(s.cycles)
     return in_turn(t, [end], [found, float(s.rates(Grid(end - 1), lr)[0])])
+
+
+@written.register
+def _(s: BaseLR, t: Node, lr: float) -> Value:
+    return inside(s.schedule, s.base_lr, "schedule")
 
 
 @written.register

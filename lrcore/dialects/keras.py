@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
 
@@ -192,3 +193,6 @@ def _(s: OptaxExponentialDecay, lr: float) -> Native | None:
     if s.transition_begin or s.end_value is not None or isinstance(s, WarmupExponentialDecaySchedule):
         return None
     return _exponential(s.init_value, s.transition_steps, s.decay_rate, s.staircase)
+
+
+READERS: dict[str, Callable[..., dict[str, Any]]] = {}  # every name of its own is lrserve's as well

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import singledispatch
 from itertools import pairwise
 from typing import Any
@@ -212,3 +213,14 @@ def _(s: TransformersCosine, lr: float) -> Native | None:
     end = s.num_training_steps
     code = _warm_cosine(0.0, lr, s.num_warmup_steps, end, 0.0)
     return Native(code, f"stays at 0 after {end} steps, where transformers' cosine rises again", end + 1)
+
+
+def _own_constant(value: float) -> dict[str, Any]:
+    return {"type": "BaseLR", "base_lr": value, "schedule": {"type": "Constant"}}
+
+
+def _join(schedules: list[Any], boundaries: list[int]) -> dict[str, Any]:
+    return {"type": "SequentialLR", "schedulers": schedules, "milestones": boundaries}
+
+
+READERS: dict[str, Callable[..., dict[str, Any]]] = {"constant_schedule": _own_constant, "join_schedules": _join}

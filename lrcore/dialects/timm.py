@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
 
@@ -112,3 +113,6 @@ def _(s: SequentialLR, lr: float) -> Found | None:
             arguments = {"t_initial": cosine.T_max} | _low(cosine.eta_min) | warming
             return "CosineLRScheduler", arguments, _after(warm + cosine.T_max)
     return None
+
+
+READERS: dict[str, Callable[..., dict[str, Any]]] = {}  # every name of its own is lrserve's as well

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -165,3 +165,6 @@ def remarks(schedule: Schedule) -> list[str]:
     if schedule.length is not None:
         found.append(f"the schedule ends after {schedule.length} steps; the formula means nothing beyond")
     return found
+
+
+READERS: dict[str, Callable[..., dict[str, Any]]] = {}  # every name of its own is lrserve's as well

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
 
@@ -89,3 +90,6 @@ def _(s: WarmUp, lr: float, warm: int) -> Code | None:
 @_same.register
 def _(s: ReduceLROnPlateau, lr: float, warm: int) -> Code | None:
     return _call("reduce_lr_on_plateau", **torch.given(s))
+
+
+READERS: dict[str, Callable[..., dict[str, Any]]] = {}  # every name of its own is lrserve's as well

@@ -266,6 +266,25 @@ class Repeat(_Around):
             cycle += 1
 
 
+class BaseLR(_Around):
+    """g with a base rate of its own, whatever the optimizer's is."""
+
+    summary = "any schedule with its own base rate"
+    formula = "g(t), from base_lr"
+    origin = "the learning_rate argument of Paddle's schedules, init_value of optax's"
+    example = {"type": "BaseLR", "base_lr": 0.3, "schedule": {"type": "StepLR", "step_size": 5}}
+
+    type: Literal["BaseLR"]
+    base_lr: Rate
+
+    @property
+    def own_base_lr(self) -> float:
+        return self.base_lr
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        return self.schedule.fill(out, t, self.base_lr, group)
+
+
 class Scale(_Around):
     """factor times the schedule's rate."""
 
