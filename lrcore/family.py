@@ -22,7 +22,8 @@ Name = Annotated[str, Strict(), Field(min_length=1, max_length=200)]
 class Spec(BaseModel):
     """A validated, immutable description. Surplus fields, NaN and infinities are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # deferred: most are validated inside another one alone, which builds them once more
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class Member(Spec):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo
 
 from api.deps import json_body
 from api.problems import documented
@@ -13,25 +13,25 @@ from lrcore.dialects import Framework, translate
 from lrcore.family import Spec
 from lrcore.lengths import resolved
 from lrcore.schedules import AnySchedule
-from lrcore.schedules._base import Rate
+from lrcore.schedules._base import Count, Rate
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 
 
-def _in_steps(data: Any) -> Any:
-    if resolved(data, 1, 1) is not data:  # code has to hold for a run of any length
-        raise ValueError("a translation needs lengths in steps, not as shares of a run")
-    return data
+def _resolve(data: Any, info: ValidationInfo) -> Any:
+    return resolved(data, info.data.get("total_steps"), info.data.get("steps_per_epoch"))
 
 
 class TranslationRequest(Spec):
     """A schedule, and where it is to run."""
 
     to: Framework
+    total_steps: Count | None = Field(None, description="steps of the run, for lengths in percent")
+    steps_per_epoch: Count | None = Field(None, description="for lengths in epochs, such as 5ep")
     base_lr: Rate | None = Field(
         None, description="the optimizer's initial rate. Needed unless the schedule brings its own."
     )
-    schedule: Annotated[AnySchedule, BeforeValidator(_in_steps)] = Field(description="with its lengths in steps")
+    schedule: Annotated[AnySchedule, BeforeValidator(_resolve)]
 
 
 class TranslationAnswer(BaseModel):

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+import importlib
+from typing import TYPE_CHECKING, Literal, get_args
 
-from lrcore.dialects import keras, optax, timm, torch, transformers
-from lrcore.dialects._base import Translation
-from lrcore.dialects._formulas import NoFormula
 from lrcore.errors import CurveError
 from lrcore.schedules import Schedule
 
-Framework = Literal["torch", "optax", "keras", "transformers", "timm"]
+if TYPE_CHECKING:
+    from lrcore.dialects._base import Translation
 
-DIALECTS: dict[Framework, Callable[[Schedule, float], Translation]] = {
-    "torch": torch.translate,
-    "optax": optax.translate,
-    "keras": keras.translate,
-    "transformers": transformers.translate,
-    "timm": timm.translate,
-}
+Framework = Literal["torch", "optax", "keras", "transformers", "timm"]
 
 
 def translate(schedule: Schedule, base_lr: float | None, to: Framework) -> Translation:
@@ -34,10 +26,15 @@ def translate(schedule: Schedule, base_lr: float | None, to: Framework) -> Trans
         if own is None:
             raise CurveError(("base_lr",), f"{schedule.type} needs the initial rate")
         base_lr = own[0] if isinstance(own, tuple) else own
+    from lrcore.dialects._formulas import NoFormula  # noqa: PLC0415  # long, and most who read names write no code
+
     try:
-        return DIALECTS[to](schedule, base_lr)
+        translation: Translation = importlib.import_module(f"lrcore.dialects.{to}").translate(schedule, base_lr)
     except NoFormula as error:
         raise CurveError(("schedule", *error.field), f"no translation to {to}: {error}") from None
+    return translation
 
 
-__all__ = ["DIALECTS", "Framework", "Translation", "translate"]
+FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
+
+__all__ = ["FRAMEWORKS", "Framework", "translate"]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 else:
     AnySchedule = union(SCHEDULES)
     for _member in SCHEDULES.values():  # composites name the union before it exists
-        _member.model_rebuild(_types_namespace={"AnySchedule": AnySchedule})
+        if not _member.__pydantic_fields_complete__:
+            _member.model_rebuild(_types_namespace={"AnySchedule": AnySchedule})
 
 __all__ = ["SCHEDULES", "AnySchedule", "Rates", "Schedule"]

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lrcore.dialects import DIALECTS
+from lrcore.dialects import FRAMEWORKS
 
 Json = dict[str, Any]
 
@@ -28,7 +28,7 @@ def post(http: httpx.Client, body: Any) -> httpx.Response:
     return http.post("/v1/schedules/translate", json=body)
 
 
-@pytest.mark.parametrize("to", DIALECTS)
+@pytest.mark.parametrize("to", FRAMEWORKS)
 def test_a_schedule_as_code(http: httpx.Client, to: str) -> None:
     answer = post(http, {"schedule": STEP, "base_lr": 0.1, "to": to}).raise_for_status().json()
 
@@ -94,7 +94,7 @@ def test_the_document_lists_the_frameworks(http: httpx.Client) -> None:
     document = http.get("/openapi.json").raise_for_status().json()
 
     request = document["components"]["schemas"]["TranslationRequest"]["properties"]
-    assert request["to"]["enum"] == list(DIALECTS)
+    assert request["to"]["enum"] == list(FRAMEWORKS)
     assert document["paths"]["/v1/schedules/translate"]["post"]["responses"].keys() >= {"200", "422"}
 
 

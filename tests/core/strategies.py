@@ -57,6 +57,7 @@ CYCLE_EXPRESSIONS = (
 
 COUNTS = (1, 40)
 RANGES: dict[str, tuple[float, float]] = {  # by field name, where the bounds alone would say little
+    "base_lr": (0.01, 1.0),
     "base_momentum": (0.5, 0.9),
     "cooldown": (0, 6),
     "div_factor": (1.0, 100.0),

@@ -12,7 +12,8 @@ import torch
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from lrcore.dialects import DIALECTS, Framework, Translation, translate
+from lrcore.dialects import FRAMEWORKS, Framework, translate
+from lrcore.dialects._base import Translation
 from lrcore.errors import CurveError
 from lrcore.schedules import SCHEDULES, Rates, Schedule
 from tests.core.strategies import CALLS, Json, horizon, laws, parse, rates, specs
@@ -72,7 +73,7 @@ def initial(schedule: Schedule) -> float:
     return BASE_LR if own is None else own
 
 
-@pytest.mark.parametrize("framework", DIALECTS)
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("name", CALLS)
 @laws(6)
 @given(data=st.data())
@@ -157,7 +158,7 @@ DEFINED = ("make_scheduler", "schedule")
 OF_FRAMEWORKS = [
     (cls.__module__.rpartition(".")[2], name)
     for name, cls in CALLS.items()
-    if cls.__module__.rpartition(".")[2] in DIALECTS
+    if cls.__module__.rpartition(".")[2] in FRAMEWORKS
 ]
 
 
@@ -266,7 +267,7 @@ def test_an_expression_that_python_cannot_compute_is_said_to_be_one(source: str,
     assert exact or "step 0 Python stops with ZeroDivisionError" in translation.notes[0]
 
 
-@pytest.mark.parametrize("framework", DIALECTS)
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_an_expression_is_written_anew_and_not_pasted(framework: Framework) -> None:
     source = "(  0.5)**(epoch//10)  # a comment\n"
 
@@ -280,7 +281,7 @@ def test_an_expression_is_written_anew_and_not_pasted(framework: Framework) -> N
     assert imported <= {"torch", "jax.numpy", "keras", "math", "bisect"}
 
 
-@pytest.mark.parametrize("framework", DIALECTS)
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("name", CALLS)
 def test_a_rate_of_zero_is_translated_or_refused(name: str, framework: Framework) -> None:
     try:
