@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import httpx
@@ -253,6 +254,33 @@ def test_a_request_that_comes_again_has_the_same_answer_in_its_own_format(http: 
     assert first == again
     assert len(set(first)) == 3
     assert post(http, "/v1/curves", ONE, headers={"Content-Type": "text/plain"}).status_code == 415
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ONE,
+        ONE | {"where": 0.03, "start": 3, "stride": 2},
+        ONE | {"base_lr": [0.1, 0.2]},
+        {"schedule": COSINE | {"T_max": "50%"}, "base_lr": 0.1, "steps": 20, "total_steps": 40},
+        {"schedule": {"type": "OneCycleLR", "max_lr": 0.1, "total_steps": 20}, "steps": 20},
+        {"schedule": {"type": "ReduceLROnPlateau"}, "base_lr": 0.1, "steps": 2, "metrics": [1.0]},
+    ],
+)
+def test_the_short_way_and_the_long_way_lead_to_the_same_answer(body: Json, http: httpx.Client) -> None:
+    short, long = post(http, "/v1/curves", body), post(http, "/v1/curves", body, params={"format": "json"})
+
+    assert short.content == long.content
+    assert short.headers["content-type"] == long.headers["content-type"] == "application/json"
+    assert short.headers["vary"] == long.headers["vary"]
+
+
+def test_a_body_in_pieces_is_one_body(http: httpx.Client) -> None:
+    text = json.dumps(ONE).encode()
+
+    answer = http.post("/v1/curves", content=iter([text[:10], text[10:]]), headers={"Content-Type": "application/json"})
+
+    assert answer.json() == post(http, "/v1/curves", ONE).json()
 
 
 @pytest.mark.parametrize("start", [0, 10**15 - 4 * 10**6])
