@@ -31,11 +31,13 @@ def draw_curves(curves: Sequence[tuple[str, Curve]], title: str, form: str, axis
     figure = _figure([2, 1] if cycling else [2])
     axes = figure.axes
     several = len(curves) > 1 or len(curves[0][1].lr) > 1
+    drawn = 0  # lines so far: a curve has one colour in both pictures
     for name, curve in curves:
         labels = [" ".join(filter(None, (name, str(i) if len(curve.lr) > 1 else ""))) for i in range(len(curve.lr))]
-        _lines(axes[0], curve.steps, curve.lr, labels)
+        _lines(axes[0], curve.steps, curve.lr, labels, drawn)
         if curve.momentum is not None:
-            _lines(axes[1], curve.steps, curve.momentum, labels)
+            _lines(axes[1], curve.steps, curve.momentum, labels, drawn)
+        drawn += len(labels)
     axes[0].set_title(title)
     axes[0].set_ylabel("learning rate")
     if axis == "log":
@@ -86,13 +88,13 @@ def _figure(rows: list[int]) -> Figure:
     return figure
 
 
-def _lines(axes: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], labels: list[str]) -> None:
+def _lines(axes: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], labels: list[str], first: int) -> None:
     few = len(steps) <= FEW
-    for label, line in zip(labels, values, strict=True):
+    for i, (label, line) in enumerate(zip(labels, values, strict=True), first):
         x, y = thin(steps, line)
         # a rate holds for its whole interval, which shows while intervals are wide enough to be seen
         style: dict[str, Any] = {"drawstyle": "steps-post", "marker": "o", "markersize": 3} if few else {}
-        axes.plot(x, y, label=label, **style)
+        axes.plot(x, y, label=label, color=f"C{i}", **style)
 
 
 def thin(steps: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
