@@ -11,9 +11,9 @@ from lrcore import grid
 from lrcore.family import Flag
 from lrcore.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
-from lrcore.schedules._base import Factor, Fraction, Milestones, Rate, Rates, Schedule, StepCount, StepIndex
+from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
 from lrcore.schedules.factor import polynomial
-from lrcore.schedules.step import rising
+from lrcore.schedules.step import Piecewise
 
 
 class _Keras(Schedule):
@@ -136,7 +136,7 @@ class InverseTimeDecay(_Keras):
         return self.initial_learning_rate / (1 + self.decay_rate * quotient)
 
 
-class PiecewiseConstantDecay(Schedule):
+class PiecewiseConstantDecay(Piecewise):
     """values[i], where i is the number of boundaries less than t: a boundary itself still has the value before it."""
 
     summary = "listed rates, changed one step after each boundary"
@@ -145,19 +145,6 @@ class PiecewiseConstantDecay(Schedule):
     example = {"type": "PiecewiseConstantDecay", "boundaries": [10, 20], "values": [0.1, 0.05, 0.01]}
 
     type: Literal["PiecewiseConstantDecay"]
-    boundaries: Milestones = Field(description="last steps of all values but the last, rising")
-    values: Annotated[tuple[Rate, ...], Field(min_length=1, max_length=10_001, strict=False)]
-
-    @model_validator(mode="after")
-    def _one_value_more(self) -> Self:
-        rising(self.boundaries)
-        if len(self.values) != len(self.boundaries) + 1:
-            raise ValueError(f"{len(self.boundaries)} boundaries need {len(self.boundaries) + 1} values")
-        return self
-
-    @property
-    def own_base_lr(self) -> float:
-        return self.values[0]
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.runs(out, t - 1, self.boundaries, self.values)

@@ -190,7 +190,24 @@ class WarmupConstantSchedule(_Optax):
         return grid.line_then_flat(out, t, self.warmup_steps, self.init_value, self.peak_value)
 
 
-class WarmupCosineDecaySchedule(_Optax):
+class SgdrCycle(Spec):
+    """The arguments of warmup_cosine_decay_schedule: one cycle of sgdr_schedule."""
+
+    init_value: Rate
+    peak_value: Factor
+    warmup_steps: StepIndex
+    decay_steps: StepCount
+    end_value: Rate = 0.0
+    exponent: Factor = 1.0
+
+    @model_validator(mode="after")
+    def _room_for_the_cosine(self) -> Self:
+        if self.warmup_steps >= self.decay_steps:
+            raise ValueError(f"decay_steps ({self.decay_steps}) must exceed warmup_steps ({self.warmup_steps})")
+        return self
+
+
+class WarmupCosineDecaySchedule(SgdrCycle, Schedule):
     """A line from init_value to peak_value in warmup_steps, then half a cosine to end_value at decay_steps.
 
     decay_steps includes the warm-up. The cosine may be raised to a power.
@@ -208,17 +225,10 @@ class WarmupCosineDecaySchedule(_Optax):
     }
 
     type: Literal["warmup_cosine_decay_schedule"]
-    peak_value: Factor
-    warmup_steps: StepIndex
-    decay_steps: StepCount
-    end_value: Rate = 0.0
-    exponent: Factor = 1.0
 
-    @model_validator(mode="after")
-    def _room_for_the_cosine(self) -> Self:
-        if self.warmup_steps >= self.decay_steps:
-            raise ValueError(f"decay_steps ({self.decay_steps}) must exceed warmup_steps ({self.warmup_steps})")
-        return self
+    @property
+    def own_base_lr(self) -> float:
+        return self.init_value
 
     @property
     def horizon(self) -> int | None:
@@ -250,23 +260,6 @@ class WarmupExponentialDecaySchedule(OptaxExponentialDecay):
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         warm, peak = self.warmup_steps, self.peak_value
         return shapes.warm_up(out, t, warm, self.init_value, peak, lambda o, t: self._decay(o, t - warm, peak))
-
-
-class SgdrCycle(Spec):
-    """One cycle of sgdr_schedule: the arguments of warmup_cosine_decay_schedule."""
-
-    init_value: Rate
-    peak_value: Factor
-    warmup_steps: StepIndex
-    decay_steps: StepCount
-    end_value: Rate = 0.0
-    exponent: Factor = 1.0
-
-    @model_validator(mode="after")
-    def _room_for_the_cosine(self) -> Self:
-        if self.warmup_steps >= self.decay_steps:
-            raise ValueError(f"decay_steps ({self.decay_steps}) must exceed warmup_steps ({self.warmup_steps})")
-        return self
 
 
 class SgdrSchedule(Schedule):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from lrcore import grid
 from lrcore.grid import Extent, Grid
-from lrcore.schedules._base import Milestones, Rate, Rates, Schedule, StepCount
-from lrcore.schedules.step import rising
+from lrcore.schedules._base import Rate, Rates, Schedule, StepCount
+from lrcore.schedules.step import Piecewise
 
 
 class NoamDecay(Schedule):
@@ -64,7 +64,7 @@ class NaturalExpDecay(Schedule):
         return grid.powers(out, t, np.e, scale=self.learning_rate, per=-1 / self.gamma)
 
 
-class PiecewiseDecay(Schedule):
+class PiecewiseDecay(Piecewise):
     """values[i], where i is the number of boundaries that are at most t: a boundary already has the new value."""
 
     summary = "listed rates, changed at each boundary"
@@ -73,19 +73,6 @@ class PiecewiseDecay(Schedule):
     example = {"type": "PiecewiseDecay", "boundaries": [10, 20], "values": [0.1, 0.05, 0.01]}
 
     type: Literal["PiecewiseDecay"]
-    boundaries: Milestones = Field(description="first steps of all values but the first, rising")
-    values: Annotated[tuple[Rate, ...], Field(min_length=1, max_length=10_001, strict=False)]
-
-    @model_validator(mode="after")
-    def _one_value_more(self) -> Self:
-        rising(self.boundaries)
-        if len(self.values) != len(self.boundaries) + 1:
-            raise ValueError(f"{len(self.boundaries)} boundaries need {len(self.boundaries) + 1} values")
-        return self
-
-    @property
-    def own_base_lr(self) -> float:
-        return self.values[0]
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.runs(out, t, self.boundaries, self.values)

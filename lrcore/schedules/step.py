@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from lrcore import grid
 from lrcore.grid import Extent, Grid
-from lrcore.schedules._base import Factor, Milestones, Rates, StepCount, TorchSchedule
+from lrcore.schedules._base import Factor, Milestones, Rate, Rates, Schedule, StepCount, TorchSchedule
 
 
 class StepLR(TorchSchedule):
@@ -52,6 +52,25 @@ class MultiStepLR(TorchSchedule):
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         drops = np.arange(len(self.milestones) + 1)
         return grid.runs(out, t, self.milestones, grid.power(drops, self.gamma, scale=base_lr))
+
+
+class Piecewise(Schedule):
+    """Listed rates with boundaries between them; subclasses say to which side a boundary belongs."""
+
+    type: str
+    boundaries: Milestones = Field(description="steps between one value and the next, rising")
+    values: Annotated[tuple[Rate, ...], Field(min_length=1, max_length=10_001, strict=False)]
+
+    @model_validator(mode="after")
+    def _one_value_more(self) -> Self:
+        rising(self.boundaries)
+        if len(self.values) != len(self.boundaries) + 1:
+            raise ValueError(f"{len(self.boundaries)} boundaries need {len(self.boundaries) + 1} values")
+        return self
+
+    @property
+    def own_base_lr(self) -> float:
+        return self.values[0]
 
 
 def rising(milestones: tuple[int, ...]) -> tuple[int, ...]:
