@@ -47,9 +47,11 @@ def encode(request: CurveRequest, form: str, axis: Axis = "linear") -> Response:
     return _table(curve.t, _columns("lr", "momentum", request, curve), form)
 
 
-def encode_several(request: CompareRequest, curves: Sequence[Curve], form: str, axis: Axis = "linear") -> Response:
+def encode_several(
+    request: CompareRequest, requests: Sequence[CurveRequest], curves: Sequence[Curve], form: str, axis: Axis
+) -> Response:
     """Curves over the same steps in one of MEDIA_TYPES; a column, row or line each, by its name."""
-    names, requests = [each.name for each in request.curves], request.requests()
+    names = [each.name for each in request.curves]
     if form == "json":
         shared = request.model_dump(mode="json", exclude={"curves"})
         own = [

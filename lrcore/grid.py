@@ -21,9 +21,8 @@ Extent = tuple[float, float]  # the smallest and the largest value written; NaN 
 
 TILE = 4096  # numpy's outer products of shorter rows take three times as long a value
 CHUNK = 1 << 15  # values at once where several passes are made: they stay in the cache
-PIECE = (
-    15 * 1024
-)  # the same where arrays are made for each: malloc takes larger ones from the system and gives them back
+# the same where arrays are made for each: malloc takes larger ones from the system and gives them back
+PIECE = 15 * 1024
 RAMP = np.arange(PIECE, dtype=np.float64)  # numpy's own takes five times as long as an addition
 EPS = 2.0**-52
 NOTHING: Extent = (math.inf, -math.inf)
@@ -39,6 +38,9 @@ class Grid:
 
     def __len__(self) -> int:
         return self.count
+
+    def __contains__(self, step: int) -> bool:
+        return self.start <= step <= self.last and (step - self.start) % self.stride == 0
 
     def __add__(self, steps: int) -> Grid:
         return Grid(self.start + steps, self.stride, self.count)
@@ -151,6 +153,14 @@ def even_runs(out: Array, t: Grid, length: int, values: Callable[[NDArray[np.int
     return _repeated(out, own, np.diff(ends, prepend=0))
 
 
+def times_runs(out: Array, t: Grid, length: int, values: Callable[[NDArray[np.int64]], Array]) -> None:
+    """Multiply what is in `out` by the constants that `even_runs` writes."""
+    for where, part in t.chunks():
+        height = np.empty(part.count)
+        even_runs(height, part, length, values)
+        np.multiply(out[where], height, out=out[where])
+
+
 def _repeated(out: Array, values: Array, counts: NDArray[np.int64]) -> Extent:
     if not len(out):
         return NOTHING
@@ -224,30 +234,29 @@ def _first_steps(t: Grid) -> Array:
     return np.arange(first * TILE, last * TILE + 1, TILE, dtype=np.float64)
 
 
-def _parts(t: Grid) -> tuple[Array, Array]:
-    """Steps of any stride as sums tile + place."""
-    steps = t.integers()
+def _parts(steps: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]]:
+    """Any steps as sums: the first step of the tile, and the place in it."""
     places = steps % TILE
-    return (steps - places).astype(np.float64), places.astype(np.float64)
+    return (steps - places).astype(np.float64), places
 
 
 def power(steps: NDArray[np.int64], base: float, scale: float = 1.0) -> Array:
     """scale * base ** steps for steps >= 0, the same bits as `powers`."""
-    places = steps % TILE
-    return scale * np.power(base, (steps - places).astype(np.float64)) * np.power(base, places.astype(np.float64))
+    first, places = _parts(steps)
+    return scale * np.power(base, first) * np.power(base, places.astype(np.float64))
 
 
 def powers(out: Array, t: Grid, base: float, scale: float = 1.0, per: float = 1) -> Extent:
     """scale * base ** (t / per), t >= 0."""
     if t.stride != 1:
-        first, at = _parts(t)
-        np.multiply(scale * np.power(base, first / per), np.power(base, at / per), out=out)
+        first, places = _parts(t.integers())
+        np.multiply(scale * np.power(base, first / per), np.power(base, places / per), out=out)
         return extent(out)
     column = (scale * np.power(base, _first_steps(t) / per))[:, None]
     row = np.power(base, np.arange(min(TILE, t.start % TILE + t.count), dtype=np.float64) / per)
-    for where, rows, places in _tiles(t):
+    for where, rows, own in _tiles(t):
         block = out[where].reshape(rows.stop - rows.start, -1)
-        np.multiply(column[rows], row[places], out=block)
+        np.multiply(column[rows], row[own], out=block)
     change = abs(math.log(base)) / per if base > 0 and len(out) else 0.0
     low, high = _monotone_extent(out, change, 1.0)
     return (low, high) if low > 0 else extent(out)  # the smallest numbers have few digits, and do not fall at each step
@@ -273,7 +282,7 @@ def half_cosine(
     if not offset:
         middle = [(length / 2, low + (high - low) / 2)] if exponent == 1 else []
         for step, value in ((0, high), *middle, (length, low)):
-            if step == int(step) and _on(t, int(step)):
+            if step == int(step) and int(step) in t:
                 out[t.before(int(step))] = value
     if exponent == 1 and (t.start >= length or t.last <= length):
         flattest = abs(high - low) * turn * turn  # between the first two steps
@@ -299,9 +308,8 @@ def _cosine(out: Array, t: Grid, turn: float, offset: float, scale: float, finis
     """scale * cos(turn * (t + offset)), and what `finish` makes of it while it is in the cache."""
     if t.stride != 1:
         c1, s1 = _places(turn, 0, TILE)
-        steps = t.integers()
-        at = steps % TILE
-        angle = turn * ((steps - at).astype(np.float64) + offset)
+        tiles, at = _parts(t.integers())
+        angle = turn * (tiles + offset)
         np.subtract(scale * np.cos(angle) * c1[at], scale * np.sin(angle) * s1[at], out=out)
         return finish(out)
     first = t.start % TILE
@@ -334,10 +342,6 @@ def _places(turn: float, begin: int, end: int) -> tuple[Array, Array]:
     return (c0 * c1 - s0 * s1).ravel(), (s0 * c1 + c0 * s1).ravel()
 
 
-def _on(t: Grid, step: int) -> bool:
-    return t.start <= step <= t.last and (step - t.start) % t.stride == 0
-
-
 def line(out: Array, t: Grid, length: float, start: float, end: float, offset: float = 0.0) -> Extent:
     """start + (end - start) * (t + offset) / length: exactly `start` at 0 and `end` at `length`, if offset is 0."""
     if not t.count:
@@ -347,7 +351,7 @@ def line(out: Array, t: Grid, length: float, start: float, end: float, offset: f
         values = out[where]
         np.multiply(part.floats(), slope / length, out=values)
         np.add(values, start + slope / length * offset, out=values)
-    if not offset and length == int(length) and _on(t, int(length)):
+    if not offset and length == int(length) and int(length) in t:
         out[t.before(int(length))] = end
     return _monotone_extent(out, abs(slope) / length, max(abs(start), abs(end)))
 

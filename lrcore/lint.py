@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from lrcore.curve import Curve, CurveRequest
 from lrcore.grid import Grid
-from lrcore.schedules import Schedule
 
 MOST_JOINS = 100  # looked at, so that a warning never costs more than the curve
 
@@ -37,7 +36,7 @@ def warnings(request: CurveRequest, curve: Curve) -> list[Warning]:
         return []
     found = [*_start(request, curve), *_joins(request), *_peak(request, curve)]
     if schedule.horizon:
-        found += _end(request, schedule.horizon)
+        found += _end(request, curve, schedule.horizon)
     return found
 
 
@@ -70,14 +69,14 @@ def _peak(request: CurveRequest, curve: Curve) -> Iterator[Warning]:
         yield Warning("peak-never-reached", message, at)
 
 
-def _end(request: CurveRequest, horizon: int) -> Iterator[Warning]:
+def _end(request: CurveRequest, curve: Curve, horizon: int) -> Iterator[Warning]:
     run, schedule = request.run, request.schedule
     if run < horizon:
-        last = _rate(schedule, request, run - 1)
+        last = _rate(request, curve, run - 1)
         message = f"the schedule takes {horizon} steps, but the run has {run}: it stops at a rate of {last:g}"
         yield Warning("schedule-longer-than-run", message, run - 1)
     elif run > horizon + 1 and (schedule.length or run) >= run:
-        end, last = _rate(schedule, request, horizon), _rate(schedule, request, run - 1)
+        end, last = _rate(request, curve, horizon), _rate(request, curve, run - 1)
         if last > end + 1e-9 * request.base_lrs[0]:
             message = (
                 f"the schedule ends at step {horizon} with a rate of {end:g}, and rises to {last:g} by step {run - 1}"
@@ -88,5 +87,7 @@ def _end(request: CurveRequest, horizon: int) -> Iterator[Warning]:
             yield Warning("schedule-shorter-than-run", message, horizon)
 
 
-def _rate(schedule: Schedule, request: CurveRequest, step: int) -> float:
-    return float(schedule.rates(Grid(step), request.base_lrs[0])[0])
+def _rate(request: CurveRequest, curve: Curve, step: int) -> float:
+    if step in curve.t:
+        return float(curve.lr[0, curve.t.before(step)])
+    return float(request.schedule.rates(Grid(step), request.base_lrs[0])[0])

@@ -65,23 +65,22 @@ class SpecLR(LRScheduler):
         if schedule.groups not in (None, groups):
             raise CurveError(("schedule",), f"the schedule is for {schedule.groups} parameter groups, not {groups}")
         self.schedule = schedule
-        self._first, self._lr, self._momentum = 0, [[0.0]] * 0, None
+        self._first = 0
+        self._lr: list[list[float]] = []
+        self._momentum: list[list[float]] | None = None
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float | Any]:
         """Rates of the present step, one a parameter group."""
-        return self._at(self.last_epoch)[0]
+        return list(self._at(self.last_epoch)[0])
 
     def step(self, epoch: int | None = None) -> None:
         """Go on to the next step, or to the one given."""
         super().step(epoch)
-        _, momentum = self._at(self.last_epoch)
-        if momentum is not None:
-            for group, value in zip(self.optimizer.param_groups, momentum, strict=True):
-                _set_momentum(group, value)
+        self._set_momentum()
 
-    def _get_closed_form_lr(self) -> list[float]:
-        return self._at(self.last_epoch)[0]
+    def _get_closed_form_lr(self) -> list[float | Any]:
+        return self.get_lr()
 
     def state_dict(self) -> dict[str, Any]:
         """The count of steps: the rest is in the spec and the optimizer."""
@@ -90,13 +89,16 @@ class SpecLR(LRScheduler):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a `state_dict`, and set the optimizer's rates, which torch's own schedulers leave."""
         self.last_epoch = int(state_dict["last_epoch"])
-        lr, momentum = self._at(self.last_epoch)
-        for group, rate in zip(self.optimizer.param_groups, lr, strict=True):
+        self._last_lr = self.get_lr()
+        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
             group["lr"] = rate
+        self._set_momentum()
+
+    def _set_momentum(self) -> None:
+        _, momentum = self._at(self.last_epoch)
         if momentum is not None:
             for group, value in zip(self.optimizer.param_groups, momentum, strict=True):
                 _set_momentum(group, value)
-        self._last_lr = list(lr)
 
     def _at(self, step: int) -> tuple[list[float], list[float] | None]:
         length = self.schedule.length

@@ -130,7 +130,8 @@ def post_curve(
 def compare(curves: CompareRequest, request: Request, form: Format = None, scale: Scale = "linear") -> Response:
     """Several schedules at once, as data or as one picture; names tell them apart."""
     chosen = choose(request, MEDIA_TYPES)
-    return encode_several(curves, [_sampled(i, one) for i, one in enumerate(curves.requests())], chosen, scale)
+    requests = curves.requests()
+    return encode_several(curves, requests, [_sampled(i, one) for i, one in enumerate(requests)], chosen, scale)
 
 
 def _sampled(i: int, request: CurveRequest) -> Curve:

@@ -89,12 +89,8 @@ def cycles(
 
         def even(out: Array, t: Grid) -> Extent:
             grid.periodic(out, t, first, lambda o, t: shape(o, t, first, 0.0))
-            for where, part in t.chunks():
-                height = np.empty(part.count)
-                grid.even_runs(height, part, first, lambda cycle: amplitude(cycle.astype(np.float64)))
-                np.multiply(out[where], height, out=out[where])
-                np.add(out[where], low, out=out[where])
-            return grid.extent(out)
+            grid.times_runs(out, t, first, lambda cycle: amplitude(cycle.astype(np.float64)))
+            return grid.extent(np.add(out, low, out=out))
 
         return until(out, t, max(end, 0), even, low)
     edges: list[int] = []

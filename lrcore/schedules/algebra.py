@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lrcore import grid
 from lrcore.family import Number
-from lrcore.grid import Extent, Grid
+from lrcore.grid import Extent, Fill, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount
 from lrcore.schedules.compose import MAX_DEPTH, MAX_SIZE
@@ -207,55 +207,38 @@ class Repeat(_Around):
         return ()  # jumps are what it is for
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        end = self._start(self.cycles) if self.cycles else t.last + 1
-        inside = t.before(end)
-        for where, part, cycle in self._turns(t.part(0, inside)):
-            if cycle is None:
-                self._even(out[where], part, base_lr, group)
-                continue
-            self.schedule.fill(out[where], part, base_lr, group)
-            np.multiply(out[where], self.decay**cycle, out=out[where])
-        if inside < t.count:
-            last = np.empty(1)
-            self.fill(last, Grid(end - 1), base_lr, group)
-            out[inside:] = last[0]
+        self._repeat(out, t, lambda o, t: self.schedule.fill(o, t, base_lr, group), self.decay)
         return grid.extent(out)
 
     def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
+        def momentum(out: Rates, t: Grid) -> Extent:
+            self.schedule.fill_momentum(out, t, group)
+            return grid.NOTHING
+
+        self._repeat(out, t, momentum, 1.0)
+
+    def _repeat(self, out: Rates, t: Grid, inside: Fill, decay: float) -> None:
+        """`inside` in every cycle, times decay ** cycle, and its last value after the last cycle."""
         end = self._start(self.cycles) if self.cycles else t.last + 1
-        inside = t.before(end)
-        for where, part, cycle in self._turns(t.part(0, inside)):
-            if cycle is None:
-                grid.periodic(out[where], part, self.cycle_steps, lambda o, t: self._momentum(o, t, group))
-            else:
-                self.schedule.fill_momentum(out[where], part, group)
-        if inside < t.count:
+        count = t.before(end)
+        if self.growth == 1 and count:
+            grid.periodic(out[:count], t.part(0, count), self.cycle_steps, inside)
+            if decay != 1:
+                grid.times_runs(out[:count], t.part(0, count), self.cycle_steps, lambda cycle: grid.power(cycle, decay))
+        elif count:
+            for where, part, cycle in self._turns(t.part(0, count)):
+                inside(out[where], part)
+                np.multiply(out[where], decay**cycle, out=out[where])
+        if count < t.count:
             last = np.empty(1)
-            self.fill_momentum(last, Grid(end - 1), group)
-            out[inside:] = last[0]
-
-    def _momentum(self, out: Rates, t: Grid, group: int) -> Extent:
-        self.schedule.fill_momentum(out, t, group)
-        return grid.NOTHING
-
-    def _even(self, out: Rates, t: Grid, base_lr: float, group: int) -> None:
-        grid.periodic(out, t, self.cycle_steps, lambda o, t: self.schedule.fill(o, t, base_lr, group))
-        if self.decay != 1:
-            for where, part in t.chunks():
-                height = np.empty(part.count)
-                grid.even_runs(height, part, self.cycle_steps, lambda cycle: grid.power(cycle, self.decay))
-                np.multiply(out[where], height, out=out[where])
+            self._repeat(last, Grid(end - 1), inside, decay)
+            out[count:] = last[0]
 
     def _start(self, cycle: int) -> int:
         return round(shapes.cycle_start(self.cycle_steps, self.growth, cycle))
 
-    def _turns(self, t: Grid) -> Iterator[tuple[slice, Grid, int | None]]:
-        """Stretches of the grid: their slice, steps since the cycle's start, and cycle; all at once if it is even."""
-        if not t.count:
-            return
-        if self.growth == 1:
-            yield slice(0, t.count), t, None
-            return
+    def _turns(self, t: Grid) -> Iterator[tuple[slice, Grid, int]]:
+        """Stretches of the grid in cycles that grow: their slice, steps since the cycle's start, and cycle."""
         cycle, begin = 0, 0
         while begin < t.count:
             start, end = self._start(cycle), self._start(cycle + 1)

@@ -67,10 +67,7 @@ class SineCycle(Schedule):
             return grid.elementwise(out, t, lambda steps: np.sin(np.pi * steps / length))
 
         grid.periodic(out, t, length, arch)
-        for where, part in t.chunks():
-            height = np.empty(part.count)
-            grid.even_runs(height, part, length, lambda k: grid.power(k, self.decay, scale=base_lr - self.min_lr))
-            np.multiply(out[where], height, out=out[where])
+        grid.times_runs(out, t, length, lambda k: grid.power(k, self.decay, scale=base_lr - self.min_lr))
         return grid.extent(np.add(out, self.min_lr, out=out))
 
 

@@ -161,7 +161,7 @@ def _cuts(spec: ReduceLROnPlateau, improvements: NDArray[np.int64], count: int) 
     """The intervals after which the rate is cut: more than `patience` without an improvement or a cooldown."""
     patience = spec.patience
     quiet = np.append(np.diff(improvements), count - improvements[-1:]) > patience + 1
-    waits = np.append(improvements[quiet[: len(improvements)]], count) if len(improvements) else np.array([count])
+    waits = np.append(improvements[quiet], count)
     counted = 0  # the intervals from here on may be bad ones
     nexts = improvements.tolist()
     while True:
