@@ -14,7 +14,7 @@ from lrcore.family import Number
 from lrcore.grid import Extent, Fill, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount
-from lrcore.schedules.compose import MAX_DEPTH, MAX_SIZE
+from lrcore.schedules.compose import check_nesting
 
 if TYPE_CHECKING:
     from lrcore.schedules import AnySchedule
@@ -31,10 +31,7 @@ class _Around(Schedule):
             raise ValueError(f"{schedule.type} is driven by a metric and cannot be inside a {cls.name()}")
         if schedule.length == 0:
             raise ValueError("the schedule inside has no steps left")
-        if 1 + schedule.depth > MAX_DEPTH:
-            raise ValueError(f"schedules may nest {MAX_DEPTH} deep at most")
-        if 1 + schedule.size > MAX_SIZE:
-            raise ValueError(f"the schedule has more than {MAX_SIZE} parts")
+        check_nesting(1 + schedule.depth, 1 + schedule.size)
         return schedule
 
     @property

@@ -21,6 +21,14 @@ MAX_DEPTH = 8
 MAX_SIZE = 1000  # simple formulas, parts of expressions included
 
 
+def check_nesting(depth: int, size: int) -> None:
+    """Raise ValueError if schedules nest too deep, or have too many parts together."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"schedules may nest {MAX_DEPTH} deep at most")
+    if size > MAX_SIZE:
+        raise ValueError(f"the schedule has more than {MAX_SIZE} parts")
+
+
 class _Composite(Schedule):
     type: str
     schedulers: Annotated[tuple[AnySchedule, ...], Field(min_length=1, max_length=32, strict=False)] = Field(
@@ -33,10 +41,7 @@ class _Composite(Schedule):
         for i, part in enumerate(parts):
             if part.metric_driven:
                 raise ValueError(f"{part.type} (at {i}) is driven by a metric and cannot be part of a {cls.name()}")
-        if 1 + max(part.depth for part in parts) > MAX_DEPTH:
-            raise ValueError(f"schedules may nest {MAX_DEPTH} deep at most")
-        if sum(part.size for part in parts) > MAX_SIZE:
-            raise ValueError(f"the schedule has more than {MAX_SIZE} parts")
+        check_nesting(1 + max(part.depth for part in parts), sum(part.size for part in parts))
         groups = {part.groups for part in parts} - {None}
         if len(groups) > 1:
             raise ValueError(f"the parts are for different numbers of parameter groups: {sorted(groups, key=str)}")
