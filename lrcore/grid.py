@@ -9,7 +9,7 @@ multiplications for the rest.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -104,12 +104,14 @@ def _monotone_extent(values: Array, slope: float, largest: float) -> Extent:
     return (first, last) if first <= last else (last, first)
 
 
-def spanning(extents: Sequence[Extent]) -> Extent:
+def spanning(extents: Iterable[Extent]) -> Extent:
     """The extent of several arrays together."""
-    if len(extents) == 1:
-        return extents[0]
-    lows, highs = zip(*extents, strict=True) if extents else ((math.inf,), (-math.inf,))
-    return float(np.min(lows)), float(np.max(highs))
+    low, high = NOTHING
+    for least, most in extents:
+        if math.isnan(least):
+            return least, most
+        low, high = min(low, least), max(high, most)
+    return low, high
 
 
 def constant(out: Array, value: float) -> Extent:
@@ -316,6 +318,9 @@ def _cosine(out: Array, t: Grid, turn: float, offset: float, scale: float, finis
     end = min(first + t.count, TILE)
     begin = first // 64 * 64 if first + t.count <= TILE else 0
     c1, s1 = _places(turn, begin, end)
+    if t.last < TILE and not offset:  # the first tile alone, where c0 = scale and s0 = 0
+        np.multiply(c1[first - begin : end - begin], scale, out=out)
+        return finish(out)
     angle = turn * (_first_steps(t) + offset)[:, None]
     c0, s0 = scale * np.cos(angle), scale * np.sin(angle)
     other = np.empty(min(CHUNK, t.count))

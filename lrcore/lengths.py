@@ -32,7 +32,7 @@ def resolved(data: Any, run: int | None, steps_per_epoch: int | None) -> Any:
         match waiting.pop():
             case str() as words if len(words) <= MAX_LENGTH:  # longer ones are refused unread
                 text += len(words)
-                shares = shares or LENGTH.fullmatch(words) is not None
+                shares = shares or (words[:1].isdigit() and LENGTH.fullmatch(words) is not None)
             case dict() as fields:
                 waiting.extend(fields.values())
                 foreign = foreign or "." in str(fields.get("type"))

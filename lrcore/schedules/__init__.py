@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from lrcore.family import discover, union
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     AnySchedule = Schedule
 else:
     AnySchedule = union(SCHEDULES)
-    for _member in SCHEDULES.values():  # composites name the union before it exists
+    for _member in SCHEDULES.values():  # composites name the union before it exists, and look it up at first use
         if not _member.__pydantic_fields_complete__:
-            _member.model_rebuild(_types_namespace={"AnySchedule": AnySchedule})
+            vars(sys.modules[_member.__module__])["AnySchedule"] = AnySchedule
 
 __all__ = ["SCHEDULES", "AnySchedule", "Rates", "Schedule"]

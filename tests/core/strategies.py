@@ -29,6 +29,8 @@ from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
 Json = dict[str, Any]
 
 CALLS = {name: cls for name, cls in SCHEDULES.items() if not cls.metric_driven}  # the functions of the step
+for _cls in SCHEDULES.values():
+    _cls.model_rebuild()  # else the fields of those around other schedules are not resolved before first use
 PARSE: TypeAdapter[Schedule] = TypeAdapter(AnySchedule)
 
 EXPRESSIONS = (
