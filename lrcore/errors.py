@@ -2,7 +2,9 @@
 
 LrcoreError
 ├── CurveError      a curve that does not exist: outside the schedule's steps, not finite, negative
-└── DataUnavailable a data set that cannot be loaded
+├── DataUnavailable a data set that cannot be loaded
+├── MissingPackage  an optional package that a job needs
+└── SpecError       a job that does not fit its model, as only its worker can find
 """
 
 from __future__ import annotations
@@ -25,4 +27,12 @@ class CurveError(LrcoreError):
 
 
 class DataUnavailable(LrcoreError):
-    """A data set is neither on disk nor to be downloaded."""
+    """A data set, or a file of weights, is neither on disk nor to be downloaded."""
+
+
+class MissingPackage(LrcoreError):
+    """The job needs a package that is not installed on its worker."""
+
+
+class SpecError(LrcoreError):
+    """The job names something that its model does not have. The message begins with the field."""

@@ -36,9 +36,14 @@ class Member(Spec):
     type: str
 
     @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The values that this member's `type` can take: one, unless the class stands for a library's whole zoo."""
+        return tuple(map(str, get_args(cls.model_fields["type"].annotation)))
+
+    @classmethod
     def name(cls) -> str:
-        """The one value that this member's `type` can take."""
-        return str(get_args(cls.model_fields["type"].annotation)[0])
+        """The first value that this member's `type` can take, and for most the only one."""
+        return cls.names()[0]
 
 
 M = TypeVar("M", bound=Member)
@@ -61,27 +66,28 @@ def discover(package: str, path: list[str], base: type[M]) -> dict[str, type[M]]
             importlib.import_module(f"{package}.{module.name}")
     found: dict[str, type[M]] = {}
     for cls in dict.fromkeys(_concrete(base)):  # a class with two bases comes twice
-        name = cls.name()
-        if name in found:
-            raise TypeError(f"{cls.__module__} and {found[name].__module__} both define {name!r}")
+        for name in cls.names():
+            if name in found:
+                raise TypeError(f"{cls.__module__} and {found[name].__module__} both define {name!r}")
+            found[name] = cls  # type: ignore[assignment]  # a concrete subclass of M
         missing = [a for a in ("summary", "origin", "example") if not hasattr(cls, a)]
         if missing:
             raise TypeError(f"{cls.__module__}.{cls.__name__} lacks {', '.join(missing)}")
-        found[name] = cls  # type: ignore[assignment]  # a concrete subclass of M
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 
 def union(members: dict[str, type[M]]) -> Any:
     """The tagged union of a family's members, for use as a field's type."""
-    classes = tuple(members.values())
+    classes = tuple(dict.fromkeys(members.values()))  # a class with several names comes as often
     if len(classes) == 1:
         return classes[0]
     return Annotated[Union[classes], Field(discriminator="type")]  # noqa: UP007  # built at run time
 
 
-def describe(member: type[Member]) -> dict[str, Any]:
-    """What a client needs to use a member: its catalogue entry."""
-    entry = {"type": member.name(), "summary": member.summary, "origin": member.origin}
+def describe(member: type[Member], name: str | None = None) -> dict[str, Any]:
+    """What a client needs to use a member: its catalogue entry, under one of its names, the first if not given."""
+    name = name or member.name()
+    entry = {"type": name, "summary": member.summary, "origin": member.origin}
     if hasattr(member, "formula"):
         entry["formula"] = member.formula
-    return entry | {"parameters": member.model_json_schema(), "example": member.example}
+    return entry | {"parameters": member.model_json_schema(), "example": member.example | {"type": name}}

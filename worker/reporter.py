@@ -26,6 +26,7 @@ class Reporter:
         self._start = start_of(claim.spec)
         self._began: tuple[float, int] | None = None  # clock and step of this attempt's start
         self._step = 0
+        self._running: tuple[float, float] | None = None
         self._reports: queue.SimpleQueue[Callable[[], bool] | None] = queue.SimpleQueue()
         self._lost: LeaseLost | None = None
         self._broken: BaseException | None = None
@@ -41,6 +42,10 @@ class Reporter:
         self._step = step
         if self._began is None:
             self._began = (time.monotonic(), step)
+
+    def running(self, step: int, loss: float, accuracy: float) -> None:
+        """Mean loss and accuracy of the last steps, for the next beat."""
+        self._running = loss, accuracy
 
     def epoch(self, epoch: Epoch, best: Best) -> None:
         """Hand over an epoch's figures."""
@@ -84,6 +89,8 @@ class Reporter:
                 "step": step,
                 "fraction": step / steps,
                 "eta_seconds": None if eta is None else round(eta, 1),
+                "train_loss": self._running and self._running[0],
+                "train_accuracy": self._running and self._running[1],
             }
         )
 

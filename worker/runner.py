@@ -7,17 +7,24 @@ import shutil
 import threading
 from pathlib import Path
 
-from lrcore.errors import DataUnavailable
+from lrcore.errors import DataUnavailable, MissingPackage
+from lrcore.jobs.artifacts import ArtifactsUnavailable
 from lrcore.jobs.job import JobError
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
 from lrcore.jobs.store import Claim, JobStore, LeaseLost, StoreFault
-from worker.engine import Diverged, Hooks, Interrupted, train
+from worker import artifacts
+from worker.engine import Diverged, Hooks, Interrupted, Result, train
 from worker.reporter import Reporter
+from worker.tracking import track
 
 log = logging.getLogger("lrserve.worker")
 
-CHECKPOINT = "checkpoint.safetensors"
+PAUSES = (1.0, 4.0, 15.0)  # seconds between attempts to reach the artifact root
+
+
+class FilesNotKept(Exception):
+    """A run succeeded, but what it has to leave behind cannot be written."""
 
 
 class Runner:
@@ -69,24 +76,29 @@ class Runner:
         return state, error
 
     def folder(self, job_id: str) -> Path:
-        """Where a job's checkpoint lies until the job ends."""
+        """Where a job's checkpoint and weights lie until the job ends."""
         return self.settings.home_folder / "jobs" / job_id
 
     def _train(self, claim: Claim, reporter: Reporter) -> tuple[State, JobError | None]:
         """Train, and say how it ended. Only LeaseLost and StoreFault come out: a bad job must not end a worker."""
         hooks = Hooks(
             step=reporter.step,
+            running=reporter.running,
             epoch=reporter.epoch,
             stop=lambda: self._draining.is_set() or reporter.must_stop(),
         )
-        checkpoint = self.folder(claim.id) / CHECKPOINT
+        folder = self.folder(claim.id)
         try:
-            train(claim.spec, data_root=self.settings.data_folder, hooks=hooks, checkpoint=checkpoint)
+            artifacts.check(claim.spec)
+            result = train(claim.spec, data_root=self.settings.data_folder, hooks=hooks, folder=folder)
+            self._keep(claim, reporter, result)
         except Interrupted:
             reporter.check()
             return (State.CANCELLED if reporter.cancelled else State.QUEUED), None
         except DataUnavailable as error:
             return State.FAILED, JobError(type="data_unavailable", message=str(error))
+        except MissingPackage as error:
+            return State.FAILED, JobError(type="missing_package", message=str(error))
         except Diverged as error:
             return State.FAILED, JobError(type="diverged", message=str(error))
         except LeaseLost:
@@ -96,3 +108,33 @@ class Runner:
             kind = "out_of_memory" if "OutOfMemory" in type(error).__name__ else "error"
             return State.FAILED, JobError(type=kind, message=f"{type(error).__name__}: {error}"[:2000])
         return State.SUCCEEDED, None
+
+    def _keep(self, claim: Claim, reporter: Reporter, result: Result) -> None:
+        """Write the job's files and copy them to where they stay.
+
+        Raises:
+            FilesNotKept: one of them cannot be written.
+            Interrupted: the worker is to end before the artifact root is back.
+            LeaseLost: the job is another worker's now.
+        """
+        folder = self.folder(claim.id)
+        try:
+            artifacts.write(folder, claim.spec, result.epochs, result.best)
+            self._publish(claim, reporter, folder)
+        except (Interrupted, LeaseLost):
+            raise
+        except Exception as error:
+            raise FilesNotKept(f"the run succeeded, but its files cannot be written: {error}") from error
+        track(folder, claim.spec, result.epochs, result.best, claim.id)
+
+    def _publish(self, claim: Claim, reporter: Reporter, folder: Path) -> None:
+        for pause in (*PAUSES, None):
+            reporter.check()  # a worker that was only frozen must not write over its successor's files
+            try:
+                return artifacts.publish(folder, self.settings.artifact_url, claim.id)
+            except ArtifactsUnavailable as error:
+                if pause is None:
+                    raise
+                log.warning("job=%s the artifact root does not answer, trying again: %s", claim.id, error)
+            if self._draining.wait(pause):
+                raise Interrupted

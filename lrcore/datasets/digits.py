@@ -33,7 +33,7 @@ class Digits(Dataset):
     resize: Annotated[Integer, Field(ge=8, le=96)] = Field(28, description="pixels a side; 8 is the original")
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
+    def stored_shape(self) -> tuple[int, int, int]:
         return (1, self.resize, self.resize)
 
     @property
@@ -41,8 +41,12 @@ class Digits(Dataset):
         return 10
 
     @property
-    def train_size(self) -> int:
+    def stored_size(self) -> int:
         return TRAIN_SIZE
+
+    @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        return (0.3054,), (0.3246,)  # at 28x28
 
     def load(self, root: Path) -> Splits:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -32,7 +33,7 @@ class Fake(Dataset):
     seed: Annotated[Integer, Field(ge=0, lt=2**32)] = 0
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
+    def stored_shape(self) -> tuple[int, int, int]:
         return (self.channels, self.image_size, self.image_size)
 
     @property
@@ -40,8 +41,13 @@ class Fake(Dataset):
         return self.classes
 
     @property
-    def train_size(self) -> int:
+    def stored_size(self) -> int:
         return self.samples
+
+    @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        # patterns and noise are both uniform on [0, 1], and independent
+        return (0.5,) * self.channels, (math.sqrt(((1 - self.noise) ** 2 + self.noise**2) / 12),) * self.channels
 
     def load(self, root: Path) -> Splits:
         random = np.random.Generator(np.random.PCG64(self.seed))
@@ -52,6 +58,6 @@ class Fake(Dataset):
 
     def _draw(self, random: np.random.Generator, patterns: NDArray[np.float32], n: int) -> tuple[Images, Labels]:
         labels = random.integers(0, self.classes, n)
-        noise = random.random((n, *self.image_shape), dtype=np.float32)
+        noise = random.random((n, *self.stored_shape), dtype=np.float32)
         mixed = (1 - self.noise) * patterns[labels] + self.noise * noise
         return (255 * mixed).astype(np.uint8), labels

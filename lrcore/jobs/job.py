@@ -23,6 +23,8 @@ class Progress(_View):
     steps: int
     fraction: float = Field(description="finished share of the steps, 0 to 1")
     eta_seconds: float | None = Field(description="seconds left at the present pace; null before there is one")
+    train_loss: float | None = Field(None, description="mean over the last 50 steps; null before there are so many")
+    train_accuracy: float | None = Field(None, description="mean over the last 50 steps, likewise")
 
 
 class Epoch(_View):
@@ -35,15 +37,22 @@ class Epoch(_View):
     )
     train_loss: float
     train_accuracy: float
+    val_loss: float | None = Field(None, description="with a validation split", exclude_if=lambda value: value is None)
+    val_accuracy: float | None = Field(
+        None, description="with a validation split", exclude_if=lambda value: value is None
+    )
     test_loss: float
     test_accuracy: float
     seconds: float
 
 
 class Best(_View):
-    """The epoch with the highest test accuracy, the earliest of them."""
+    """The epoch with the highest validation accuracy, or test accuracy if nothing is held out; the first of them."""
 
     epoch: int
+    val_accuracy: float | None = Field(
+        None, description="with a validation split", exclude_if=lambda value: value is None
+    )
     test_accuracy: float
 
 

@@ -113,12 +113,16 @@ return {'held', redis.call('HGET', job(id), 'want') or ''}
 """
 
 # id, token, lease in ms, index, row, best -> held | fenced | missing, want. The row takes the place of what an
-# earlier attempt wrote from this epoch on.
+# earlier attempt wrote from this epoch on; one that is there already, as when a run is taken up again, changes nothing.
 EPOCH = """
 local id, index = ARGV[2], tonumber(ARGV[5])
 local standing = held(id, ARGV[3])
 if standing ~= 'held' then return {standing, ''} end
 local rows = P .. 'epochs:' .. id
+if redis.call('LINDEX', rows, index) == ARGV[6] then
+  redis.call('ZADD', P .. 'leases', now() + ARGV[4], id)
+  return {'held', redis.call('HGET', job(id), 'want') or ''}
+end
 if index == 0 then redis.call('DEL', rows) else redis.call('LTRIM', rows, 0, index - 1) end
 if redis.call('LLEN', rows) ~= index then return redis.error_reply('FAULT epoch ' .. index .. ' follows a gap') end
 redis.call('RPUSH', rows, ARGV[6])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from lrcore.curve import MAX_WORK, table
 from lrcore.datasets import AnyDataset, Dataset
 from lrcore.errors import CurveError
-from lrcore.family import Integer, Spec
+from lrcore.family import Flag, Integer, Number, Spec
 from lrcore.grid import Grid
 from lrcore.lengths import resolved
 from lrcore.models import AnyModel
@@ -35,6 +37,18 @@ def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
     return -(-dataset.train_size // batch_size)
 
 
+Scheduled = Annotated[AnySchedule | None, BeforeValidator(_resolve)]
+BatchSize = Annotated[Integer, Field(ge=1, le=65_536)]
+
+
+class EarlyStopping(Spec):
+    """End a run that no longer gets better: patience epochs in a row without an improvement by more than min_delta."""
+
+    monitor: Literal["loss", "accuracy"] = Field("loss", description="of the validation set, or else of the test set")
+    patience: Annotated[Integer, Field(ge=1, le=MAX_EPOCHS)]
+    min_delta: Annotated[Number, Field(ge=0)] = 0.0
+
+
 class JobSpec(Spec):
     """Train a model on a data set with an optimizer whose rate follows a schedule."""
 
@@ -43,30 +57,42 @@ class JobSpec(Spec):
     optimizer: AnyOptimizer = Field(default_factory=lambda: SGD(type="SGD"))
     interval: Literal["epoch", "step"] = Field("epoch", description="whether the schedule counts epochs or steps")
     epochs: Annotated[Integer, Field(ge=1, le=MAX_EPOCHS)]
-    batch_size: Annotated[Integer, Field(ge=1, le=65_536)] = 256
+    batch_size: BatchSize = Field(256, description="images of an optimizer step")
+    micro_batch_size: BatchSize | None = Field(
+        None, description="images on the device at once; a step's gradients are accumulated over them"
+    )
+    eval_batch_size: BatchSize = Field(1000, description="images at once in the validation and test passes")
     seed: Annotated[Integer, Field(ge=0, lt=2**32)] = 0
-    schedule: Annotated[AnySchedule | None, BeforeValidator(_resolve)] = Field(
-        None, validate_default=False, description="null is the optimizer's fixed rate"
-    )  # last: its lengths need the others
+    precision: Literal["float32", "bfloat16", "float64"] = Field(
+        "float32", description="bfloat16 is torch's autocast: the weights stay float32"
+    )
+    label_smoothing: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    max_grad_norm: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="gradients with a larger norm, all parameters together, are scaled down to it"
+    )
+    ema_decay: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
+        None, description="evaluate and keep an exponential moving average of the weights, with this share of the old"
+    )
+    early_stopping: EarlyStopping | None = None
+    deterministic: Flag = Field(False, description="on a GPU: the same result in every run, at a loss of speed")
+    export: Annotated[tuple[Literal["onnx"], ...], Field(max_length=1, strict=False)] = Field(
+        (), description="formats the best model is also written in"
+    )
+    schedule: Scheduled = Field(None, validate_default=False, description="null is the optimizer's fixed rate")
+    momentum_schedule: Scheduled = Field(
+        None, validate_default=False, description="of momentum, or beta1, with the optimizer's as its base_lr"
+    )
+    weight_decay_schedule: Scheduled = Field(
+        None, validate_default=False, description="of weight decay, with the optimizer's as its base_lr"
+    )  # schedules last: their lengths need the others
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        try:
-            self.model.check(self.dataset.image_shape, self.dataset.num_classes)
-        except ValueError as error:
-            raise CurveError(("model",), str(error)) from None
-        if (groups := self.rate_schedule.groups) not in (None, 1):
-            raise CurveError(("schedule",), f"the schedule is for {groups} parameter groups, the optimizer has 1")
-        if not self.rate_schedule.metric_driven:
-            self.rates()
-        elif self.interval != "epoch":
-            raise CurveError(("interval",), f"{self.rate_schedule.type} follows the test metric, once an epoch")
+        _check("model", lambda: self.model.check(self.dataset.image_shape, self.dataset.num_classes))
+        if self.schedule is not None and self.schedule.metric_driven and self.interval != "epoch":
+            raise CurveError(("interval",), f"{self.schedule.type} follows a metric, once an epoch")
+        self.tables()
         return self
-
-    @property
-    def rate_schedule(self) -> Schedule:
-        """The schedule, or the constant that null stands for."""
-        return self.schedule or Constant(type="Constant")
 
     @property
     def steps_per_epoch(self) -> int:
@@ -78,21 +104,79 @@ class JobSpec(Spec):
         """How many rates the job uses."""
         return self.epochs * (self.steps_per_epoch if self.interval == "step" else 1)
 
-    def rates(self) -> tuple[Rates, Rates | None]:
-        """The whole table of rates and of momenta, each of shape (groups, intervals).
+    @property
+    def rate_schedule(self) -> Schedule:
+        """The schedule, or the constant that null stands for."""
+        return self.schedule or Constant(type="Constant")
+
+    def tables(self) -> Tables:
+        """Every scheduled value of the job.
 
         Raises:
-            CurveError: the schedule does not fit the job.
+            CurveError: a schedule does not fit the job.
         """
-        schedule = self.rate_schedule
-        if self.intervals > MAX_INTERVALS:
+        lr, momentum = None, None
+        if not self.rate_schedule.metric_driven:
+            lr, momentum = self._table("schedule", self.rate_schedule, self.optimizer.base_lrs)
+        elif self.rate_schedule.groups not in (None, len(self.optimizer.base_lrs)):
+            self._wrong_groups("schedule", self.rate_schedule)
+        if self.momentum_schedule is not None:
+            bases = self.optimizer.base_momenta
+            if bases is None:
+                raise CurveError(("momentum_schedule",), f"{self.optimizer.type} has no momentum")
+            if momentum is not None:
+                raise CurveError(("momentum_schedule",), f"the {self.rate_schedule.type} already cycles momentum")
+            momentum, _ = self._table("momentum_schedule", self.momentum_schedule, bases)
+            if momentum.max() >= 1:
+                raise CurveError(("momentum_schedule",), f"momentum would be {momentum.max():g}, not below 1")
+        weight_decay = None
+        if self.weight_decay_schedule is not None:
+            bases = self.optimizer.weight_decays
+            weight_decay, _ = self._table("weight_decay_schedule", self.weight_decay_schedule, bases)
+        return Tables(lr, momentum, weight_decay)
+
+    def _table(self, field: str, schedule: Schedule, bases: tuple[float, ...]) -> tuple[Rates, Rates | None]:
+        if schedule.metric_driven:
+            raise CurveError((field,), f"{schedule.type} follows a metric, which only the learning rate can")
+        if schedule.groups not in (None, len(bases)):
+            self._wrong_groups(field, schedule)
+        if self.intervals * len(bases) > MAX_INTERVALS:
             raise CurveError(("epochs",), f"{self.intervals} scheduled steps are more than {MAX_INTERVALS}")
         length = schedule.length
         if length is not None and self.intervals > length:
             message = f"the schedule ends after {length} steps, but the job takes {self.intervals}"
-            raise CurveError(("schedule",), message)
-        if schedule.work(self.intervals - 1, self.intervals) > MAX_WORK:
+            raise CurveError((field,), message)
+        if len(bases) * schedule.work(self.intervals - 1, self.intervals) > MAX_WORK:
             message = f"{self.intervals} rates are too much work for a schedule of {schedule.size} parts"
-            raise CurveError(("schedule",), message)
-        curve = table(schedule, (self.optimizer.lr,), Grid(0, 1, self.intervals))
+            raise CurveError((field,), message)
+        try:
+            curve = table(schedule, bases, Grid(0, 1, self.intervals))
+        except CurveError as error:
+            raise CurveError((field, *error.field[1:]), str(error)) from None
         return curve.lr, curve.momentum
+
+    def _wrong_groups(self, field: str, schedule: Schedule) -> NoReturn:
+        message = f"the schedule is for {schedule.groups} parameter groups, the optimizer has "
+        raise CurveError((field,), message + str(len(self.optimizer.base_lrs)))
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What a job's schedules give for each interval, one row a column of the optimizer: shape (columns, intervals).
+
+    Attributes:
+        lr: rates; None if they follow a metric.
+        momentum: momentum or beta1, NaN where it is left to the optimizer; None if it is never scheduled.
+        weight_decay: None if it is never scheduled.
+    """
+
+    lr: Rates | None
+    momentum: Rates | None
+    weight_decay: Rates | None
+
+
+def _check(field: str, check: Callable[[], None]) -> None:
+    try:
+        check()
+    except ValueError as error:
+        raise CurveError((field,), str(error)) from None

@@ -34,11 +34,11 @@ class LeNet(Model):
         features = 16 * ((height // 2 - 4) // 2) * ((width // 2 - 4) // 2)
         return nn.Sequential(
             nn.Conv2d(channels, 6, kernel_size=5, padding=2),
+            nn.MaxPool2d(2),  # before the ReLU: the two commute, and it then has a quarter of the values
             nn.ReLU(),
-            nn.MaxPool2d(2),
             nn.Conv2d(6, 16, kernel_size=5),
-            nn.ReLU(),
             nn.MaxPool2d(2),
+            nn.ReLU(),
             nn.Flatten(),
             nn.Linear(features, 120),
             nn.ReLU(),

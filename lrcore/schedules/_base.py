@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from lrcore.family import Integer, Member, Number
 from lrcore.grid import Array, Extent, Grid
@@ -24,6 +24,16 @@ Index = Annotated[Integer, Field(ge=0, le=MAX_STEP)]
 StepCount = Annotated[Count, WithJsonSchema(length_schema(1, MAX_STEP))]
 StepIndex = Annotated[Index, WithJsonSchema(length_schema(0, MAX_STEP))]
 GroupRates = Annotated[tuple[Rate, ...], Field(min_length=1, max_length=64, strict=False)]
+
+
+def _whole_keys(data: Any) -> Any:
+    """JSON has no keys but strings."""
+    if isinstance(data, dict):
+        return {int(k) if isinstance(k, str) and k.isascii() and k.isdigit() else k: v for k, v in data.items()}
+    return data
+
+
+RatesByStep = Annotated[dict[StepIndex, Rate], BeforeValidator(_whole_keys), Field(max_length=10_000)]
 Milestones = Annotated[tuple[StepIndex, ...], Field(max_length=10_000, strict=False)]
 
 

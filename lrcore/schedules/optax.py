@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from lrcore import grid
 from lrcore.family import Flag, Spec
 from lrcore.grid import Extent, Fill, Grid
 from lrcore.schedules import _shapes as shapes
-from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
+from lrcore.schedules._base import Factor, Fraction, Rate, Rates, RatesByStep, Schedule, StepCount, StepIndex
 from lrcore.schedules.factor import polynomial
 from lrcore.schedules.keras import exponential
-
-
-def _whole_keys(data: Any) -> Any:
-    """JSON has no keys but strings."""
-    if isinstance(data, dict):
-        return {int(k) if isinstance(k, str) and k.isascii() and k.isdigit() else k: v for k, v in data.items()}
-    return data
-
-
-Scales = Annotated[dict[StepIndex, Rate], BeforeValidator(_whole_keys), Field(max_length=10_000)]
 
 
 class _Optax(Schedule):
@@ -146,7 +136,7 @@ class PiecewiseConstantSchedule(_Optax):
     }
 
     type: Literal["piecewise_constant_schedule"]
-    boundaries_and_scales: Scales = Field(default_factory=dict)
+    boundaries_and_scales: RatesByStep = Field(default_factory=dict)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         edges, values = _knots(self.init_value, self.boundaries_and_scales)
@@ -168,7 +158,7 @@ class PiecewiseInterpolateSchedule(_Optax):
 
     type: Literal["piecewise_interpolate_schedule"]
     interpolate_type: Literal["linear", "cosine"]
-    boundaries_and_scales: Scales = Field(default_factory=dict)
+    boundaries_and_scales: RatesByStep = Field(default_factory=dict)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _interpolated(out, t, self.interpolate_type, self.init_value, self.boundaries_and_scales)

@@ -21,7 +21,6 @@ from lrcore.jobs.spec import JobSpec
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
 from tests.conftest import job_spec
 from worker.engine import Diverged, Hooks, Interrupted, train
-from worker.engine.checkpoint import Position, load, save
 from worker.engine.data import permutation
 
 NOWHERE = Path("/nonexistent")
@@ -125,59 +124,74 @@ def test_every_step_is_made_at_the_rate_that_the_curve_shows(interval: str, monk
         {"schedule": {"type": "StepLR", "step_size": 5, "gamma": 0.5}, "interval": "step"},
         {"schedule": {"type": "ReduceLROnPlateau", "patience": 0, "factor": 0.5, "threshold": 0.5}},
         {"schedule": {"type": "CyclicLR", "base_lr": 0.01, "max_lr": 0.2, "step_size_up": 3}},
+        {"optimizer": {"type": "NAdam"}, "ema_decay": 0.9, "max_grad_norm": 0.5, "micro_batch_size": 10},
+        {"dataset": {"type": "fake", "flip": True, "crop": 2, "cutout": 7, "validation_split": 0.2}},
+        {"model": {"type": "mlp", "dropout": 0.5}, "early_stopping": {"patience": 1, "min_delta": 0.1}},
+        {"model": {"type": "resnet18", "width": 4}, "optimizer": {"type": "Muon"}},
     ],
 )
-@pytest.mark.parametrize("stop", [1, 4, 6, 11, 19])
+@pytest.mark.parametrize("stop", [0, 1, 4, 6, 11, 19])
 def test_a_run_that_is_stopped_anywhere_and_resumed_gives_the_figures_of_one_that_is_not(
     changes: dict[str, Any], stop: int, tmp_path: Path
 ) -> None:
     job = spec(epochs=5, **changes)
-    undisturbed = train(job, data_root=NOWHERE, device=CPU)
-    file, seen, done = tmp_path / "checkpoint.safetensors", [], [0]
+    undisturbed = train(job, data_root=NOWHERE, device=CPU, folder=tmp_path / "undisturbed")
+    steps: list[int] = []
+    hooks = Hooks(step=steps.append, stop=lambda: steps[-1] >= stop)
+    if undisturbed.epochs[-1].epoch == 4:  # else early stopping may come first
+        with pytest.raises(Interrupted):
+            train(job, data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path / "stopped")
+        assert steps[-1] == stop
+    again: list[int] = []
+    seen: list[Epoch] = []
+    hooks = Hooks(step=again.append, epoch=lambda epoch, best: seen.append(epoch))
+    resumed = train(job, data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path / "stopped")
 
-    def interrupted(step: int) -> None:
-        done[0] = step
-
-    hooks = Hooks(step=interrupted, stop=lambda: done[0] >= stop, epoch=lambda epoch, best: seen.append(epoch))
-    with pytest.raises(Interrupted):
-        train(job, data_root=NOWHERE, device=CPU, hooks=hooks, checkpoint=file)
-    resumed = train(job, data_root=NOWHERE, device=CPU, checkpoint=file)
-
-    assert figures(seen + resumed.epochs) == figures(undisturbed.epochs)
+    assert again[0] == (stop if undisturbed.epochs[-1].epoch == 4 else 0)
+    assert figures(resumed.epochs) == figures(undisturbed.epochs) == figures(seen)
     assert resumed.best == undisturbed.best
+    for file in ("best.safetensors", "last.safetensors"):
+        assert (tmp_path / "stopped" / file).read_bytes() == (tmp_path / "undisturbed" / file).read_bytes()
+
+
+def interrupt(job: JobSpec, folder: Path, step: int) -> None:
+    """Train up to a step, and stop there with a checkpoint."""
+    done: list[int] = []
+    hooks = Hooks(step=done.append, stop=lambda: done[-1] >= step)
+    with pytest.raises(Interrupted):
+        train(job, data_root=NOWHERE, device=CPU, hooks=hooks, folder=folder)
+
+
+def first_step(job: JobSpec, folder: Path) -> int:
+    """Where a run begins that finds what is in the folder."""
+    done: list[int] = []
+    train(job, data_root=NOWHERE, device=CPU, hooks=Hooks(step=done.append), folder=folder)
+    return done[0]
 
 
 def test_a_checkpoint_of_another_job_is_not_taken_up(tmp_path: Path) -> None:
-    file = tmp_path / "checkpoint.safetensors"
-    train(spec(seed=1), data_root=NOWHERE, device=CPU, checkpoint=file)
+    interrupt(spec(seed=1), tmp_path, 5)
 
-    assert len(train(spec(seed=2), data_root=NOWHERE, device=CPU, checkpoint=file).epochs) == 3
+    assert first_step(spec(seed=2), tmp_path) == 0
+    assert first_step(spec(seed=1), tmp_path) == 5
 
 
 def test_a_truncated_checkpoint_is_not_taken_up(tmp_path: Path) -> None:
+    interrupt(spec(), tmp_path, 5)
     file = tmp_path / "checkpoint.safetensors"
-    train(spec(), data_root=NOWHERE, device=CPU, checkpoint=file)
     file.write_bytes(file.read_bytes()[:1000])
 
-    assert len(train(spec(), data_root=NOWHERE, device=CPU, checkpoint=file).epochs) == 3
+    assert first_step(spec(), tmp_path) == 0
 
 
-def test_a_checkpoint_holds_model_and_optimizer(tmp_path: Path) -> None:
-    def pair() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-        model = torch.nn.Linear(3, 2)
-        return model, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+def test_a_long_run_is_saved_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.engine.loop.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("worker.engine.loop.SAVE_SHARE", 1e9)
+    there: list[bool] = []
+    hooks = Hooks(stop=lambda: there.append((tmp_path / "checkpoint.safetensors").exists()) or False)
+    train(spec(), data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path)
 
-    model, optimizer = pair()
-    model(torch.ones(1, 3)).sum().backward()
-    optimizer.step()
-    position = Position(4, "spec", (2, 0.5), {"lr": [0.1]})
-    save(tmp_path / "c", model, optimizer, position)
-    other, other_optimizer = pair()
-
-    assert load(tmp_path / "c", other, other_optimizer, "spec") == Position(4, "spec", (2, 0.5), {"lr": [0.1]})
-    for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
-        assert torch.equal(mine, theirs)
-        assert torch.equal(optimizer.state[mine]["momentum_buffer"], other_optimizer.state[theirs]["momentum_buffer"])
+    assert there == [False] + [True] * (len(there) - 1)
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])

@@ -1,7 +1,7 @@
 """The training loop. Knows tensors and callbacks; nothing of Celery, Redis or HTTP.
 
 from worker.engine import train
-result = train(JobSpec.model_validate(...), data_root=Path("data"))
+result = train(JobSpec.model_validate(...), data_root=Path("data"), folder=Path("run"))
 """
 
 from __future__ import annotations

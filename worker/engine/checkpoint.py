@@ -4,64 +4,105 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor
+
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run stands between two epochs.
+    """Where a run stands, between two steps.
 
     Attributes:
-        epoch: the next epoch to train.
         spec: JSON of the job, so that a file of another job is never taken up.
-        best: epoch and test accuracy of the best epoch so far.
-        plateau: state of a metric-driven schedule.
+        epoch: the epoch under way, or the next one.
+        step: optimizer steps of it that are done.
+        seconds: time spent in them.
+        epochs: JSON of every finished epoch.
+        best: JSON of the best epoch so far; None before the first is finished.
+        plateau: state of a metric-driven schedule, or None.
+        stale: epochs since the last one that early stopping counts as an improvement, and its value.
     """
 
-    epoch: int
     spec: str
-    best: tuple[int, float] | None
-    plateau: dict[str, Any] | None
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    epochs: list[Json] = field(default_factory=list)
+    best: Json | None = None
+    plateau: Json | None = None
+    stale: tuple[int, float | None] = (0, None)
 
 
-def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
-    """Write the checkpoint in one move: a reader finds the old file or the new one, never half of it."""
-    tensors = {f"model.{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{k}": v.contiguous() for k, v in state.items() if isinstance(v, torch.Tensor)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    save_file(tensors, unfinished, metadata={"position": json.dumps(vars(position))})
-    os.replace(unfinished, path)
+def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write tensors by name in one move: a reader finds the old file or the new one, never half of it."""
+    _save(path, {name: _on_cpu(tensor) for name, tensor in weights.items()}, None)
 
 
-def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, spec: str) -> Position | None:
-    """Put model and optimizer back as they were; None if there is no usable checkpoint of this spec."""
+def save(path: Path, parts: Mapping[str, Mapping[str, Tensor]], position: Position) -> None:
+    """Write a checkpoint, in one move.
+
+    Args:
+        parts: tensors by name for each part of the run, such as model and best.
+    """
+    tensors = {f"{part}.{name}": _on_cpu(t) for part, named in parts.items() for name, t in named.items()}
+    _save(path, tensors, {"position": json.dumps(asdict(position))})
+
+
+def load(path: Path, spec: str) -> tuple[dict[str, dict[str, Tensor]], Position] | None:
+    """The parts and the position that were saved; None if there is no usable checkpoint of this spec."""
     try:
         with safe_open(path, framework="pt") as file:
-            position = _position(**json.loads(file.metadata()["position"]))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-    except (FileNotFoundError, SafetensorError):
+            position = Position(**json.loads(file.metadata()["position"]))
+            if position.spec != spec:
+                return None
+            parts: dict[str, dict[str, Tensor]] = {}
+            for key in file.keys():  # noqa: SIM118  # not a dict
+                part, _, name = key.partition(".")
+                parts.setdefault(part, {})[name] = file.get_tensor(key)
+    except (FileNotFoundError, SafetensorError, TypeError):  # the last is a position of another version
         return None
-    if position.spec != spec:
-        return None
-    model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return position
+    return parts, position
 
 
-def _position(epoch: int, spec: str, best: list[Any] | None, plateau: dict[str, Any] | None) -> Position:
-    """A position as JSON keeps it: without tuples."""
-    return Position(epoch, spec, (best[0], best[1]) if best else None, plateau)
+def optimizer_state(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """The state of optimizers by names such as 0.3.momentum_buffer: optimizer, parameter, key."""
+    return {
+        f"{i}.{index}.{key}": value
+        for i, optimizer in enumerate(optimizers)
+        for index, state in optimizer.state_dict()["state"].items()
+        for key, value in state.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def load_optimizer_state(optimizers: list[torch.optim.Optimizer], saved: Mapping[str, Tensor]) -> None:
+    """Put back what `optimizer_state` gave."""
+    for i, optimizer in enumerate(optimizers):
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in saved.items():
+            owner, index, key = name.split(".", 2)
+            if int(owner) == i:
+                state.setdefault(int(index), {})[key] = value
+        groups = optimizer.param_groups
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        optimizer.param_groups = groups  # torch put copies in their place, and others hold these
+
+
+def _on_cpu(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous()
+
+
+def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    save_file(tensors, unfinished, metadata=metadata)
+    os.replace(unfinished, path)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import inspect
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,9 +18,22 @@ from torch import Tensor, nn
 
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.spec import JobSpec
-from lrcore.schedules.plateau import Plateau, ReduceLROnPlateau
+from lrcore.optimizers import Optimizer
 from worker.engine import checkpoint as checkpoints
-from worker.engine.data import Split, load
+from worker.engine.checkpoint import Position
+from worker.engine.data import Data, Plan, Split, load, permutation
+from worker.engine.graph import GraphedStep, can_capture
+from worker.engine.optim import Average, Scheduled, freeze, parameter_groups
+
+RUNNING = 50  # steps that the running loss and accuracy are taken over
+AHEAD = 64  # steps that may wait in a GPU's queue, so that a stop and the progress are no further away
+SAVE_SECONDS = 10.0  # between two checkpoints; more if writing one takes long
+SAVE_SHARE = 0.02  # of the time may go into checkpoints
+DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
+
+CHECKPOINT = "checkpoint.safetensors"
+BEST = "best.safetensors"
+LAST = "last.safetensors"
 
 
 class Interrupted(Exception):
@@ -29,53 +46,39 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the caller wants to hear, and to say.
+    """What the caller wants to hear, and to say. All must return at once.
 
     Attributes:
-        step: called before the first and after each optimizer step with the number of steps done; must return at once.
-        epoch: called after each epoch with its figures and the best epoch so far.
+        step: called before the first and after each optimizer step with the number of steps done.
+        running: called every RUNNING steps with the steps done, and mean loss and accuracy over that many.
+        losses: called when an epoch's steps are done, before the test pass, with its number and the loss of each.
+        epoch: called after each epoch with its figures and the best epoch so far; for a run that is taken up again,
+            also for the epochs before.
         stop: asked before each step; True raises Interrupted.
     """
 
     step: Callable[[int], None] = lambda step: None
+    running: Callable[[int, float, float], None] = lambda step, loss, accuracy: None
+    losses: Callable[[int, list[float]], None] = lambda epoch, losses: None
     epoch: Callable[[Epoch, Best], None] = lambda epoch, best: None
     stop: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: its epochs (from the one it was resumed at), the best of all, and the trained model."""
+    """A finished run.
+
+    Attributes:
+        epochs: all of its epochs.
+        best: the best of them.
+        model: the model after the last epoch; with ema_decay, the averaged one.
+        best_weights: its state_dict after the best epoch.
+    """
 
     epochs: list[Epoch]
     best: Best
     model: nn.Module
-
-
-class Rates:
-    """The rate of every interval. A table for all schedules but the metric-driven one."""
-
-    def __init__(self, spec: JobSpec) -> None:
-        self._per_step = spec.interval == "step"
-        schedule = spec.rate_schedule
-        self.plateau: Plateau | None = None
-        if isinstance(schedule, ReduceLROnPlateau):
-            self.plateau = Plateau(schedule, [spec.optimizer.lr])
-        else:
-            lr, momentum = spec.rates()
-            self._lr = lr.T.tolist()
-            self._momentum = None if momentum is None else momentum.T.tolist()
-
-    def at(self, epoch: int, step: int) -> tuple[list[float], list[float] | None]:
-        """Rates and momenta, one a parameter group, in force in this step of this epoch."""
-        if self.plateau is not None:
-            return self.plateau.lr, None
-        interval = step if self._per_step else epoch
-        return self._lr[interval], None if self._momentum is None else self._momentum[interval]
-
-    def after_epoch(self, test_loss: float, test_accuracy: float) -> None:
-        """Tell a metric-driven schedule what the epoch came to."""
-        if self.plateau is not None:
-            self.plateau.step(test_loss if self.plateau.spec.mode == "min" else test_accuracy)
+    best_weights: dict[str, Tensor]
 
 
 def train(
@@ -84,121 +87,372 @@ def train(
     data_root: Path,
     device: torch.device | None = None,
     hooks: Hooks | None = None,
-    checkpoint: Path | None = None,
+    folder: Path | None = None,
+    memory: int | None = None,
 ) -> Result:
     """Train the job, from its checkpoint if there is one.
 
     Args:
         data_root: folder of the data sets.
         device: where to train; the first GPU, or the CPU, if not given.
-        checkpoint: file written after each epoch. A run that is taken up from it gives the same figures as one that
-            was never stopped, on the same device.
+        folder: takes the checkpoint, and at the end the best and the last weights. A run that is taken up from a
+            checkpoint gives the same figures as one that was never stopped, on the same device.
+        memory: bytes of images kept on the device; half of what is free if None.
 
     Raises:
-        DataUnavailable: the data set cannot be loaded.
-        Interrupted: hooks.stop said so; epochs finished so far are in the checkpoint.
+        DataUnavailable: the data set, or pretrained weights, cannot be loaded.
+        SpecError: the job names parameters that the model does not have.
+        Interrupted: hooks.stop said so; the steps done so far are in the checkpoint.
         Diverged: a loss is not finite.
     """
     device, hooks = device or pick_device(), hooks or Hooks()
-    training, test = load(spec.dataset, data_root, device)
-    with torch.random.fork_rng():
+    data = load(spec.dataset, data_root, device, DTYPES[spec.precision], memory)
+    with _settings(spec, device):
         torch.manual_seed(spec.seed)
+        return Run(spec, data, device, hooks, folder).train()
+
+
+class Run:
+    """A run between its beginning and its end."""
+
+    def __init__(self, spec: JobSpec, data: Data, device: torch.device, hooks: Hooks, folder: Path | None) -> None:
+        self.spec, self.data, self.device, self.hooks, self.folder = spec, data, device, hooks, folder
         model = spec.model.build(spec.dataset.image_shape, spec.dataset.num_classes)
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = spec.optimizer.build(model.parameters())
-    rates, first, best = Rates(spec), 0, None
-    text = spec.model_dump_json()
-    if checkpoint and (position := checkpoints.load(checkpoint, model, optimizer, text)):
-        first, best = position.epoch, position.best and Best(epoch=position.best[0], test_accuracy=position.best[1])
-        if rates.plateau and position.plateau:
-            rates.plateau.load(**position.plateau)
+        model = model.to(device, DTYPES[spec.precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
+        freeze(model, spec.model.freeze)
+        self.model: nn.Module = model
+        graphed = can_capture(spec, data.training)
+        implementation = implementation_of(spec.optimizer, device, capturable=graphed)
+        self.optimizers = spec.optimizer.build(parameter_groups(model, spec.optimizer), **implementation)
+        self.scheduled = Scheduled(spec, self.optimizers)
+        self.average = spec.ema_decay and Average(model, copy.deepcopy(model), spec.ema_decay)
+        self.at = Position(spec=spec.model_dump_json())
+        self.best_weights: dict[str, Tensor] = {}
+        steps, dtype = spec.steps_per_epoch, DTYPES[spec.precision]
+        self.losses = torch.zeros(steps, dtype=dtype, device=device)  # of each step of the epoch, mean over the batch
+        self.hits = torch.zeros(steps, dtype=torch.int64, device=device)
+        self.order = torch.zeros(len(data.training), dtype=torch.int64, device=device)
+        self.plan: Plan | None = None
+        self.sizes = [min(spec.batch_size, len(self.order) - at) for at in range(0, len(self.order), spec.batch_size)]
+        self.graph = GraphedStep(self) if graphed else None
+        self._began, self._done = time.perf_counter(), 0  # of the epoch: its clock, its steps
+        self._saved_at, self._save_took = time.perf_counter(), 0.0
 
-    epochs: list[Epoch] = []
-    hooks.step(first * spec.steps_per_epoch)
-    for epoch in range(first, spec.epochs):
-        report = _train_epoch(spec, epoch, model, optimizer, rates, training, test, hooks)
-        if best is None or report.test_accuracy > best.test_accuracy:
-            best = Best(epoch=epoch, test_accuracy=report.test_accuracy)
-        rates.after_epoch(report.test_loss, report.test_accuracy)
-        epochs.append(report)
-        hooks.epoch(report, best)
-        if checkpoint:  # after the report: a report may be repeated, but must not be missing
-            state = rates.plateau.state() if rates.plateau else None
-            at = checkpoints.Position(epoch + 1, text, (best.epoch, best.test_accuracy), state)
-            checkpoints.save(checkpoint, model, optimizer, at)
-    assert best is not None  # a spec has at least one epoch, and a checkpoint has a best one
-    return Result(epochs, best, model)
+    @property
+    def evaluated(self) -> nn.Module:
+        """The model that is evaluated and kept: the averaged one, if there is one."""
+        return self.average.model if self.average else self.model
 
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What the optimizers train."""
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
-def _train_epoch(
-    spec: JobSpec,
-    epoch: int,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    rates: Rates,
-    training: Split,
-    test: Split,
-    hooks: Hooks,
-) -> Epoch:
-    start = time.perf_counter()
-    step = epoch * spec.steps_per_epoch
-    lr, momentum = rates.at(epoch, step)
-    loss_sum, hits = training.images.new_zeros(()), training.labels.new_zeros(())
-    model.train()
-    for images, labels in training.shuffled(spec.batch_size, spec.seed, epoch):
-        if hooks.stop():
-            raise Interrupted
-        set_rates(optimizer, *rates.at(epoch, step))
-        logits = model(images)
-        loss = F.cross_entropy(logits, labels)
-        optimizer.zero_grad()
+    def train(self) -> Result:
+        """See the run through. Raises Interrupted and Diverged."""
+        self._take_up()
+        for epoch in range(self.at.epoch, self.spec.epochs):
+            if self._stale_for_too_long():
+                break
+            self._train_epoch(epoch)
+            self._save_if_due()
+        best = Best.model_validate(self.at.best)
+        if self.folder:
+            checkpoints.save_weights(self.folder / BEST, self.best_weights)
+            checkpoints.save_weights(self.folder / LAST, self.evaluated.state_dict())
+        epochs = [Epoch.model_validate(row) for row in self.at.epochs]
+        return Result(epochs, best, self.evaluated, self.best_weights)
+
+    def _train_epoch(self, epoch: int) -> None:
+        """One pass over the training set, from where the run stands, and what it came to."""
+        self._began = time.perf_counter() - self.at.seconds
+        steps, training, hooks = self.spec.steps_per_epoch, self.data.training, self.hooks
+        self.begin(epoch)
+        if self.graph:
+            self.graph.begin(epoch)
+        live = Live(self)
+        pieces = [self._pieces(step) for step in range(self.at.step, steps)]
+        batches = training.batches(self.order, [piece for batch in pieces for piece in batch], self.plan)
+        for step, batch in enumerate(pieces, self.at.step):
+            if hooks.stop():
+                self._save()
+                raise Interrupted
+            total = epoch * steps + step
+            if not (self.graph and self.graph.replay(step)):
+                self.scheduled.write(epoch, total)
+                self._step(step, batch, batches)
+                self.update(first=total == 0)
+            self._done = step + 1
+            hooks.step(total + 1)
+            live.after(step, total + 1)
+            self._save_if_due()
+        self._finish_epoch(epoch)
+
+    def begin(self, epoch: int) -> None:
+        """Lay out the epoch's order and plan, in the memory that a graph reads."""
+        training = self.data.training
+        self.order.copy_(torch.from_numpy(permutation(len(training), self.spec.seed, epoch)))
+        plan = training.transform.plan(len(training), self.spec.seed, epoch, self.device)
+        self.model.train()
+        if self.plan is None or plan is None:
+            self.plan = plan
+        else:
+            for mine, new in zip(vars(self.plan).values(), vars(plan).values(), strict=True):
+                mine.copy_(new)
+
+    def _pieces(self, step: int) -> list[slice]:
+        """The places of a step's batch in the epoch's order: one slice, or several with micro_batch_size."""
+        begin, end = step * self.spec.batch_size, step * self.spec.batch_size + self.sizes[step]
+        size = self.spec.micro_batch_size or self.spec.batch_size
+        return [slice(at, min(at + size, end)) for at in range(begin, end, size)]
+
+    def _step(self, step: int, pieces: list[slice], batches: Iterator[tuple[Tensor, Tensor]]) -> None:
+        """The gradients of one batch, a piece at a time, its loss and its hits."""
+        training, size = self.data.training, self.sizes[step]
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        for i, piece in enumerate(pieces):
+            images, labels = training.batch(self.order, piece, self.plan) if training.resident else next(batches)
+            loss, hits = self.forward_backward(images, labels, len(labels) / size)
+            self.losses[step] = loss if i == 0 else self.losses[step] + loss
+            self.hits[step] = hits if i == 0 else self.hits[step] + hits
+
+    def forward_backward(self, images: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        """Add a piece's gradients; its loss times its share of the batch, and how many it has right."""
+        with self._autocast():
+            logits = self.model(images)
+        loss = F.cross_entropy(self._wide(logits), labels, label_smoothing=self.spec.label_smoothing)
+        if share != 1:
+            loss = loss * share
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        with torch.no_grad():  # sums stay on the device until the epoch ends
-            loss_sum += loss * len(labels)
-            hits += (logits.argmax(1) == labels).sum()
-        step += 1
-        hooks.step(step)
-    train_loss, train_accuracy = loss_sum.item() / len(training), hits.item() / len(training)  # sync point
-    test_loss, test_accuracy = evaluate(model, test)
-    if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
-        raise Diverged(
-            f"the loss is not finite in epoch {epoch}, at rate {lr[0]:g} (train {train_loss}, test {test_loss}): "
-            "a lower rate or a warm-up may help"
+        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+    def update(self, *, first: bool) -> None:
+        """The optimizers' step with the gradients that are there; the run's first one, or another."""
+        if self.spec.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.spec.max_grad_norm, foreach=True)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        if self.average:
+            self.average.update(first=first)
+
+    def _finish_epoch(self, epoch: int) -> None:
+        """Evaluate, report, and remember the best."""
+        losses, hits = self.losses.tolist(), self.hits.tolist()  # sync point
+        self.hooks.losses(epoch, losses)
+        images = sum(self.sizes)
+        train_loss = math.fsum(loss * size for loss, size in zip(losses, self.sizes, strict=True)) / images
+        test_loss, test_accuracy = self.evaluate(self.data.test)
+        validation = self.evaluate(self.data.validation) if self.data.validation else None
+        total = epoch * self.spec.steps_per_epoch
+        lr = self.scheduled.lr(epoch, total)
+        if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
+            raise Diverged(
+                f"the loss is not finite in epoch {epoch}, at rate {lr[0]:g} (train {train_loss}, test {test_loss}): "
+                "a lower rate or a warm-up may help"
+            )
+        report = Epoch(
+            epoch=epoch,
+            lr=list(lr),
+            momentum=self.scheduled.momentum(epoch, total),
+            train_loss=train_loss,
+            train_accuracy=sum(hits) / images,
+            val_loss=validation and validation[0],
+            val_accuracy=validation and validation[1],
+            test_loss=test_loss,
+            test_accuracy=test_accuracy,
+            seconds=time.perf_counter() - self._began,
         )
-    return Epoch(
-        epoch=epoch,
-        lr=lr,
-        momentum=None if momentum is None or any(map(math.isnan, momentum)) else momentum,
-        train_loss=train_loss,
-        train_accuracy=train_accuracy,
-        test_loss=test_loss,
-        test_accuracy=test_accuracy,
-        seconds=time.perf_counter() - start,
-    )
+        loss, accuracy = validation or (test_loss, test_accuracy)
+        best = self._best(report, accuracy)
+        self.scheduled.after_epoch(loss, accuracy)
+        self.at = replace(
+            self.at,
+            epoch=epoch + 1,
+            step=0,
+            seconds=0.0,
+            epochs=[*self.at.epochs, report.model_dump()],
+            best=best.model_dump(),
+            stale=self._stale(loss, accuracy),
+        )
+        self._done = 0
+        self.hooks.epoch(report, best)
+
+    def _best(self, report: Epoch, accuracy: float) -> Best:
+        before = self.at.best and Best.model_validate(self.at.best)
+        if before and (before.test_accuracy if before.val_accuracy is None else before.val_accuracy) >= accuracy:
+            return before
+        self.best_weights = {name: t.detach().clone() for name, t in self.evaluated.state_dict().items()}
+        return Best(epoch=report.epoch, val_accuracy=report.val_accuracy, test_accuracy=report.test_accuracy)
+
+    def _stale(self, loss: float, accuracy: float) -> tuple[int, float | None]:
+        """Epochs without an improvement, and the value to improve on."""
+        if (rule := self.spec.early_stopping) is None:
+            return 0, None
+        epochs, best = self.at.stale
+        value, sign = (loss, 1) if rule.monitor == "loss" else (accuracy, -1)
+        if best is None or sign * value < sign * best - rule.min_delta:
+            return 0, value
+        return epochs + 1, best
+
+    def _stale_for_too_long(self) -> bool:
+        rule = self.spec.early_stopping
+        return rule is not None and self.at.stale[0] >= rule.patience
+
+    @torch.no_grad()
+    def evaluate(self, split: Split) -> tuple[float, float]:
+        """Mean cross-entropy and accuracy."""
+        model = self.evaluated.eval()
+        loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        hits = torch.zeros((), dtype=torch.int64, device=self.device)
+        size = self.spec.eval_batch_size
+        order = torch.arange(len(split), device=self.device)
+        for images, labels in split.batches(order, [slice(at, at + size) for at in range(0, len(split), size)], None):
+            with self._autocast():
+                logits: Tensor = model(images)
+            loss += F.cross_entropy(self._wide(logits), labels, reduction="sum")
+            hits += (logits.argmax(1) == labels).sum()
+        return loss.item() / len(split), hits.item() / len(split)  # sync point
+
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
+        if self.spec.precision != "bfloat16":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def _wide(self, logits: Tensor) -> Tensor:
+        return logits.float() if self.spec.precision == "bfloat16" else logits
+
+    def _take_up(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        if self.folder and (found := checkpoints.load(self.folder / CHECKPOINT, self.at.spec)):
+            parts, self.at = found
+            self._done = self.at.step
+            self.model.load_state_dict(parts["model"])
+            checkpoints.load_optimizer_state(self.optimizers, parts.get("optimizer", {}))
+            if self.average:
+                self.average.model.load_state_dict(parts["average"])
+            self.best_weights = {name: tensor.to(self.device) for name, tensor in parts.get("best", {}).items()}
+            if self.scheduled.plateau and self.at.plateau:
+                self.scheduled.plateau.load(**self.at.plateau)
+            self.losses.copy_(parts["epoch"]["losses"])
+            self.hits.copy_(parts["epoch"]["hits"])
+            torch.set_rng_state(parts["random"]["cpu"])
+            if self.device.type == "cuda":
+                torch.cuda.set_rng_state(parts["random"]["cuda"], self.device)
+            for row, best in zip(self.at.epochs, _bests(self.at.epochs), strict=True):
+                self.hooks.epoch(Epoch.model_validate(row), best)
+        self.hooks.step(self.at.epoch * self.spec.steps_per_epoch + self.at.step)
+
+    def _save_if_due(self) -> None:
+        if self.folder:
+            waited = time.perf_counter() - self._saved_at
+            if waited > max(SAVE_SECONDS, self._save_took / SAVE_SHARE):
+                self._save()
+
+    def _save(self) -> None:
+        """Write a checkpoint of where the run stands."""
+        if not self.folder:
+            return
+        start = time.perf_counter()
+        plateau = self.scheduled.plateau
+        self.at = replace(
+            self.at,
+            step=self._done,
+            seconds=time.perf_counter() - self._began if self._done else 0.0,
+            plateau=plateau.state() if plateau else None,
+        )
+        parts = {
+            "model": self.model.state_dict(),
+            "optimizer": checkpoints.optimizer_state(self.optimizers),
+            "best": self.best_weights,
+            "epoch": {"losses": self.losses, "hits": self.hits},
+            "random": {"cpu": torch.get_rng_state()},
+        }
+        if self.device.type == "cuda":
+            parts["random"]["cuda"] = torch.cuda.get_rng_state(self.device)
+        if self.average:
+            parts["average"] = self.average.model.state_dict()
+        checkpoints.save(self.folder / CHECKPOINT, parts, self.at)
+        self._saved_at = time.perf_counter()
+        self._save_took = self._saved_at - start
 
 
-def set_rates(optimizer: torch.optim.Optimizer, lr: list[float], momentum: list[float] | None) -> None:
-    """Write the rates, and what is scheduled of the momenta, into the optimizer's parameter groups."""
-    for i, group in enumerate(optimizer.param_groups):
-        group["lr"] = lr[i]
-        if momentum is not None and not math.isnan(momentum[i]):
-            if "betas" in group:
-                group["betas"] = (momentum[i], *group["betas"][1:])
-            else:
-                group["momentum"] = momentum[i]
+def _bests(rows: list[checkpoints.Json]) -> Iterator[Best]:
+    """The best epoch up to each."""
+    best: Best | None = None
+    for row in rows:
+        new = Best(epoch=row["epoch"], val_accuracy=row.get("val_accuracy"), test_accuracy=row["test_accuracy"])
+        if best is None or _score(new) > _score(best):
+            best = new
+        yield best
 
 
-@torch.no_grad()
-def evaluate(model: nn.Module, split: Split) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy."""
-    model.eval()
-    loss, hits = split.images.new_zeros(()), split.labels.new_zeros(())
-    for images, labels in split.in_order():
-        logits: Tensor = model(images)
-        loss += F.cross_entropy(logits, labels, reduction="sum")
-        hits += (logits.argmax(1) == labels).sum()
-    return loss.item() / len(split), hits.item() / len(split)  # sync point
+def _score(best: Best) -> float:
+    return best.test_accuracy if best.val_accuracy is None else best.val_accuracy
+
+
+class Live:
+    """The running figures of an epoch, and a bound on how far a GPU's queue runs ahead. Waits for nothing else."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._on_gpu = run.device.type == "cuda"
+        self._waiting: deque[tuple[int, int, Tensor, Tensor, torch.cuda.Event | None]] = deque()
+        self._events: deque[torch.cuda.Event] = deque()
+
+    def after(self, step: int, total: int) -> None:
+        """Look after the epoch's step `step`; `total` steps of the run are done."""
+        if (step + 1) % RUNNING == 0:
+            part = slice(step + 1 - RUNNING, step + 1)
+            losses = self._run.losses[part].to("cpu", non_blocking=True)
+            hits = self._run.hits[part].to("cpu", non_blocking=True)
+            self._waiting.append((total, sum(self._run.sizes[part]), losses, hits, self._mark()))
+        if self._on_gpu and (step + 1) % (AHEAD // 2) == 0:
+            event = self._mark()
+            assert event is not None
+            self._events.append(event)
+            if len(self._events) > 2:
+                self._events.popleft().synchronize()
+        while self._waiting and self._over(self._waiting[0][4]):
+            done, images, losses, hits, _ = self._waiting.popleft()
+            self._run.hooks.running(done, float(losses.mean()), float(hits.sum()) / images)
+
+    @staticmethod
+    def _over(event: torch.cuda.Event | None) -> bool:
+        return event is None or bool(event.query())  # type: ignore[no-untyped-call]
+
+    def _mark(self) -> torch.cuda.Event | None:
+        if not self._on_gpu:
+            return None
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record()
+        return event
+
+
+@contextlib.contextmanager
+def _settings(spec: JobSpec, device: torch.device) -> Iterator[None]:
+    """Torch's global state as the run needs it, and as it was afterwards."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic, torch.are_deterministic_algorithms_enabled()
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        cudnn.benchmark = device.type == "cuda" and not spec.deterministic
+        if spec.deterministic:
+            cudnn.deterministic = True
+            torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            cudnn.benchmark, cudnn.deterministic = before[:2]
+            torch.use_deterministic_algorithms(before[2])
+
+
+def implementation_of(optimizer: Optimizer, device: torch.device, *, capturable: bool) -> dict[str, bool]:
+    """Which of torch's implementations steps: one kernel, or one over all tensors together; as part of a graph."""
+    chosen = {"fused": True} if optimizer.fused and device.type == "cuda" else {"foreach": True}
+    if capturable and "capturable" in inspect.signature(getattr(torch.optim, optimizer.name())).parameters:
+        chosen["capturable"] = True
+    return chosen
 
 
 def pick_device() -> torch.device:

@@ -1,0 +1,136 @@
+"""What the data sets that torchvision downloads and reads have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lrcore.datasets._base import Dataset, Images, Labels, Splits
+from lrcore.datasets._torchvision import torchvision_datasets
+from lrcore.errors import DataUnavailable
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a data set before it is read.
+
+    Attributes:
+        shape: (channels, height, width).
+        mean, std: of each channel over the training images, in units of the range [0, 1].
+    """
+
+    shape: tuple[int, int, int]
+    classes: int
+    train_size: int
+    test_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class FromTorchvision(Dataset):
+    """A data set of torchvision, which downloads it on first use and checks the MD5 sums of what it downloads.
+
+    Attributes:
+        source: its class in torchvision.datasets.
+        place: where it lies under the data root.
+    """
+
+    source: ClassVar[str]
+    place: ClassVar[str]
+
+    @property
+    def facts(self) -> Facts:
+        """What `load` must find."""
+        raise NotImplementedError
+
+    def parts(self, train: bool) -> tuple[dict[str, Any], ...]:
+        """Arguments of `source`, beside root and download, for each of the parts that a split is made of."""
+        return ({"train": train},)
+
+    def pixels(self, data: Any) -> Images:
+        """The images of an instance of `source`, shape (n, channels, height, width)."""
+        stored = np.asarray(data.data)
+        if stored.ndim == 3:
+            return stored[:, None]
+        return np.moveaxis(stored, 3, 1) if stored.shape[3] == self.facts.shape[0] else stored
+
+    def labels(self, data: Any) -> Labels:
+        """The labels of an instance of `source`, from 0 on, shape (n,)."""
+        return np.asarray(data.targets if hasattr(data, "targets") else data.labels, dtype=np.int64)
+
+    @property
+    def stored_shape(self) -> tuple[int, int, int]:
+        return self.facts.shape
+
+    @property
+    def num_classes(self) -> int:
+        return self.facts.classes
+
+    @property
+    def stored_size(self) -> int:
+        return self.facts.train_size
+
+    @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        return self.facts.mean, self.facts.std
+
+    def load(self, root: Path) -> Splits:
+        train_images, train_labels = self._split(root, train=True)
+        test_images, test_labels = self._split(root, train=False)
+        return Splits(train_images, train_labels, test_images, test_labels)
+
+    def _split(self, root: Path, *, train: bool) -> tuple[Images, Labels]:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with _alone(root / f".{self.type}.lock"):
+                source = getattr(torchvision_datasets(), self.source)
+                parts = [source(str(root), download=True, **part) for part in self.parts(train)]
+            images = _joined([self.pixels(part) for part in parts])
+            labels = np.concatenate([self.labels(part) for part in parts])
+        except Exception as error:  # torchvision raises whatever urllib, gzip, pickle or the file system does
+            raise DataUnavailable(
+                f"{self.type} is not under {root / self.place} and could not be downloaded: {error}. "
+                "Put its files there, or set LRSERVE_DATA_ROOT to where they are."
+            ) from error
+        self._check(images, labels, root / self.place, train=train)
+        return images, labels
+
+    def _check(self, images: Images, labels: Labels, place: Path, *, train: bool) -> None:
+        """Refuse what is not the data set: a job's steps and its model were made for the facts."""
+        facts, split = self.facts, "training" if train else "test"
+        size = facts.train_size if train else facts.test_size
+        if (images.shape, len(labels)) != ((size, *facts.shape), size):
+            raise DataUnavailable(
+                f"{self.type} under {place}: {len(labels)} labels and {split} images of shape {images.shape}, "
+                f"where {(size, *facts.shape)} is expected"
+            )
+        if labels.min() < 0 or labels.max() >= facts.classes:
+            raise DataUnavailable(
+                f"{self.type} under {place}: {split} labels from {labels.min()} to {labels.max()}, "
+                f"where there are {facts.classes} classes"
+            )
+
+
+def _joined(parts: list[Images]) -> Images:
+    """All images in one C-contiguous array."""
+    if len(parts) == 1:
+        return np.ascontiguousarray(parts[0])
+    n = sum(map(len, parts))
+    whole = np.empty((n, *parts[0].shape[1:]), dtype=np.uint8)  # without it concatenate keeps transposed strides
+    return np.concatenate(parts, out=whole)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Keep the workers of a machine from writing the same files: one waits for the download of another."""
+    with ExitStack() as held:
+        with suppress(ImportError, OSError):  # Windows has no such locks, and in a read-only folder nobody writes
+            import fcntl
+
+            fcntl.flock(held.enter_context(lock.open("a")), fcntl.LOCK_EX)
+        yield

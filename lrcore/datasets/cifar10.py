@@ -1,0 +1,26 @@
+"""CIFAR-10: 50,000 + 10,000 colour 32x32 photographs in 10 classes, 170 MB to download.
+
+Krizhevsky, Learning multiple layers of features from tiny images (2009).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from lrcore.datasets._from_torchvision import Facts, FromTorchvision
+
+
+class CIFAR10(FromTorchvision):
+    """Usually trained on with normalize, flip and a crop of 4."""
+
+    summary = "50,000 + 10,000 colour 32x32 photographs, 10 classes; downloaded on first use"
+    origin = "Krizhevsky, Nair and Hinton, https://www.cs.toronto.edu/~kriz/cifar.html"
+    example = {"type": "cifar10", "normalize": True, "flip": True, "crop": 4}
+    source, place = "CIFAR10", "cifar-10-batches-py"
+
+    type: Literal["cifar10"]
+
+    @property
+    def facts(self) -> Facts:
+        mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+        return Facts((3, 32, 32), 10, 50_000, 10_000, mean, std)

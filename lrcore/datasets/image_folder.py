@@ -1,0 +1,195 @@
+"""A folder of one's own under the data root: FOLDER/train/CLASS/* and FOLDER/test/CLASS/*, or val in place of test.
+
+The layout of torchvision.datasets.ImageFolder, without folders inside the classes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from lrcore.datasets._base import Dataset, Images, Labels, Splits
+from lrcore.datasets._root import data_root
+from lrcore.errors import DataUnavailable
+from lrcore.family import Integer
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")  # what Pillow may take a file for, whatever its name
+
+ONE_FOLDER = r"^[A-Za-z0-9_][A-Za-z0-9_.+ -]*$"  # no path leads out of the data root
+
+Classes = dict[str, list[str]]  # the names of the files in each class, both sorted
+
+
+class ImageFolder(Dataset):
+    """An image's shorter side is resized to image_size, with antialiasing, and its centre is cut out.
+
+    A class is a folder with at least one image; hidden files are left out. classes and samples are counted if they
+    are left out and the folder is on the machine that reads the spec; what a worker finds must agree with them.
+    normalize: true uses ImageNet's mean and standard deviation, and for grey images the means of its channels.
+    """
+
+    summary = "a folder of image files under the data root, with train/CLASS/* and test/CLASS/* or val/CLASS/*"
+    origin = "lrserve, in the layout of torchvision.datasets.ImageFolder"
+    example = {"type": "image-folder", "folder": "flowers", "image_size": 64, "classes": 102, "samples": 6149}
+
+    type: Literal["image-folder"]
+    folder: Annotated[str, Field(pattern=ONE_FOLDER, max_length=100, strict=True)] = Field(
+        description="name of the folder in the data root"
+    )
+    image_size: Annotated[Integer, Field(ge=4, le=1024)] = Field(description="pixels a side")
+    channels: Literal[1, 3] = Field(3, description="3: colour; 1: grey")
+    classes: Annotated[Integer, Field(ge=2, le=50_000)] | None = Field(None, description="counted if left out")
+    samples: Annotated[Integer, Field(ge=1, le=100_000_000)] | None = Field(
+        None, description="training images, counted if left out"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        """Fill in what the folder tells, so that a spec means the same on a machine without it."""
+        if not isinstance(values, dict) or None not in (values.get("classes"), values.get("samples")):
+            return values
+        folder = values.get("folder")
+        if not isinstance(folder, str) or not re.fullmatch(ONE_FOLDER, folder):
+            return values  # the field is refused with its own message
+        root = data_root()
+        if not os.path.isdir(root / folder / "train"):  # Path.is_dir raises if it may not look
+            raise ValueError(f"image-folder {folder!r} is not under the data root here: give classes and samples")
+        found = _listed(root / folder / "train", root)
+        counts = {"classes": len(found), "samples": sum(map(len, found.values()))}
+        return values | {name: count for name, count in counts.items() if values.get(name) is None}
+
+    @property
+    def stored_shape(self) -> tuple[int, int, int]:
+        return (self.channels, self.image_size, self.image_size)
+
+    @property
+    def num_classes(self) -> int:
+        assert self.classes is not None
+        return self.classes
+
+    @property
+    def stored_size(self) -> int:
+        assert self.samples is not None
+        return self.samples
+
+    @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        if self.channels == 1:
+            return (0.449,), (0.226,)
+        return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+    def load(self, root: Path) -> Splits:
+        root = Path(os.path.realpath(root))
+        train, test = root / self.folder / "train", root / self.folder / "test"
+        if not os.path.isdir(test):
+            test = root / self.folder / "val"
+        if not (os.path.isdir(train) and os.path.isdir(test)):
+            raise DataUnavailable(
+                f"image-folder {self.folder!r} is not under {root}: there must be {self.folder}/train and "
+                f"{self.folder}/test or {self.folder}/val. Put it there, or set LRSERVE_DATA_ROOT to where it is."
+            )
+        trained, tested = _listed(train, root), _listed(test, root)
+        found = (len(trained), sum(map(len, trained.values())))
+        if found != (self.classes, self.samples):
+            raise DataUnavailable(
+                f"image-folder {self.folder!r}: the job is for {self.classes} classes and {self.samples} training "
+                f"images, but under {train} there are {found[0]} classes and {found[1]} images"
+            )
+        if not tested:
+            raise DataUnavailable(f"image-folder {self.folder!r}: there are no images under {test}")
+        if unknown := sorted(tested.keys() - trained.keys()):
+            raise DataUnavailable(
+                f"image-folder {self.folder!r}: {test} has classes without training images: {unknown}"
+            )
+        numbers = {name: number for number, name in enumerate(trained)}
+        return Splits(
+            ImageFiles(train, trained, self.stored_shape),
+            _labels(trained, numbers),
+            ImageFiles(test, tested, self.stored_shape),
+            _labels(tested, numbers),
+        )
+
+
+class ImageFiles:
+    """The files of one split, by class and name; see lrcore.datasets._base.Files."""
+
+    def __init__(self, folder: Path, classes: Classes, shape: tuple[int, int, int]) -> None:
+        self._folder, self._classes, self._shape = folder, list(classes), shape
+        self._names = [name for names in classes.values() for name in names]
+        self._class = _labels(classes, {name: number for number, name in enumerate(classes)})
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return (len(self._names), *self._shape)
+
+    def read(self, indices: NDArray[np.int64]) -> Images:
+        images = np.empty((len(indices), *self._shape), dtype=np.uint8)
+        for image, index in zip(images, indices, strict=True):
+            self._decode(os.path.join(self._folder, self._classes[self._class[index]], self._names[index]), image)
+        return images
+
+    def _decode(self, file: str, out: Images) -> None:
+        """Put an image of shape (channels, height, width) into `out`, with the pixels that torchvision would give."""
+        channels, side, _ = self._shape
+        try:
+            from PIL import Image
+
+            with Image.open(file, formats=FORMATS) as stored:
+                image = stored.convert("L" if channels == 1 else "RGB")
+            width, height = image.size
+            if min(width, height) != side:
+                short = min(width, height)
+                width, height = int(side * width / short), int(side * height / short)
+                image = image.resize((width, height), Image.Resampling.BILINEAR)
+            left, top = round((width - side) / 2), round((height - side) / 2)
+            pixels = np.asarray(image.crop((left, top, left + side, top + side)))
+        except Exception as error:  # each of Pillow's decoders has its own
+            raise DataUnavailable(f"{file} cannot be read as an image: {error}") from error
+        out[:] = pixels.reshape(side, side, channels).transpose(2, 0, 1)
+
+
+def _labels(classes: Classes, numbers: dict[str, int]) -> Labels:
+    """The class numbers of all files, shape (n,)."""
+    return np.repeat([numbers[name] for name in classes], [len(names) for names in classes.values()]).astype(np.int64)
+
+
+def _listed(split: Path, root: Path) -> Classes:
+    """The image files in each class under `split`. Raises DataUnavailable, which names no path above `root`."""
+    try:
+        _refuse_outside(split, root)
+        with os.scandir(split) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        classes = {name: _images(split / name, root) for name in names}
+    except OSError as error:
+        raise DataUnavailable(f"{split.relative_to(root)} cannot be listed: {error.strerror}") from error
+    return {name: files for name, files in classes.items() if files}
+
+
+def _images(folder: Path, root: Path) -> list[str]:
+    """Sorted names of the image files in `folder`."""
+    _refuse_outside(folder, root)
+    names = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if name.startswith(".") or os.path.splitext(name)[1].lower() not in SUFFIXES:
+                continue
+            if entry.is_symlink():
+                _refuse_outside(folder / name, root)
+                names.append(name)
+            elif entry.is_file():
+                names.append(name)
+    return sorted(names)
+
+
+def _refuse_outside(path: Path, root: Path) -> None:
+    if not Path(os.path.realpath(path)).is_relative_to(root):
+        raise DataUnavailable(f"{path.relative_to(root)} is a link that leads out of the data root")

@@ -1,0 +1,31 @@
+"""Rates set by hand in the middle of a run, as with `optimizer.param_groups[0]["lr"] = 1e-5` in a notebook."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from lrcore import grid
+from lrcore.grid import Extent, Grid
+from lrcore.schedules._base import Rates, RatesByStep, Schedule
+
+
+class Manual(Schedule):
+    """values[s] from step s on, for each step that is listed; base_lr before the first of them."""
+
+    summary = "rates set by hand at given steps, each in force until the next"
+    formula = "values[the last listed step <= t], base_lr before the first"
+    origin = "lrserve; in torch, writing optimizer.param_groups[i]['lr']"
+    example = {"type": "manual", "values": {"0": 0.1, "500": 1e-5}}
+
+    type: Literal["manual"]
+    values: RatesByStep = Field(min_length=1, description="the rate that is set at each step, by its number")
+
+    @property
+    def own_base_lr(self) -> float | None:
+        return self.values.get(0)
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        steps = sorted(self.values)
+        return grid.runs(out, t, steps, [base_lr, *(self.values[step] for step in steps)])

@@ -1,0 +1,150 @@
+"""The options of a job that the parity tests do not cover, and the step that a GPU captures."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from lrcore.errors import SpecError
+from tests.worker.test_engine import figures, spec
+from worker.engine import Hooks, train
+from worker.engine.data import load
+from worker.engine.graph import GraphedStep
+from worker.engine.loop import Run
+
+NOWHERE = Path("/nonexistent")
+CPU = torch.device("cpu")
+
+
+def test_a_run_that_no_longer_gets_better_ends_early() -> None:
+    job = spec(epochs=50, optimizer={"type": "SGD", "lr": 0.0}, early_stopping={"patience": 3})
+
+    assert len(train(job, data_root=NOWHERE, device=CPU).epochs) == 4
+
+
+def test_an_improvement_below_min_delta_is_none() -> None:
+    rule = {"monitor": "accuracy", "patience": 2, "min_delta": 1.0}
+    job = spec(epochs=50, optimizer={"type": "SGD", "lr": 0.05}, early_stopping=rule)
+
+    assert len(train(job, data_root=NOWHERE, device=CPU).epochs) == 3
+
+
+def test_bfloat16_learns_and_keeps_float32_weights() -> None:
+    job = spec(
+        dataset={"type": "fake", "samples": 1000},
+        optimizer={"type": "SGD", "lr": 0.02, "momentum": 0.9},
+        epochs=6,
+        batch_size=32,
+        precision="bfloat16",
+    )
+    result = train(job, data_root=NOWHERE, device=CPU)
+
+    assert result.best.test_accuracy > 0.9
+    assert {p.dtype for p in result.model.parameters()} == {torch.float32}
+    assert figures(result.epochs) != figures(
+        train(job.model_copy(update={"precision": "float32"}), data_root=NOWHERE, device=CPU).epochs
+    )
+
+
+def test_running_figures_are_means_over_fifty_steps() -> None:
+    running: list[tuple[int, float, float]] = []
+    losses: list[float] = []
+    job = spec(batch_size=2, epochs=1)
+    hooks = Hooks(running=lambda *figures: running.append(figures), losses=lambda epoch, found: losses.extend(found))
+    train(job, data_root=NOWHERE, device=CPU, hooks=hooks)
+
+    assert [step for step, _, _ in running] == [50, 100]
+    for step, loss, accuracy in running:
+        assert loss == pytest.approx(math.fsum(losses[step - 50 : step]) / 50, rel=1e-6)
+        assert 0 <= accuracy <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"model": {"type": "lenet", "freeze": ["nothing.*"]}},
+            r"model\.freeze\.0: no parameter .* '0\.weight|0\.weight",
+        ),
+        ({"model": {"type": "lenet", "freeze": ["*"]}}, r"model\.freeze leaves no parameter"),
+        (
+            {"optimizer": {"type": "SGD", "param_groups": [{"params": "0.*"}, {"params": "head.*"}]}},
+            r"optimizer\.param_groups\.1\.params: no parameter",
+        ),
+    ],
+)
+def test_names_that_the_model_does_not_have_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        train(spec(**changes), data_root=NOWHERE, device=CPU)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"schedule": {"type": "LambdaLR", "lr_lambda": ["1", "1"]}}, "schedule"),
+        ({"momentum_schedule": {"type": "LinearLR"}, "optimizer": {"type": "Adagrad"}}, "momentum_schedule"),
+        (
+            {
+                "momentum_schedule": {"type": "LinearLR", "end_factor": 1.0},
+                "schedule": {"type": "CyclicLR", "base_lr": 0.1, "max_lr": 0.2},
+            },
+            "momentum_schedule",
+        ),
+        (
+            {
+                "momentum_schedule": {"type": "LambdaLR", "lr_lambda": "1 + epoch"},
+                "optimizer": {"type": "SGD", "momentum": 0.9},
+            },
+            "momentum_schedule",
+        ),
+        ({"weight_decay_schedule": {"type": "ReduceLROnPlateau"}}, "weight_decay_schedule"),
+        (
+            {"weight_decay_schedule": {"type": "OneCycleLR", "max_lr": 0.1, "total_steps": 10}, "epochs": 11},
+            "weight_decay_schedule",
+        ),
+    ],
+)
+def test_schedules_that_do_not_fit_are_named(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        spec(**changes)
+    assert [error["ctx"]["error"].field[0] for error in refused.value.errors()] == [field]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": {"type": "AdamW", "param_groups": [{"params": "0.*", "lr": 0.01}]}},
+        {"dataset": {"type": "fake", "samples": 256, "image_size": 12, "flip": True, "crop": 2, "cutout": 5}},
+        {"ema_decay": 0.9, "max_grad_norm": 0.5, "label_smoothing": 0.1, "precision": "bfloat16"},
+        {"model": {"type": "resnet18", "width": 4}},
+    ],
+)
+def test_the_step_that_a_gpu_captures_is_the_step_of_the_loop(changes: dict[str, Any]) -> None:
+    """Run here step by step, by the same code with its indices and rates as tensors; only the capture is missing."""
+    changes = {"optimizer": {"type": "AdamW"}} | changes
+    job = spec(interval="step", schedule={"type": "StepLR", "step_size": 3, "gamma": 0.5}, **changes)
+    expected: list[float] = []
+    train(job, data_root=NOWHERE, device=CPU, hooks=Hooks(losses=lambda epoch, losses: expected.extend(losses)))
+
+    torch.manual_seed(job.seed)
+    run = Run(job, load(job.dataset, NOWHERE, CPU), CPU, Hooks(), None)
+    for optimizer in run.optimizers:  # so that the rate may be a tensor
+        for group in optimizer.param_groups:
+            group |= {"foreach": False, "capturable": False}
+    step = GraphedStep(run)
+    found: list[float] = []
+    for epoch in range(job.epochs):
+        run.begin(epoch)
+        step.begin(epoch)
+        for _ in range(job.steps_per_epoch):
+            for optimizer in run.optimizers:
+                optimizer.zero_grad()
+            step.step(first=epoch == 0 and not found)
+            found.append(run.losses[len(found) % job.steps_per_epoch].item())
+
+    assert found == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,102 @@
+"""A whole optimizer step as one CUDA graph: batch, forward, backward, update and bookkeeping in a single launch.
+
+Small networks on a large GPU are bound by launches, not by arithmetic. All that changes from step to step is read on
+the device: the place in the epoch from a counter, the images by the epoch's order, the rates from a table.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lrcore.jobs.spec import JobSpec
+from worker.engine.data import Split
+
+if TYPE_CHECKING:
+    from worker.engine.loop import Run
+
+WARM_UP = 3  # real steps before the capture, in which cuDNN chooses and the optimizer makes its state
+
+
+def can_capture(spec: JobSpec, training: Split) -> bool:
+    """Whether every step of the job does the same thing to the same memory."""
+    tables = spec.tables()
+    return (
+        training.labels.device.type == "cuda"
+        and training.resident
+        and spec.optimizer.capturable
+        and spec.micro_batch_size is None
+        and tables.momentum is None  # these two are numbers in the kernels' arguments
+        and tables.weight_decay is None
+        and len(training) >= spec.batch_size
+    )
+
+
+class GraphedStep:
+    """Captures a step of the run once it is warm, and replays it for every full batch."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._seen, self._next, self._broken = 0, -1, False
+        self._cursor = torch.zeros(1, dtype=torch.int64, device=run.device)
+        self._places = torch.arange(run.spec.batch_size, device=run.device)
+        self._groups: list[dict[str, Any]] = [g for optimizer in run.optimizers for g in optimizer.param_groups]
+        for group in self._groups:
+            group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=run.device)
+        self._rates = torch.zeros((run.spec.steps_per_epoch, len(self._groups)), device=run.device)
+
+    def begin(self, epoch: int) -> None:
+        """Bring the epoch's rates to the device."""
+        steps = self._run.spec.steps_per_epoch
+        columns, scales = [g["column"] for g in self._groups], [g["scale"] for g in self._groups]
+        rows = [self._run.scheduled.lr(epoch, total) for total in range(epoch * steps, (epoch + 1) * steps)]
+        rates = [[row[column] * scale for column, scale in zip(columns, scales, strict=True)] for row in rows]
+        self._rates.copy_(torch.tensor(rates, dtype=torch.float32))
+        self._cursor.zero_()
+
+    def replay(self, step: int) -> bool:
+        """Do the epoch's step `step`. False if it cannot be done so: not warm yet, or not a full batch."""
+        run = self._run
+        if self._broken or (step + 1) * run.spec.batch_size > len(run.data.training):
+            return False
+        self._seen += 1
+        if self._seen <= WARM_UP or not (self._graph or self._capture()):
+            return False
+        assert self._graph is not None
+        if self._next != step:
+            self._cursor.fill_(step)
+        self._graph.replay()
+        self._next = step + 1
+        return True
+
+    def _capture(self) -> bool:
+        graph = torch.cuda.CUDAGraph()
+        for optimizer in self._run.optimizers:
+            optimizer.zero_grad()
+        try:
+            with torch.cuda.graph(graph):
+                self.step()
+        except RuntimeError as error:  # some module waits for the device, which no graph can hold
+            warnings.warn(f"the step cannot be captured, training goes on without a graph: {error}", stacklevel=2)
+            self._broken = True
+            return False
+        self._graph = graph
+        return True
+
+    def step(self, *, first: bool = False) -> None:
+        """What is captured: the step at the cursor, which then moves on. All tensors stay where they are."""
+        run, cursor = self._run, self._cursor
+        rates: Tensor = self._rates[cursor][0]
+        for i, group in enumerate(self._groups):
+            group["lr"].copy_(rates[i])
+        places = cursor * run.spec.batch_size + self._places
+        images, labels = run.data.training.batch(run.order, places, run.plan)
+        loss, hits = run.forward_backward(images, labels, 1.0)
+        run.losses.index_copy_(0, cursor, loss.view(1))
+        run.hits.index_copy_(0, cursor, hits.view(1))
+        run.update(first=first)
+        cursor.add_(1)

@@ -1,0 +1,157 @@
+"""From a job's optimizer and schedules to torch's parameter groups, and the values they have at each interval."""
+
+from __future__ import annotations
+
+import math
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lrcore.errors import SpecError
+from lrcore.jobs.spec import JobSpec
+from lrcore.optimizers import Optimizer
+from lrcore.schedules.plateau import Plateau, ReduceLROnPlateau
+
+NAMES_SHOWN = 20
+
+
+def freeze(model: nn.Module, patterns: tuple[str, ...]) -> None:
+    """Train no parameter whose name matches. Raises SpecError if a pattern matches none, or if none is left."""
+    names = [name for name, _ in model.named_parameters()]
+    for i, pattern in enumerate(patterns):
+        _must_match(f"model.freeze.{i}", pattern, names)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not any(fnmatchcase(name, pattern) for pattern in patterns))
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise SpecError("model.freeze leaves no parameter to train")
+
+
+def parameter_groups(model: nn.Module, spec: Optimizer) -> list[dict[str, Any]]:
+    """Torch's groups: parameters that share a column of the optimizer, a scale of the rate and a weight decay.
+
+    Each has, beside torch's keys, its `column`, its `scale` (the group's rate is the column's times that) and
+    `decays` (whether the column's weight decay acts on it).
+
+    Raises:
+        SpecError: a pattern matches no parameter.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for i, group in enumerate(spec.param_groups):
+        _must_match(f"optimizer.param_groups.{i}.params", group.params, names)
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
+    found: dict[tuple[int, float, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            depth = len(layers) - 1 - layers.index(name.rpartition(".")[0])
+            scale = 1.0 if spec.layer_decay is None else spec.layer_decay**depth
+            decays = spec.decay_norm_and_bias or parameter.ndim > 1
+            key = (spec.column(name, tuple(parameter.shape)), scale, decays)
+            found.setdefault(key, []).append(parameter)
+    lrs, weight_decays = spec.base_lrs, spec.weight_decays
+    return [
+        {
+            "params": parameters,
+            "lr": lrs[column] * scale,
+            "weight_decay": weight_decays[column] if decays else 0.0,
+            "column": column,
+            "scale": scale,
+            "decays": decays,
+        }
+        for (column, scale, decays), parameters in sorted(found.items(), key=lambda item: (item[0][0], -item[0][1]))
+    ]
+
+
+def _must_match(field: str, pattern: str, names: list[str]) -> None:
+    if not any(fnmatchcase(name, pattern) for name in names):
+        shown = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
+        raise SpecError(f"{field}: no parameter of the model has a name like {pattern!r}; there are {shown}")
+
+
+class Scheduled:
+    """The optimizer's scheduled values at every interval: from tables, or from a state machine for the metric-driven.
+
+    Attributes:
+        plateau: the state machine, or None.
+        fixed: whether all but the rate stays as the optimizer was made.
+    """
+
+    def __init__(self, spec: JobSpec, optimizers: list[torch.optim.Optimizer]) -> None:
+        self._groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        self._per_step = spec.interval == "step"
+        tables, schedule = spec.tables(), spec.rate_schedule
+        self.plateau: Plateau | None = None
+        if isinstance(schedule, ReduceLROnPlateau):
+            self.plateau = Plateau(schedule, spec.optimizer.base_lrs)
+        self._lr = None if tables.lr is None else tables.lr.T.tolist()
+        self._momentum = None if tables.momentum is None else tables.momentum.T.tolist()
+        self._weight_decay = None if tables.weight_decay is None else tables.weight_decay.T.tolist()
+        self.fixed = self._momentum is None and self._weight_decay is None
+
+    def lr(self, epoch: int, step: int) -> list[float]:
+        """Rate of each column in this step of this epoch."""
+        if self._lr is None:
+            assert self.plateau is not None
+            return self.plateau.lr
+        rates: list[float] = self._lr[step if self._per_step else epoch]
+        return rates
+
+    def momentum(self, epoch: int, step: int) -> list[float] | None:
+        """Momentum or beta1 of each column; None if it is not scheduled there."""
+        if self._momentum is None:
+            return None
+        values = self._momentum[step if self._per_step else epoch]
+        return None if any(map(math.isnan, values)) else values
+
+    def write(self, epoch: int, step: int) -> None:
+        """Put the values in force in this step of this epoch into torch's groups."""
+        lr, interval = self.lr(epoch, step), step if self._per_step else epoch
+        for group in self._groups:
+            column = group["column"]
+            rate = lr[column] * group["scale"]
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+            if self._momentum is not None and not math.isnan(momentum := self._momentum[interval][column]):
+                if "betas" in group:
+                    group["betas"] = (momentum, *group["betas"][1:])
+                else:
+                    group["momentum"] = momentum
+            if self._weight_decay is not None and group["decays"]:
+                group["weight_decay"] = self._weight_decay[interval][column]
+
+    def after_epoch(self, loss: float, accuracy: float) -> None:
+        """Tell a metric-driven schedule what the epoch came to."""
+        if self.plateau is not None:
+            self.plateau.step(loss if self.plateau.spec.mode == "min" else accuracy)
+
+
+class Average:
+    """An exponential moving average of a model's weights and buffers, begun with the first step's.
+
+    Attributes:
+        model: the averaged model.
+    """
+
+    def __init__(self, model: nn.Module, averaged: nn.Module, decay: float) -> None:
+        self.model, self._decay = averaged.requires_grad_(False), decay
+        self._sources, self._floats = self._tensors(model), self._tensors(averaged)
+        self._counts = [
+            (mine, theirs)
+            for mine, theirs in zip(averaged.buffers(), model.buffers(), strict=True)
+            if not mine.is_floating_point()
+        ]
+
+    @staticmethod
+    def _tensors(model: nn.Module) -> list[Tensor]:
+        return [t for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()]
+
+    @torch.no_grad()
+    def update(self, *, first: bool) -> None:
+        """Take in the weights after an optimizer step; after the first, begin with them."""
+        weight = 1.0 if first else 1 - self._decay
+        torch._foreach_lerp_(self._floats, [tensor.detach() for tensor in self._sources], weight)
+        for mine, theirs in self._counts:
+            mine.copy_(theirs)
