@@ -36,7 +36,7 @@ COPY api ./api
 COPY cli ./cli
 COPY lrcore ./lrcore
 COPY worker ./worker
-RUN pip install '.[worker]'
+RUN pip install '.[worker,onnx,mlflow]'
 USER lrserve
 # SIGTERM, which `docker stop` sends: the present job goes back to the queue, and the process ends
 CMD ["lrserve", "worker"]

@@ -13,9 +13,10 @@ from api.doorbell import Doorbell
 from api.fast import FastCurves
 from api.follower import Follower
 from api.limits import BodyLimit
-from api.routes import curves, fit, jobs, schedules, system, translate
+from api.routes import artifacts, curves, fit, jobs, schedules, system, translate
 from api.settings import ApiSettings
 from lrcore import __version__
+from lrcore.jobs.artifacts import Artifacts
 from lrcore.jobs.connection import connect
 from lrcore.jobs.reaper import Reaper
 from lrcore.jobs.store import JobStore
@@ -46,10 +47,11 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.store, app.state.doorbell = store, doorbell
+    app.state.artifacts = Artifacts(settings.artifact_url)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(FastCurves)  # the last one added is the first to be asked
     problems.install(app)
-    for module in (fit, translate, schedules, curves, jobs, system):
+    for module in (fit, translate, schedules, curves, jobs, artifacts, system):
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, HTTPException, Request
 
 from api.doorbell import Doorbell
+from lrcore.jobs.artifacts import Artifacts
 from lrcore.jobs.job import Job
 from lrcore.jobs.store import JobStore
 
@@ -21,8 +22,14 @@ def _doorbell(request: Request) -> Doorbell:
     return doorbell
 
 
+def _artifacts(request: Request) -> Artifacts:
+    artifacts: Artifacts = request.app.state.artifacts
+    return artifacts
+
+
 Store = Annotated[JobStore, Depends(_store)]
 Bell = Annotated[Doorbell, Depends(_doorbell)]
+Files = Annotated[Artifacts, Depends(_artifacts)]
 
 
 def _job(job_id: str, store: Store) -> Job:

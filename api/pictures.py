@@ -1,8 +1,7 @@
-"""Curves and runs as pictures."""
+"""Curves as pictures."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrcore.curve import Curve
-from lrcore.jobs.job import Epoch
+from lrcore.figure import encoded, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 BUCKETS = 1500  # more points than that cannot be told apart on the picture
 FEW = 60  # points drawn one by one
@@ -28,7 +26,7 @@ def draw_curves(curves: Sequence[tuple[str, Curve]], title: str, form: str, axis
         axis: linear or log, of the rates.
     """
     cycling = any(curve.momentum is not None for _, curve in curves)
-    figure = _figure([2, 1] if cycling else [2])
+    figure = new_figure([2, 1] if cycling else [2])
     axes = figure.axes
     several = len(curves) > 1 or len(curves[0][1].lr) > 1
     drawn = 0  # lines so far: a curve has one colour in both pictures
@@ -49,43 +47,7 @@ def draw_curves(curves: Sequence[tuple[str, Curve]], title: str, form: str, axis
     axes[-1].set_xlabel("step")
     if several:
         axes[0].legend(title="parameter group" if len(curves) == 1 else None, frameon=False)
-    return _bytes(figure, form)
-
-
-def draw_run(epochs: Sequence[Epoch], title: str, form: str) -> bytes:
-    """Losses, accuracies and rate over the finished epochs; `form` is png or svg."""
-    figure = _figure([2, 2, 1])
-    loss, accuracy, rate = figure.axes
-    at = [epoch.epoch for epoch in epochs]
-    for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
-        for split in ("train", "test"):
-            values = [getattr(epoch, f"{split}_{quantity}") for epoch in epochs]
-            axes.plot(at, values, marker="o", markersize=3, label=f"{split} {quantity}")
-        axes.set_ylabel(quantity)
-        axes.legend(frameon=False)
-    rate.plot(at, [epoch.lr for epoch in epochs], drawstyle="steps-post", marker="o", markersize=3, color="tab:green")
-    rate.set_ylim(bottom=0)
-    rate.set_ylabel("learning rate")
-    rate.set_xlabel("epoch")
-    loss.set_title(title)
-    if not epochs:
-        loss.text(0.5, 0.5, "no finished epoch yet", ha="center", transform=loss.transAxes)
-    return _bytes(figure, form)
-
-
-def _figure(rows: list[int]) -> Figure:
-    # imported here: half a second that no other answer should wait for. pyplot is not used: it is not thread-safe.
-    import matplotlib  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
-
-    matplotlib.rcParams["svg.hashsalt"] = "lrserve"  # or every SVG has random ids
-    figure = Figure(figsize=(8, 1 + 1.6 * sum(rows)), dpi=100, layout="constrained")
-    figure.subplots(len(rows), 1, sharex=True, height_ratios=rows)
-    for axes in figure.axes:
-        axes.grid(alpha=0.3)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return figure
+    return encoded(figure, form)
 
 
 def _lines(axes: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], labels: list[str], first: int) -> None:
@@ -108,10 +70,3 @@ def thin(steps: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[NDArray
     kept = np.concatenate([first + rows.argmin(1), first + rows.argmax(1), [0, *range(whole, len(values), size)]])
     kept = np.unique(np.append(kept, len(values) - 1))
     return steps[kept], values[kept]
-
-
-def _bytes(figure: Figure, form: str) -> bytes:
-    file = io.BytesIO()
-    metadata: dict[str, Any] = {"Date": None} if form == "svg" else {}  # the same curve, the same bytes
-    figure.savefig(file, format=form, metadata=metadata)
-    return file.getvalue()

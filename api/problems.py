@@ -18,6 +18,7 @@ from starlette.status import HTTP_422_UNPROCESSABLE_CONTENT
 
 from api.json import dumps
 from lrcore.errors import CurveError
+from lrcore.jobs.artifacts import ArtifactNotFound, ArtifactsUnavailable
 from lrcore.jobs.store import IllegalMove, JobNotFound
 
 log = logging.getLogger("lrserve.api")
@@ -64,9 +65,16 @@ class InvalidJson(Exception):
 TABLE: dict[type[Exception], tuple[int, str, str]] = {
     InvalidJson: (400, "invalid-json", "The body is not JSON"),
     JobNotFound: (404, "job-not-found", "Job not found"),
+    ArtifactNotFound: (404, "artifact-not-found", "Artifact not found"),
     IllegalMove: (409, "illegal-move", "The job's state does not allow this"),
     RedisError: (503, "store-unavailable", "The job store does not answer"),
     KombuError: (503, "store-unavailable", "The job store does not answer"),
+    ArtifactsUnavailable: (503, "artifacts-unavailable", "The artifact root does not answer"),
+}
+
+AWAY = {
+    "store-unavailable": "Nothing was changed, as far as is known. Curves go on working; jobs will, when it is back.",
+    "artifacts-unavailable": "The files of jobs cannot be read now; everything else goes on working.",
 }
 
 TITLES = {
@@ -197,8 +205,7 @@ def _mapped(status: int, kind: str, title: str) -> Callable[[Request, Exception]
         if status < 500:
             return problem(status, kind, title, str(error))
         log.warning("%s %s: %s", request.method, request.url.path, error)
-        detail = "Nothing was changed, as far as is known. Curves go on working; jobs will, when it is back."
-        return problem(status, kind, title, detail, headers={"Retry-After": "5"})
+        return problem(status, kind, title, AWAY[kind], headers={"Retry-After": "5"})
 
     return handle
 

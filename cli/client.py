@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
+from lrcore.jobs.artifacts import Artifact
 from lrcore.jobs.job import Epoch, Job
 
 RECONNECTS = 20  # a stream may break that often in a row before following is given up
@@ -84,6 +87,27 @@ class Client:
     def plot(self, job_id: str, form: str = "png") -> bytes:
         """The job's figure."""
         return self._call("GET", f"/v1/jobs/{job_id}/plot.{form}").content
+
+    def artifacts(self, job_id: str) -> list[Artifact]:
+        """The job's files."""
+        rows = self._call("GET", f"/v1/jobs/{job_id}/artifacts").json()["artifacts"]
+        return [Artifact.model_validate(row) for row in rows]
+
+    def download(self, job_id: str, name: str, folder: Path) -> Path:
+        """Write one of the job's files into a folder. Raises OSError if it cannot be written."""
+        file = folder / Path(name).name
+        part = file.with_name(f".{file.name}.part")
+        try:
+            with self._http.stream("GET", f"/v1/jobs/{job_id}/artifacts/{name}") as response, part.open("wb") as out:
+                _raise_for(response)
+                for chunk in response.iter_bytes():
+                    out.write(chunk)
+            os.replace(part, file)
+        except httpx.TransportError as error:
+            raise ApiError(f"{self.url} does not answer: {error}") from error
+        finally:
+            part.unlink(missing_ok=True)
+        return file
 
     def ready(self) -> dict[str, Any]:
         """The answer of /readyz."""

@@ -117,7 +117,8 @@ def demo(
 ) -> None:
     """Start what is needed, draw StepLR(5, 0.5), train with it and without, and compare."""
     with _told(), tempfile.TemporaryDirectory(prefix="lrserve-demo-") as home:
-        os.environ.pop("LRSERVE_REDIS_URL", None)  # the demo leaves no trace in a Redis that others use
+        for shared in ("LRSERVE_REDIS_URL", "LRSERVE_ARTIFACT_ROOT", "MLFLOW_TRACKING_URI"):
+            os.environ.pop(shared, None)  # the demo leaves no trace in what others use
         log = Path(home) / "log"
         try:
             with _ended_by_signals(), log.open("wb") as file:
@@ -227,6 +228,24 @@ def watch_job(job_id: str, url: Url = DEFAULT_URL) -> None:
     """Follow a job to its end. The exit status is 0 if it succeeded."""
     with _told(), Client(url) as client:
         _watch(client, job_id)
+
+
+@app.command()
+def artifacts(
+    job_id: str,
+    download: Annotated[Path | None, typer.Option(help="folder to put the files into; made if need be")] = None,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """List what a job has left behind: weights, metrics, figure, TensorBoard events; or download it."""
+    with _told(), Client(url) as client:
+        found = client.artifacts(job_id)
+        if download is None:
+            for artifact in found:
+                print(f"{artifact.size:>12}  {artifact.name}")
+            return
+        download.mkdir(parents=True, exist_ok=True)
+        for artifact in found:
+            print(client.download(job_id, artifact.name, download))
 
 
 def _watch(client: Client, job_id: str) -> None:

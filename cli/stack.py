@@ -87,6 +87,7 @@ class Stack:
                 redis.wait()
             environment["LRSERVE_HOME"] = str(self.settings.home_folder)
             environment["LRSERVE_DATA_ROOT"] = str(self.settings.data_folder)
+            environment["LRSERVE_ARTIFACT_ROOT"] = self.settings.artifact_url
             python = [sys.executable, "-m"]
             serve = [*python, "api", "--host", self.host, "--port", str(self.port)]
             self._add(ending, Service("api", serve, environment))

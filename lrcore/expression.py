@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from functools import reduce
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from lrcore.formulas import PI, Node, T, Value, call, where
 from lrcore.grid import raised
 
 Array = NDArray[np.float64]
@@ -62,6 +64,10 @@ COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: np.equal,
     ast.NotEq: np.not_equal,
 }
+SIGNS: dict[type[ast.operator | ast.cmpop], str] = {  # in formulas
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
+    ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
+}  # fmt: skip
 
 
 def _fold(function: Callable[[Any, Any], Any], values: tuple[Any, ...]) -> Any:
@@ -106,6 +112,10 @@ class Expression:
                 part = slice(start, start + CHUNK)
                 out[part] = self._evaluate(t[part].astype(np.float64))
         return out
+
+    def as_formula(self) -> Value:
+        """The same function of formulas.T: from its syntax tree, never from its text."""
+        return _formula(ast.parse(self.source.strip(), mode="eval").body)
 
     def _power_of(self, body: ast.expr) -> tuple[float, float] | None:
         """(base, per) if the expression is base ** variable or base ** (variable / per), for the fast way to it."""
@@ -233,6 +243,42 @@ def _comparison(operators: list[Callable[[Any, Any], Any]]) -> Callable[..., Any
         return np.asarray(_fold(np.logical_and, tuple(holds)), dtype=np.float64)
 
     return compare
+
+
+def _formula(node: ast.expr) -> Value:
+    match node:
+        case ast.Constant(value=int() | float() as value):
+            return float(value)
+        case ast.Name(id=name):
+            return PI if name == "pi" else CONSTANTS.get(name, T)
+        case ast.BinOp(left=left, op=op, right=right):
+            return Node(SIGNS[type(op)], (_formula(left), _formula(right)))
+        case ast.UnaryOp(op=op, operand=operand):
+            return Node("neg", (_formula(operand),)) if isinstance(op, ast.USub) else _formula(operand)
+        case ast.Compare():
+            return where(_condition(node), 1.0, 0.0)
+        case ast.IfExp(test=test, body=then, orelse=otherwise):
+            return where(_condition(test), _formula(then), _formula(otherwise))
+        case ast.Call(func=ast.Name(id=name), args=arguments):
+            return _called(name, arguments)
+    raise ValueError(f"{type(node).__name__} is no part of an expression")
+
+
+def _called(name: str, arguments: list[ast.expr]) -> Value:
+    if name == "where":
+        return where(_condition(arguments[0]), _formula(arguments[1]), _formula(arguments[2]))
+    found, *others = map(_formula, arguments)
+    for value in others:  # min and max take several
+        found = call(name, found, value)
+    return found if others else call(name, found)
+
+
+def _condition(node: ast.expr) -> Node:
+    if not isinstance(node, ast.Compare):
+        return Node("!=", (_formula(node), 0))
+    values = [_formula(node.left), *map(_formula, node.comparators)]
+    pairs = [Node(SIGNS[type(op)], pair) for op, pair in zip(node.ops, pairwise(values), strict=True)]
+    return reduce(lambda a, b: Node("and", (a, b)), pairs)
 
 
 def _snippet(node: ast.expr) -> str:

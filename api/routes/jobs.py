@@ -11,9 +11,10 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from api.deps import Bell, CurrentJob, Store, json_body
 from api.negotiate import choose
-from api.pictures import draw_run
 from api.problems import documented
+from lrcore.jobs.figure import draw_run, title
 from lrcore.jobs.job import Epoch, Job
+from lrcore.jobs.metrics import as_csv
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
@@ -23,7 +24,6 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 METRICS = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
 PICTURES = {"png": "image/png", "svg": "image/svg+xml"}
 EVENT_ID = r"^\d{1,20}(-\d{1,20})?$"
-COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
 
 
 class Links(BaseModel):
@@ -33,6 +33,7 @@ class Links(BaseModel):
     metrics: str
     events: str
     cancel: str
+    artifacts: str
     plot: str
 
 
@@ -60,7 +61,12 @@ def linked(job: Job) -> JobAnswer:
     """The job as the API shows it."""
     path = f"/v1/jobs/{job.id}"
     links = Links(
-        self=path, metrics=f"{path}/metrics", events=f"{path}/events", cancel=f"{path}/cancel", plot=f"{path}/plot.png"
+        self=path,
+        metrics=f"{path}/metrics",
+        events=f"{path}/events",
+        cancel=f"{path}/cancel",
+        artifacts=f"{path}/artifacts",
+        plot=f"{path}/plot.png",
     )
     return JobAnswer(**vars(job), links=links)
 
@@ -114,11 +120,7 @@ def get_metrics(
     epochs = store.epochs(job.id)
     if choose(request, METRICS) == "json":
         return Metrics(id=job.id, epochs=epochs)
-    rows = [",".join(COLUMNS)]
-    for epoch in epochs:
-        values = epoch.model_dump() | {"lr": " ".join(map(repr, epoch.lr))}
-        rows.append(",".join(str(values[column]) for column in COLUMNS))
-    return Response("\n".join(rows) + "\n", media_type=METRICS["csv"], headers={"Vary": "Accept"})
+    return Response(as_csv(epochs), media_type=METRICS["csv"], headers={"Vary": "Accept"})
 
 
 @router.post(
@@ -135,9 +137,7 @@ def cancel_job(job_id: str, store: Store, response: Response) -> JobAnswer:
 
 
 def _picture(job: Job, store: Store, form: str) -> Response:
-    schedule = (job.spec["schedule"] or {"type": "Constant"})["type"]
-    title = f"{job.spec['model']['type']} on {job.spec['dataset']['type']}, {schedule}"
-    return Response(draw_run(store.epochs(job.id), title, form), media_type=PICTURES[form])
+    return Response(draw_run(store.epochs(job.id), title(job.spec), form), media_type=PICTURES[form])
 
 
 @router.get(

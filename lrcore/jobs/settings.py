@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fsspec
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis import ConnectionPool
@@ -17,6 +18,11 @@ class Settings(BaseSettings):
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="redis://, rediss:// or unix://, the job store")
     home: Path = Field(Path("~/.lrserve"), description="folder of the embedded Redis and of checkpoints")
     data_root: Path | None = Field(None, description="folder of the data sets; HOME/datasets if not set")
+    artifact_root: str | None = Field(
+        None,
+        min_length=1,
+        description="where jobs leave their files: a folder or an fsspec URL; HOME/artifacts if not set",
+    )
     lease_seconds: float = Field(45.0, ge=1, description="how long a silent worker keeps its job")
     heartbeat_seconds: float = Field(1.0, gt=0, description="between two reports of a training worker")
     reap_seconds: float = Field(2.0, gt=0, description="between two looks for lost jobs and lost messages")
@@ -28,6 +34,19 @@ class Settings(BaseSettings):
         ConnectionPool.from_url(url)  # connects to nothing
         return url
 
+    @field_validator("artifact_root")
+    @classmethod
+    def _a_file_system(cls, root: str | None) -> str | None:
+        protocol, separator, _ = (root or "").partition("://")
+        if protocol == "memory":
+            raise ValueError("memory:// is seen by one process only, and workers write what the API reads")
+        if separator:
+            try:
+                fsspec.get_filesystem_class(protocol)
+            except (ImportError, ValueError) as error:  # such as: install s3fs
+                raise ValueError(str(error)) from None
+        return root
+
     @property
     def home_folder(self) -> Path:
         """`home` as an absolute path."""
@@ -37,3 +56,12 @@ class Settings(BaseSettings):
     def data_folder(self) -> Path:
         """Where data sets live."""
         return (self.data_root or self.home_folder / "datasets").expanduser().resolve()
+
+    @property
+    def artifact_url(self) -> str:
+        """The artifact root as an fsspec URL."""
+        if self.artifact_root is None:
+            return f"file://{self.home_folder / 'artifacts'}"
+        if "://" in self.artifact_root:
+            return self.artifact_root
+        return f"file://{Path(self.artifact_root).expanduser().resolve()}"

@@ -26,15 +26,16 @@ MAX_INTERVALS = 10**7  # values of a job's rate table
 
 def _resolve(data: Any, info: ValidationInfo) -> Any:
     known = info.data
-    if not {"dataset", "batch_size", "epochs", "interval"} <= known.keys():
+    if not {"dataset", "batch_size", "drop_last", "epochs", "interval"} <= known.keys():
         return resolved(data, None, None)
-    batches = steps_per_epoch(known["dataset"], known["batch_size"]) if known["interval"] == "step" else 1
+    per_step, parts = known["interval"] == "step", (known["dataset"], known["batch_size"], known["drop_last"])
+    batches = steps_per_epoch(*parts) if per_step else 1
     return resolved(data, known["epochs"] * batches, batches)
 
 
-def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
-    """Optimizer steps in an epoch; the last batch may be short."""
-    return -(-dataset.train_size // batch_size)
+def steps_per_epoch(dataset: Dataset, batch_size: int, drop_last: bool) -> int:
+    """Optimizer steps in an epoch; the last batch may be short, or is left out."""
+    return dataset.train_size // batch_size if drop_last else -(-dataset.train_size // batch_size)
 
 
 Scheduled = Annotated[AnySchedule | None, BeforeValidator(_resolve)]
@@ -58,6 +59,7 @@ class JobSpec(Spec):
     interval: Literal["epoch", "step"] = Field("epoch", description="whether the schedule counts epochs or steps")
     epochs: Annotated[Integer, Field(ge=1, le=MAX_EPOCHS)]
     batch_size: BatchSize = Field(256, description="images of an optimizer step")
+    drop_last: Flag = Field(False, description="whether the last batch of an epoch is left out if it is short")
     micro_batch_size: BatchSize | None = Field(
         None, description="images on the device at once; a step's gradients are accumulated over them"
     )
@@ -89,6 +91,8 @@ class JobSpec(Spec):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         _check("model", lambda: self.model.check(self.dataset.image_shape, self.dataset.num_classes))
+        if not self.steps_per_epoch:
+            raise CurveError(("batch_size",), f"no batch is full: there are {self.dataset.train_size} training images")
         if self.schedule is not None and self.schedule.metric_driven and self.interval != "epoch":
             raise CurveError(("interval",), f"{self.schedule.type} follows a metric, once an epoch")
         self.tables()
@@ -97,7 +101,7 @@ class JobSpec(Spec):
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch; the last batch may be short."""
-        return steps_per_epoch(self.dataset, self.batch_size)
+        return steps_per_epoch(self.dataset, self.batch_size, self.drop_last)
 
     @property
     def intervals(self) -> int:

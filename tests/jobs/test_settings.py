@@ -30,6 +30,33 @@ def test_data_sets_lie_in_the_home_folder_unless_told_otherwise(tmp_path: Path) 
     assert Settings(home=tmp_path).data_folder == tmp_path.resolve() / "datasets"
 
 
+@pytest.mark.parametrize(
+    ("root", "url"),
+    [
+        (None, "file://{home}/artifacts"),
+        ("/srv/artifacts", "file:///srv/artifacts"),
+        ("~/artifacts", f"file://{Path.home().resolve()}/artifacts"),
+        ("file:///srv/artifacts", "file:///srv/artifacts"),
+        ("github://somebody:project@main", "github://somebody:project@main"),  # any that fsspec knows
+    ],
+)
+def test_artifacts_go_to_a_folder_or_an_fsspec_url(root: str | None, url: str, tmp_path: Path) -> None:
+    assert Settings(home=tmp_path, artifact_root=root).artifact_url == url.format(home=tmp_path.resolve())
+
+
+@pytest.mark.parametrize(
+    ("root", "words"),
+    [
+        ("memory://artifacts", "one process only"),
+        ("s4://bucket", "s4"),
+        ("wandb://bucket", "wandbfs"),  # which is not installed
+    ],
+)
+def test_an_artifact_root_that_no_process_could_use_is_refused(root: str, words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Settings(artifact_root=root)
+
+
 def test_a_tilde_is_the_user_s_folder() -> None:
     assert Settings(home=Path("~/somewhere")).home_folder == Path.home().resolve() / "somewhere"
 
@@ -42,6 +69,7 @@ def test_a_tilde_is_the_user_s_folder() -> None:
         ("HEARTBEAT_SECONDS", "0"),
         ("REAP_SECONDS", "-1"),
         ("MAX_LOSSES", "-1"),
+        ("ARTIFACT_ROOT", ""),
         ("MAX_BODY_BYTES", "10"),
         ("SHUTDOWN_SECONDS", "-2"),
     ],

@@ -51,6 +51,18 @@ def test_bfloat16_learns_and_keeps_float32_weights() -> None:
     )
 
 
+def test_a_short_last_batch_can_be_left_out() -> None:
+    losses: list[float] = []
+    job = spec(batch_size=100, drop_last=True, epochs=2)
+    result = train(job, data_root=NOWHERE, device=CPU, hooks=Hooks(losses=lambda epoch, found: losses.extend(found)))
+
+    assert job.steps_per_epoch == 2  # of 256 images
+    assert len(losses) == 4
+    assert result.epochs[0].train_loss == pytest.approx((losses[0] + losses[1]) / 2)
+    with pytest.raises(ValidationError, match="no batch is full"):
+        spec(batch_size=257, drop_last=True)
+
+
 def test_running_figures_are_means_over_fifty_steps() -> None:
     running: list[tuple[int, float, float]] = []
     losses: list[float] = []

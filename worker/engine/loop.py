@@ -125,7 +125,7 @@ class Run:
         implementation = implementation_of(spec.optimizer, device, capturable=graphed)
         self.optimizers = spec.optimizer.build(parameter_groups(model, spec.optimizer), **implementation)
         self.scheduled = Scheduled(spec, self.optimizers)
-        self.average = spec.ema_decay and Average(model, copy.deepcopy(model), spec.ema_decay)
+        self.average = spec.ema_decay and Average(model, copied(model), spec.ema_decay)
         self.at = Position(spec=spec.model_dump_json())
         self.best_weights: dict[str, Tensor] = {}
         steps, dtype = spec.steps_per_epoch, DTYPES[spec.precision]
@@ -133,7 +133,7 @@ class Run:
         self.hits = torch.zeros(steps, dtype=torch.int64, device=device)
         self.order = torch.zeros(len(data.training), dtype=torch.int64, device=device)
         self.plan: Plan | None = None
-        self.sizes = [min(spec.batch_size, len(self.order) - at) for at in range(0, len(self.order), spec.batch_size)]
+        self.sizes = [min(spec.batch_size, len(self.order) - step * spec.batch_size) for step in range(steps)]
         self.graph = GraphedStep(self) if graphed else None
         self._began, self._done = time.perf_counter(), 0  # of the epoch: its clock, its steps
         self._saved_at, self._save_took = time.perf_counter(), 0.0
@@ -166,14 +166,16 @@ class Run:
     def _train_epoch(self, epoch: int) -> None:
         """One pass over the training set, from where the run stands, and what it came to."""
         self._began = time.perf_counter() - self.at.seconds
-        steps, training, hooks = self.spec.steps_per_epoch, self.data.training, self.hooks
         self.begin(epoch)
-        if self.graph:
-            self.graph.begin(epoch)
-        live = Live(self)
-        pieces = [self._pieces(step) for step in range(self.at.step, steps)]
-        batches = training.batches(self.order, [piece for batch in pieces for piece in batch], self.plan)
-        for step, batch in enumerate(pieces, self.at.step):
+        self.train_steps(epoch, self.at.step)
+        self._finish_epoch(epoch)
+
+    def train_steps(self, epoch: int, first: int) -> None:
+        """The epoch's steps from the `first` one on. Raises Interrupted."""
+        steps, hooks, live = self.spec.steps_per_epoch, self.hooks, Live(self)
+        pieces = [self._pieces(step) for step in range(first, steps)]
+        batches = self.data.training.batches(self.order, [piece for batch in pieces for piece in batch], self.plan)
+        for step, batch in enumerate(pieces, first):
             if hooks.stop():
                 self._save()
                 raise Interrupted
@@ -186,14 +188,15 @@ class Run:
             hooks.step(total + 1)
             live.after(step, total + 1)
             self._save_if_due()
-        self._finish_epoch(epoch)
 
     def begin(self, epoch: int) -> None:
-        """Lay out the epoch's order and plan, in the memory that a graph reads."""
+        """Lay out the epoch's order, plan and rates, in the memory that a graph reads."""
         training = self.data.training
         self.order.copy_(torch.from_numpy(permutation(len(training), self.spec.seed, epoch)))
         plan = training.transform.plan(len(training), self.spec.seed, epoch, self.device)
         self.model.train()
+        if self.graph:
+            self.graph.begin(epoch)
         if self.plan is None or plan is None:
             self.plan = plan
         else:
@@ -445,6 +448,15 @@ def _settings(spec: JobSpec, device: torch.device) -> Iterator[None]:
         finally:
             cudnn.benchmark, cudnn.deterministic = before[:2]
             torch.use_deterministic_algorithms(before[2])
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A copy with its own weights."""
+    copy_of_it = copy.deepcopy(model)
+    for module in copy_of_it.modules():
+        if isinstance(module, nn.RNNBase):
+            module.flatten_parameters()  # cuDNN wants them in one piece, which a copy is not
+    return copy_of_it
 
 
 def implementation_of(optimizer: Optimizer, device: torch.device, *, capturable: bool) -> dict[str, bool]:

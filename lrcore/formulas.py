@@ -1,0 +1,153 @@
+"""The rate as a formula of the step: a small tree, for what is written as code and not computed here.
+
+The tree is the only way from a spec to code: its leaves are validated numbers, its operations are the ones below. The
+shapes are those of `lrcore.grid`, which writes them into arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lrcore.errors import CurveError
+
+
+class NoFormula(CurveError):
+    """A schedule that cannot be written as a formula of the step.
+
+    `field` is the path of the part at fault, from the schedule on.
+    """
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """An operation and its operands: nodes, numbers, or what the operation needs else."""
+
+    op: str
+    args: tuple[Any, ...] = ()
+
+    def __add__(self, other: Value) -> Node:
+        return self if other == 0 else _sum(self, other)
+
+    def __radd__(self, other: Value) -> Node:
+        return self if other == 0 else _sum(other, self)
+
+    def __sub__(self, other: Value) -> Node:
+        return self if other == 0 else Node("-", (self, other))
+
+    def __rsub__(self, other: Value) -> Node:
+        return Node("-", (other, self))
+
+    def __mul__(self, other: Value) -> Node:
+        return self if other == 1 else Node("*", (self, other))
+
+    def __rmul__(self, other: Value) -> Node:
+        return self if other == 1 else Node("*", (other, self))
+
+    def __truediv__(self, other: Value) -> Node:
+        return self if other == 1 else Node("/", (self, other))
+
+    def __rtruediv__(self, other: Value) -> Node:
+        return Node("/", (other, self))
+
+    def __floordiv__(self, other: Value) -> Node:
+        return self if other == 1 and self is T else Node("//", (self, other))
+
+    def __mod__(self, other: Value) -> Node:
+        return Node("%", (self, other))
+
+    def __pow__(self, other: Value) -> Node:
+        return self if other == 1 else Node("**", (self, other))
+
+    def __rpow__(self, other: Value) -> Node:
+        return Node("**", (other, self))
+
+    def __neg__(self) -> Node:
+        return Node("neg", (self,))
+
+
+Value = Node | float
+
+
+def _sum(a: Value, b: Value) -> Node:
+    match b:
+        case Node("*", (int() | float() as factor, rest)) if factor < 0:  # reads better
+            return Node("-", (a, -factor * rest))
+    return Node("+", (a, b))
+
+
+T = Node("t")  # the step
+PI = Node("pi")
+
+
+def call(function: str, *args: Value) -> Node:
+    """cos, sin, tanh, exp, log, sqrt, floor, ceil, abs, min or max of values."""
+    return Node(function, args)
+
+
+def less(a: Value, b: Value) -> Node:
+    """a < b, for `where`."""
+    return Node("<", (a, b))
+
+
+def where(condition: Node, then: Value, otherwise: Value) -> Node:
+    """One of two values. In Python's own arithmetic the other one is not computed."""
+    return Node("where", (condition, then, otherwise))
+
+
+def let(name: str, value: Value) -> Value:
+    """A value under a name in the function's first lines. It is computed whatever the step is."""
+    return Node("let", (name, value)) if isinstance(value, Node) and value is not T else value
+
+
+def passed(edges: Iterable[float], t: Value) -> Node:
+    """How many of the rising edges are at most t."""
+    return Node("passed", (tuple(edges), t))
+
+
+def pick(values: Sequence[float], i: Value) -> Value:
+    """values[i]."""
+    return Node("pick", (tuple(values), i)) if len(set(values)) > 1 else values[0]
+
+
+def lookup(edges: Iterable[float], values: Sequence[float], t: Value) -> Value:
+    """values[i], where i is how many of the rising edges are at most t; one value more than edges."""
+    return pick(values, passed(edges, t))
+
+
+def apart(body: Value, t: Value) -> Value:
+    """The formula `body` of T, at the step `t`: a function of its own unless it is asked at T itself."""
+    return body if t is T or not isinstance(body, Node) else Node("apply", (body, t))
+
+
+def in_turn(t: Value, edges: Sequence[float], values: Sequence[Value]) -> Value:
+    """values[i] before edges[i], the last one from there on. `t` is not negative, the edges do not fall."""
+    found = values[-1]
+    for i in reversed(range(len(edges))):
+        if edges[i] > max([0, *edges[:i]]):
+            found = where(less(t, edges[i]), values[i], found)
+    return found
+
+
+def line(t: Value, length: float, start: float, end: float) -> Value:
+    """From `start` at t = 0 to `end` at `length`; `end` if that is 0."""
+    return start + (end - start) * (t / length) if length else end
+
+
+def line_then_flat(t: Value, length: float, start: float, end: float) -> Value:
+    """`line` up to t = `length`, then `end`."""
+    return in_turn(t, [length], [line(t, length, start, end), end])
+
+
+def half_cosine(u: Value, high: Value, low: Value, exponent: Value = 1.0) -> Value:
+    """From `high` at u = 0 to `low` at u = 1."""
+    return low + (high - low) * ((1 + call("cos", PI * u)) / 2) ** exponent
+
+
+def powers(start: float, base: float, exponents: Iterable[int]) -> list[float]:
+    """start * base ** k, infinite where it overflows."""
+    with np.errstate(all="ignore"):
+        return list(map(float, start * np.power(base, np.array(list(exponents), dtype=np.float64))))
