@@ -7,7 +7,7 @@ PIP_TORCH ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := test
-.PHONY: demo up test lint format docs bench article clean
+.PHONY: demo up test lint format docs bench bench-train article clean
 
 demo: .venv/ready
 	$(BIN)/lrserve demo
@@ -39,10 +39,15 @@ format: .venv/ready
 
 docs: .venv/ready
 	$(BIN)/python -m lrcore.schedules > docs/schedules.md
+	$(BIN)/python -m lrcore.jobs > docs/training.md
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.curves
 	$(BIN)/python -m benchmarks.http
+
+# DATA is where torchvision finds FashionMNIST; generated images of the same shape without it.
+bench-train: .venv/ready
+	$(BIN)/python -m benchmarks.train $(if $(DATA),--data-root $(DATA))
 
 # The six runs of the FashionMNIST article, three seeds: about 15 minutes on two cores. DATA is the data root.
 article: .venv/ready

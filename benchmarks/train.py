@@ -14,6 +14,7 @@ sides of a comparison run in one process, in turns; medians are compared. Neithe
 from __future__ import annotations
 
 import argparse
+import importlib
 import platform
 import resource
 import statistics
@@ -22,15 +23,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
 from lrcore.datasets._base import Splits
+from lrcore.datasets._torchvision import torchvision_datasets
 from lrcore.jobs.spec import JobSpec
 from worker.engine import Hooks, pick_device, train
 from worker.engine.data import Data, load
 from worker.engine.loop import Run
+
+torchvision_datasets()
+ToTensor = importlib.import_module("torchvision.transforms").ToTensor  # after the line before it
 
 BATCH = 256
 FAKE = {"type": "fake", "samples": 60_000, "test_samples": 10_000}
@@ -79,14 +86,6 @@ class DataLoaderLoop:
     """One image after another through a Dataset, ToTensor's arithmetic, and figures off the device at each batch."""
 
     def __init__(self, splits: Splits, device: torch.device, workers: int = 0) -> None:
-        import numpy as np
-        from PIL import Image
-
-        from lrcore.datasets._torchvision import torchvision_datasets
-
-        torchvision_datasets()
-        from torchvision.transforms import ToTensor
-
         class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):
             transform = ToTensor()
 

@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 from lrcore.datasets import DATASETS
+from lrcore.jobs.__main__ import reference as training_reference
 from lrcore.models import MODELS
 from lrcore.optimizers import OPTIMIZERS
 from lrcore.schedules import SCHEDULES
@@ -59,6 +60,7 @@ def test_a_new_schedule_is_one_file(tmp_path: Path) -> None:
             from __future__ import annotations
             from typing import Literal
             from lrcore import grid
+            from lrcore.formulas import Node, Value
             from lrcore.grid import Extent, Grid
             from lrcore.schedules._base import Rates, Schedule
 
@@ -72,6 +74,9 @@ def test_a_new_schedule_is_one_file(tmp_path: Path) -> None:
 
                 def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
                     return grid.powers(out, t, 0.5, scale=base_lr)
+
+                def formula_at(self, t: Node, base_lr: float) -> Value:
+                    return base_lr * 0.5**t
             '''
         )
     )
@@ -79,6 +84,7 @@ def test_a_new_schedule_is_one_file(tmp_path: Path) -> None:
     printed = python(
         """
         from lrcore.curve import CurveRequest, sample
+        from lrcore.dialects import FRAMEWORKS, translate
         from lrcore.jobs.spec import JobSpec
         from api.app import create_app
         from api.routes.schedules import get_schedule
@@ -87,12 +93,13 @@ def test_a_new_schedule_is_one_file(tmp_path: Path) -> None:
         print(sample(CurveRequest.model_validate({"schedule": nested, "base_lr": 1.0, "steps": 4})).lr[0].tolist())
         print(get_schedule("Halving").formula, "Halving" in create_app().openapi()["components"]["schemas"])
         job = {"model": {"type": "lenet"}, "dataset": {"type": "digits"}, "epochs": 2, "schedule": nested}
-        print(JobSpec.model_validate(job).schedule.schedulers[0].type)
+        schedule = JobSpec.model_validate(job).schedule.schedulers[0]
+        print(schedule.type, all("return 1.0 * 0.5 ** t" in translate(schedule, 1.0, to).code for to in FRAMEWORKS))
         """,
         cwd=tmp_path,
     )
 
-    assert printed.splitlines() == ["[1.0, 0.5, 1.0, 0.1]", "base_lr / 2 ** t True", "Halving"]
+    assert printed.splitlines() == ["[1.0, 0.5, 1.0, 0.1]", "base_lr / 2 ** t True", "Halving True"]
 
 
 def test_every_member_of_a_family_has_an_example_that_validates() -> None:
@@ -103,3 +110,4 @@ def test_every_member_of_a_family_has_an_example_that_validates() -> None:
 
 def test_the_reference_of_schedules_is_up_to_date() -> None:
     assert (ROOT / "docs" / "schedules.md").read_text() == reference(), "run make docs"
+    assert (ROOT / "docs" / "training.md").read_text() == training_reference() + "\n", "run make docs"

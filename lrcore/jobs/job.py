@@ -23,8 +23,12 @@ class Progress(_View):
     steps: int
     fraction: float = Field(description="finished share of the steps, 0 to 1")
     eta_seconds: float | None = Field(description="seconds left at the present pace; null before there is one")
-    train_loss: float | None = Field(None, description="mean over the last 50 steps; null before there are so many")
-    train_accuracy: float | None = Field(None, description="mean over the last 50 steps, likewise")
+    train_loss: float | None = Field(
+        None, description="mean over the last 50 steps, once there were so many", exclude_if=lambda value: value is None
+    )
+    train_accuracy: float | None = Field(
+        None, description="mean over the last 50 steps, likewise", exclude_if=lambda value: value is None
+    )
 
 
 class Epoch(_View):

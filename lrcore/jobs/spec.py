@@ -55,7 +55,7 @@ class JobSpec(Spec):
 
     model: AnyModel
     dataset: AnyDataset
-    optimizer: AnyOptimizer = Field(default_factory=lambda: SGD(type="SGD"))
+    optimizer: AnyOptimizer = Field(default_factory=lambda: SGD(type="SGD"), description="SGD if left out")
     interval: Literal["epoch", "step"] = Field("epoch", description="whether the schedule counts epochs or steps")
     epochs: Annotated[Integer, Field(ge=1, le=MAX_EPOCHS)]
     batch_size: BatchSize = Field(256, description="images of an optimizer step")

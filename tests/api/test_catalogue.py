@@ -6,6 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
+from lrcore.datasets import DATASETS
+from lrcore.models import MODELS
+from lrcore.optimizers import OPTIMIZERS
 from lrcore.schedules import SCHEDULES
 
 ROUTES = {
@@ -25,6 +28,14 @@ ROUTES = {
     ("get", "/v1/jobs/{job_id}/plot.png"),
     ("get", "/v1/jobs/{job_id}/plot.svg"),
     ("post", "/v1/jobs/{job_id}/cancel"),
+    ("get", "/v1/jobs/{job_id}/artifacts"),
+    ("get", "/v1/jobs/{job_id}/artifacts/{name}"),
+    ("get", "/v1/models"),
+    ("get", "/v1/models/{type}"),
+    ("get", "/v1/datasets"),
+    ("get", "/v1/datasets/{type}"),
+    ("get", "/v1/optimizers"),
+    ("get", "/v1/optimizers/{type}"),
     ("get", "/healthz"),
     ("get", "/readyz"),
 }
@@ -55,6 +66,18 @@ def test_an_entry_says_what_a_schedule_takes(name: str, http: httpx.Client) -> N
     assert set(schema["properties"]) == set(SCHEDULES[name].model_fields)
     assert set(entry["example"]) >= set(schema["required"])
     assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(("kind", "members"), [("models", MODELS), ("datasets", DATASETS), ("optimizers", OPTIMIZERS)])
+def test_models_data_sets_and_optimizers_are_listed(kind: str, members: dict[str, Any], http: httpx.Client) -> None:
+    entries = http.get(f"/v1/{kind}").json()["entries"]
+
+    assert [entry["type"] for entry in entries] == list(members)
+    for entry in entries[:10]:
+        assert members[entry["type"]].model_validate(entry["example"]).type == entry["type"]
+        assert set(entry["parameters"]["properties"]) == set(members[entry["type"]].model_fields)
+        assert entry == http.get(f"/v1/{kind}/{entry['type']}").json()
+    assert http.get(f"/v1/{kind}/nothing").status_code == 404
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)

@@ -1,0 +1,64 @@
+"""Print the reference of training jobs as Markdown: python -m lrcore.jobs > docs/training.md."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+
+from lrcore.datasets import DATASETS, Dataset
+from lrcore.family import Member
+from lrcore.jobs.spec import EarlyStopping, JobSpec
+from lrcore.models import MODELS, Model
+from lrcore.optimizers import OPTIMIZERS, Optimizer
+from lrcore.reference import table
+
+HEAD = """# Training jobs
+
+Made from the code by `make docs`; do not edit. Models, data sets and optimizers are also at `GET /v1/models`,
+`/v1/datasets` and `/v1/optimizers`, as JSON with full JSON Schemas; schedules have [a page of their own](schedules.md).
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    return "\n".join([HEAD, *_lines()])
+
+
+def _lines() -> Iterator[str]:
+    yield "## A job\n"
+    yield f"{inspect.getdoc(JobSpec)} What `POST /v1/jobs` and `python -m worker.engine` take.\n"
+    kinds = {"model": "a model", "dataset": "a data set", "optimizer": "an optimizer"}
+    schedules = dict.fromkeys(("schedule", "momentum_schedule", "weight_decay_schedule"), "a schedule")
+    yield table(JobSpec, types=kinds | schedules)
+    yield f"\n`early_stopping`: {inspect.getdoc(EarlyStopping)}\n"
+    yield table(EarlyStopping)
+    yield from _family("Models", MODELS, Model)
+    yield from _family("Data sets", DATASETS, Dataset)
+    yield from _family("Optimizers", OPTIMIZERS, Optimizer)
+
+
+def _family(title: str, members: Mapping[str, type[Member]], base: type[Member]) -> Iterator[str]:
+    """The fields that all have, then each with its own."""
+    yield f"\n## {title}\n"
+    yield f"{inspect.getdoc(base)} All take:\n"
+    yield table(base)
+    for member in dict.fromkeys(members.values()):
+        names = member.names()
+        yield f"\n### {names[0] if len(names) == 1 else names[0].split(':')[0] + ':…'}\n"
+        yield f"{member.summary[0].upper()}{member.summary[1:]}. Origin: {member.origin}.\n"
+        yield f"{inspect.getdoc(member)}\n"
+        if len(names) > 1:
+            yield f"{', '.join(f'`{name}`' for name in names)}\n"
+        changed = {n for n, f in member.model_fields.items() if n not in base.model_fields or _differs(base, n, f)}
+        if own := changed - {"type"}:
+            yield table(member, only=own)
+        yield f"\n```json\n{json.dumps(member.example)}\n```"
+
+
+def _differs(base: type[Member], name: str, field: object) -> bool:
+    return getattr(base.model_fields[name], "default", None) != getattr(field, "default", None)
+
+
+if __name__ == "__main__":
+    print(reference())
