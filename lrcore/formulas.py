@@ -143,7 +143,7 @@ def line_then_flat(t: Value, length: float, start: float, end: float) -> Value:
 
 
 def half_cosine(u: Value, high: Value, low: Value, exponent: Value = 1.0) -> Value:
-    """From `high` at u = 0 to `low` at u = 1."""
+    """From `high` at u = 0 to `low` at u = 1; the cosine, as a share of the height, to a power."""
     return low + (high - low) * ((1 + call("cos", PI * u)) / 2) ** exponent
 
 

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Literal, get_args
 
 from lrcore.errors import CurveError
+from lrcore.formulas import NoFormula
 from lrcore.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ def translate(schedule: Schedule, base_lr: float | None, to: Framework) -> Trans
         if own is None:
             raise CurveError(("base_lr",), f"{schedule.type} needs the initial rate")
         base_lr = own[0] if isinstance(own, tuple) else own
-    from lrcore.dialects._formulas import NoFormula  # noqa: PLC0415  # long, and most who read names write no code
-
     try:
         translation: Translation = importlib.import_module(f"lrcore.dialects.{to}").translate(schedule, base_lr)
     except NoFormula as error:

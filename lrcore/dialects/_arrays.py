@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from lrcore.dialects import _base as base
 from lrcore.dialects._base import Code, Translation
-from lrcore.dialects._formulas import formula
 from lrcore.dialects.torch import refuse_groups, remarks
 from lrcore.schedules import Schedule
 
@@ -30,7 +29,7 @@ class Native:
 
 def of_native(native: Native, imports: list[str], schedule: Schedule, base_lr: float) -> Translation:
     """`schedule = …`."""
-    rate = formula(schedule, base_lr)
+    rate = schedule.as_formula(base_lr)
     wrong = [native.differs] if native.differs else []
     wrong += base.wrong_in_float32(rate, base.first_rates(schedule, base_lr))
     code = base.module(imports, f"schedule = {native.code}")
@@ -41,7 +40,7 @@ def of_formula(schedule: Schedule, base_lr: float, language: base.Language, impo
                framework: str) -> Translation:  # fmt: skip
     """Functions of the step, and what makes a schedule of them."""
     refuse_groups(schedule, framework)
-    rate = formula(schedule, base_lr)
+    rate = schedule.as_formula(base_lr)
     wrong = base.wrong_in_float32(rate, base.first_rates(schedule, base_lr))
     program = base.Program(language)
     program.define("rate", rate)

@@ -1,7 +1,4 @@
-"""A schedule as a formula: a small tree over the step `t`, written as Python in several libraries, and evaluated.
-
-The tree is the only way from a spec to code: its leaves are validated numbers, its operations are the ones below.
-"""
+"""Formulas of `lrcore.formulas` written as Python in several libraries, and evaluated."""
 
 from __future__ import annotations
 
@@ -19,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrcore.errors import CurveError
+from lrcore.formulas import Node, Value
 from lrcore.grid import Grid
 from lrcore.schedules import Rates, Schedule
 
@@ -41,116 +39,6 @@ class Translation:
     code: str
     exact: bool
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Node:
-    """An operation and its operands: nodes, numbers, or what the operation needs else."""
-
-    op: str
-    args: tuple[Any, ...] = ()
-
-    def __add__(self, other: Value) -> Node:
-        return self if other == 0 else _sum(self, other)
-
-    def __radd__(self, other: Value) -> Node:
-        return self if other == 0 else _sum(other, self)
-
-    def __sub__(self, other: Value) -> Node:
-        return self if other == 0 else Node("-", (self, other))
-
-    def __rsub__(self, other: Value) -> Node:
-        return Node("-", (other, self))
-
-    def __mul__(self, other: Value) -> Node:
-        return self if other == 1 else Node("*", (self, other))
-
-    def __rmul__(self, other: Value) -> Node:
-        return self if other == 1 else Node("*", (other, self))
-
-    def __truediv__(self, other: Value) -> Node:
-        return self if other == 1 else Node("/", (self, other))
-
-    def __rtruediv__(self, other: Value) -> Node:
-        return Node("/", (other, self))
-
-    def __floordiv__(self, other: Value) -> Node:
-        return self if other == 1 and self is T else Node("//", (self, other))
-
-    def __mod__(self, other: Value) -> Node:
-        return Node("%", (self, other))
-
-    def __pow__(self, other: Value) -> Node:
-        return self if other == 1 else Node("**", (self, other))
-
-    def __rpow__(self, other: Value) -> Node:
-        return Node("**", (other, self))
-
-    def __neg__(self) -> Node:
-        return Node("neg", (self,))
-
-
-Value = Node | float
-
-
-def _sum(a: Value, b: Value) -> Node:
-    match b:
-        case Node("*", (int() | float() as factor, rest)) if factor < 0:  # reads better
-            return Node("-", (a, -factor * rest))
-    return Node("+", (a, b))
-
-
-T = Node("t")
-PI = Node("pi")
-
-
-def call(function: str, *args: Value) -> Node:
-    """cos, sin, tanh, exp, log, sqrt, floor, ceil, abs, min or max of values."""
-    return Node(function, args)
-
-
-def less(a: Value, b: Value) -> Node:
-    """a < b, for `where`."""
-    return Node("<", (a, b))
-
-
-def where(condition: Node, then: Value, otherwise: Value) -> Node:
-    """One of two values. In Python's own arithmetic the other one is not computed."""
-    return Node("where", (condition, then, otherwise))
-
-
-def let(name: str, value: Value) -> Value:
-    """A value under a name in the function's first lines. It is computed whatever the step is."""
-    return Node("let", (name, value)) if isinstance(value, Node) and value is not T else value
-
-
-def passed(edges: Iterable[float], t: Value) -> Node:
-    """How many of the rising edges are at most t."""
-    return Node("passed", (tuple(edges), t))
-
-
-def pick(values: Sequence[float], i: Value) -> Value:
-    """values[i]."""
-    return Node("pick", (tuple(values), i)) if len(set(values)) > 1 else values[0]
-
-
-def lookup(edges: Iterable[float], values: Sequence[float], t: Value) -> Value:
-    """values[i], where i is how many of the rising edges are at most t; one value more than edges."""
-    return pick(values, passed(edges, t))
-
-
-def apart(body: Value, t: Value) -> Value:
-    """The formula `body` of T, at the step `t`: a function of its own unless it is asked at T itself."""
-    return body if t is T or not isinstance(body, Node) else Node("apply", (body, t))
-
-
-def in_turn(t: Value, edges: Sequence[float], values: Sequence[Value]) -> Value:
-    """values[i] before edges[i], the last one from there on. `t` is not negative, the edges do not fall."""
-    found = values[-1]
-    for i in reversed(range(len(edges))):
-        if edges[i] > max([0, *edges[:i]]):
-            found = where(less(t, edges[i]), values[i], found)
-    return found
 
 
 # ---------------------------------------------------------------- writing

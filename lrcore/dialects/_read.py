@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 from typing import Any
 
+from lrcore import dialects
 from lrcore.schedules import SCHEDULES
 
-FRAMEWORKS = ("keras", "optax", "paddle", "timm", "torch", "transformers")
+# whose names are read: more than those that code is written for
+FRAMEWORKS = tuple(module.name for module in pkgutil.iter_modules(dialects.__path__) if not module.name.startswith("_"))
 
 
 def read(data: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from lrcore.dialects import _arrays as arrays
 from lrcore.dialects._arrays import AFTER_ONE_COSINE, Native
 from lrcore.dialects._base import KERAS, Translation, written
-from lrcore.dialects._formulas import knots, powers
+from lrcore.formulas import powers
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import TorchSchedule
 from lrcore.schedules.compose import SequentialLR
@@ -26,6 +26,7 @@ from lrcore.schedules.optax import (
     PolynomialSchedule,
     WarmupCosineDecaySchedule,
     WarmupExponentialDecaySchedule,
+    knots,
 )
 from lrcore.schedules.paddle import PiecewiseDecay
 from lrcore.schedules.step import MultiStepLR, StepLR

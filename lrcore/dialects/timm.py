@@ -8,7 +8,7 @@ from typing import Any
 
 from lrcore.dialects import torch
 from lrcore.dialects._base import Code, Translation, first_rates, written
-from lrcore.dialects._formulas import NoFormula
+from lrcore.formulas import NoFormula
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import TorchSchedule
 from lrcore.schedules.compose import SequentialLR

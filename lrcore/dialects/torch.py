@@ -8,8 +8,8 @@ from typing import Any
 
 from lrcore.dialects import _base as base
 from lrcore.dialects._base import MATH, Code, Program, Translation
-from lrcore.dialects._formulas import NoFormula, expression, formula
 from lrcore.expression import Expression
+from lrcore.formulas import NoFormula
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import TorchSchedule
 from lrcore.schedules.compose import ChainedScheduler, SequentialLR
@@ -75,9 +75,9 @@ def _stops(schedule: Schedule, base_lr: float) -> list[str]:
     rates = base.first_rates(schedule, base_lr)
     if schedule.groups is None:
         with suppress(NoFormula):
-            return base.wrong_in_float64(formula(schedule, base_lr), rates)
+            return base.wrong_in_float64(schedule.as_formula(base_lr), rates)
     steps = range(1, len(rates))
-    return [wrong for text in _expressions(schedule) for wrong in base.step_by_step(expression(text), steps)[1]]
+    return [wrong for text in _expressions(schedule) for wrong in base.step_by_step(text.as_formula(), steps)[1]]
 
 
 def _expressions(schedule: Schedule) -> Iterator[Expression]:
@@ -117,7 +117,7 @@ def given(schedule: Schedule) -> dict[str, Any]:
 def _argument(value: Any) -> Any:
     if isinstance(value, Expression):
         variable = value.variables[0]
-        return Code(f"lambda {variable}: {Program(MATH).inline(expression(value), variable)}")
+        return Code(f"lambda {variable}: {Program(MATH).inline(value.as_formula(), variable)}")
     if isinstance(value, tuple):
         return [_argument(item) for item in value]
     return value
@@ -126,7 +126,7 @@ def _argument(value: Any) -> Any:
 def of_formula(schedule: Schedule, base_lr: float, *also: str) -> Translation:
     """The schedule as a function of the step in LambdaLR."""
     refuse_groups(schedule, "torch's LambdaLR over a formula")
-    rate = formula(schedule, base_lr)
+    rate = schedule.as_formula(base_lr)
     wrong = base.wrong_in_float64(rate, base.first_rates(schedule, base_lr))
     program = Program(MATH)
     program.define("rate", rate)

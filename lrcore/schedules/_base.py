@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from lrcore.family import Integer, Member, Number
+from lrcore.formulas import Node, NoFormula, T, Value
 from lrcore.grid import Array, Extent, Grid
 from lrcore.lengths import length_schema
 
@@ -70,6 +71,25 @@ class Schedule(Member):
         out = np.empty(t.count)
         self.fill(out, t, base_lr, group)
         return out
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        """What `fill` writes, as a formula, for frameworks that have no class for the schedule.
+
+        Lists of one value a parameter group are taken for group 0.
+
+        Args:
+            t: the step.
+            base_lr: the optimizer's initial rate.
+
+        Raises:
+            NoFormula: the schedule is none, or its parameters make one that is too long.
+            CurveError: the schedule has no value from this rate.
+        """
+        raise NoFormula(("type",), f"{self.type} cannot be written as a formula of the step")
+
+    def as_formula(self, base_lr: float) -> Value:
+        """`formula_at` the step formulas.T."""
+        return self.formula_at(T, base_lr)
 
     @property
     def cycles_momentum(self) -> bool:
@@ -155,8 +175,11 @@ class TorchSchedule(Schedule):
         return self.closed_form(out, t + (self.last_epoch + 1), base_lr, group)
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        """`fill`, with `last_epoch` already added to `t`."""
+        """`fill`, with `last_epoch` already added to `t`; so it is in `formula_at`."""
         raise NotImplementedError
+
+    def as_formula(self, base_lr: float) -> Value:
+        return self.formula_at(T + (self.last_epoch + 1), base_lr)
 
     def torch_reference(self) -> tuple[str, dict[str, Any]] | None:
         return self.name(), self.model_dump(exclude={"type"}, exclude_none=True)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from lrcore import grid
+from lrcore import formulas, grid
 from lrcore.family import Number
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Fill, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount
-from lrcore.schedules.compose import check_nesting
+from lrcore.schedules.compose import check_nesting, formula_inside
 
 if TYPE_CHECKING:
     from lrcore.schedules import AnySchedule
@@ -71,6 +72,10 @@ class _Around(Schedule):
 
     def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
         self.schedule.fill_momentum(out, t, group)
+
+    def _formula(self, base_lr: float) -> Value:
+        """That of the schedule inside."""
+        return formula_inside(self.schedule, base_lr, "schedule")
 
 
 class WarmUp(_Around):
@@ -157,6 +162,27 @@ class WarmUp(_Around):
                 case "log":
                     factor = start + (1 - start) * (np.log1p(i) / math.log1p(steps))
             np.multiply(out[where] if target is None else target, factor, out=out[where])
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        within, steps = self._formula(base_lr), self.warmup_steps
+        if self.mode == "multiply":
+            return formulas.in_turn(t, [steps], [self._ramp_formula(t), 1.0]) * formulas.apart(within, t)
+        shift = steps if self.mode == "shift" else 0
+        target = float(self.schedule.rates(Grid(steps - shift), base_lr)[0])
+        return formulas.in_turn(t, [steps], [target * self._ramp_formula(t), formulas.apart(within, t - shift)])
+
+    def _ramp_formula(self, t: Node) -> Value:
+        start, u = self.start, t / self.warmup_steps
+        match self.shape:
+            case "linear":
+                return start + (1 - start) * u
+            case "constant":
+                return start
+            case "cosine":
+                return formulas.half_cosine(u, start, 1)
+            case "exponential":
+                return start ** (1 - u)
+        return start + (1 - start) * (formulas.call("log", 1 + t) / math.log1p(self.warmup_steps))
 
 
 class Repeat(_Around):
@@ -245,6 +271,24 @@ class Repeat(_Around):
                 begin = stop
             cycle += 1
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        within = self._formula(base_lr)
+        if self.growth == 1:
+            height = self.decay ** (t // self.cycle_steps) if self.decay != 1 else 1.0
+            found = height * formulas.apart(within, t % self.cycle_steps)
+        else:
+            turns = list(shapes.cycle_starts(self._start, self.cycles))
+            begins = [begin for begin, _ in turns]
+            heights = formulas.powers(1.0, self.decay, (cycle for _, cycle in turns))
+            i = formulas.let("i", formulas.passed(begins[1:], t))
+            found = formulas.pick(heights, i) * formulas.apart(within, t - formulas.pick(begins, i))
+            if self.cycles is not None and turns[-1][1] + 1 < self.cycles:
+                return found
+        if self.cycles is None:
+            return found
+        end = self._start(self.cycles)
+        return formulas.in_turn(t, [end], [found, float(self.rates(Grid(end - 1), base_lr)[0])])
+
 
 class BaseLR(_Around):
     """g with a base rate of its own, whatever the optimizer's is."""
@@ -264,6 +308,9 @@ class BaseLR(_Around):
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return self.schedule.fill(out, t, self.base_lr, group)
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return self._formula(self.base_lr)
+
 
 class Scale(_Around):
     """factor times the schedule's rate."""
@@ -280,6 +327,9 @@ class Scale(_Around):
         low, high = self.schedule.fill(out, t, base_lr, group)
         np.multiply(out, self.factor, out=out)
         return low * self.factor, high * self.factor
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return self.factor * self._formula(base_lr)
 
 
 class Clamp(_Around):
@@ -306,6 +356,10 @@ class Clamp(_Around):
         top = math.inf if self.max is None else self.max
         bounded = [float(np.minimum(top, np.maximum(self.min, value))) for value in (low, high)]
         return bounded[0], bounded[1]
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        bounded = formulas.call("max", self.min, self._formula(base_lr))
+        return bounded if self.max is None else formulas.call("min", self.max, bounded)
 
 
 class Shift(_Around):
@@ -351,3 +405,7 @@ class Shift(_Around):
             self.schedule.fill_momentum(out[:1], Grid(0), group)
             out[:early] = out[0]
         self.schedule.fill_momentum(out[early:], t.part(early, t.count) + self.by, group)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        shifted = t + self.by
+        return formulas.apart(self._formula(base_lr), formulas.call("max", 0, shifted) if self.by < 0 else shifted)

@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from lrcore import grid
+from lrcore import formulas, grid
 from lrcore.family import Number
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
@@ -36,6 +37,10 @@ class REX(Schedule):
             return np.add((base_lr - self.min_lr) * (1 - u) / (1 - u / 2), self.min_lr)
 
         return shapes.until(out, t, self.total_steps, lambda o, t: grid.elementwise(o, t, value), self.min_lr)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        u = formulas.let("u", formulas.call("min", t, self.total_steps) / self.total_steps)
+        return (base_lr - self.min_lr) * (1 - u) / (1 - u / 2) + self.min_lr
 
 
 class SlantedTriangular(Schedule):
@@ -76,6 +81,11 @@ class SlantedTriangular(Schedule):
         )
         return grid.in_turn(out, t, (cut,), fills)
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        low, cut = base_lr / self.ratio, self._cut
+        falling = formulas.line_then_flat(t - cut, self.total_steps - cut, base_lr, low)
+        return formulas.in_turn(t, [cut], [formulas.line(t, cut, low, base_lr), falling])
+
 
 class FlatCosine(Schedule):
     """base_lr up to pct_start of total_steps, then half a cosine to base_lr / div_final, which it then holds."""
@@ -102,6 +112,11 @@ class FlatCosine(Schedule):
             lambda o, t: grid.constant(o, end),
         )
         return grid.in_turn(out, t, (begin, self.total_steps), fills)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        begin, end = int(self.pct_start * self.total_steps), base_lr / self.div_final
+        falling = formulas.half_cosine((t - begin) / (self.total_steps - begin), base_lr, end)
+        return formulas.in_turn(t, [begin, self.total_steps], [base_lr, falling, end])
 
 
 class WSD(Schedule):
@@ -142,3 +157,10 @@ class WSD(Schedule):
             lambda o, t: grid.constant(o, low),
         )
         return grid.in_turn(out, t, (self.warmup_steps, begin, begin + self.decay_steps), fills)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        warm, low = self.warmup_steps, base_lr * self.min_ratio
+        begin = warm + self.stable_steps
+        factor = shapes.decay_formula(self.cooldown, (t - begin) / self.decay_steps, self.power, self.ratio)
+        rising, falling = formulas.line(t, warm, base_lr * self.warmup_start, base_lr), low + (base_lr - low) * factor
+        return formulas.in_turn(t, [warm, begin, begin + self.decay_steps], [rising, base_lr, falling, low])

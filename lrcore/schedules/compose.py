@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from lrcore import grid
+from lrcore import formulas, grid
 from lrcore.errors import CurveError
+from lrcore.formulas import Node, NoFormula, Value
 from lrcore.grid import Extent, Fill, Grid
 from lrcore.schedules._base import Milestones, Rates, Schedule, TorchSchedule
 from lrcore.schedules.step import rising
@@ -27,6 +28,18 @@ def check_nesting(depth: int, size: int) -> None:
         raise ValueError(f"schedules may nest {MAX_DEPTH} deep at most")
     if size > MAX_SIZE:
         raise ValueError(f"the schedule has more than {MAX_SIZE} parts")
+
+
+def formula_inside(schedule: Schedule, base_lr: float, *path: str | int) -> Value:
+    """The formula of a schedule's part.
+
+    Raises:
+        NoFormula: it has none. `field` begins with the path, that of the field that holds the part.
+    """
+    try:
+        return schedule.as_formula(base_lr)
+    except NoFormula as error:
+        raise NoFormula((*path, *error.field), str(error)) from None
 
 
 class _Composite(Schedule):
@@ -69,6 +82,9 @@ class _Composite(Schedule):
         if None in parts:
             return None
         return self.name(), {"schedulers": parts}
+
+    def _formulas(self, base_lr: float) -> list[Value]:
+        return [formula_inside(part, base_lr, "schedulers", i) for i, part in enumerate(self.schedulers)]
 
 
 class SequentialLR(_Composite, TorchSchedule):
@@ -161,6 +177,11 @@ class SequentialLR(_Composite, TorchSchedule):
         starts = (0, *self.milestones)
         return grid.in_turn(out, t, self.milestones, list(map(turn, self.schedulers, starts)))
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        starts = (0, *self.milestones)
+        turns = [formulas.apart(part, t - start) for part, start in zip(self._formulas(base_lr), starts, strict=True)]
+        return formulas.in_turn(t, self.milestones, turns)
+
 
 class ChainedScheduler(_Composite):
     """lr(t) = base_lr * product of the parts' factors, where a part's factor is its rate over the base rate.
@@ -202,10 +223,7 @@ class ChainedScheduler(_Composite):
         return min((part.length for part in self.schedulers if part.length is not None), default=None)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        if base_lr == 0:
-            raise CurveError(
-                ("base_lr",), "a ChainedScheduler multiplies fractions of the base rate, so it must not be 0"
-            )
+        self._check_rate(base_lr)
         found = self.schedulers[0].fill(out, t, base_lr, group)
         if len(self.schedulers) == 1:
             return found
@@ -215,6 +233,20 @@ class ChainedScheduler(_Composite):
             np.divide(factor, base_lr, out=factor)
             np.multiply(out, factor, out=out)
         return grid.extent(out)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        self._check_rate(base_lr)
+        found, *others = self._formulas(base_lr)
+        for part in others:
+            found = found * (part / base_lr)
+        return found
+
+    @staticmethod
+    def _check_rate(base_lr: float) -> None:
+        if base_lr == 0:
+            raise CurveError(
+                ("base_lr",), "a ChainedScheduler multiplies fractions of the base rate, so it must not be 0"
+            )
 
     @property
     def cycles_momentum(self) -> bool:

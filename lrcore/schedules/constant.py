@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from lrcore import grid
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Rates, Schedule
 
@@ -21,6 +22,9 @@ class Constant(Schedule):
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.constant(out, base_lr)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return base_lr
 
     def torch_reference(self) -> tuple[str, dict[str, Any]]:
         return "LambdaLR", {"lr_lambda": "1"}

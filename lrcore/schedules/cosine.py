@@ -7,7 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from lrcore import grid
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
+from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Rate, Rates, StepCount, TorchSchedule
 
 
@@ -35,6 +37,9 @@ class CosineAnnealingLR(TorchSchedule):
             return grid.half_cosine(out, t, self.T_max, base_lr, self.eta_min)
 
         return grid.periodic(out, t, 2 * self.T_max, wave)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return shapes.wave_formula(t, self.T_max, 1, base_lr, self.eta_min)
 
 
 class CosineAnnealingWarmRestarts(TorchSchedule):
@@ -67,3 +72,7 @@ class CosineAnnealingWarmRestarts(TorchSchedule):
             lengths.append(lengths[-1] * self.T_mult)
         fills = [lambda o, t, s=s, n=n: cycle(o, t - s, n) for s, n in zip(starts, lengths, strict=True)]
         return grid.in_turn(out, t, starts[1:], fills)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        height, low = base_lr - self.eta_min, self.eta_min
+        return shapes.cycles_formula(t, self.T_0, self.T_mult, shapes.unit_cosine_formula, lambda cycle: height, low)

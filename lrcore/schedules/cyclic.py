@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore import grid
+from lrcore import formulas, grid
 from lrcore.expression import CycleExpression
 from lrcore.family import Flag
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Factor, Fraction, GroupRates, Rate, Rates, StepCount, TorchSchedule, of_group
 
@@ -56,6 +57,17 @@ class CyclicLR(TorchSchedule):
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return self._cycle(out, t, of_group(self.base_lr, group), of_group(self.max_lr, group))
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        low, high = of_group(self.base_lr, 0), of_group(self.max_lr, 0)
+        up, down = self.step_size_up, self.step_size_down or self.step_size_up
+        place, cycle = formulas.let("place", t % (up + down)), t // (up + down)
+        share = formulas.in_turn(place, [up], [place / up, (up + down - place) / down])
+        if self.scale_fn is not None:
+            x = cycle + 1 if self.scale_mode == "cycle" else t
+            return low + (high - low) * share * formulas.apart(self.scale_fn.as_formula(), x)
+        scales: dict[str, Value] = {"triangular": 1.0, "triangular2": 0.5**cycle, "exp_range": self.gamma**t}
+        return low + (high - low) * share * scales[self.mode]
 
     @property
     def cycles_momentum(self) -> bool:

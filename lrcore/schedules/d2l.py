@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from lrcore import grid
+from lrcore import formulas, grid
 from lrcore.family import Integer
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import MAX_STEP, Factor, Rate, Rates, Schedule, StepCount
 
@@ -30,6 +31,9 @@ class SquareRootScheduler(Schedule):
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.elementwise(out, t + 1, lambda steps: self.lr / np.sqrt(steps))
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return self.lr / formulas.call("sqrt", t + 1)
 
 
 class FactorScheduler(Schedule):
@@ -56,6 +60,9 @@ class FactorScheduler(Schedule):
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         grid.powers(out, t + 1, self.factor, scale=self.base_lr)
         return grid.extent(np.maximum(out, self.stop_factor_lr, out=out))
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return formulas.call("max", self.stop_factor_lr, self.base_lr * self.factor ** (t + 1))
 
 
 class CosineScheduler(Schedule):
@@ -99,3 +106,9 @@ class CosineScheduler(Schedule):
             lambda o, t: grid.constant(o, self.final_lr),
         )
         return grid.in_turn(out, t, (warm, end), fills)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        warm, end = self.warmup_steps, self.max_update
+        rising = formulas.line(t, warm, self.warmup_begin_lr, self.base_lr)
+        falling = formulas.half_cosine((t - warm) / (end - warm), self.base_lr, self.final_lr)
+        return formulas.in_turn(t, [warm, end], [rising, falling, self.final_lr])

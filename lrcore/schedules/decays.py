@@ -7,10 +7,13 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore import grid
+from lrcore import formulas, grid
 from lrcore.family import Number
+from lrcore.formulas import Node, NoFormula, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
+
+MAX_LISTED = 1024  # rates of a Chebyshev cycle in a formula
 
 
 class InversePower(Schedule):
@@ -27,6 +30,9 @@ class InversePower(Schedule):
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.elementwise(out, t, lambda steps: base_lr * grid.raised(1 + self.gamma * steps, -self.power))
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return base_lr * (1 + self.gamma * t) ** -self.power
 
 
 class Sigmoid(Schedule):
@@ -45,6 +51,10 @@ class Sigmoid(Schedule):
         return grid.elementwise(
             out, t - self.stepsize, lambda steps: base_lr / (1 + np.exp(np.minimum(-self.gamma * steps, 700)))
         )
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        exponent = formulas.call("min", -self.gamma * (t - self.stepsize), 700.0)
+        return base_lr / (1 + formulas.call("exp", exponent))
 
 
 class SineCycle(Schedule):
@@ -69,6 +79,13 @@ class SineCycle(Schedule):
         grid.periodic(out, t, length, arch)
         grid.times_runs(out, t, length, lambda k: grid.power(k, self.decay, scale=base_lr - self.min_lr))
         return grid.extent(np.add(out, self.min_lr, out=out))
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        arch = formulas.call("sin", formulas.PI * (t % self.cycle_steps) / self.cycle_steps)
+        height: Value = base_lr - self.min_lr
+        if self.decay != 1:
+            height = height * self.decay ** (t // self.cycle_steps)
+        return self.min_lr + height * arch
 
 
 class Chebyshev(Schedule):
@@ -97,3 +114,9 @@ class Chebyshev(Schedule):
         rates = base_lr / (middle - radius * np.cos((order + 0.5) * np.pi / total))
         out[:] = rates[t.integers() % total]
         return grid.extent(out)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        total = 2**self.log2_steps
+        if total > MAX_LISTED:
+            raise NoFormula(("log2_steps",), f"a Chebyshev cycle of more than {MAX_LISTED} steps is too long to list")
+        return formulas.lookup(range(1, total), self.rates(Grid(0, 1, total), base_lr).tolist(), t % total)

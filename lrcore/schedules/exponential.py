@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lrcore import grid
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Factor, Rates, TorchSchedule
 
@@ -22,3 +23,6 @@ class ExponentialLR(TorchSchedule):
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.powers(out, t, self.gamma, scale=base_lr)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return base_lr * self.gamma**t

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore import grid
+from lrcore import formulas, grid
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Fraction, Rate, Rates, StepCount, TorchSchedule
 
@@ -31,6 +32,9 @@ class ConstantLR(TorchSchedule):
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.runs(out, t, (self.total_iters,), (base_lr * self.factor, base_lr))
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return formulas.in_turn(t, [self.total_iters], [base_lr * self.factor, base_lr])
+
 
 class LinearLR(TorchSchedule):
     """lr(t) = base_lr * (start_factor + (end_factor - start_factor) * min(t, total_iters) / total_iters)."""
@@ -48,6 +52,10 @@ class LinearLR(TorchSchedule):
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         start, end = base_lr * self.start_factor, base_lr * self.end_factor
         return grid.line_then_flat(out, t, self.total_iters, start, end)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        start, end = base_lr * self.start_factor, base_lr * self.end_factor
+        return formulas.line_then_flat(t, self.total_iters, start, end)
 
 
 class PolynomialLR(TorchSchedule):
@@ -68,6 +76,9 @@ class PolynomialLR(TorchSchedule):
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return polynomial(out, t, self.total_iters, base_lr, 0.0, self.power)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return polynomial_formula(t, self.total_iters, base_lr, 0.0, self.power)
 
 
 def polynomial(out: Rates, t: Grid, length: float, start: float, end: float, power: float) -> Extent:
@@ -90,3 +101,10 @@ def polynomial(out: Rates, t: Grid, length: float, start: float, end: float, pow
     last = end if power else start  # 0 ** 0 is 1
     fills = (falling, lambda o, t: grid.constant(o, last))
     return grid.in_turn(out, t, (math.ceil(length),), fills)
+
+
+def polynomial_formula(t: Value, length: float, start: float, end: float, power: float) -> Value:
+    """`polynomial` as a formula."""
+    if power == 1:
+        return formulas.line_then_flat(t, length, start, end)
+    return (start - end) * (1 - formulas.call("min", t, length) / length) ** power + end

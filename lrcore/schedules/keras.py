@@ -7,12 +7,13 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from lrcore import grid
+from lrcore import formulas, grid
 from lrcore.family import Flag
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
-from lrcore.schedules.factor import polynomial
+from lrcore.schedules.factor import polynomial, polynomial_formula
 from lrcore.schedules.step import Piecewise
 
 
@@ -63,6 +64,13 @@ class CosineDecay(_Keras):
         )
         return grid.in_turn(out, t, (warm, warm + self.decay_steps), fills)
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        warm, initial = self.warmup_steps, self.initial_learning_rate
+        peak = initial if self.warmup_target is None else self.warmup_target
+        u = formulas.call("min", t - warm, self.decay_steps) / self.decay_steps
+        falling = formulas.half_cosine(u, peak, self.alpha * peak)
+        return formulas.in_turn(t, [warm], [formulas.line(t, warm, initial, peak), falling])
+
 
 class CosineDecayRestarts(_Keras):
     """Half cosines down to alpha of the initial rate; cycle i is t_mul ** i times as long and m_mul ** i as high.
@@ -96,6 +104,15 @@ class CosineDecayRestarts(_Keras):
 
         return shapes.cycles(out, t, self.first_decay_steps, self.t_mul, shapes.unit_cosine, amplitude, low)
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        height, low = self.initial_learning_rate * (1 - self.alpha), self.initial_learning_rate * self.alpha
+
+        def amplitude(cycle: Value) -> Value:
+            return height * self.m_mul**cycle
+
+        unit = shapes.unit_cosine_formula
+        return shapes.cycles_formula(t, self.first_decay_steps, self.t_mul, unit, amplitude, low)
+
 
 class ExponentialDecay(_Keras):
     """lr(t) = lr0 * decay_rate ** (t / decay_steps); with staircase the exponent is floored."""
@@ -112,6 +129,9 @@ class ExponentialDecay(_Keras):
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return exponential(out, t, self.initial_learning_rate, self.decay_steps, self.decay_rate, self.staircase)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return exponential_formula(t, self.initial_learning_rate, self.decay_steps, self.decay_rate, self.staircase)
 
 
 class InverseTimeDecay(_Keras):
@@ -135,6 +155,10 @@ class InverseTimeDecay(_Keras):
     def _at(self, quotient: Rates) -> Rates:
         return self.initial_learning_rate / (1 + self.decay_rate * quotient)
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        quotient = t // self.decay_steps if self.staircase else t / self.decay_steps
+        return self.initial_learning_rate / (1 + self.decay_rate * quotient)
+
 
 class PiecewiseConstantDecay(Piecewise):
     """values[i], where i is the number of boundaries less than t: a boundary itself still has the value before it."""
@@ -148,6 +172,9 @@ class PiecewiseConstantDecay(Piecewise):
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.runs(out, t - 1, self.boundaries, self.values)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return formulas.lookup([boundary + 1 for boundary in self.boundaries], self.values, t)
 
 
 class PolynomialDecay(_Keras):
@@ -183,9 +210,21 @@ class PolynomialDecay(_Keras):
 
         return grid.elementwise(out, t, value)
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        start, end, steps = self.initial_learning_rate, self.end_learning_rate, self.decay_steps
+        if not self.cycle:
+            return polynomial_formula(t, steps, start, end, self.power)
+        total = steps * formulas.call("max", 1, (t + steps - 1) // steps)  # a quotient may miss a step
+        return (1 - t / total) ** self.power * (start - end) + end
+
 
 def exponential(out: Rates, t: Grid, start: float, per: int, rate: float, staircase: bool) -> Extent:
     """start * rate ** (t / per), the exponent floored with staircase."""
     if staircase:
         return grid.even_runs(out, t, per, lambda stair: grid.power(stair, rate, scale=start))
     return grid.powers(out, t, rate, scale=start, per=per)
+
+
+def exponential_formula(t: Node, start: float, per: int, rate: float, staircase: bool) -> Value:
+    """`exponential` as a formula."""
+    return start * rate ** (t // per if staircase else t / per)

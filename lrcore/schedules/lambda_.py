@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore import grid
+from lrcore import formulas, grid
 from lrcore.errors import CurveError
 from lrcore.expression import Expression
+from lrcore.formulas import Node, NoFormula, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Rates, TorchSchedule
 
@@ -55,6 +56,9 @@ class LambdaLR(_Expressions):
             return grid.powers(out, t, base, scale=base_lr, per=per)
         return grid.elementwise(out, t, lambda steps: base_lr * expression(steps))
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return base_lr * formulas.apart(self.expression(0).as_formula(), t)
+
 
 class MultiplicativeLR(_Expressions):
     """lr(t) = base_lr * lr_lambda(1) * ... * lr_lambda(t); lr_lambda(0) is never used.
@@ -88,3 +92,9 @@ class MultiplicativeLR(_Expressions):
         products = np.cumprod(np.concatenate([np.ones(1), factor(np.arange(1, t.last + 1))]))
         np.multiply(products[t.start : t.last + 1 : t.stride], base_lr, out=out)
         return grid.extent(out)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        constant = self.expression(0).constant
+        if constant is None or constant <= 0:
+            raise NoFormula(("lr_lambda",), "a product of factors that change from step to step has no formula")
+        return base_lr * constant**t

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from lrcore import grid
+from lrcore import formulas, grid
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Rates, RatesByStep, Schedule
 
@@ -27,5 +28,12 @@ class Manual(Schedule):
         return self.values.get(0)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        steps = sorted(self.values)
-        return grid.runs(out, t, steps, [base_lr, *(self.values[step] for step in steps)])
+        return grid.runs(out, t, *self._turns(base_lr))
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return formulas.lookup(*self._turns(base_lr), t)
+
+    def _turns(self, base_lr: float) -> tuple[list[int], list[float]]:
+        """The steps after 0 at which the rate is set, and the rates from 0 on."""
+        steps = sorted({0, *self.values})
+        return steps[1:], [self.values.get(step, base_lr) for step in steps]

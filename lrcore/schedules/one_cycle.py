@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lrcore import grid
+from lrcore import formulas, grid
 from lrcore.family import Flag
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Fill, Grid
 from lrcore.schedules._base import Factor, Fraction, GroupRates, Rate, Rates, StepCount, TorchSchedule, of_group
 
@@ -77,10 +79,16 @@ class OneCycleLR(TorchSchedule):
         return self.max_lr / self.div_factor
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        peak = of_group(self.max_lr, group)
-        initial = peak / self.div_factor
-        lowest = initial / self.final_div_factor
-        return self._anneal(out, t, [initial, peak, initial, lowest] if self.three_phase else [initial, peak, lowest])
+        return self._anneal(out, t, self._through(group))
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        knots, rates = self._knots, self._through(0)
+        phases = []
+        for (begin, end), (start, stop) in zip(pairwise(knots), pairwise(rates), strict=True):
+            u = (t - begin) / (end - begin)
+            linear = self.anneal_strategy == "linear"
+            phases.append(start + (stop - start) * u if linear else formulas.half_cosine(u, start, stop))
+        return formulas.in_turn(t, _edges(knots), phases)
 
     @property
     def cycles_momentum(self) -> bool:
@@ -91,11 +99,22 @@ class OneCycleLR(TorchSchedule):
         t = t + (self.last_epoch + 1)
         self._anneal(out, t, [high, low, high, high] if self.three_phase else [high, low, high])
 
+    def _through(self, group: int) -> list[float]:
+        """The rates at the knots."""
+        peak = of_group(self.max_lr, group)
+        initial = peak / self.div_factor
+        lowest = initial / self.final_div_factor
+        return [initial, peak, initial, lowest] if self.three_phase else [initial, peak, lowest]
+
+    @property
+    def _knots(self) -> list[float]:
+        """The steps between which the phases lie, not whole ones."""
+        rise = self.pct_start * self._total
+        return [0.0, rise - 1, *([2 * rise - 2] if self.three_phase else []), self._total - 1.0]
+
     def _anneal(self, out: Rates, t: Grid, values: list[float]) -> Extent:
         """Through `values`, one phase between each two."""
-        rise = self.pct_start * self._total
-        inner = [rise - 1, 2 * rise - 2] if self.three_phase else [rise - 1]
-        knots = [0.0, *inner, self._total - 1.0]
+        knots = self._knots
         anneal = grid.line if self.anneal_strategy == "linear" else grid.half_cosine
 
         def phase(i: int) -> Fill:
@@ -103,5 +122,9 @@ class OneCycleLR(TorchSchedule):
             length, offset = knots[i + 1] - knots[i], first - knots[i]
             return lambda o, t: anneal(o, t - first, length, values[i], values[i + 1], offset)
 
-        edges = [math.floor(knot) + 1 for knot in inner]  # a step on a knot still belongs to the phase before it
-        return grid.in_turn(out, t, edges, [phase(i) for i in range(len(inner) + 1)])
+        return grid.in_turn(out, t, _edges(knots), [phase(i) for i in range(len(knots) - 1)])
+
+
+def _edges(knots: list[float]) -> list[int]:
+    """The first steps of all phases but the first: a step on a knot still belongs to the phase before it."""
+    return [math.floor(knot) + 1 for knot in knots[1:-1]]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
+from itertools import accumulate
 from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from lrcore import grid
+from lrcore import formulas, grid
 from lrcore.family import Flag, Spec
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Fill, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, RatesByStep, Schedule, StepCount, StepIndex
-from lrcore.schedules.factor import polynomial
-from lrcore.schedules.keras import exponential
+from lrcore.schedules.factor import polynomial, polynomial_formula
+from lrcore.schedules.keras import exponential, exponential_formula
 
 
 class _Optax(Schedule):
@@ -45,6 +49,9 @@ class LinearSchedule(_Optax):
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _after(out, t, self, lambda o, t: grid.line_then_flat(o, t, *self._line()))
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return formulas.line_then_flat(_late_formula(t, self.transition_begin), *self._line())
+
     def _line(self) -> tuple[int, float, float]:
         return self.transition_steps, self.init_value, self.end_value
 
@@ -69,6 +76,9 @@ class PolynomialSchedule(LinearSchedule):
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _after(out, t, self, lambda o, t: polynomial(o, t, *self._line(), self.power))
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return polynomial_formula(_late_formula(t, self.transition_begin), *self._line(), self.power)
+
 
 class CosineDecaySchedule(_Optax):
     """init_value * ((1 - alpha) * ((1 + cos(pi * u)) / 2) ** exponent + alpha), u = min(1, t / decay_steps)."""
@@ -89,6 +99,9 @@ class CosineDecaySchedule(_Optax):
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _cosine(out, t, self.decay_steps, self.init_value, self.alpha * self.init_value, self.exponent)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return _cosine_formula(t, self.decay_steps, self.init_value, self.alpha * self.init_value, self.exponent)
 
 
 class OptaxExponentialDecay(_Optax):
@@ -122,6 +135,16 @@ class OptaxExponentialDecay(_Optax):
         bound = np.maximum if self.decay_rate < 1 else np.minimum
         return grid.extent(bound(out, self.end_value, out=out))
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return self._decay_formula(t, self.init_value)
+
+    def _decay_formula(self, t: Node, start: float) -> Value:
+        late = _late_formula(t, self.transition_begin)
+        found = exponential_formula(late, start, self.transition_steps, self.decay_rate, self.staircase)
+        if self.end_value is None:
+            return found
+        return formulas.call("max" if self.decay_rate < 1 else "min", found, self.end_value)
+
 
 class PiecewiseConstantSchedule(_Optax):
     """init_value times the scales of all boundaries passed; a boundary is passed at its own step."""
@@ -139,8 +162,11 @@ class PiecewiseConstantSchedule(_Optax):
     boundaries_and_scales: RatesByStep = Field(default_factory=dict)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        edges, values = _knots(self.init_value, self.boundaries_and_scales)
+        edges, values = knots(self.init_value, self.boundaries_and_scales)
         return grid.runs(out, t, edges, values)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return formulas.lookup(*knots(self.init_value, self.boundaries_and_scales), t)
 
 
 class PiecewiseInterpolateSchedule(_Optax):
@@ -163,6 +189,9 @@ class PiecewiseInterpolateSchedule(_Optax):
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _interpolated(out, t, self.interpolate_type, self.init_value, self.boundaries_and_scales)
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return _interpolated_formula(t, self.interpolate_type, self.init_value, self.boundaries_and_scales)
+
 
 class WarmupConstantSchedule(_Optax):
     """A line from init_value to peak_value in warmup_steps, then flat."""
@@ -178,6 +207,9 @@ class WarmupConstantSchedule(_Optax):
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.line_then_flat(out, t, self.warmup_steps, self.init_value, self.peak_value)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return formulas.line_then_flat(t, self.warmup_steps, self.init_value, self.peak_value)
 
 
 class SgdrCycle(Spec):
@@ -227,6 +259,11 @@ class WarmupCosineDecaySchedule(SgdrCycle, Schedule):
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _warm_cosine(out, t, self)
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        warm, peak = self.warmup_steps, self.peak_value
+        falling = _cosine_formula(t - warm, self.decay_steps - warm, peak, self.end_value, self.exponent)
+        return formulas.in_turn(t, [warm], [formulas.line(t, warm, self.init_value, peak), falling])
+
 
 class WarmupExponentialDecaySchedule(OptaxExponentialDecay):
     """A line from init_value to peak_value in warmup_steps, then exponential_decay from there on."""
@@ -250,6 +287,11 @@ class WarmupExponentialDecaySchedule(OptaxExponentialDecay):
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         warm, peak = self.warmup_steps, self.peak_value
         return shapes.warm_up(out, t, warm, self.init_value, peak, lambda o, t: self._decay(o, t - warm, peak))
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        warm, peak = self.warmup_steps, self.peak_value
+        rising = formulas.line(t, warm, self.init_value, peak)
+        return formulas.in_turn(t, [warm], [rising, self._decay_formula(t - warm, peak)])
 
 
 class SgdrSchedule(Schedule):
@@ -284,6 +326,28 @@ class SgdrSchedule(Schedule):
         starts = [0, *np.cumsum([cycle.decay_steps for cycle in self.cosine_kwargs], dtype=object)]
         return grid.in_turn(out, t, starts[1:-1], list(map(turn, self.cosine_kwargs, starts)))
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        starts = [0, *accumulate(cycle.decay_steps for cycle in self.cosine_kwargs[:-1])]
+        i = formulas.let("i", formulas.passed(starts[1:], t))
+
+        def own(value: Callable[[SgdrCycle], float]) -> Value:
+            return formulas.pick([value(cycle) for cycle in self.cosine_kwargs], i)
+
+        place = formulas.let("place", t - formulas.pick(starts, i))
+        warm, peak = (
+            formulas.let("warm", own(lambda c: c.warmup_steps)),
+            formulas.let("peak", own(lambda c: c.peak_value)),
+        )
+        first, last = (
+            formulas.let("first", own(lambda c: c.init_value)),
+            formulas.let("last", own(lambda c: c.end_value)),
+        )
+        length = formulas.let("length", own(lambda c: c.decay_steps - c.warmup_steps))
+        rising = first + (peak - first) * (place / formulas.call("max", 1, warm))
+        u = formulas.call("min", place - warm, length) / length
+        falling = formulas.half_cosine(u, peak, last, own(lambda c: c.exponent))
+        return formulas.where(formulas.less(place, warm), rising, falling)
+
 
 class CosineOnecycleSchedule(Schedule):
     """Half cosines from peak_value / div_factor up to peak_value and down to that / final_div_factor."""
@@ -302,9 +366,9 @@ class CosineOnecycleSchedule(Schedule):
 
     @model_validator(mode="after")
     def _knots_rise(self) -> Self:
-        knots = self._scales()
-        if min(knots) < 1 or len(knots) != self._phases:
-            raise ValueError(f"each phase needs a step of its own, but the knots are at {sorted(knots)}")
+        scales = self._scales()
+        if min(scales) < 1 or len(scales) != self._phases:
+            raise ValueError(f"each phase needs a step of its own, but the knots are at {sorted(scales)}")
         return self
 
     @property
@@ -325,6 +389,9 @@ class CosineOnecycleSchedule(Schedule):
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _interpolated(out, t, "cosine", self.own_base_lr, self._scales())
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return _interpolated_formula(t, "cosine", self.own_base_lr, self._scales())
 
 
 class LinearOnecycleSchedule(CosineOnecycleSchedule):
@@ -352,10 +419,17 @@ class LinearOnecycleSchedule(CosineOnecycleSchedule):
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _interpolated(out, t, "linear", self.own_base_lr, self._scales())
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return _interpolated_formula(t, "linear", self.own_base_lr, self._scales())
+
 
 def _late(out: Rates, t: Grid, begin: int, before: float, fill: Fill) -> Extent:
     """The constant `before` up to step `begin`, then `fill`, which counts from there."""
     return grid.in_turn(out, t, (begin,), (lambda o, t: grid.constant(o, before), lambda o, t: fill(o, t - begin)))
+
+
+def _late_formula(t: Node, begin: int) -> Node:
+    return formulas.call("max", 0, t - begin) if begin else t
 
 
 def _after(out: Rates, t: Grid, spec: LinearSchedule, fill: Fill) -> Extent:
@@ -367,24 +441,42 @@ def _cosine(out: Rates, t: Grid, length: int, high: float, low: float, exponent:
     return shapes.until(out, t, length, cosine, low)
 
 
+def _cosine_formula(t: Node, length: int, high: float, low: float, exponent: float) -> Value:
+    return formulas.half_cosine(formulas.call("min", t, length) / length, high, low, exponent)
+
+
 def _warm_cosine(out: Rates, t: Grid, spec: WarmupCosineDecaySchedule | SgdrCycle) -> Extent:
     warm, length = spec.warmup_steps, spec.decay_steps - spec.warmup_steps
     then: Fill = lambda o, t: _cosine(o, t - warm, length, spec.peak_value, spec.end_value, spec.exponent)  # noqa: E731
     return shapes.warm_up(out, t, warm, spec.init_value, spec.peak_value, then)
 
 
-def _knots(first: float, scales: dict[int, float]) -> tuple[list[int], Rates]:
+def knots(first: float, scales: dict[int, float]) -> tuple[list[int], list[float]]:
+    """Boundaries in order, and the rates at 0 and at each of them."""
     edges = sorted(scales)
-    return edges, np.cumprod(np.array([first, *(scales[edge] for edge in edges)]))
+    return edges, list(accumulate((scales[edge] for edge in edges), operator.mul, initial=first))
 
 
 def _interpolated(out: Rates, t: Grid, kind: str, first: float, scales: dict[int, float]) -> Extent:
-    edges, values = _knots(first, scales)
+    edges, values = knots(first, scales)
     shape = grid.line if kind == "linear" else grid.half_cosine
 
     def between(start: int, end: int, low: float, high: float) -> Fill:
         return lambda o, t: shape(o, t - start, max(end - start, 1), low, high)
 
     starts = [0, *edges[:-1]]
-    fills = [between(*knot) for knot in zip(starts, edges, values[:-1].tolist(), values[1:].tolist(), strict=False)]
-    return grid.in_turn(out, t, edges, [*fills, lambda o, t: grid.constant(o, float(values[-1]))])
+    fills = [between(*knot) for knot in zip(starts, edges, values, values[1:], strict=False)]
+    return grid.in_turn(out, t, edges, [*fills, lambda o, t: grid.constant(o, values[-1])])
+
+
+def _interpolated_formula(t: Node, kind: str, first: float, scales: dict[int, float]) -> Value:
+    edges, rates = knots(first, scales)
+    if not edges:
+        return first
+    starts, ends = [0, *edges], [*edges, edges[-1] + 1]  # after the last knot the rate stays
+    lengths = [max(1, end - start) for start, end in zip(starts, ends, strict=True)]
+    i = formulas.let("i", formulas.passed(edges, t))
+    u = (t - formulas.pick(starts, i)) / formulas.pick(lengths, i)
+    low = formulas.let("start", formulas.pick(rates, i))
+    high = formulas.let("end", formulas.pick([*rates[1:], rates[-1]], i))
+    return formulas.half_cosine(u, low, high) if kind == "cosine" else low + (high - low) * u

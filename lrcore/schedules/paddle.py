@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore import grid
+from lrcore import formulas, grid
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Rate, Rates, Schedule, StepCount
 from lrcore.schedules.step import Piecewise
@@ -43,6 +44,11 @@ class NoamDecay(Schedule):
         )
         return grid.in_turn(out, t, (warm,), fills)
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        scale, warm = self.learning_rate * self.d_model**-0.5, self.warmup_steps
+        rising = formulas.line(t, warm, 0.0, scale * warm**-0.5)
+        return formulas.in_turn(t, [warm], [rising, scale / formulas.call("sqrt", t)])
+
 
 class NaturalExpDecay(Schedule):
     """lr(t) = learning_rate * exp(-gamma * t)."""
@@ -63,6 +69,9 @@ class NaturalExpDecay(Schedule):
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.powers(out, t, np.e, scale=self.learning_rate, per=-1 / self.gamma)
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return self.learning_rate * formulas.call("exp", -self.gamma * t)
+
 
 class PiecewiseDecay(Piecewise):
     """values[i], where i is the number of boundaries that are at most t: a boundary already has the new value."""
@@ -76,3 +85,6 @@ class PiecewiseDecay(Piecewise):
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.runs(out, t, self.boundaries, self.values)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return formulas.lookup(self.boundaries, self.values, t)

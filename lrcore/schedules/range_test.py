@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore import grid
+from lrcore import formulas, grid
 from lrcore.family import Flag, Integer
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import MAX_STEP, Factor, Rate, Rates, Schedule, StepCount
 
@@ -37,6 +38,10 @@ class LRRangeTest(Schedule):
         if self.lr_range_test_staircase:
             return grid.even_runs(out, t, size, lambda stair: low + rise * stair.astype(np.float64))
         return grid.elementwise(out, t, lambda steps: low + rise * (steps / size))
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        low, size = self.lr_range_test_min_lr, self.lr_range_test_step_size
+        return low + low * self.lr_range_test_step_rate * (t // size if self.lr_range_test_staircase else t / size)
 
 
 class _Ramp(Schedule):
@@ -67,6 +72,9 @@ class LinearRangeTest(_Ramp):
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.line_then_flat(out, t, self.num_iter - 1, self.start_lr, self.end_lr)
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return formulas.line_then_flat(t, self.num_iter - 1, self.start_lr, self.end_lr)
+
 
 class ExponentialRangeTest(_Ramp):
     """start_lr * (end_lr / start_lr) ** (t / (num_iter - 1)) up to step num_iter - 1, then flat."""
@@ -85,3 +93,7 @@ class ExponentialRangeTest(_Ramp):
             lambda o, t: grid.constant(o, self.end_lr),
         )
         return grid.in_turn(out, t, (last,), fills)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        last = self.num_iter - 1
+        return self.start_lr * (self.end_lr / self.start_lr) ** (formulas.call("min", t, last) / last)

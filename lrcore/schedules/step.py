@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from lrcore import grid
+from lrcore import formulas, grid
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Factor, Milestones, Rate, Rates, Schedule, StepCount, TorchSchedule
 
@@ -27,6 +28,9 @@ class StepLR(TorchSchedule):
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.even_runs(out, t, self.step_size, lambda drops: grid.power(drops, self.gamma, scale=base_lr))
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return base_lr * self.gamma ** (t // self.step_size)
 
 
 class MultiStepLR(TorchSchedule):
@@ -52,6 +56,10 @@ class MultiStepLR(TorchSchedule):
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         drops = np.arange(len(self.milestones) + 1)
         return grid.runs(out, t, self.milestones, grid.power(drops, self.gamma, scale=base_lr))
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        rates = formulas.powers(base_lr, self.gamma, range(len(self.milestones) + 1))
+        return formulas.lookup(self.milestones, rates, t)
 
 
 class Piecewise(Schedule):

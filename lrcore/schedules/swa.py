@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lrcore import grid
+from lrcore import formulas, grid
 from lrcore.family import Integer
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, Rates, TorchSchedule, of_group
 
@@ -35,3 +36,11 @@ class SWALR(TorchSchedule):
         return grid.in_turn(
             out, t, (end,), (lambda o, t: anneal(o, t, end, base_lr, swa_lr), lambda o, t: grid.constant(o, swa_lr))
         )
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        end, steps = of_group(self.swa_lr, 0), self.anneal_epochs
+        if steps == 0:
+            return end
+        if self.anneal_strategy == "linear":
+            return formulas.line_then_flat(t, steps, base_lr, end)
+        return formulas.half_cosine(formulas.call("min", t, steps) / steps, base_lr, end)

@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from lrcore import grid
+from lrcore import formulas, grid
 from lrcore.family import Flag, Integer, Number
+from lrcore.formulas import Node, T, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import MAX_STEP, Factor, Milestones, Rate, Rates, Schedule, StepCount, StepIndex
@@ -40,6 +41,17 @@ class _Timm(Schedule):
 
     def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         """The rates without the warm-up, as `fill` writes them."""
+        raise NotImplementedError
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        warm = self.warmup_t
+        after = formulas.apart(self.shape_formula(T, base_lr), t - warm if self.warmup_prefix else t)
+        return formulas.in_turn(
+            t, [warm], [formulas.line(t, warm, self.warmup_lr_init, self._warm_to(base_lr, 0)), after]
+        )
+
+    def shape_formula(self, t: Node, base_lr: float) -> Value:
+        """`shape` as a formula."""
         raise NotImplementedError
 
 
@@ -74,6 +86,17 @@ class _Cyclic(_Timm):
     def _unit(self, out: Rates, t: Grid, length: float, offset: float) -> Extent:
         raise NotImplementedError
 
+    def shape_formula(self, t: Node, base_lr: float) -> Value:
+        def amplitude(cycle: Value) -> Value:
+            return (base_lr if self.cycle_decay == 1 else base_lr * self.cycle_decay**cycle) - self.lr_min
+
+        return shapes.cycles_formula(
+            t, self.t_initial, self.cycle_mul, self._unit_formula, amplitude, self.lr_min, self.cycle_limit
+        )
+
+    def _unit_formula(self, u: Value) -> Value:
+        raise NotImplementedError
+
 
 class CosineLRScheduler(_Cyclic):
     """Half cosines from base_lr * cycle_decay ** i to lr_min in cycles of t_initial * cycle_mul ** i steps.
@@ -95,6 +118,9 @@ class CosineLRScheduler(_Cyclic):
         return grid.elementwise(
             out, t, lambda steps: np.square(np.cos(np.pi / 2 * np.power((steps + offset) / length, self.k_decay)))
         )
+
+    def _unit_formula(self, u: Value) -> Value:
+        return shapes.unit_cosine_formula(u**self.k_decay)
 
 
 class TanhLRScheduler(_Cyclic):
@@ -133,6 +159,9 @@ class TanhLRScheduler(_Cyclic):
 
         return grid.elementwise(out, t, value)
 
+    def _unit_formula(self, u: Value) -> Value:
+        return (1 - formulas.call("tanh", self.lb * (1 - u) + self.ub * u)) / 2
+
 
 class PolyLRScheduler(_Cyclic):
     """lr_min + (base_lr * cycle_decay ** i - lr_min) * (1 - t ** k / T ** k) ** power in each cycle, k = k_decay."""
@@ -153,6 +182,9 @@ class PolyLRScheduler(_Cyclic):
 
         return grid.elementwise(out, t, value)
 
+    def _unit_formula(self, u: Value) -> Value:
+        return (1 - u**self.k_decay) ** self.power
+
 
 class StepLRScheduler(_Timm):
     """base_lr * decay_rate ** floor(t / decay_t) after the warm-up."""
@@ -169,6 +201,9 @@ class StepLRScheduler(_Timm):
 
     def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.even_runs(out, t, self.decay_t, lambda drops: grid.power(drops, self.decay_rate, scale=base_lr))
+
+    def shape_formula(self, t: Node, base_lr: float) -> Value:
+        return base_lr * self.decay_rate ** (t // self.decay_t)
 
 
 class MultiStepLRScheduler(_Timm):
@@ -192,6 +227,10 @@ class MultiStepLRScheduler(_Timm):
     def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         drops = np.arange(len(self.decay_t) + 1)
         return grid.runs(out, t + 1, self.decay_t, grid.power(drops, self.decay_rate, scale=base_lr))
+
+    def shape_formula(self, t: Node, base_lr: float) -> Value:
+        rates = formulas.powers(base_lr, self.decay_rate, range(len(self.decay_t) + 1))
+        return formulas.lookup([max(0, step - 1) for step in self.decay_t], rates, t)
 
 
 class WSDLRScheduler(Schedule):
@@ -253,3 +292,17 @@ class WSDLRScheduler(Schedule):
         power = 0.5 if self.stable_fn == "rsqrt" else self.stable_power
         scale = self.stable_timescale or self.warmup_t
         return np.maximum(base_lr * np.power(1 + steps / scale, -power), self.lr_min)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        warm, begin, low = self.warmup_t, self.t_initial - self.decay_t, self.lr_min
+        stable, u = self._stable_formula(t - warm, base_lr), (t - warm - begin) / self.decay_t
+        factor = shapes.decay_formula(self.decay_fn, u, self.decay_power, self.decay_ratio)
+        values = [formulas.line(t, warm, self.warmup_lr_init, base_lr), stable, low + (stable - low) * factor, low]
+        return formulas.in_turn(t, [warm, warm + begin, warm + self.t_initial], values)
+
+    def _stable_formula(self, t: Node, base_lr: float) -> Value:
+        if self.stable_fn == "constant":
+            return max(base_lr, self.lr_min)
+        power = 0.5 if self.stable_fn == "rsqrt" else self.stable_power
+        falling = base_lr * (1 + t / (self.stable_timescale or self.warmup_t)) ** -power
+        return formulas.call("max", falling, self.lr_min)

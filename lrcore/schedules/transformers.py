@@ -7,13 +7,14 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from lrcore import grid
+from lrcore import formulas, grid
 from lrcore.errors import CurveError
 from lrcore.family import Integer
+from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import MAX_STEP, Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
-from lrcore.schedules.factor import polynomial
+from lrcore.schedules.factor import polynomial, polynomial_formula
 
 
 class TransformersConstant(Schedule):
@@ -29,6 +30,9 @@ class TransformersConstant(Schedule):
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.constant(out, base_lr)
 
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return base_lr
+
 
 class _Warm(Schedule):
     type: str
@@ -40,6 +44,14 @@ class _Warm(Schedule):
 
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
         """What comes after the warm-up; `t` counts from its end."""
+        raise NotImplementedError
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        warm = self.num_warmup_steps
+        return formulas.in_turn(t, [warm], [formulas.line(t, warm, 0.0, base_lr), self.after_formula(t, base_lr)])
+
+    def after_formula(self, t: Node, base_lr: float) -> Value:
+        """What comes after the warm-up, as a formula; `t` counts from the first step of all."""
         raise NotImplementedError
 
 
@@ -55,6 +67,9 @@ class ConstantWithWarmup(_Warm):
 
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
         return grid.constant(out, base_lr)
+
+    def after_formula(self, t: Node, base_lr: float) -> Value:
+        return base_lr
 
 
 class InverseSqrt(_Warm):
@@ -74,6 +89,10 @@ class InverseSqrt(_Warm):
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
         scale = self.timescale or self.num_warmup_steps or 10_000
         return grid.elementwise(out, t, lambda steps: base_lr / np.sqrt((steps + scale) / scale))
+
+    def after_formula(self, t: Node, base_lr: float) -> Value:
+        scale = self.timescale or self.num_warmup_steps or 10_000
+        return base_lr / formulas.call("sqrt", (t - self.num_warmup_steps + scale) / scale)
 
 
 class _Run(_Warm):
@@ -109,6 +128,9 @@ class TransformersLinear(_Run):
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
         return grid.line_then_flat(out, t, self._decay_steps, base_lr, 0.0)
 
+    def after_formula(self, t: Node, base_lr: float) -> Value:
+        return formulas.line_then_flat(t - self.num_warmup_steps, self._decay_steps, base_lr, 0.0)
+
 
 class TransformersCosine(_Run):
     """After the warm-up, num_cycles waves of a cosine from base_lr down to 0: 0.5 is once down.
@@ -126,6 +148,9 @@ class TransformersCosine(_Run):
 
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
         return shapes.wave(out, t, self._decay_steps, 2 * self.num_cycles, base_lr, 0.0)
+
+    def after_formula(self, t: Node, base_lr: float) -> Value:
+        return shapes.wave_formula(t - self.num_warmup_steps, self._decay_steps, 2 * self.num_cycles, base_lr, 0.0)
 
 
 class CosineWithRestarts(_Run):
@@ -148,6 +173,11 @@ class CosineWithRestarts(_Run):
 
         return shapes.until(out, t, length, restarts, 0.0)
 
+    def after_formula(self, t: Node, base_lr: float) -> Value:
+        length = self._decay_steps
+        u = (t - self.num_warmup_steps) * self.num_cycles % length / length
+        return formulas.in_turn(t, [self.num_training_steps], [formulas.half_cosine(u, base_lr, 0.0), 0.0])
+
 
 class TransformersPolynomial(_Run):
     """After the warm-up, (base_lr - lr_end) * (1 - u) ** power + lr_end, and lr_end from num_training_steps on.
@@ -168,6 +198,9 @@ class TransformersPolynomial(_Run):
         if base_lr <= self.lr_end:
             raise CurveError(("schedule", "lr_end"), f"lr_end ({self.lr_end:g}) must be less than the initial rate")
         return polynomial(out, t, self._decay_steps, base_lr, self.lr_end, self.power)
+
+    def after_formula(self, t: Node, base_lr: float) -> Value:
+        return polynomial_formula(t - self.num_warmup_steps, self._decay_steps, base_lr, self.lr_end, self.power)
 
 
 class _Floored(_Run):
@@ -198,6 +231,10 @@ class CosineWithMinLr(_Floored):
 
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
         return shapes.wave(out, t, self._decay_steps, 2 * self.num_cycles, base_lr, self.floor(base_lr))
+
+    def after_formula(self, t: Node, base_lr: float) -> Value:
+        u, low = t - self.num_warmup_steps, self.floor(base_lr)
+        return shapes.wave_formula(u, self._decay_steps, 2 * self.num_cycles, base_lr, low)
 
 
 class CosineWarmupWithMinLr(_Floored):
@@ -234,6 +271,18 @@ class CosineWarmupWithMinLr(_Floored):
 
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
         return shapes.wave(out, t, self._decay_steps, 2 * self.num_cycles, base_lr, self.floor(base_lr))
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        warm, first = self.num_warmup_steps, self.warmup_lr_rate
+        if first is None:
+            ramp = formulas.line(t + 1, warm, 0.0, base_lr)
+        else:
+            ramp = formulas.line(t, max(1, warm - 1), first * base_lr, base_lr)
+        return formulas.in_turn(t, [warm], [ramp, self.after_formula(t, base_lr)])
+
+    def after_formula(self, t: Node, base_lr: float) -> Value:
+        ahead, low = t - (self.num_warmup_steps - 1), self.floor(base_lr)
+        return shapes.wave_formula(ahead, self._decay_steps, 2 * self.num_cycles, base_lr, low)
 
 
 class WarmupStableDecay(Schedule):
@@ -300,3 +349,15 @@ class WarmupStableDecay(Schedule):
             lambda o, t: grid.constant(o, low),
         )
         return grid.in_turn(out, t, (warm, warm + stable, warm + stable + last), fills)
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        warm, last, low = self.num_warmup_steps, self.num_decay_steps, base_lr * self.min_lr_ratio
+        begin, u = warm + self._stable, t / max(1, warm)
+        root = self.warmup_type == "1-sqrt"
+        rise = 1 - (formulas.call("sqrt", 1 - u) if root else shapes.decay_formula(self.warmup_type, u))
+        if self.decay_type == "cosine":
+            fall = shapes.wave_formula(t - begin, max(1, last), 2 * self.num_cycles, base_lr, low)
+        else:
+            fall = low + (base_lr - low) * shapes.decay_formula(self.decay_type, (t - begin) / max(1, last))
+        values = [low + (base_lr - low) * rise, base_lr, fall, low]
+        return formulas.in_turn(t, [warm, begin, begin + last], values)

@@ -6,6 +6,10 @@ result = train(JobSpec.model_validate(...), data_root=Path("data"), folder=Path(
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic jobs need it before CUDA's first use
+
 from worker.engine.loop import Diverged, Hooks, Interrupted, Result, pick_device, train
 
 __all__ = ["Diverged", "Hooks", "Interrupted", "Result", "pick_device", "train"]

@@ -54,7 +54,7 @@ class Hooks:
         losses: called when an epoch's steps are done, before the test pass, with its number and the loss of each.
         epoch: called after each epoch with its figures and the best epoch so far; for a run that is taken up again,
             also for the epochs before.
-        stop: asked before each step; True raises Interrupted.
+        stop: asked before each step and each batch of a test pass; True raises Interrupted.
     """
 
     step: Callable[[int], None] = lambda step: None
@@ -158,6 +158,7 @@ class Run:
             self._save_if_due()
         best = Best.model_validate(self.at.best)
         if self.folder:
+            self._save()  # the caller may have to come back for what is left to do
             checkpoints.save_weights(self.folder / BEST, self.best_weights)
             checkpoints.save_weights(self.folder / LAST, self.evaluated.state_dict())
         epochs = [Epoch.model_validate(row) for row in self.at.epochs]
@@ -176,9 +177,7 @@ class Run:
         pieces = [self._pieces(step) for step in range(first, steps)]
         batches = self.data.training.batches(self.order, [piece for batch in pieces for piece in batch], self.plan)
         for step, batch in enumerate(pieces, first):
-            if hooks.stop():
-                self._save()
-                raise Interrupted
+            self._stop_if_asked()
             total = epoch * steps + step
             if not (self.graph and self.graph.replay(step)):
                 self.scheduled.write(epoch, total)
@@ -188,6 +187,11 @@ class Run:
             hooks.step(total + 1)
             live.after(step, total + 1)
             self._save_if_due()
+
+    def _stop_if_asked(self) -> None:
+        if self.hooks.stop():
+            self._save()
+            raise Interrupted
 
     def begin(self, epoch: int) -> None:
         """Lay out the epoch's order, plan and rates, in the memory that a graph reads."""
@@ -249,7 +253,7 @@ class Run:
         validation = self.evaluate(self.data.validation) if self.data.validation else None
         total = epoch * self.spec.steps_per_epoch
         lr = self.scheduled.lr(epoch, total)
-        if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
+        if not all(map(math.isfinite, (train_loss, test_loss, *(validation or ())))):
             raise Diverged(
                 f"the loss is not finite in epoch {epoch}, at rate {lr[0]:g} (train {train_loss}, test {test_loss}): "
                 "a lower rate or a warm-up may help"
@@ -311,6 +315,7 @@ class Run:
         size = self.spec.eval_batch_size
         order = torch.arange(len(split), device=self.device)
         for images, labels in split.batches(order, [slice(at, at + size) for at in range(0, len(split), size)], None):
+            self._stop_if_asked()
             with self._autocast():
                 logits: Tensor = model(images)
             loss += F.cross_entropy(self._wide(logits), labels, reduction="sum")
