@@ -13,7 +13,7 @@ from api.doorbell import Doorbell
 from api.fast import FastCurves
 from api.follower import Follower
 from api.limits import BodyLimit
-from api.routes import artifacts, catalogue, curves, fit, jobs, schedules, system, translate
+from api.routes import artifacts, catalogue, curves, fit, jobs, system, translate
 from api.settings import ApiSettings
 from lrcore import __version__
 from lrcore.jobs.artifacts import Artifacts
@@ -51,7 +51,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(FastCurves)  # the last one added is the first to be asked
     problems.install(app)
-    routes = (fit, translate, schedules, curves, jobs, artifacts, system)
+    routes = (fit, translate, curves, jobs, artifacts, system)
     for router in (*(module.router for module in routes), *catalogue.routers):
         app.include_router(router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it

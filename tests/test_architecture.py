@@ -33,6 +33,7 @@ def test_the_api_needs_neither_torch_nor_a_data_set_library() -> None:
         import sys
         for name in ("torch", "torchvision", "sklearn", "safetensors"):
             sys.modules[name] = None
+        from lrcore.schedules import SCHEDULES
         from api.app import create_app
         create_app().openapi()
         """
@@ -85,13 +86,14 @@ def test_a_new_schedule_is_one_file(tmp_path: Path) -> None:
         """
         from lrcore.curve import CurveRequest, sample
         from lrcore.dialects import FRAMEWORKS, translate
+        from lrcore.family import describe
         from lrcore.jobs.spec import JobSpec
+        from lrcore.schedules import SCHEDULES
         from api.app import create_app
-        from api.routes.schedules import get_schedule
         nested = {"type": "SequentialLR", "milestones": [2],
                   "schedulers": [{"type": "Halving"}, {"type": "StepLR", "step_size": 1}]}
         print(sample(CurveRequest.model_validate({"schedule": nested, "base_lr": 1.0, "steps": 4})).lr[0].tolist())
-        print(get_schedule("Halving").formula, "Halving" in create_app().openapi()["components"]["schemas"])
+        print(describe(SCHEDULES["Halving"])["formula"], "Halving" in create_app().openapi()["components"]["schemas"])
         job = {"model": {"type": "lenet"}, "dataset": {"type": "digits"}, "epochs": 2, "schedule": nested}
         schedule = JobSpec.model_validate(job).schedule.schedulers[0]
         print(schedule.type, all("return 0.5 ** t" in translate(schedule, 1.0, to).code for to in FRAMEWORKS))

@@ -1,4 +1,4 @@
-"""The catalogues of what a job is made of: models, data sets and optimizers."""
+"""The catalogues: schedules, and what else a job is made of."""
 
 from __future__ import annotations
 
@@ -7,42 +7,40 @@ from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from api.problems import documented
 from lrcore.datasets import DATASETS
 from lrcore.family import Member, describe
 from lrcore.models import MODELS
 from lrcore.optimizers import OPTIMIZERS
+from lrcore.schedules import SCHEDULES
 
 
 class Entry(BaseModel):
-    """A model, data set or optimizer."""
+    """A schedule, model, data set or optimizer."""
 
     type: str
     summary: str
+    formula: str | None = Field(None, description="of a schedule", exclude_if=lambda value: value is None)
     origin: str
     parameters: dict[str, Any] = Field(description="JSON Schema of its JSON")
     example: dict[str, Any]
 
 
-class Entries(BaseModel):
-    """All of a kind."""
-
-    entries: list[Entry]
-
-
 def _catalogue(kind: str, members: Mapping[str, type[Member]]) -> APIRouter:
-    made = APIRouter(prefix=f"/v1/{kind}", tags=["catalogues"])
+    """Two routes, the list under the name of its kind."""
+    made = APIRouter(prefix=f"/v1/{kind}", tags=[kind])
+    listed: Any = create_model(kind.capitalize(), **{kind: (list[Entry], ...)})  # type: ignore[call-overload]
 
     @cache
     def entry(type: str) -> Entry:
         return Entry.model_validate(describe(members[type], type))
 
-    @made.get("", summary=f"List all {kind}", operation_id=f"list_{kind}")
-    def list_members() -> Entries:
+    @made.get("", summary=f"List all {kind}", operation_id=f"list_{kind}", response_model=listed)
+    def list_members() -> Any:
         """Each with its origin, parameters and an example, in alphabetical order."""
-        return Entries(entries=[entry(type) for type in members])
+        return {kind: [entry(type) for type in members]}
 
     @made.get("/{type}", summary=f"One of the {kind}", operation_id=f"get_{kind}", responses=documented(404))
     def get_member(type: str) -> Entry:
@@ -55,6 +53,7 @@ def _catalogue(kind: str, members: Mapping[str, type[Member]]) -> APIRouter:
 
 
 routers = [
+    _catalogue("schedules", SCHEDULES),
     _catalogue("models", MODELS),
     _catalogue("datasets", DATASETS),
     _catalogue("optimizers", OPTIMIZERS),

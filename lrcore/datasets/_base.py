@@ -73,16 +73,22 @@ class Normalization(Spec):
 class Dataset(Member):
     """Labelled images with a fixed training and test split, and what is done to them on their way to the model.
 
-    subset and validation_split draw images by split_seed, so that runs with different seeds share their data.
+    subset, test_subset and validation_split draw images by split_seed, so that runs with different seeds share their
+    data.
     """
 
     subset: Annotated[Integer, Field(ge=1)] | None = Field(
         None, description="that many training images, drawn at random; all if null"
     )
+    test_subset: Annotated[Integer, Field(ge=1)] | None = Field(
+        None, description="that many test images, drawn at random; all if null"
+    )
     validation_split: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
         None, description="share of the training images that is held out; it then decides on the best epoch"
     )
-    split_seed: Annotated[Integer, Field(ge=0, lt=2**32)] = Field(0, description="of subset and validation_split")
+    split_seed: Annotated[Integer, Field(ge=0, lt=2**32)] = Field(
+        0, description="of subset, test_subset and validation_split"
+    )
     resize: Annotated[Integer, Field(ge=4, le=1024)] | None = Field(
         None, description="pixels a side, bilinear; the images' own size if null"
     )

@@ -70,7 +70,7 @@ def test_an_entry_says_what_a_schedule_takes(name: str, http: httpx.Client) -> N
 
 @pytest.mark.parametrize(("kind", "members"), [("models", MODELS), ("datasets", DATASETS), ("optimizers", OPTIMIZERS)])
 def test_models_data_sets_and_optimizers_are_listed(kind: str, members: dict[str, Any], http: httpx.Client) -> None:
-    entries = http.get(f"/v1/{kind}").json()["entries"]
+    entries = http.get(f"/v1/{kind}").json()[kind]
 
     assert [entry["type"] for entry in entries] == list(members)
     for entry in entries[:10]:

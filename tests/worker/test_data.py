@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lrcore.datasets._base import Splits
 from lrcore.datasets.fake import Fake
+from lrcore.errors import SpecError
 from tests.worker.test_engine import figures, spec
 from worker.engine import train
 from worker.engine.data import Data, Plan, divided, load
@@ -98,6 +99,17 @@ def test_a_subset_is_split_by_its_own_seed() -> None:
     assert not held & kept
     assert parts() == (held, kept)
     assert parts(split_seed=1) != (held, kept)
+
+
+def test_a_subset_of_the_test_images_is_used() -> None:
+    images, labels = load(fake(test_subset=7), NOWHERE, CPU).test.images, fake().load(NOWHERE).test_images
+    whole = {np.asarray(image).tobytes() for image in np.asarray(labels)}
+
+    assert isinstance(images, Tensor)
+    assert images.shape == (7, 9, 9, 3)
+    assert all(image.permute(2, 0, 1).contiguous().numpy().tobytes() in whole for image in images)
+    with pytest.raises(SpecError, match=r"dataset\.test_subset: there are 20"):
+        load(fake(test_subset=21), NOWHERE, CPU)
 
 
 def test_validation_images_decide_on_the_best_epoch() -> None:

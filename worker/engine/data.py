@@ -20,6 +20,7 @@ from torch import Tensor
 
 from lrcore.datasets import Dataset
 from lrcore.datasets._base import Files, Images, Labels
+from lrcore.errors import SpecError
 
 READ_AT_ONCE = 512  # files, or images that are resized
 THREADS = max(2, os.cpu_count() or 2)  # that read files: decoding holds no lock of Python's
@@ -191,16 +192,18 @@ def load(
 
     Raises:
         DataUnavailable: it cannot be loaded.
+        SpecError: it has fewer test images than are asked for.
     """
     splits = dataset.load(root)
     transform = Transform(dataset, device, dtype)
     held, kept = divided(dataset)
+    tested = _drawn(dataset, len(splits.test_labels))
     parts: list[tuple[Images | Files, Labels, int]] = []
     moved = transform.padding if transform.moves else 0
     for images, labels, which, padding in (
         (splits.train_images, splits.train_labels, kept, moved),
         (splits.train_images, splits.train_labels, held, 0),
-        (splits.test_images, splits.test_labels, None, 0),
+        (splits.test_images, splits.test_labels, tested, 0),
     ):
         chosen = images if which is None else images[which] if isinstance(images, np.ndarray) else Part(images, which)
         parts.append((chosen, labels if which is None else labels[which], padding))
@@ -226,6 +229,16 @@ def divided(dataset: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64] | No
     order = np.random.Generator(np.random.PCG64(dataset.split_seed)).permutation(dataset.stored_size)
     chosen = order[: dataset.subset or dataset.stored_size]
     return np.sort(chosen[: dataset.validation_size]), np.sort(chosen[dataset.validation_size :])
+
+
+def _drawn(dataset: Dataset, size: int) -> NDArray[np.int64] | None:
+    """Which of the test images are used; None for all of them."""
+    if dataset.test_subset is None:
+        return None
+    if dataset.test_subset > size:
+        raise SpecError(f"dataset.test_subset: there are {size} test images")
+    random = np.random.Generator(np.random.PCG64([dataset.split_seed, 1]))
+    return np.sort(random.permutation(size)[: dataset.test_subset])
 
 
 class Part:
