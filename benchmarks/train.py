@@ -5,7 +5,7 @@ fast as the loop over a DataLoader with `.item()` after each batch, and no more 
 hand-written loops over tensors in memory. On a GPU: ten epochs with a test pass each in at most 0.8 seconds of
 training, and at least 30 times as fast as the DataLoader's loop. Then images per second and peak memory of every model.
 
-    python -m benchmarks.train --data-root DIR [--rounds 5] [--skip-models]
+    python -m benchmarks.train --data-root DIR [--rounds 5] [--skip-models | --model NAME]
 
 DIR is where torchvision finds FashionMNIST; without it the epochs are made on generated images of the same shape. The
 sides of a comparison run in one process, in turns; medians are compared. Neither side's test pass is in the epoch.
@@ -18,6 +18,8 @@ import importlib
 import platform
 import resource
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -219,23 +221,27 @@ def ten_epochs(dataset: dict[str, Any], root: Path, device: torch.device) -> Non
     print(f"LeNet, 10 epochs with a test pass each: {sum(last):.2f} s, test accuracy {accuracy:.3f}; target 0.8  {met}")
 
 
-def models(device: torch.device, rounds: int) -> None:
-    print(f"\n{'model':34} parameters   images/s, training   peak memory of the process or device")
-    for name, entry in MODELS.items():
-        channels, side = entry["image"]
-        dataset = {"type": "fake", "samples": 8 * BATCH, "test_samples": 16, "image_size": side, "channels": channels}
-        spec = job(dataset, model=entry["model"], optimizer={"type": "SGD", "lr": 0.01}, epochs=1000)
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        engine = Engine(spec, load(spec.dataset, Path(), device), device)
-        taken = in_turns({name: engine.epoch}, rounds, device)[name]
-        peak = (
-            torch.cuda.max_memory_allocated()
-            if device.type == "cuda"
-            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        )
-        count = sum(p.numel() for p in engine.run.model.parameters())
-        print(f"{name:34} {count:10,}   {8 * BATCH / taken:10.0f}            {peak / 2**20:8.0f} MiB", flush=True)
+def models(device: torch.device) -> None:
+    """A process each, so that its peak memory is its own."""
+    print(f"\n{'model, a batch of 256':34} parameters   images/s in training   peak memory", flush=True)
+    for name in MODELS:
+        subprocess.run([sys.executable, "-m", "benchmarks.train", "--model", name], check=True)
+
+
+def one_model(name: str, device: torch.device) -> None:
+    channels, side = MODELS[name]["image"]
+    n = (32 if device.type == "cuda" else 2) * BATCH
+    dataset = {"type": "fake", "samples": n, "test_samples": 16, "image_size": side, "channels": channels}
+    spec = job(dataset, model=MODELS[name]["model"], optimizer={"type": "SGD", "lr": 0.01}, epochs=1000)
+    engine = Engine(spec, load(spec.dataset, Path(), device), device)
+    taken = in_turns({name: engine.epoch}, 3, device)[name]
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated()
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    count = sum(p.numel() for p in engine.run.model.parameters())
+    where = "on the device" if device.type == "cuda" else "of the process"
+    print(f"{name:34} {count:10,}   {n / taken:10.0f}            {peak / 2**20:7.0f} MiB {where}", flush=True)
 
 
 def verdict(met: bool) -> str:
@@ -247,8 +253,11 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--skip-models", action="store_true")
+    parser.add_argument("--model", choices=MODELS, help="measure this model alone")
     arguments = parser.parse_args()
     device = pick_device()
+    if arguments.model:
+        return one_model(arguments.model, device)
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     print(f"torch {torch.__version__}, Python {platform.python_version()}, {device.type}, {where}")
     dataset = {"type": "fashion-mnist"} if arguments.data_root else FAKE
@@ -256,7 +265,8 @@ def main() -> None:
     epochs(dataset, root, device, arguments.rounds)
     ten_epochs(dataset, root, device)
     if not arguments.skip_models:
-        models(device, min(3, arguments.rounds))
+        models(device)
+    return None
 
 
 if __name__ == "__main__":

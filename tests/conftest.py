@@ -30,6 +30,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 SERVERS = {"bundled": bundled_server, "installed": installed_server}
 
 
+SLOWEST = ("tests/stories", "tests/worker/test_recorded_curves.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files first, so that with two processes none is left alone with them at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOWEST))
+
+
 def until(look: Callable[[], T], seconds: float = 60.0) -> T:
     """What `look` returns, once that is true. Fails after `seconds`."""
     deadline = time.monotonic() + seconds

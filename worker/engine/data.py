@@ -93,7 +93,7 @@ class Transform:
             images = stored[which[:, None, None], rows, columns + plan.left[:, None, None]]
         else:
             images = stored.index_select(0, which)
-        batch = images.to(self.dtype).div_(255)
+        batch = images.div(255) if self.dtype == torch.float32 else images.to(self.dtype).div_(255)  # in one pass
         if self._mean_std is not None:
             batch = batch.sub_(self._mean_std[0]).div_(self._mean_std[1])
         if plan is not None and self.cutout:
