@@ -82,7 +82,22 @@ class Client:
 
     def cancel(self, job_id: str) -> Job:
         """Ask for a job to be cancelled."""
-        return Job.model_validate(self._call("POST", f"/v1/jobs/{job_id}/cancel").json())
+        return self._ask(job_id, "cancel")
+
+    def pause(self, job_id: str) -> Job:
+        """Ask for a job to be paused."""
+        return self._ask(job_id, "pause")
+
+    def resume(self, job_id: str) -> Job:
+        """Put a paused job back into its queue."""
+        return self._ask(job_id, "resume")
+
+    def retry(self, job_id: str) -> Job:
+        """Run an ended job again, as a new one."""
+        return self._ask(job_id, "retry")
+
+    def _ask(self, job_id: str, action: str) -> Job:
+        return Job.model_validate(self._call("POST", f"/v1/jobs/{job_id}/{action}").json())
 
     def plot(self, job_id: str, form: str = "png") -> bytes:
         """The job's figure."""

@@ -231,6 +231,34 @@ def watch_job(job_id: str, url: Url = DEFAULT_URL) -> None:
 
 
 @app.command()
+def cancel(job_id: str, url: Url = DEFAULT_URL) -> None:
+    """Cancel a job and print its state: cancelled, or running until its worker has stopped."""
+    with _told(), Client(url) as client:
+        print(client.cancel(job_id).state)
+
+
+@app.command()
+def pause(job_id: str, url: Url = DEFAULT_URL) -> None:
+    """Pause a job and print its state: paused, or running until its worker has stopped."""
+    with _told(), Client(url) as client:
+        print(client.pause(job_id).state)
+
+
+@app.command()
+def resume(job_id: str, url: Url = DEFAULT_URL) -> None:
+    """Put a paused job back into its queue; it goes on where it stopped."""
+    with _told(), Client(url) as client:
+        print(client.resume(job_id).state)
+
+
+@app.command()
+def retry(job_id: str, url: Url = DEFAULT_URL) -> None:
+    """Run an ended job again, as a new one, and print its id."""
+    with _told(), Client(url) as client:
+        print(client.retry(job_id).id)
+
+
+@app.command()
 def artifacts(
     job_id: str,
     download: Annotated[Path | None, typer.Option(help="folder to put the files into; made if need be")] = None,

@@ -27,10 +27,10 @@ class Reporter:
         self._began: tuple[float, int] | None = None  # clock and step of this attempt's start
         self._step = 0
         self._running: tuple[float, float] | None = None
-        self._reports: queue.SimpleQueue[Callable[[], bool] | None] = queue.SimpleQueue()
+        self._reports: queue.SimpleQueue[Callable[[], str] | None] = queue.SimpleQueue()
         self._lost: LeaseLost | None = None
         self._broken: BaseException | None = None
-        self.cancelled = False
+        self.wanted = ""
         self._thread = threading.Thread(target=self._loop, name=f"reporter-{claim.id}", daemon=True)
 
     def start(self) -> None:
@@ -53,8 +53,8 @@ class Reporter:
         self._reports.put(lambda: self._store.add_epoch(self._claim, lease, epoch, best))
 
     def must_stop(self) -> bool:
-        """Whether the job was cancelled or taken away."""
-        return self.cancelled or self._lost is not None or self._broken is not None
+        """Whether the job was cancelled, paused or taken away."""
+        return bool(self.wanted) or self._lost is not None or self._broken is not None
 
     def check(self) -> None:
         """Raise LeaseLost if the job was taken away."""
@@ -94,30 +94,35 @@ class Reporter:
             }
         )
 
-    def _beat(self) -> bool:
+    def _beat(self) -> str:
         return self._store.beat(self._claim, self._settings.lease_seconds, self.progress())
 
     def _loop(self) -> None:
         try:
+            beat_at = time.monotonic() + self._settings.heartbeat_seconds
             while True:
                 try:
-                    report = self._reports.get(timeout=self._settings.heartbeat_seconds)
+                    report = self._reports.get(timeout=max(0.0, beat_at - time.monotonic()))
                 except queue.Empty:
                     report = self._beat
                 if report is None:
                     return
                 self._deliver(report)
+                if time.monotonic() >= beat_at:  # also when epochs come faster than heartbeats
+                    if report != self._beat:
+                        self._deliver(self._beat)
+                    beat_at = time.monotonic() + self._settings.heartbeat_seconds
         except LeaseLost as lost:
             self._lost = lost
         except BaseException as error:
             self._broken = error
 
-    def _deliver(self, report: Callable[[], bool]) -> None:
+    def _deliver(self, report: Callable[[], str]) -> None:
         """Make the call, as often as it takes Redis to answer."""
         pause = 0.1
         while True:
             try:
-                self.cancelled = report() or self.cancelled
+                self.wanted = report()
             except RedisError as error:
                 log.warning("job=%s Redis does not answer, trying again: %s", self._claim.id, error)
                 time.sleep(pause)

@@ -94,7 +94,8 @@ class Runner:
             self._keep(claim, reporter, result)
         except Interrupted:
             reporter.check()
-            return (State.CANCELLED if reporter.cancelled else State.QUEUED), None
+            wanted = {"cancel": State.CANCELLED, "pause": State.PAUSED}
+            return wanted.get(reporter.wanted, State.QUEUED), None
         except DataUnavailable as error:
             return State.FAILED, JobError(type="data_unavailable", message=str(error))
         except MissingPackage as error:

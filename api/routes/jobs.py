@@ -1,4 +1,4 @@
-"""Training jobs: submit, look, cancel."""
+"""Training jobs: submit, look, cancel, pause, resume, retry."""
 
 from __future__ import annotations
 
@@ -7,23 +7,53 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.deps import Bell, CurrentJob, Store, json_body
+from api.json import dumps
 from api.negotiate import choose
 from api.problems import documented
+from lrcore.curve import Curve, CurveRequest
+from lrcore.grid import Grid, extent
 from lrcore.jobs.figure import draw_run, title
 from lrcore.jobs.job import Epoch, Job
 from lrcore.jobs.metrics import as_csv
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
+from lrcore.jobs.store import IllegalMove
+from lrcore.lint import warnings
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 METRICS = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
 PICTURES = {"png": "image/png", "svg": "image/svg+xml"}
 EVENT_ID = r"^\d{1,20}(-\d{1,20})?$"
+
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.=/-]{1,63}$", strict=True)]
+Priority = Annotated[int, Field(ge=0, le=9, strict=True)]
+
+
+class JobRequest(JobSpec):
+    """A job, and what does not change its result."""
+
+    labels: Annotated[tuple[Label, ...], Field(max_length=20, strict=False)] = Field(
+        (), description="to find the job by, such as team=vision"
+    )
+    priority: Priority = Field(0, description="a higher one goes first")
+
+    @property
+    def spec(self) -> JobSpec:
+        """The job alone."""
+        return JobSpec.model_construct(**{name: getattr(self, name) for name in JobSpec.model_fields})
+
+
+class JobChange(BaseModel):
+    """What may be changed of a job that has not ended."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: Priority
 
 
 class Links(BaseModel):
@@ -33,6 +63,9 @@ class Links(BaseModel):
     metrics: str
     events: str
     cancel: str
+    pause: str
+    resume: str
+    retry: str
     artifacts: str
     plot: str
 
@@ -50,6 +83,18 @@ class JobPage(BaseModel):
     next_cursor: str | None = Field(description="cursor of the page after this one; null on the last")
 
 
+class DryRun(BaseModel):
+    """What a job would do."""
+
+    spec: dict[str, Any] = Field(description="the job with all its defaults")
+    steps: int = Field(description="optimizer steps")
+    steps_per_epoch: int
+    lr: list[list[float]] | None = Field(
+        description="the rate of every interval, a list a parameter group; null if it follows a metric"
+    )
+    warnings: list[dict[str, Any]] = Field(description="what may not be meant, as for a curve")
+
+
 class Metrics(BaseModel):
     """Every finished epoch of a job."""
 
@@ -65,6 +110,9 @@ def linked(job: Job) -> JobAnswer:
         metrics=f"{path}/metrics",
         events=f"{path}/events",
         cancel=f"{path}/cancel",
+        pause=f"{path}/pause",
+        resume=f"{path}/resume",
+        retry=f"{path}/retry",
         artifacts=f"{path}/artifacts",
         plot=f"{path}/plot.png",
     )
@@ -75,26 +123,61 @@ def linked(job: Job) -> JobAnswer:
     "",
     status_code=202,
     summary="Submit a training job",
+    response_model=JobAnswer,
     dependencies=[Depends(json_body)],
-    responses=documented(400, 413, 415, 422, 503),
+    responses=documented(
+        400, 413, 415, 422, 503, _200={"description": "With dry_run: what the job would do", "model": DryRun}
+    ),
 )
-def create_job(spec: JobSpec, store: Store, bell: Bell, response: Response) -> JobAnswer:
+def create_job(
+    job: JobRequest,
+    store: Store,
+    bell: Bell,
+    response: Response,
+    dry_run: Annotated[
+        bool, Query(description="validate, and answer with the whole rate curve; no job is made")
+    ] = False,
+) -> Any:
     """Accepted once it is in the store; a worker takes it as soon as one is free."""
-    job = store.create(spec)
+    if dry_run:
+        return Response(dumps(_dry_run(job.spec)), media_type="application/json")
+    return _created(store.create(job.spec, labels=job.labels, priority=job.priority), bell, response)
+
+
+def _created(job: Job, bell: Bell, response: Response) -> JobAnswer:
     bell.try_ring(QUEUE)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return linked(job)
+
+
+def _dry_run(spec: JobSpec) -> dict[str, Any]:
+    base_lrs, lr = spec.optimizer.base_lrs, spec.tables().lr
+    doubts = []
+    if lr is not None:
+        asked = CurveRequest.model_construct(
+            start=0, stride=1, steps=spec.intervals, total_steps=None, base_lr=base_lrs, schedule=spec.rate_schedule
+        )
+        extents = tuple(map(extent, lr))
+        doubts = warnings(asked, Curve(Grid(0, 1, spec.intervals), lr, None, extents))
+    return {
+        "spec": spec.model_dump(mode="json"),
+        "steps": spec.epochs * spec.steps_per_epoch,
+        "steps_per_epoch": spec.steps_per_epoch,
+        "lr": lr,
+        "warnings": [doubt._asdict() for doubt in doubts],
+    }
 
 
 @router.get("", summary="List jobs", responses=documented(422, 503))
 def list_jobs(
     store: Store,
     state: Annotated[State | None, Query(description="only jobs in this state")] = None,
+    label: Annotated[Label | None, Query(description="only jobs with this label")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query(max_length=64, description="next_cursor of the page before")] = None,
 ) -> JobPage:
     """Newest first."""
-    jobs, next_cursor = store.page(state=state, limit=limit, cursor=cursor)
+    jobs, next_cursor = store.page(state=state, label=label, limit=limit, cursor=cursor)
     return JobPage(jobs=[linked(job) for job in jobs], next_cursor=next_cursor)
 
 
@@ -134,6 +217,47 @@ def cancel_job(job_id: str, store: Store, response: Response) -> JobAnswer:
     job = store.cancel(job_id)
     response.status_code = 200 if job.state is State.CANCELLED else 202
     return linked(job)
+
+
+@router.post(
+    "/{job_id}/pause",
+    summary="Pause a job",
+    response_model=JobAnswer,
+    responses=documented(404, 409, 503, _202={"description": "The worker was asked to stop", "model": JobAnswer}),
+)
+def pause_job(job_id: str, store: Store, response: Response) -> JobAnswer:
+    """200 if the job is paused, 202 if its worker has yet to stop, with a checkpoint; 409 if it has ended."""
+    job = store.pause(job_id)
+    response.status_code = 200 if job.state is State.PAUSED else 202
+    return linked(job)
+
+
+@router.post("/{job_id}/resume", summary="Resume a paused job", responses=documented(404, 409, 503))
+def resume_job(job_id: str, store: Store, bell: Bell) -> JobAnswer:
+    """Back into the queue at its old place; it goes on at the step where it was paused. 409 if it has ended."""
+    job = store.resume(job_id)
+    bell.try_ring(QUEUE)
+    return linked(job)
+
+
+@router.post("/{job_id}/retry", status_code=202, summary="Run an ended job again", responses=documented(404, 409, 503))
+def retry_job(old: CurrentJob, store: Store, bell: Bell, response: Response) -> JobAnswer:
+    """A new job with the same spec, labels and priority, from the beginning; 409 if the old one has not ended."""
+    if not old.state.ended:
+        raise IllegalMove(old.id, old.state, "retried")
+    spec = JobSpec.model_validate(old.spec)
+    return _created(store.create(spec, labels=old.labels, priority=old.priority), bell, response)
+
+
+@router.patch(
+    "/{job_id}",
+    summary="Change a job's priority",
+    dependencies=[Depends(json_body)],
+    responses=documented(400, 404, 409, 413, 415, 422, 503),
+)
+def change_job(job_id: str, change: JobChange, store: Store) -> JobAnswer:
+    """A queued job moves to its new place at once; a running one keeps the priority for when it comes back."""
+    return linked(store.prioritize(job_id, change.priority))
 
 
 def _picture(job: Job, store: Store, form: str) -> Response:

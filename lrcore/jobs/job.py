@@ -74,6 +74,9 @@ class Job(_View):
     kind: Literal["training"]
     state: State
     spec: dict[str, Any]
+    labels: list[str] = Field([], description="given with the job, to find it by")
+    priority: int = Field(0, description="0 to 9; a higher one goes first")
+    position: int | None = Field(None, description="jobs before it in the queue; null if it is in none")
     attempt: int = Field(description="how many times a worker has taken the job")
     progress: Progress
     metrics: Epoch | None = Field(description="the last finished epoch")

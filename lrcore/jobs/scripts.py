@@ -22,21 +22,33 @@ end
 local function say(id, kind, data)
   redis.call('XADD', P .. 'events:' .. id, 'MAXLEN', '~', 10000, '*', 'type', kind, 'data', data)
 end
+local function labels(id)
+  return cjson.decode(redis.call('HGET', job(id), 'labels') or '[]')
+end
+-- the indexes of jobs in a state, by which they are listed
+local function indexed(id, command, state)
+  local rank = command == 'ZADD' and {0, id} or {id}
+  redis.call(command, P .. 'jobs:' .. state, unpack(rank))
+  for _, label in ipairs(labels(id)) do
+    redis.call(command, P .. 'label:' .. label .. ':' .. state, unpack(rank))
+  end
+end
+-- a higher priority goes first, then the job that came first; a job that comes back has its old place
+local function enqueue(id)
+  local record = redis.call('HMGET', job(id), 'queue', 'order', 'priority')
+  redis.call('ZADD', P .. 'queue:' .. record[1], record[2] - (record[3] or 0) * 1e12, id)
+end
 -- the one place that changes a state
 local function move(id, after)
   local before = redis.call('HGET', job(id), 'state')
   if not before or not LEGAL[before .. '>' .. after] then return false end
   redis.call('HSET', job(id), 'state', after)
-  redis.call('ZREM', P .. 'jobs:' .. before, id)
-  redis.call('ZADD', P .. 'jobs:' .. after, 0, id)
+  indexed(id, 'ZREM', before)
+  indexed(id, 'ZADD', after)
   redis.call('ZREM', P .. 'leases', id)
-  local queue = P .. 'queue:' .. redis.call('HGET', job(id), 'queue')
-  if after == 'queued' then
-    redis.call('ZADD', queue, redis.call('HGET', job(id), 'order'), id)
-    redis.call('HDEL', job(id), 'token', 'worker')
-  else
-    redis.call('ZREM', queue, id)
-  end
+  redis.call('ZREM', P .. 'queue:' .. redis.call('HGET', job(id), 'queue'), id)
+  if after == 'queued' then enqueue(id) end
+  if after == 'queued' or after == 'paused' then redis.call('HDEL', job(id), 'token', 'worker', 'want') end
   local ended = after == 'succeeded' or after == 'failed' or after == 'cancelled'
   if ended then
     redis.call('HSET', job(id), 'finished_at', now())
@@ -60,7 +72,9 @@ local function lose(id, most)
     redis.call('ZREM', P .. 'leases', id)
     return
   end
-  if redis.call('HGET', job(id), 'want') == 'cancel' then return move(id, 'cancelled') end
+  local want = redis.call('HGET', job(id), 'want')
+  if want == 'cancel' then return move(id, 'cancelled') end
+  if want == 'pause' then return move(id, 'paused') end
   local losses = redis.call('HINCRBY', job(id), 'losses', 1)
   if losses > most then
     redis.call('HSET', job(id), 'error', cjson.encode({
@@ -72,14 +86,16 @@ end
 """
 )
 
-# id, kind, spec, queue, progress
+# id, kind, spec, queue, progress, labels as JSON, priority
 CREATE = """
 local id = ARGV[2]
 redis.call('HSET', job(id), 'id', id, 'kind', ARGV[3], 'spec', ARGV[4], 'queue', ARGV[5], 'progress', ARGV[6],
+  'labels', ARGV[7], 'priority', ARGV[8],
   'state', 'queued', 'attempt', 0, 'losses', 0, 'created_at', now(), 'order', redis.call('INCR', P .. 'order'))
 redis.call('ZADD', P .. 'jobs', 0, id)
-redis.call('ZADD', P .. 'jobs:queued', 0, id)
-redis.call('ZADD', P .. 'queue:' .. ARGV[5], redis.call('HGET', job(id), 'order'), id)
+for _, label in ipairs(labels(id)) do redis.call('ZADD', P .. 'label:' .. label, 0, id) end
+indexed(id, 'ZADD', 'queued')
+enqueue(id)
 say(id, 'state', cjson.encode({state = 'queued', attempt = 0}))
 """
 
@@ -138,7 +154,10 @@ local id, after = ARGV[2], ARGV[4]
 local standing = held(id, ARGV[3])
 if standing ~= 'held' then return {standing, ''} end
 if ARGV[5] ~= '' then redis.call('HSET', job(id), 'error', ARGV[5]) end
-if after == 'queued' and redis.call('HGET', job(id), 'want') == 'cancel' then after = 'cancelled' end
+local want = redis.call('HGET', job(id), 'want')
+if after == 'queued' or after == 'paused' then
+  after = want == 'cancel' and 'cancelled' or want == 'pause' and 'paused' or 'queued'
+end
 move(id, after)
 return {'held', ''}
 """
@@ -148,12 +167,47 @@ CANCEL = """
 local id = ARGV[2]
 local state = redis.call('HGET', job(id), 'state')
 if not state then return 'missing' end
-if move(id, state == 'queued' and 'cancelled' or '') then return 'cancelled' end
 if state == 'running' then
   redis.call('HSET', job(id), 'want', 'cancel')
   return 'requested'
 end
-return state
+return move(id, 'cancelled') and 'cancelled' or state
+"""
+
+# id -> missing | paused | requested | the ended state
+PAUSE = """
+local id = ARGV[2]
+local state = redis.call('HGET', job(id), 'state')
+if not state then return 'missing' end
+if state == 'running' then
+  if redis.call('HGET', job(id), 'want') == 'cancel' then return 'about to be cancelled' end
+  redis.call('HSET', job(id), 'want', 'pause')
+  return 'requested'
+end
+return move(id, 'paused') and 'paused' or state
+"""
+
+# id -> missing | queued | running | the ended state
+RESUME = """
+local id = ARGV[2]
+local state = redis.call('HGET', job(id), 'state')
+if not state then return 'missing' end
+if state == 'running' then
+  if redis.call('HGET', job(id), 'want') == 'pause' then redis.call('HDEL', job(id), 'want') end
+  return state
+end
+return move(id, 'queued') and 'queued' or state
+"""
+
+# id, priority -> missing | changed | the ended state
+PRIORITIZE = """
+local id = ARGV[2]
+local state = redis.call('HGET', job(id), 'state')
+if not state then return 'missing' end
+if state == 'succeeded' or state == 'failed' or state == 'cancelled' then return state end
+redis.call('HSET', job(id), 'priority', ARGV[3])
+if state == 'queued' then enqueue(id) end
+return 'changed'
 """
 
 # most losses -> ids whose lease had run out

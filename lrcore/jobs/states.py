@@ -2,9 +2,14 @@
 
           claim              finish
 queued ----------> running ----------> succeeded | failed | cancelled
-  |   <----------                                       ^
-  |     release, lease lost                             |
-  +-----------------------------------------------------+
+  |   <----------     |                                 ^
+  |     release,      | pause                           |
+  |     lease lost    v                                 |
+  |   ----------> paused                                |
+  |     pause       |                                   |
+  |   <----------   |                                   |
+  |     resume      |                                   |
+  +-----------------+-----------------------------------+
                         cancel
 """
 
@@ -18,6 +23,7 @@ class State(StrEnum):
 
     QUEUED = "queued"
     RUNNING = "running"
+    PAUSED = "paused"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -29,8 +35,9 @@ class State(StrEnum):
 
 
 MOVES: dict[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.RUNNING, State.CANCELLED}),
-    State.RUNNING: frozenset({State.QUEUED, State.SUCCEEDED, State.FAILED, State.CANCELLED}),
+    State.QUEUED: frozenset({State.RUNNING, State.PAUSED, State.CANCELLED}),
+    State.RUNNING: frozenset({State.QUEUED, State.PAUSED, State.SUCCEEDED, State.FAILED, State.CANCELLED}),
+    State.PAUSED: frozenset({State.QUEUED, State.CANCELLED}),
     State.SUCCEEDED: frozenset(),
     State.FAILED: frozenset(),
     State.CANCELLED: frozenset(),

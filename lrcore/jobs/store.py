@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,11 +76,12 @@ class JobStore:
         """Ask Redis for a sign of life."""
         self._redis.ping()
 
-    def create(self, spec: JobSpec, queue: str = QUEUE) -> Job:
-        """Put a new job at the end of its queue."""
+    def create(self, spec: JobSpec, queue: str = QUEUE, *, labels: Sequence[str] = (), priority: int = 0) -> Job:
+        """Put a new job into its queue, behind those with the same priority or a higher one."""
         job_id = new_id()
-        progress = start_of(spec)
-        self._run(scripts.CREATE, job_id, "training", spec.model_dump_json(), queue, progress.model_dump_json())
+        progress = start_of(spec).model_dump_json()
+        texts = (spec.model_dump_json(), queue, progress, json.dumps(list(labels)))
+        self._run(scripts.CREATE, job_id, "training", *texts, priority)
         return self.get(job_id)
 
     def get(self, job_id: str) -> Job:
@@ -88,13 +89,18 @@ class JobStore:
         record: dict[str, str] = self._redis.hgetall(self._key(job_id))  # type: ignore[assignment]
         if not record:
             raise JobNotFound(job_id)
-        return _job(record)
+        return _job(record, self._redis.zrank(self._queue(record), job_id))
 
     def page(
-        self, *, state: State | None = None, limit: int = 20, cursor: str | None = None
+        self,
+        *,
+        state: State | None = None,
+        label: str | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
     ) -> tuple[list[Job], str | None]:
         """Jobs, newest first, and the cursor of the next page or None. Every page costs the same, however far."""
-        index = f"{self._prefix}jobs" + (f":{state}" if state else "")
+        index = self._prefix + (f"label:{label}" if label else "jobs") + (f":{state}" if state else "")
         below = f"({cursor}" if cursor else "+"
         ids: list[str] = self._redis.zrange(  # type: ignore[assignment]
             index, below, "-", desc=True, bylex=True, offset=0, num=limit + 1
@@ -102,8 +108,11 @@ class JobStore:
         with self._redis.pipeline(transaction=False) as pipe:
             for job_id in ids[:limit]:
                 pipe.hgetall(self._key(job_id))
-            records = pipe.execute()
-        jobs = [_job(record) for record in records if record]
+            records = [record for record in pipe.execute() if record]
+            for record in records:
+                pipe.zrank(self._queue(record), record["id"])
+            ranks = pipe.execute() if records else []
+        jobs = [_job(record, rank) for record, rank in zip(records, ranks, strict=True)]
         return jobs, ids[limit - 1] if len(ids) > limit else None
 
     def epochs(self, job_id: str) -> list[Epoch]:
@@ -121,11 +130,32 @@ class JobStore:
 
         Raises JobNotFound, and IllegalMove if the job ended otherwise.
         """
-        outcome = self._run(scripts.CANCEL, job_id)
+        return self._asked(scripts.CANCEL, job_id, "cancelled", {"cancelled", "requested"})
+
+    def pause(self, job_id: str) -> Job:
+        """Take a queued job out of its queue, or ask the worker of a running one to stop with a checkpoint.
+
+        Raises JobNotFound, and IllegalMove if the job has ended or is about to be cancelled.
+        """
+        return self._asked(scripts.PAUSE, job_id, "paused", {"paused", "requested"})
+
+    def resume(self, job_id: str) -> Job:
+        """Put a paused job back into its queue, at its old place; take back a pause that was only asked for.
+
+        A job that is queued or runs anyway stays as it is. Raises JobNotFound, and IllegalMove if the job has ended.
+        """
+        return self._asked(scripts.RESUME, job_id, "resumed", {"queued", "running"})
+
+    def prioritize(self, job_id: str, priority: int) -> Job:
+        """Give a job another priority. Raises JobNotFound, and IllegalMove if it has ended."""
+        return self._asked(scripts.PRIORITIZE, job_id, "prioritized", {"changed"}, priority)
+
+    def _asked(self, script: str, job_id: str, wanted: str, good: set[str], *arguments: int) -> Job:
+        outcome = self._run(script, job_id, *arguments)
         if outcome == "missing":
             raise JobNotFound(job_id)
-        if outcome not in ("cancelled", "requested"):
-            raise IllegalMove(job_id, outcome, "cancelled")
+        if outcome not in good:
+            raise IllegalMove(job_id, outcome, wanted)
         return self.get(job_id)
 
     def claim(self, queue: str, worker: str, lease_seconds: float) -> Claim | None:
@@ -137,13 +167,16 @@ class JobStore:
         job_id, spec, attempt = taken
         return Claim(job_id, token, int(attempt), JobSpec.model_validate_json(spec))
 
-    def beat(self, claim: Claim, lease_seconds: float, progress: Progress | None) -> bool:
-        """Keep the lease and say how far the job is, if known. True if it shall be cancelled. Raises LeaseLost."""
+    def beat(self, claim: Claim, lease_seconds: float, progress: Progress | None) -> str:
+        """Keep the lease and say how far the job is, if known. Returns what is wanted of it: cancel, pause or nothing.
+
+        Raises LeaseLost.
+        """
         text = progress.model_dump_json() if progress else ""
         return self._still_held(claim, self._run(scripts.BEAT, claim.id, claim.token, _ms(lease_seconds), text))
 
-    def add_epoch(self, claim: Claim, lease_seconds: float, epoch: Epoch, best: Best) -> bool:
-        """Record a finished epoch. True if the job shall be cancelled.
+    def add_epoch(self, claim: Claim, lease_seconds: float, epoch: Epoch, best: Best) -> str:
+        """Record a finished epoch. Returns what is wanted of the job, as `beat` does.
 
         Raises LeaseLost, and StoreFault if the epoch before is missing.
         """
@@ -155,8 +188,8 @@ class JobStore:
             ),
         )
 
-    def finish(self, claim: Claim, state: State, error: JobError | None = None) -> bool:
-        """End the job, or with QUEUED give it back. Nothing is wanted of it then: False. Raises LeaseLost."""
+    def finish(self, claim: Claim, state: State, error: JobError | None = None) -> str:
+        """End the job, or with QUEUED or PAUSED give it back, to where it is wanted by then. Raises LeaseLost."""
         text = error.model_dump_json() if error else ""
         return self._still_held(claim, self._run(scripts.FINISH, claim.id, claim.token, state, text))
 
@@ -192,6 +225,9 @@ class JobStore:
         """The Redis stream of a job's events: fields `type` and `data` (JSON)."""
         return f"{self._prefix}events:{job_id}"
 
+    def _queue(self, record: dict[str, str]) -> str:
+        return f"{self._prefix}queue:{record['queue']}"
+
     def _key(self, job_id: str) -> str:
         return f"{self._prefix}job:{job_id}"
 
@@ -208,11 +244,11 @@ class JobStore:
             raise StoreFault(message) from error
 
     @staticmethod
-    def _still_held(claim: Claim, answer: Any) -> bool:
+    def _still_held(claim: Claim, answer: Any) -> str:
         standing, want = answer
         if standing != "held":
             raise LeaseLost(f"job {claim.id} is {standing}: its token is no longer that of attempt {claim.attempt}")
-        return bool(want == "cancel")
+        return str(want)
 
 
 def start_of(spec: JobSpec) -> Progress:
@@ -225,7 +261,7 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _job(record: dict[str, str]) -> Job:
+def _job(record: dict[str, str], rank: Any) -> Job:
     def parsed(field: str) -> Any:
         return json.loads(record[field]) if field in record else None
 
@@ -234,6 +270,9 @@ def _job(record: dict[str, str]) -> Job:
         kind=record["kind"],
         state=State(record["state"]),
         spec=parsed("spec"),
+        labels=parsed("labels") or [],
+        priority=int(record.get("priority", 0)),
+        position=rank,
         attempt=int(record["attempt"]),
         progress=parsed("progress"),
         metrics=parsed("metrics"),

@@ -102,6 +102,23 @@ def test_watching_a_job_that_is_cancelled_is_no_success(service: Service) -> Non
     assert lrserve("watch", job_id, url=service.url).returncode == 1
 
 
+def test_a_job_is_paused_resumed_cancelled_and_retried(service: Service) -> None:
+    busy = service.client.submit(long_job(epochs=2000)).id
+    waiting = service.client.submit(job_spec()).id
+
+    def said(action: str, job_id: str) -> str:
+        done = lrserve(action, job_id, url=service.url)
+        assert done.returncode == 0
+        return done.stdout.strip()
+
+    assert [said(action, waiting) for action in ("pause", "resume", "cancel")] == ["paused", "queued", "cancelled"]
+    again = said("retry", waiting)
+    assert said("cancel", again) == "cancelled"
+    said("cancel", busy)
+    assert service.ended(busy).state == "cancelled"
+    assert lrserve("pause", busy, url=service.url).returncode == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

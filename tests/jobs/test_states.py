@@ -7,6 +7,10 @@ from lrcore.jobs.states import MOVES, State, may_move
 LEGAL = {
     ("queued", "running"),
     ("queued", "cancelled"),
+    ("queued", "paused"),
+    ("running", "paused"),
+    ("paused", "queued"),
+    ("paused", "cancelled"),
     ("running", "queued"),
     ("running", "succeeded"),
     ("running", "failed"),

@@ -221,12 +221,12 @@ def test_a_queued_job_is_cancelled_at_once(store: JobStore) -> None:
 
 def test_the_worker_of_a_running_job_is_asked_to_stop(store: JobStore) -> None:
     claim = running(store)
-    assert store.beat(claim, LEASE, None) is False
+    assert store.beat(claim, LEASE, None) == ""
 
     assert store.cancel(claim.id).state == "running"
 
-    assert store.beat(claim, LEASE, None) is True
-    assert store.add_epoch(claim, LEASE, epoch(0), Best(epoch=0, test_accuracy=0.5)) is True
+    assert store.beat(claim, LEASE, None) == "cancel"
+    assert store.add_epoch(claim, LEASE, epoch(0), Best(epoch=0, test_accuracy=0.5)) == "cancel"
 
 
 def test_a_job_that_is_given_back_with_a_cancel_pending_is_cancelled(store: JobStore) -> None:

@@ -31,8 +31,10 @@ from lrcore.jobs.store import Claim, IllegalMove, JobStore, LeaseLost
 from tests.conftest import redis_process
 from tests.jobs.test_store import LEASE, MOST, SPEC, epoch
 
+LABELS = ["one", "team=two"]
+GIVEN_BACK = {"": State.QUEUED, "pause": State.PAUSED, "cancel": State.CANCELLED}
 WORKERS = st.sampled_from("ab")
-ENDS = st.sampled_from([State.SUCCEEDED, State.FAILED, State.CANCELLED, State.QUEUED])
+ENDS = st.sampled_from([State.SUCCEEDED, State.FAILED, State.CANCELLED, State.QUEUED, State.PAUSED])
 
 
 class Record:
@@ -43,14 +45,17 @@ class Record:
         self.attempt = self.losses = self.epochs = 0
         self.worker: str | None = None
         self.token: str | None = None
-        self.cancel = False
+        self.want = ""
+        self.priority = 0
 
     def end(self, state: State) -> None:
         self.state, self.worker, self.token = state, None, None
+        if state in (State.QUEUED, State.PAUSED):
+            self.want = ""
 
     def lose(self) -> None:
-        if self.cancel:
-            return self.end(State.CANCELLED)
+        if self.want:
+            return self.end(GIVEN_BACK[self.want])
         self.losses += 1
         self.end(State.FAILED if self.losses > MOST else State.QUEUED)
 
@@ -72,19 +77,26 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize()
     def some_jobs(self) -> None:
         for _ in range(3):
-            self.create()
+            self.create(0)
+
+    def queue(self) -> list[str]:
+        """The queued jobs: higher priorities first, then in the order of their creation."""
+        return sorted(self.in_state(State.QUEUED), key=lambda job_id: -self.jobs[job_id].priority)
 
     @precondition(lambda self: len(self.jobs) < 6)
-    @rule()
-    def create(self) -> None:
-        self.jobs[self.store.create(SPEC).id] = Record()
+    @rule(priority=st.integers(0, 2))
+    def create(self, priority: int = 0) -> None:
+        job = self.store.create(SPEC, labels=LABELS, priority=priority)
+        self.jobs[job.id] = Record()
+        self.jobs[job.id].priority = priority
+        assert job.position == self.queue().index(job.id)
 
     @precondition(lambda self: self.in_state(State.QUEUED))
     @rule(target=claims, worker=WORKERS)
     def claim(self, worker: str) -> Claim:
         claim = self.store.claim(QUEUE, worker, LEASE)
         assert claim is not None
-        assert claim.id == self.in_state(State.QUEUED)[0]
+        assert claim.id == self.queue()[0]
         job = self.jobs[claim.id]
         job.state, job.worker, job.token, job.attempt = State.RUNNING, worker, claim.token, job.attempt + 1
         return claim
@@ -93,7 +105,7 @@ class StoreMachine(RuleBasedStateMachine):
     def beat(self, claim: Claim) -> None:
         job = self.jobs[claim.id]
         if job.token == claim.token:
-            assert self.store.beat(claim, LEASE, None) == job.cancel
+            assert self.store.beat(claim, LEASE, None) == job.want
         else:
             with pytest.raises(LeaseLost):
                 self.store.beat(claim, LEASE, None)
@@ -122,7 +134,7 @@ class StoreMachine(RuleBasedStateMachine):
         index = max(0, job.epochs - repeat)
         best = Best(epoch=0, test_accuracy=0.5)
         if job.token == claim.token:
-            assert self.store.add_epoch(claim, LEASE, epoch(index), best) == job.cancel
+            assert self.store.add_epoch(claim, LEASE, epoch(index), best) == job.want
             job.epochs = index + 1
         else:
             with pytest.raises(LeaseLost):
@@ -133,7 +145,7 @@ class StoreMachine(RuleBasedStateMachine):
         job = self.jobs[claim.id]
         if job.token == claim.token:
             self.store.finish(claim, state)
-            job.end(State.CANCELLED if state is State.QUEUED and job.cancel else state)
+            job.end(GIVEN_BACK[job.want] if state in (State.QUEUED, State.PAUSED) else state)
         else:
             with pytest.raises(LeaseLost):
                 self.store.finish(claim, state)
@@ -148,9 +160,49 @@ class StoreMachine(RuleBasedStateMachine):
             return
         self.store.cancel(job_id)
         if job.state is State.RUNNING:
-            job.cancel = True
+            job.want = "cancel"
         else:
             job.end(State.CANCELLED)
+
+    @rule(data=st.data())
+    def pause(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(list(self.jobs)))
+        job = self.jobs[job_id]
+        if job.state.ended or job.want == "cancel":
+            with pytest.raises(IllegalMove):
+                self.store.pause(job_id)
+        elif job.state is State.PAUSED:
+            assert self.store.pause(job_id).state is State.PAUSED
+        else:
+            self.store.pause(job_id)
+            if job.state is State.RUNNING:
+                job.want = "pause"
+            else:
+                job.end(State.PAUSED)
+
+    @rule(data=st.data())
+    def resume(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(list(self.jobs)))
+        job = self.jobs[job_id]
+        if job.state.ended:
+            with pytest.raises(IllegalMove):
+                self.store.resume(job_id)
+            return
+        self.store.resume(job_id)
+        if job.state is State.PAUSED:
+            job.end(State.QUEUED)
+        elif job.want == "pause":
+            job.want = ""
+
+    @rule(data=st.data(), priority=st.integers(0, 2))
+    def prioritize(self, data: st.DataObject, priority: int) -> None:
+        job_id = data.draw(st.sampled_from(list(self.jobs)))
+        if self.jobs[job_id].state.ended:
+            with pytest.raises(IllegalMove):
+                self.store.prioritize(job_id, priority)
+            return
+        self.jobs[job_id].priority = priority
+        assert self.store.prioritize(job_id, priority).priority == priority
 
     @invariant()
     def the_store_says_what_the_model_says(self) -> None:
@@ -171,7 +223,9 @@ class StoreMachine(RuleBasedStateMachine):
 
         for state in State:
             assert members(f"jobs:{state}") == set(self.in_state(state))
-        assert members(f"queue:{QUEUE}") == set(self.in_state(State.QUEUED))
+            for label in LABELS:
+                assert members(f"label:{label}:{state}") == set(self.in_state(state))
+        assert self.store._redis.zrange(f"lrserve:queue:{QUEUE}", 0, -1) == self.queue()
         assert members("leases") == set(self.in_state(State.RUNNING))
 
 

@@ -1,0 +1,167 @@
+"""What can be done with a job between its beginning and its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from lrcore.curve import CurveRequest, sample
+from tests.api.test_jobs import Json, busy, events, submit
+from tests.conftest import Service, job_spec, long_job, until
+
+__all__ = ["busy"]  # a fixture
+
+
+def cancelled(http: httpx.Client, *ids: str) -> None:
+    for job_id in ids:
+        http.post(f"/v1/jobs/{job_id}/cancel")
+
+
+def test_a_dry_run_shows_the_whole_curve_and_makes_no_job(http: httpx.Client) -> None:
+    before = http.get("/v1/jobs?limit=1").json()["jobs"]
+    schedule = {"type": "StepLR", "step_size": 5, "gamma": 0.5}
+    answer = http.post("/v1/jobs?dry_run=true", json=job_spec(schedule=schedule, interval="step"))
+    found = answer.json()
+
+    assert answer.status_code == 200
+    assert (found["steps"], found["steps_per_epoch"]) == (12, 4)
+    curve = sample(CurveRequest.model_validate({"schedule": schedule, "base_lr": 0.1, "steps": 12}))
+    assert found["lr"] == curve.lr.tolist()
+    assert found["warnings"] == []
+    assert found["spec"]["seed"] == 0
+    assert http.get("/v1/jobs?limit=1").json()["jobs"] == before
+
+
+def test_a_dry_run_says_what_may_not_be_meant(http: httpx.Client) -> None:
+    schedule = {"type": "OneCycleLR", "max_lr": 0.1, "total_steps": 100}
+    found = http.post("/v1/jobs?dry_run=true", json=job_spec(schedule=schedule, interval="step")).json()
+
+    assert [warning["code"] for warning in found["warnings"]] == ["schedule-longer-than-run"]
+
+
+def test_a_dry_run_refuses_what_a_job_would_be_refused_for(http: httpx.Client) -> None:
+    answer = http.post("/v1/jobs?dry_run=true", json=job_spec(epochs=0))
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["loc"] == ["body", "epochs"]
+
+
+def test_a_higher_priority_goes_first(http: httpx.Client, busy: str, service: Service) -> None:
+    low, high = submit(http), submit(http, priority=9)
+    assert (low["priority"], high["priority"]) == (0, 9)
+    assert (high["position"], http.get(f"/v1/jobs/{low['id']}").json()["position"]) == (0, 1)
+
+    changed = http.patch(f"/v1/jobs/{low['id']}", json={"priority": 9}).json()
+    assert (changed["priority"], changed["position"]) == (9, 0)  # it came first
+
+    cancelled(http, busy)
+    first, second = service.ended(low["id"]), service.ended(high["id"])
+    assert first.started_at is not None
+    assert second.started_at is not None
+    assert first.started_at < second.started_at
+    assert first.position is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "loc"),
+    [
+        ({"priority": 10}, ["body", "priority"]),
+        ({"priority": "5"}, ["body", "priority"]),
+        ({"labels": ["a b"]}, ["body", "labels", 0]),
+        ({"labels": "team"}, ["body", "labels"]),
+    ],
+)
+def test_wrong_labels_and_priorities_are_named(changes: Json, loc: list[Any], http: httpx.Client) -> None:
+    answer = http.post("/v1/jobs", json=job_spec(**changes))
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["loc"] == loc
+
+
+def test_jobs_are_found_by_label(http: httpx.Client, busy: str) -> None:
+    mine = [submit(http, labels=["team=vision", "sweep.7"])["id"] for _ in range(3)]
+    other = submit(http, labels=["team=text"])["id"]
+    cancelled(http, mine[0])
+
+    def found(query: str) -> list[str]:
+        return [job["id"] for job in http.get(f"/v1/jobs?{query}").json()["jobs"]]
+
+    assert found("label=team=vision") == mine[::-1]
+    assert found("label=team=vision&state=queued") == mine[:0:-1]
+    assert found("label=sweep.7&state=cancelled") == [mine[0]]
+    assert found("label=team=text") == [other]
+    page = http.get("/v1/jobs?label=sweep.7&limit=2").json()
+    assert [job["id"] for job in page["jobs"]] == mine[:0:-1]
+    assert found(f"label=sweep.7&cursor={page['next_cursor']}") == [mine[0]]
+    cancelled(http, *mine, other)
+
+
+def test_a_queued_job_is_paused_and_resumed_at_once(http: httpx.Client, busy: str, service: Service) -> None:
+    waiting = submit(http)
+    paused = http.post(waiting["links"]["pause"])
+    assert (paused.status_code, paused.json()["state"], paused.json()["position"]) == (200, "paused", None)
+    assert http.post(waiting["links"]["pause"]).status_code == 200
+
+    resumed = http.post(waiting["links"]["resume"])
+    assert (resumed.status_code, resumed.json()["state"], resumed.json()["position"]) == (200, "queued", 0)
+    cancelled(http, busy)
+    assert service.ended(waiting["id"]).state == "succeeded"
+
+
+def test_a_paused_run_goes_on_where_it_stopped(http: httpx.Client, service: Service) -> None:
+    spec = long_job(epochs=20)
+    undisturbed = service.train(spec)
+    job_id = submit(http, **spec)["id"]
+    until(lambda: service.client.job(job_id).progress.step > 20)
+    assert http.post(f"/v1/jobs/{job_id}/pause").status_code in (200, 202)
+    until(lambda: service.client.job(job_id).state == "paused", 5)
+    step = service.client.job(job_id).progress.step
+    assert 0 < step < 20 * 125
+
+    http.post(f"/v1/jobs/{job_id}/resume").raise_for_status()
+    job = service.ended(job_id)
+
+    def figures(of: str) -> list[Json]:
+        return [row.model_dump(exclude={"seconds"}) for row in service.client.metrics(of)]
+
+    assert (job.state, job.attempt) == ("succeeded", 2)
+    assert figures(job_id) == figures(undisturbed.id)
+    steps = [data["step"] for _, kind, data in events(http, job_id) if kind == "progress"]
+    assert steps == sorted(steps)  # nothing was trained again
+
+
+def test_a_paused_job_can_be_cancelled(http: httpx.Client, busy: str) -> None:
+    waiting = submit(http)
+    http.post(waiting["links"]["pause"])
+
+    assert http.post(waiting["links"]["cancel"]).json()["state"] == "cancelled"
+    for action in ("pause", "resume"):
+        refused = http.post(waiting["links"][action])
+        assert refused.status_code == 409
+        assert refused.headers["content-type"] == "application/problem+json"
+    assert http.patch(f"/v1/jobs/{waiting['id']}", json={"priority": 1}).status_code == 409
+
+
+def test_an_ended_job_is_run_again_as_a_new_one(http: httpx.Client, busy: str) -> None:
+    old = submit(http, labels=["again"], priority=3, seed=7)
+    assert http.post(old["links"]["retry"]).status_code == 409
+    cancelled(http, old["id"])
+    answer = http.post(old["links"]["retry"])
+    new = answer.json()
+
+    assert answer.status_code == 202
+    assert answer.headers["location"] == new["links"]["self"]
+    assert new["id"] != old["id"]
+    assert [new[key] for key in ("spec", "labels", "priority")] == [old[key] for key in ("spec", "labels", "priority")]
+    assert http.get(old["links"]["self"]).json()["state"] == "cancelled"
+    cancelled(http, new["id"])
+
+
+def test_a_change_of_anything_else_is_refused(http: httpx.Client, busy: str) -> None:
+    answer = http.patch(f"/v1/jobs/{busy}", json={"priority": 1, "epochs": 3})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["loc"] == ["body", "epochs"]
+    assert http.patch("/v1/jobs/nothing", json={"priority": 1}).status_code == 404
