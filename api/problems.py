@@ -19,7 +19,7 @@ from starlette.status import HTTP_422_UNPROCESSABLE_CONTENT
 from api.json import dumps
 from lrcore.errors import CurveError
 from lrcore.jobs.artifacts import ArtifactNotFound, ArtifactsUnavailable
-from lrcore.jobs.store import IllegalMove, JobNotFound
+from lrcore.jobs.store import IllegalMove, JobNotFound, KeyReused
 
 log = logging.getLogger("lrserve.api")
 
@@ -66,6 +66,7 @@ TABLE: dict[type[Exception], tuple[int, str, str]] = {
     InvalidJson: (400, "invalid-json", "The body is not JSON"),
     JobNotFound: (404, "job-not-found", "Job not found"),
     ArtifactNotFound: (404, "artifact-not-found", "Artifact not found"),
+    KeyReused: (422, "idempotency-key-reused", "The idempotency key belongs to another request"),
     IllegalMove: (409, "illegal-move", "The job's state does not allow this"),
     RedisError: (503, "store-unavailable", "The job store does not answer"),
     KombuError: (503, "store-unavailable", "The job store does not answer"),

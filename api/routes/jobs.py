@@ -134,14 +134,22 @@ def create_job(
     store: Store,
     bell: Bell,
     response: Response,
+    idempotency_key: Annotated[
+        str, Header(max_length=255, description="a name for this request: sent again, it makes no second job")
+    ] = "",
     dry_run: Annotated[
         bool, Query(description="validate, and answer with the whole rate curve; no job is made")
     ] = False,
 ) -> Any:
-    """Accepted once it is in the store; a worker takes it as soon as one is free."""
+    """Accepted once it is in the store; a worker takes it as soon as one is free.
+
+    With an Idempotency-Key, a request whose answer got lost can be sent again: the same job comes back, for a day.
+    The same key with another body is refused.
+    """
     if dry_run:
         return Response(dumps(_dry_run(job.spec)), media_type="application/json")
-    return _created(store.create(job.spec, labels=job.labels, priority=job.priority), bell, response)
+    made = store.create(job.spec, labels=job.labels, priority=job.priority, key=idempotency_key)
+    return _created(made, bell, response)
 
 
 def _created(job: Job, bell: Bell, response: Response) -> JobAnswer:

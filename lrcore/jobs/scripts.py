@@ -86,9 +86,16 @@ end
 """
 )
 
-# id, kind, spec, queue, progress, labels as JSON, priority
+# id, kind, spec, queue, progress, labels as JSON, priority, key of the request or '', its content -> the id of the job
+# that the request has made, now or before; '' if the key was used for another one
 CREATE = """
 local id = ARGV[2]
+if ARGV[9] ~= '' then
+  local made = redis.call('HMGET', P .. 'request:' .. ARGV[9], 'id', 'content')
+  if made[1] then return made[2] == ARGV[10] and made[1] or '' end
+  redis.call('HSET', P .. 'request:' .. ARGV[9], 'id', id, 'content', ARGV[10])
+  redis.call('EXPIRE', P .. 'request:' .. ARGV[9], 86400)
+end
 redis.call('HSET', job(id), 'id', id, 'kind', ARGV[3], 'spec', ARGV[4], 'queue', ARGV[5], 'progress', ARGV[6],
   'labels', ARGV[7], 'priority', ARGV[8],
   'state', 'queued', 'attempt', 0, 'losses', 0, 'created_at', now(), 'order', redis.call('INCR', P .. 'order'))
@@ -97,6 +104,7 @@ for _, label in ipairs(labels(id)) do redis.call('ZADD', P .. 'label:' .. label,
 indexed(id, 'ZADD', 'queued')
 enqueue(id)
 say(id, 'state', cjson.encode({state = 'queued', attempt = 0}))
+return id
 """
 
 # queue, worker, token, lease in ms -> {id, spec, attempt} or nothing

@@ -8,6 +8,7 @@ successor.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Callable, Sequence
@@ -43,6 +44,10 @@ class IllegalMove(LrcoreError):
         self.state = state
 
 
+class KeyReused(LrcoreError):
+    """The idempotency key belongs to another request."""
+
+
 class LeaseLost(LrcoreError):
     """The worker no longer holds the job: its lease ran out, or the record is gone."""
 
@@ -76,12 +81,31 @@ class JobStore:
         """Ask Redis for a sign of life."""
         self._redis.ping()
 
-    def create(self, spec: JobSpec, queue: str = QUEUE, *, labels: Sequence[str] = (), priority: int = 0) -> Job:
-        """Put a new job into its queue, behind those with the same priority or a higher one."""
-        job_id = new_id()
+    def create(
+        self,
+        spec: JobSpec,
+        queue: str = QUEUE,
+        *,
+        labels: Sequence[str] = (),
+        priority: int = 0,
+        key: str = "",
+    ) -> Job:
+        """Put a new job into its queue, behind those with the same priority or a higher one.
+
+        Args:
+            key: names the request. Sent again within a day, it makes no second job, but returns the first one.
+
+        Raises:
+            KeyReused: the key has come with another job.
+        """
+        text, labelled = spec.model_dump_json(), json.dumps(list(labels))
+        content = hashlib.sha256(json.dumps([text, queue, labelled, priority]).encode()).hexdigest()
         progress = start_of(spec).model_dump_json()
-        texts = (spec.model_dump_json(), queue, progress, json.dumps(list(labels)))
-        self._run(scripts.CREATE, job_id, "training", *texts, priority)
+        job_id = self._run(
+            scripts.CREATE, new_id(), "training", text, queue, progress, labelled, priority, key, content
+        )
+        if not job_id:
+            raise KeyReused(f"the key {key[:80]!r} was used for another job")
         return self.get(job_id)
 
     def get(self, job_id: str) -> Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -157,6 +158,22 @@ def test_an_ended_job_is_run_again_as_a_new_one(http: httpx.Client, busy: str) -
     assert [new[key] for key in ("spec", "labels", "priority")] == [old[key] for key in ("spec", "labels", "priority")]
     assert http.get(old["links"]["self"]).json()["state"] == "cancelled"
     cancelled(http, new["id"])
+
+
+def test_a_request_that_is_sent_again_makes_no_second_job(http: httpx.Client, busy: str) -> None:
+    def post(key: str, **changes: Any) -> httpx.Response:
+        return http.post("/v1/jobs", json=job_spec(**changes), headers={"Idempotency-Key": key})
+
+    with ThreadPoolExecutor(8) as pool:
+        ids = {answer.json()["id"] for answer in pool.map(lambda _: post("one", seed=1), range(20))}
+    assert len(ids) == 1
+    other = post("two", seed=1).json()["id"]
+    assert other not in ids
+    refused = post("one", seed=2)
+    assert refused.status_code == 422
+    assert refused.json()["type"] == "urn:lrserve:problem:idempotency-key-reused"
+    cancelled(http, other, *ids)
+    assert post("one", seed=1).json()["state"] == "cancelled"  # the job as it is by now
 
 
 def test_a_change_of_anything_else_is_refused(http: httpx.Client, busy: str) -> None:
