@@ -133,6 +133,9 @@ class JobSpec(Spec):
             momentum, _ = self._table("momentum_schedule", self.momentum_schedule, bases)
             if momentum.max() >= 1:
                 raise CurveError(("momentum_schedule",), f"momentum would be {momentum.max():g}, not below 1")
+        if momentum is not None:
+            field = "schedule" if self.momentum_schedule is None else "momentum_schedule"
+            _check(field, lambda: self.optimizer.check_momentum(momentum))
         weight_decay = None
         if self.weight_decay_schedule is not None:
             bases = self.optimizer.weight_decays

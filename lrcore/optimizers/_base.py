@@ -5,6 +5,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from lrcore.family import Flag, Member, Name, Number, Spec
@@ -61,6 +63,9 @@ class Optimizer(Member):
     def arguments(self) -> dict[str, Any]:
         """Torch's arguments."""
         return self.model_dump(exclude=OWN)
+
+    def check_momentum(self, momentum: NDArray[np.float64]) -> None:
+        """Raise ValueError if the optimizer cannot follow scheduled momenta, shape (columns, intervals)."""
 
     def column(self, name: str, shape: tuple[int, ...]) -> int:
         """The column of a parameter in base_lrs and weight_decays."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from lrcore.family import Flag, Number
@@ -25,3 +27,7 @@ class RMSprop(Optimizer):
     momentum: Annotated[Number, Field(ge=0)] = 0.0
     centered: Flag = False
     maximize: Flag = False
+
+    def check_momentum(self, momentum: NDArray[np.float64]) -> None:
+        if ((momentum[:, 0] == 0) & (momentum.max(axis=1) > 0)).any():
+            raise ValueError("RMSprop keeps momentum from the first step on, or never: it cannot begin at 0 and rise")

@@ -21,7 +21,8 @@ from lrcore.jobs.spec import JobSpec
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
 from tests.conftest import job_spec
 from worker.engine import Diverged, Hooks, Interrupted, train
-from worker.engine.data import permutation
+from worker.engine.data import load, permutation
+from worker.engine.loop import Run
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")
@@ -128,6 +129,18 @@ def test_every_step_is_made_at_the_rate_that_the_curve_shows(interval: str, monk
         {"dataset": {"type": "fake", "flip": True, "crop": 2, "cutout": 7, "validation_split": 0.2}},
         {"model": {"type": "mlp", "dropout": 0.5}, "early_stopping": {"patience": 1, "min_delta": 0.1}},
         {"model": {"type": "resnet18", "width": 4}, "optimizer": {"type": "Muon"}},
+        {"optimizer": {"type": "NAdam"}, "precision": "float64"},
+        {
+            "optimizer": {"type": "SGD", "lr": 0.1, "momentum": 0.3},
+            "schedule": {
+                "type": "SequentialLR",
+                "milestones": [2],
+                "schedulers": [
+                    {"type": "CyclicLR", "base_lr": 0.01, "max_lr": 0.2, "step_size_up": 3},
+                    {"type": "LinearLR"},
+                ],
+            },
+        },
     ],
 )
 @pytest.mark.parametrize("stop", [0, 1, 4, 6, 11, 19])
@@ -152,6 +165,20 @@ def test_a_run_that_is_stopped_anywhere_and_resumed_gives_the_figures_of_one_tha
     assert resumed.best == undisturbed.best
     for file in ("best.safetensors", "last.safetensors"):
         assert (tmp_path / "stopped" / file).read_bytes() == (tmp_path / "undisturbed" / file).read_bytes()
+
+
+def test_a_resumed_optimizer_has_the_strides_of_its_parameters(tmp_path: Path) -> None:
+    """As the fused kernels of a GPU want them; the CPU's do not mind."""
+    job = spec(model={"type": "resnet18", "width": 4}, optimizer={"type": "AdamW"})
+    interrupt(job, tmp_path, 5)
+    run = Run(job, load(job.dataset, NOWHERE, CPU), CPU, Hooks(), tmp_path)
+    run._take_up()
+    state = run.optimizers[0].state
+
+    assert len(state) == len(list(run.model.parameters()))
+    for parameter, values in state.items():
+        assert values["exp_avg"].stride() == values["exp_avg_sq"].stride() == parameter.stride()
+        assert values["step"] == 5
 
 
 def interrupt(job: JobSpec, folder: Path, step: int) -> None:

@@ -80,9 +80,31 @@ def test_running_figures_are_means_over_fifty_steps() -> None:
     ("changes", "message"),
     [
         (
-            {"model": {"type": "lenet", "freeze": ["nothing.*"]}},
-            r"model\.freeze\.0: no parameter .* '0\.weight|0\.weight",
+            {"optimizer": {"type": "SGD", "param_groups": [{"params": "0.*"}, {"params": "0.weight"}]}},
+            r"optimizer\.param_groups\.1\.params: nothing is left for '0\.weight'",
         ),
+        (
+            {"optimizer": {"type": "Muon", "param_groups": [{"params": "*.bias"}]}},
+            r"optimizer\.param_groups\.0\.params: nothing is left",
+        ),
+        ({"model": {"type": "torchvision:resnet18"}, "batch_size": 255}, "batch_size: a piece of one image"),
+        (
+            {"model": {"type": "torchvision:resnet18"}, "micro_batch_size": 21},
+            "micro_batch_size: a piece of one image",
+        ),
+    ],
+)
+def test_what_the_job_cannot_do_is_said_before_it_starts(changes: dict[str, Any], message: str) -> None:
+    started: list[int] = []
+    with pytest.raises(SpecError, match=message):
+        train(spec(**changes), data_root=NOWHERE, device=CPU, hooks=Hooks(step=started.append))
+    assert not started
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"type": "lenet", "freeze": ["nothing.*"]}}, r"model\.freeze\.0: no parameter .* 0\.weight"),
         ({"model": {"type": "lenet", "freeze": ["*"]}}, r"model\.freeze leaves no parameter"),
         (
             {"optimizer": {"type": "SGD", "param_groups": [{"params": "0.*"}, {"params": "head.*"}]}},
@@ -111,6 +133,13 @@ def test_names_that_the_model_does_not_have_are_refused(changes: dict[str, Any],
             {
                 "momentum_schedule": {"type": "LambdaLR", "lr_lambda": "1 + epoch"},
                 "optimizer": {"type": "SGD", "momentum": 0.9},
+            },
+            "momentum_schedule",
+        ),
+        (
+            {
+                "momentum_schedule": {"type": "LambdaLR", "lr_lambda": "min(1, epoch)"},
+                "optimizer": {"type": "RMSprop", "momentum": 0.9},
             },
             "momentum_schedule",
         ),

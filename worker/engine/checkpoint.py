@@ -22,7 +22,7 @@ class Position:
     """Where a run stands, between two steps.
 
     Attributes:
-        spec: JSON of the job, so that a file of another job is never taken up.
+        spec: version and JSON of the job, so that a file of another one is never taken up.
         epoch: the epoch under way, or the next one.
         step: optimizer steps of it that are done.
         seconds: time spent in them.
@@ -68,7 +68,7 @@ def load(path: Path, spec: str) -> tuple[dict[str, dict[str, Tensor]], Position]
             for key in file.keys():  # noqa: SIM118  # not a dict
                 part, _, name = key.partition(".")
                 parts.setdefault(part, {})[name] = file.get_tensor(key)
-    except (FileNotFoundError, SafetensorError, TypeError):  # the last is a position of another version
+    except (FileNotFoundError, SafetensorError, TypeError, KeyError, ValueError):  # half of a file, or no checkpoint
         return None
     return parts, position
 
@@ -95,6 +95,14 @@ def load_optimizer_state(optimizers: list[torch.optim.Optimizer], saved: Mapping
         groups = optimizer.param_groups
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         optimizer.param_groups = groups  # torch put copies in their place, and others hold these
+        parameters = [parameter for group in groups for parameter in group["params"]]
+        for number, saved_state in state.items():
+            parameter, own = parameters[number], optimizer.state[parameters[number]]
+            for key, value in saved_state.items():
+                if value.ndim and value.shape == parameter.shape:  # fused kernels want the parameter's own strides
+                    own[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+                elif "step" in own:  # torch casts all but the step to the parameter's type, and moves it there
+                    own[key] = value.to(own["step"].device)
 
 
 def _on_cpu(tensor: Tensor) -> Tensor:

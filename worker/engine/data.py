@@ -5,6 +5,7 @@ Letters in shapes: N images, B images of a batch, C channels, H height, W width.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from lrcore.datasets._base import Files, Images, Labels
 from lrcore.errors import SpecError
 
 READ_AT_ONCE = 512  # files, or images that are resized
+READ_AHEAD = 2**29  # bytes of images that wait for the device
 THREADS = max(2, os.cpu_count() or 2)  # that read files: decoding holds no lock of Python's
 
 
@@ -151,12 +153,15 @@ class Split:
             try:
                 for batch in batches:
                     waiting.append(pool.submit(self._read, batch))
-                    if len(waiting) > THREADS:
+                    if len(waiting) > min(THREADS, READ_AHEAD // max(1, len(batch) * self._image_bytes())):
                         yield waiting.popleft().result().to(self.labels.device, non_blocking=True)
                 while waiting:
                     yield waiting.popleft().result().to(self.labels.device, non_blocking=True)
             finally:
                 pool.shutdown(cancel_futures=True)
+
+    def _image_bytes(self) -> int:
+        return (self.transform.height + 2 * self.padding) * (self.transform.width + 2 * self.padding) * 3
 
     def _read(self, which: Tensor) -> Tensor:
         if isinstance(self.images, Tensor):
@@ -209,8 +214,8 @@ def load(
         parts.append((chosen, labels if which is None else labels[which], padding))
     side = (transform.height, transform.width)
     size = sum(len(labels) * dataset.image_shape[0] * (side[0] + 2 * p) * (side[1] + 2 * p) for _, labels, p in parts)
-    on_device = size <= (memory if memory is not None else free_memory(device) // 2)
-    in_memory = on_device or size <= (memory if memory is not None else free_memory(torch.device("cpu")) // 2)
+    in_memory = size <= (memory if memory is not None else free_memory(torch.device("cpu")) // 2)
+    on_device = in_memory and size <= (memory if memory is not None else free_memory(device) // 2)
 
     def split(images: Images | Files, labels: Labels, padding: int) -> Split:
         stored: Tensor | Files = images  # type: ignore[assignment]
@@ -263,9 +268,18 @@ def free_memory(device: torch.device) -> int:
         return int(torch.cuda.mem_get_info(device)[0])
     try:
         available = next(line for line in Path("/proc/meminfo").read_text().splitlines() if "MemAvailable" in line)
-        return int(available.split()[1]) * 1024
+        return int(min(int(available.split()[1]) * 1024, _left_in_container()))
     except (OSError, StopIteration):  # no Linux
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _left_in_container() -> float:
+    """Bytes that the control group may still take; infinite without one."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+    except (OSError, ValueError):  # no such file, or "max"
+        return math.inf
 
 
 def _in_memory(images: Images | Files) -> Tensor:

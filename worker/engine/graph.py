@@ -28,6 +28,7 @@ def can_capture(spec: JobSpec, training: Split) -> bool:
         training.labels.device.type == "cuda"
         and training.resident
         and spec.optimizer.capturable
+        and spec.precision != "float64"  # the kernels take a rate on the device as float32
         and spec.micro_batch_size is None
         and tables.momentum is None  # these two are numbers in the kernels' arguments
         and tables.weight_decay is None
@@ -45,6 +46,8 @@ class GraphedStep:
         self._cursor = torch.zeros(1, dtype=torch.int64, device=run.device)
         self._places = torch.arange(run.spec.batch_size, device=run.device)
         self._groups: list[dict[str, Any]] = [g for optimizer in run.optimizers for g in optimizer.param_groups]
+        for optimizer in run.optimizers:  # or torch warns in the warm-up
+            optimizer._warned_capturable_if_run_uncaptured = True
         for group in self._groups:
             group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=run.device)
         self._rates = torch.zeros((run.spec.steps_per_epoch, len(self._groups)), device=run.device)
@@ -74,18 +77,28 @@ class GraphedStep:
         return True
 
     def _capture(self) -> bool:
-        graph = torch.cuda.CUDAGraph()
-        for optimizer in self._run.optimizers:
-            optimizer.zero_grad()
+        graph, device = torch.cuda.CUDAGraph(), self._run.device
+        stream, random = torch.cuda.current_stream(device), torch.cuda.get_rng_state(device)
+        self._clear()
         try:
             with torch.cuda.graph(graph):
                 self.step()
+        except torch.cuda.OutOfMemoryError:
+            raise
         except RuntimeError as error:  # some module waits for the device, which no graph can hold
+            torch.cuda.set_stream(stream)  # torch leaves the capture's own one in place
+            torch.cuda.set_rng_state(random, device)
+            self._clear()
+            graph.reset()
             warnings.warn(f"the step cannot be captured, training goes on without a graph: {error}", stacklevel=2)
             self._broken = True
             return False
         self._graph = graph
         return True
+
+    def _clear(self) -> None:
+        for optimizer in self._run.optimizers:
+            optimizer.zero_grad()
 
     def step(self, *, first: bool = False) -> None:
         """What is captured: the step at the cursor, which then moves on. All tensors stay where they are."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import inspect
 import math
 import time
@@ -16,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lrcore import __version__
+from lrcore.errors import SpecError
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.spec import JobSpec
 from lrcore.optimizers import Optimizer
@@ -96,7 +99,8 @@ def train(
         data_root: folder of the data sets.
         device: where to train; the first GPU, or the CPU, if not given.
         folder: takes the checkpoint, and at the end the best and the last weights. A run that is taken up from a
-            checkpoint gives the same figures as one that was never stopped, on the same device.
+            checkpoint gives the same figures as one that was never stopped, on the same device; on a GPU if the spec
+            says `deterministic`, and not with dropout inside an lstm or gru, of which cuDNN keeps a state of its own.
         memory: bytes of images kept on the device; half of what is free if None.
 
     Raises:
@@ -109,7 +113,15 @@ def train(
     data = load(spec.dataset, data_root, device, DTYPES[spec.precision], memory)
     with _settings(spec, device):
         torch.manual_seed(spec.seed)
-        return Run(spec, data, device, hooks, folder).train()
+        run = Run(spec, data, device, hooks, folder)
+        try:
+            return run.train()
+        finally:  # a graph and its run hold each other, and the next job needs the memory
+            run.graph = None
+            if device.type == "cuda":
+                del run, data
+                gc.collect()
+                torch.cuda.empty_cache()
 
 
 class Run:
@@ -126,7 +138,7 @@ class Run:
         self.optimizers = spec.optimizer.build(parameter_groups(model, spec.optimizer), **implementation)
         self.scheduled = Scheduled(spec, self.optimizers)
         self.average = spec.ema_decay and Average(model, copied(model), spec.ema_decay)
-        self.at = Position(spec=spec.model_dump_json())
+        self.at = Position(spec=f"{__version__} {spec.model_dump_json()}")
         self.best_weights: dict[str, Tensor] = {}
         steps, dtype = spec.steps_per_epoch, DTYPES[spec.precision]
         self.losses = torch.zeros(steps, dtype=dtype, device=device)  # of each step of the epoch, mean over the batch
@@ -134,7 +146,9 @@ class Run:
         self.order = torch.zeros(len(data.training), dtype=torch.int64, device=device)
         self.plan: Plan | None = None
         self.sizes = [min(spec.batch_size, len(self.order) - step * spec.batch_size) for step in range(steps)]
+        self._check_pieces()
         self.graph = GraphedStep(self) if graphed else None
+        self.live = Live(self)
         self._began, self._done = time.perf_counter(), 0  # of the epoch: its clock, its steps
         self._saved_at, self._save_took = time.perf_counter(), 0.0
 
@@ -147,6 +161,20 @@ class Run:
     def parameters(self) -> list[nn.Parameter]:
         """What the optimizers train."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def _check_pieces(self) -> None:
+        """Refuse a batch of one image for a model that normalizes over the batch, before it comes. Raises SpecError."""
+        if not any(piece.stop - piece.start == 1 for step in range(len(self.sizes)) for piece in self._pieces(step)):
+            return
+        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.model.modules()):
+            shape, dtype = self.spec.dataset.image_shape, DTYPES[self.spec.precision]
+            try:
+                with torch.no_grad():
+                    copied(self.model).train()(torch.zeros((1, *shape), dtype=dtype, device=self.device))
+            except ValueError as error:
+                field = "batch_size" if self.sizes[-1] == 1 else "micro_batch_size"
+                message = f"{field}: a piece of one image cannot be normalized; another size or drop_last would do"
+                raise SpecError(f"{message} ({error})") from None
 
     def train(self) -> Result:
         """See the run through. Raises Interrupted and Diverged."""
@@ -173,7 +201,7 @@ class Run:
 
     def train_steps(self, epoch: int, first: int) -> None:
         """The epoch's steps from the `first` one on. Raises Interrupted."""
-        steps, hooks, live = self.spec.steps_per_epoch, self.hooks, Live(self)
+        steps, hooks, live = self.spec.steps_per_epoch, self.hooks, self.live
         pieces = [self._pieces(step) for step in range(first, steps)]
         batches = self.data.training.batches(self.order, [piece for batch in pieces for piece in batch], self.plan)
         for step, batch in enumerate(pieces, first):
@@ -246,6 +274,7 @@ class Run:
     def _finish_epoch(self, epoch: int) -> None:
         """Evaluate, report, and remember the best."""
         losses, hits = self.losses.tolist(), self.hits.tolist()  # sync point
+        self.live.flush()
         self.hooks.losses(epoch, losses)
         images = sum(self.sizes)
         train_loss = math.fsum(loss * size for loss, size in zip(losses, self.sizes, strict=True)) / images
@@ -255,8 +284,9 @@ class Run:
         lr = self.scheduled.lr(epoch, total)
         if not all(map(math.isfinite, (train_loss, test_loss, *(validation or ())))):
             raise Diverged(
-                f"the loss is not finite in epoch {epoch}, at rate {lr[0]:g} (train {train_loss}, test {test_loss}): "
-                "a lower rate or a warm-up may help"
+                f"the loss is not finite in epoch {epoch}, at rate {max(lr):g} (train {train_loss}, test {test_loss}"
+                + (f", validation {validation[0]}): " if validation else "): ")
+                + "a lower rate or a warm-up may help"
             )
         report = Epoch(
             epoch=epoch,
@@ -345,7 +375,7 @@ class Run:
             self.losses.copy_(parts["epoch"]["losses"])
             self.hits.copy_(parts["epoch"]["hits"])
             torch.set_rng_state(parts["random"]["cpu"])
-            if self.device.type == "cuda":
+            if self.device.type == "cuda" and "cuda" in parts["random"]:
                 torch.cuda.set_rng_state(parts["random"]["cuda"], self.device)
             for row, best in zip(self.at.epochs, _bests(self.at.epochs), strict=True):
                 self.hooks.epoch(Epoch.model_validate(row), best)
@@ -400,7 +430,7 @@ def _score(best: Best) -> float:
 
 
 class Live:
-    """The running figures of an epoch, and a bound on how far a GPU's queue runs ahead. Waits for nothing else."""
+    """The running figures, and a bound on how far a GPU's queue runs ahead. Waits for nothing else."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -422,8 +452,16 @@ class Live:
             if len(self._events) > 2:
                 self._events.popleft().synchronize()
         while self._waiting and self._over(self._waiting[0][4]):
-            done, images, losses, hits, _ = self._waiting.popleft()
-            self._run.hooks.running(done, float(losses.mean()), float(hits.sum()) / images)
+            self._tell()
+
+    def flush(self) -> None:
+        """Tell what is left, once the device has done everything."""
+        while self._waiting:
+            self._tell()
+
+    def _tell(self) -> None:
+        done, images, losses, hits, _ = self._waiting.popleft()
+        self._run.hooks.running(done, float(losses.mean()), float(hits.sum()) / images)
 
     @staticmethod
     def _over(event: torch.cuda.Event | None) -> bool:

@@ -6,12 +6,14 @@ import math
 from fnmatch import fnmatchcase
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lrcore.errors import SpecError
 from lrcore.jobs.spec import JobSpec
 from lrcore.optimizers import Optimizer
+from lrcore.schedules import Rates
 from lrcore.schedules.plateau import Plateau, ReduceLROnPlateau
 
 NAMES_SHOWN = 20
@@ -49,6 +51,13 @@ def parameter_groups(model: nn.Module, spec: Optimizer) -> list[dict[str, Any]]:
             decays = spec.decay_norm_and_bias or parameter.ndim > 1
             key = (spec.column(name, tuple(parameter.shape)), scale, decays)
             found.setdefault(key, []).append(parameter)
+    columns = {column for column, _, _ in found}
+    for i, group in enumerate(spec.param_groups):
+        if i + 1 not in columns:
+            raise SpecError(
+                f"optimizer.param_groups.{i}.params: nothing is left for {group.params!r}: what it names is frozen, "
+                f"named by a pattern before it, or none of what {spec.type} trains itself"
+            )
     lrs, weight_decays = spec.base_lrs, spec.weight_decays
     return [
         {
@@ -74,7 +83,6 @@ class Scheduled:
 
     Attributes:
         plateau: the state machine, or None.
-        fixed: whether all but the rate stays as the optimizer was made.
     """
 
     def __init__(self, spec: JobSpec, optimizers: list[torch.optim.Optimizer]) -> None:
@@ -84,29 +92,28 @@ class Scheduled:
         self.plateau: Plateau | None = None
         if isinstance(schedule, ReduceLROnPlateau):
             self.plateau = Plateau(schedule, spec.optimizer.base_lrs)
-        self._lr = None if tables.lr is None else tables.lr.T.tolist()
-        self._momentum = None if tables.momentum is None else tables.momentum.T.tolist()
-        self._weight_decay = None if tables.weight_decay is None else tables.weight_decay.T.tolist()
-        self.fixed = self._momentum is None and self._weight_decay is None
+        self._lr = None if tables.lr is None else tables.lr.T
+        self._momentum = None if tables.momentum is None else _held(tables.momentum, spec.optimizer.base_momenta).T
+        self._weight_decay = None if tables.weight_decay is None else tables.weight_decay.T
 
     def lr(self, epoch: int, step: int) -> list[float]:
         """Rate of each column in this step of this epoch."""
         if self._lr is None:
             assert self.plateau is not None
             return self.plateau.lr
-        rates: list[float] = self._lr[step if self._per_step else epoch]
+        rates: list[float] = self._lr[step if self._per_step else epoch].tolist()
         return rates
 
     def momentum(self, epoch: int, step: int) -> list[float] | None:
         """Momentum or beta1 of each column; None if it is not scheduled there."""
         if self._momentum is None:
             return None
-        values = self._momentum[step if self._per_step else epoch]
+        values: list[float] = self._momentum[step if self._per_step else epoch].tolist()
         return None if any(map(math.isnan, values)) else values
 
     def write(self, epoch: int, step: int) -> None:
         """Put the values in force in this step of this epoch into torch's groups."""
-        lr, interval = self.lr(epoch, step), step if self._per_step else epoch
+        lr, momenta, interval = self.lr(epoch, step), self.momentum(epoch, step), step if self._per_step else epoch
         for group in self._groups:
             column = group["column"]
             rate = lr[column] * group["scale"]
@@ -114,18 +121,26 @@ class Scheduled:
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
-            if self._momentum is not None and not math.isnan(momentum := self._momentum[interval][column]):
-                if "betas" in group:
-                    group["betas"] = (momentum, *group["betas"][1:])
-                else:
-                    group["momentum"] = momentum
+            if momenta is not None and "betas" in group:
+                group["betas"] = (momenta[column], *group["betas"][1:])
+            elif momenta is not None:
+                group["momentum"] = momenta[column]
             if self._weight_decay is not None and group["decays"]:
-                group["weight_decay"] = self._weight_decay[interval][column]
+                group["weight_decay"] = float(self._weight_decay[interval, column])
 
     def after_epoch(self, loss: float, accuracy: float) -> None:
         """Tell a metric-driven schedule what the epoch came to."""
         if self.plateau is not None:
             self.plateau.step(loss if self.plateau.spec.mode == "min" else accuracy)
+
+
+def _held(momentum: Rates, base: tuple[float, ...] | None) -> Rates:
+    """Momentum that a schedule leaves alone stays as it was set last, as in torch; at first it is the optimizer's."""
+    if base is None:
+        return momentum
+    given = ~np.isnan(momentum)
+    last = np.maximum.accumulate(np.where(given, np.arange(momentum.shape[1]), -1), axis=1)
+    return np.where(last >= 0, np.take_along_axis(momentum, np.maximum(last, 0), axis=1), np.array(base)[:, None])
 
 
 class Average:
