@@ -181,12 +181,13 @@ def test_a_resumed_optimizer_has_the_strides_of_its_parameters(tmp_path: Path) -
         assert values["step"] == 5
 
 
-def interrupt(job: JobSpec, folder: Path, step: int) -> None:
-    """Train up to a step, and stop there with a checkpoint."""
+def interrupt(job: JobSpec, folder: Path, step: int) -> int:
+    """Train up to a step, and stop there with a checkpoint. Returns the step it began at."""
     done: list[int] = []
     hooks = Hooks(step=done.append, stop=lambda: done[-1] >= step)
     with pytest.raises(Interrupted):
         train(job, data_root=NOWHERE, device=CPU, hooks=hooks, folder=folder)
+    return done[0]
 
 
 def first_step(job: JobSpec, folder: Path) -> int:
@@ -202,12 +203,18 @@ def test_a_checkpoint_of_another_job_is_not_taken_up(tmp_path: Path) -> None:
     assert first_step(spec(seed=2), tmp_path) == 0
 
 
-def test_a_truncated_checkpoint_is_not_taken_up(tmp_path: Path) -> None:
-    interrupt(spec(), tmp_path, 5)
+def test_in_place_of_a_truncated_checkpoint_the_one_before_it_is_taken_up(tmp_path: Path) -> None:
     file = tmp_path / "checkpoint.safetensors"
-    file.write_bytes(file.read_bytes()[:1000])
 
-    assert first_step(spec(), tmp_path) == 0
+    def truncate() -> None:
+        file.write_bytes(file.read_bytes()[:1000])
+
+    assert interrupt(spec(), tmp_path, 5) == 0
+    truncate()
+    assert interrupt(spec(), tmp_path, 7) == 0  # there is none before it
+    assert interrupt(spec(), tmp_path, 9) == 7
+    truncate()
+    assert first_step(spec(), tmp_path) == 7
 
 
 def test_a_long_run_is_saved_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

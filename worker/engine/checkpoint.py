@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -48,17 +49,26 @@ def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
 
 
 def save(path: Path, parts: Mapping[str, Mapping[str, Tensor]], position: Position) -> None:
-    """Write a checkpoint, in one move.
+    """Write a checkpoint, in one move. The one before it stays beside it.
 
     Args:
         parts: tensors by name for each part of the run, such as model and best.
     """
     tensors = {f"{part}.{name}": _on_cpu(t) for part, named in parts.items() for name, t in named.items()}
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, _before(path))
     _save(path, tensors, {"position": json.dumps(asdict(position))})
 
 
 def load(path: Path, spec: str) -> tuple[dict[str, dict[str, Tensor]], Position] | None:
-    """The parts and the position that were saved; None if there is no usable checkpoint of this spec."""
+    """The parts and the position that were saved last, or before that if the last file is damaged.
+
+    Returns None if there is no usable checkpoint of this spec.
+    """
+    return _load(path, spec) or _load(_before(path), spec)
+
+
+def _load(path: Path, spec: str) -> tuple[dict[str, dict[str, Tensor]], Position] | None:
     try:
         with safe_open(path, framework="pt") as file:
             position = Position(**json.loads(file.metadata()["position"]))
@@ -103,6 +113,10 @@ def load_optimizer_state(optimizers: list[torch.optim.Optimizer], saved: Mapping
                     own[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
                 elif "step" in own:  # torch casts all but the step to the parameter's type, and moves it there
                     own[key] = value.to(own["step"].device)
+
+
+def _before(path: Path) -> Path:
+    return path.with_suffix(".before")
 
 
 def _on_cpu(tensor: Tensor) -> Tensor:
