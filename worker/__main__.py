@@ -83,6 +83,7 @@ def main() -> int:
         try:
             for job_id in store.abandon(name, settings.max_losses):
                 log.warning("job=%s was left behind by an earlier process of %s", job_id, name)
+            runner.sweep()
         except RedisError as error:
             log.warning("Redis does not answer, leases will run out by themselves: %s", error)
         presence.start()

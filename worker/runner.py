@@ -12,7 +12,7 @@ from lrcore.jobs.artifacts import ArtifactsUnavailable
 from lrcore.jobs.job import JobError
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
-from lrcore.jobs.store import Claim, JobStore, LeaseLost, StoreFault
+from lrcore.jobs.store import Claim, JobNotFound, JobStore, LeaseLost, StoreFault
 from worker import artifacts
 from worker.engine import Diverged, Hooks, Interrupted, Result, train
 from worker.reporter import Reporter
@@ -43,6 +43,16 @@ class Runner:
     def drain(self) -> None:
         """Give the present job back between two steps, and take no other."""
         self._draining.set()
+
+    def sweep(self) -> None:
+        """Remove the folders of jobs that ended elsewhere, or while nobody held them. Raises RedisError."""
+        for folder in self.folder("any").parent.glob("*"):
+            try:
+                ended = self._store.get(folder.name).state.ended
+            except JobNotFound:  # perhaps another service's, or Redis has lost it: not ours to judge
+                continue
+            if ended:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def answer(self, queue: str) -> None:
         """Take the best waiting job of the queue, if there is one, and see it through."""
