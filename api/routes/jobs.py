@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from api.deps import Bell, CurrentJob, Store, json_body
+from api.deps import Bell, CurrentJob, Files, Store, json_body
 from api.json import dumps
 from api.negotiate import choose
 from api.problems import documented
@@ -266,6 +266,17 @@ def retry_job(old: CurrentJob, store: Store, bell: Bell, response: Response) -> 
 def change_job(job_id: str, change: JobChange, store: Store) -> JobAnswer:
     """A queued job moves to its new place at once; a running one keeps the priority for when it comes back."""
     return linked(store.prioritize(job_id, change.priority))
+
+
+@router.delete(
+    "/{job_id}", status_code=204, summary="Delete an ended job and its files", responses=documented(404, 409, 503)
+)
+def delete_job(job: CurrentJob, store: Store, files: Files) -> None:
+    """Record, metrics, events and artifacts; 409 if the job has not ended."""
+    if not job.state.ended:
+        raise IllegalMove(job.id, job.state, "deleted")
+    files.remove(job.id)  # first: what is left after a failure can be deleted again
+    store.forget(job.id)
 
 
 def _picture(job: Job, store: Store, form: str) -> Response:

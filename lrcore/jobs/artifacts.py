@@ -119,6 +119,11 @@ class Artifacts:
                     self._fs.rm_file(part)
                 raise
 
+    def remove(self, job_id: str) -> None:
+        """Remove all files of a job."""
+        with _asking(), contextlib.suppress(FileNotFoundError):
+            self._fs.rm(self._folder(job_id), recursive=True)
+
     def sweep(self, job_id: str) -> None:
         """Remove what a worker that died while it copied has left."""
         with _asking():

@@ -92,7 +92,7 @@ CREATE = """
 local id = ARGV[2]
 if ARGV[9] ~= '' then
   local made = redis.call('HMGET', P .. 'request:' .. ARGV[9], 'id', 'content')
-  if made[1] then return made[2] == ARGV[10] and made[1] or '' end
+  if made[1] and redis.call('EXISTS', job(made[1])) == 1 then return made[2] == ARGV[10] and made[1] or '' end
   redis.call('HSET', P .. 'request:' .. ARGV[9], 'id', id, 'content', ARGV[10])
   redis.call('EXPIRE', P .. 'request:' .. ARGV[9], 86400)
 end
@@ -216,6 +216,19 @@ if state == 'succeeded' or state == 'failed' or state == 'cancelled' then return
 redis.call('HSET', job(id), 'priority', ARGV[3])
 if state == 'queued' then enqueue(id) end
 return 'changed'
+"""
+
+# id -> missing | forgotten | the state, if it is not an ended one
+FORGET = """
+local id = ARGV[2]
+local state = redis.call('HGET', job(id), 'state')
+if not state then return 'missing' end
+if not (state == 'succeeded' or state == 'failed' or state == 'cancelled') then return state end
+indexed(id, 'ZREM', state)
+redis.call('ZREM', P .. 'jobs', id)
+for _, label in ipairs(labels(id)) do redis.call('ZREM', P .. 'label:' .. label, id) end
+redis.call('DEL', job(id), P .. 'epochs:' .. id, P .. 'events:' .. id)
+return 'forgotten'
 """
 
 # most losses -> ids whose lease had run out

@@ -174,6 +174,14 @@ class JobStore:
         """Give a job another priority. Raises JobNotFound, and IllegalMove if it has ended."""
         return self._asked(scripts.PRIORITIZE, job_id, "prioritized", {"changed"}, priority)
 
+    def forget(self, job_id: str) -> None:
+        """Remove an ended job with its epochs and events. Raises JobNotFound, and IllegalMove if it has not ended."""
+        outcome = self._run(scripts.FORGET, job_id)
+        if outcome == "missing":
+            raise JobNotFound(job_id)
+        if outcome != "forgotten":
+            raise IllegalMove(job_id, outcome, "deleted")
+
     def _asked(self, script: str, job_id: str, wanted: str, good: set[str], *arguments: int) -> Job:
         outcome = self._run(script, job_id, *arguments)
         if outcome == "missing":

@@ -27,6 +27,7 @@ ROUTES = {
     ("get", "/v1/jobs/{job_id}/events"),
     ("get", "/v1/jobs/{job_id}/plot.png"),
     ("get", "/v1/jobs/{job_id}/plot.svg"),
+    ("delete", "/v1/jobs/{job_id}"),
     ("patch", "/v1/jobs/{job_id}"),
     ("post", "/v1/jobs/{job_id}/cancel"),
     ("post", "/v1/jobs/{job_id}/pause"),

@@ -176,6 +176,30 @@ def test_a_request_that_is_sent_again_makes_no_second_job(http: httpx.Client, bu
     assert post("one", seed=1).json()["state"] == "cancelled"  # the job as it is by now
 
 
+def test_a_deleted_job_leaves_nothing(http: httpx.Client, service: Service) -> None:
+    headers = {"Idempotency-Key": "deleted"}
+    body = job_spec(labels=["deleted"])
+    job = http.post("/v1/jobs", json=body, headers=headers).json()
+    path = job["links"]["self"]
+    folder = service.stack.settings.home_folder / "artifacts" / job["id"]
+    assert service.ended(job["id"]).state == "succeeded"
+    assert folder.is_dir()
+
+    assert http.delete(path).status_code == 204
+    assert not folder.exists()
+    assert http.get("/v1/jobs?label=deleted").json()["jobs"] == []
+    for answer in (http.get(path), http.delete(path), http.get(f"{path}/metrics"), http.get(f"{path}/artifacts")):
+        assert answer.status_code == 404
+    again = http.post("/v1/jobs", json=body, headers=headers).json()
+    assert again["id"] != job["id"]
+    assert service.ended(again["id"]).state == "succeeded"
+
+
+def test_a_job_that_has_not_ended_is_not_deleted(http: httpx.Client, busy: str) -> None:
+    assert http.delete(f"/v1/jobs/{busy}").status_code == 409
+    assert http.get(f"/v1/jobs/{busy}").status_code == 200
+
+
 def test_a_change_of_anything_else_is_refused(http: httpx.Client, busy: str) -> None:
     answer = http.patch(f"/v1/jobs/{busy}", json={"priority": 1, "epochs": 3})
 

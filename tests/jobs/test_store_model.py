@@ -103,7 +103,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(claim=claims)
     def beat(self, claim: Claim) -> None:
-        job = self.jobs[claim.id]
+        job = self.jobs.get(claim.id, Record())  # of a forgotten job nobody holds the token
         if job.token == claim.token:
             assert self.store.beat(claim, LEASE, None) == job.want
         else:
@@ -112,7 +112,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(claim=claims)
     def fall_silent(self, claim: Claim) -> None:
-        job = self.jobs[claim.id]
+        job = self.jobs.get(claim.id, Record())
         if job.token != claim.token:
             return
         self.store.beat(claim, 0.001, None)
@@ -130,7 +130,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(claim=claims, repeat=st.booleans())
     def add_epoch(self, claim: Claim, repeat: bool) -> None:
-        job = self.jobs[claim.id]
+        job = self.jobs.get(claim.id, Record())
         index = max(0, job.epochs - repeat)
         best = Best(epoch=0, test_accuracy=0.5)
         if job.token == claim.token:
@@ -142,7 +142,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(claim=consumes(claims), state=ENDS)
     def finish(self, claim: Claim, state: State) -> None:
-        job = self.jobs[claim.id]
+        job = self.jobs.get(claim.id, Record())
         if job.token == claim.token:
             self.store.finish(claim, state)
             job.end(GIVEN_BACK[job.want] if state in (State.QUEUED, State.PAUSED) else state)
@@ -193,6 +193,18 @@ class StoreMachine(RuleBasedStateMachine):
             job.end(State.QUEUED)
         elif job.want == "pause":
             job.want = ""
+
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(list(self.jobs)))
+        if self.jobs[job_id].state.ended:
+            self.store.forget(job_id)
+            del self.jobs[job_id]
+            if not self.jobs:
+                self.create(0)
+        else:
+            with pytest.raises(IllegalMove):
+                self.store.forget(job_id)
 
     @rule(data=st.data(), priority=st.integers(0, 2))
     def prioritize(self, data: st.DataObject, priority: int) -> None:
