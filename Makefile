@@ -16,7 +16,7 @@ up: .venv/ready
 	$(BIN)/lrserve up $(ARGS)
 
 test: .venv/ready lint redis-server
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The tests run against the bundled Redis 6.2 and, where there is one, the system's. Not started: each test has its own.
 .PHONY: redis-server
