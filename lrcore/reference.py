@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from lrcore.family import Member
+
 
 def table(spec: type[BaseModel], only: Collection[str] | None = None, types: Mapping[str, str] | None = None) -> str:
     """A row for each field but `type`.
@@ -26,6 +28,11 @@ def table(spec: type[BaseModel], only: Collection[str] | None = None, types: Map
             kind = (types or {}).get(name) or type_of(field, definitions)
             rows.append(f"| `{name}` | {kind} | {default} | {field.get('description', '')} |")
     return "\n".join(rows)
+
+
+def introduction(member: type[Member]) -> str:
+    """What a member of a family is, and where it comes from."""
+    return f"{member.summary[0].upper()}{member.summary[1:]}. Origin: {member.origin}."
 
 
 def type_of(field: dict[str, Any], definitions: Mapping[str, Any]) -> str:
@@ -53,4 +60,5 @@ def type_of(field: dict[str, Any], definitions: Mapping[str, Any]) -> str:
 def _list_of(field: dict[str, Any], definitions: Mapping[str, Any]) -> str:
     if "items" not in field:
         return f"list of {len(field['prefixItems'])} values"
-    return f"list of {type_of(field['items'], definitions)}"
+    items = type_of(field["items"], definitions)
+    return "list of schedules" if items == "a schedule" else f"list of {items}"

@@ -104,13 +104,13 @@ class Reporter:
                 try:
                     report = self._reports.get(timeout=max(0.0, beat_at - time.monotonic()))
                 except queue.Empty:
-                    report = self._beat
-                if report is None:
-                    return
-                self._deliver(report)
+                    pass
+                else:
+                    if report is None:
+                        return
+                    self._deliver(report)
                 if time.monotonic() >= beat_at:  # also when epochs come faster than heartbeats
-                    if report != self._beat:
-                        self._deliver(self._beat)
+                    self._deliver(self._beat)
                     beat_at = time.monotonic() + self._settings.heartbeat_seconds
         except LeaseLost as lost:
             self._lost = lost

@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from api.deps import Bell, CurrentJob, Files, Store, json_body
 from api.json import dumps
 from api.negotiate import choose
 from api.problems import documented
 from lrcore.curve import Curve, CurveRequest
+from lrcore.family import Spec
 from lrcore.grid import Grid, extent
 from lrcore.jobs.figure import draw_run, title
 from lrcore.jobs.job import Epoch, Job
@@ -48,10 +49,8 @@ class JobRequest(JobSpec):
         return JobSpec.model_construct(**{name: getattr(self, name) for name in JobSpec.model_fields})
 
 
-class JobChange(BaseModel):
+class JobChange(Spec):
     """What may be changed of a job that has not ended."""
-
-    model_config = ConfigDict(extra="forbid")
 
     priority: Priority
 
@@ -214,29 +213,33 @@ def get_metrics(
     return Response(as_csv(epochs), media_type=METRICS["csv"], headers={"Vary": "Accept"})
 
 
+STOPPING = documented(404, 409, 503, _202={"description": "The worker was asked to stop", "model": JobAnswer})
+
+
 @router.post(
     "/{job_id}/cancel",
     summary="Cancel a job",
     response_model=JobAnswer,
-    responses=documented(404, 409, 503, _202={"description": "The worker was asked to stop", "model": JobAnswer}),
+    responses=STOPPING,
 )
 def cancel_job(job_id: str, store: Store, response: Response) -> JobAnswer:
     """200 if the job is cancelled, 202 if its worker has yet to stop; 409 if it ended otherwise."""
-    job = store.cancel(job_id)
-    response.status_code = 200 if job.state is State.CANCELLED else 202
-    return linked(job)
+    return _stopping(store.cancel(job_id), State.CANCELLED, response)
 
 
 @router.post(
     "/{job_id}/pause",
     summary="Pause a job",
     response_model=JobAnswer,
-    responses=documented(404, 409, 503, _202={"description": "The worker was asked to stop", "model": JobAnswer}),
+    responses=STOPPING,
 )
 def pause_job(job_id: str, store: Store, response: Response) -> JobAnswer:
     """200 if the job is paused, 202 if its worker has yet to stop, with a checkpoint; 409 if it has ended."""
-    job = store.pause(job_id)
-    response.status_code = 200 if job.state is State.PAUSED else 202
+    return _stopping(store.pause(job_id), State.PAUSED, response)
+
+
+def _stopping(job: Job, wanted: State, response: Response) -> JobAnswer:
+    response.status_code = 200 if job.state is wanted else 202
     return linked(job)
 
 

@@ -11,7 +11,7 @@ from lrcore.family import Member
 from lrcore.jobs.spec import EarlyStopping, JobSpec
 from lrcore.models import MODELS, Model
 from lrcore.optimizers import OPTIMIZERS, Optimizer
-from lrcore.reference import table
+from lrcore.reference import introduction, table
 
 HEAD = """# Training jobs
 
@@ -46,7 +46,7 @@ def _family(title: str, members: Mapping[str, type[Member]], base: type[Member])
     for member in dict.fromkeys(members.values()):
         names = member.names()
         yield f"\n### {names[0] if len(names) == 1 else names[0].split(':')[0] + ':…'}\n"
-        yield f"{member.summary[0].upper()}{member.summary[1:]}. Origin: {member.origin}.\n"
+        yield f"{introduction(member)}\n"
         yield f"{inspect.getdoc(member)}\n"
         if len(names) > 1:
             yield f"{', '.join(f'`{name}`' for name in names)}\n"

@@ -17,6 +17,7 @@ from fsspec.spec import AbstractFileSystem
 from pydantic import BaseModel, ConfigDict, Field
 
 from lrcore.errors import LrcoreError
+from lrcore.jobs.job import as_rfc3339
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")  # so neither a path nor a hidden file
 CHUNK = 2**20
@@ -174,5 +175,5 @@ def _modified(info: dict[str, Any]) -> str | None:
         if isinstance(value, (int, float)):
             value = datetime.fromtimestamp(value, UTC)
         if isinstance(value, datetime):
-            return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            return as_rfc3339(value)
     return None

@@ -59,6 +59,20 @@ class Best(_View):
     )
     test_accuracy: float
 
+    @classmethod
+    def of(cls, epoch: Epoch) -> Best:
+        """An epoch as the best one."""
+        return cls(epoch=epoch.epoch, val_accuracy=epoch.val_accuracy, test_accuracy=epoch.test_accuracy)
+
+    def after(self, epoch: Epoch) -> Best:
+        """The better of this and a later epoch; this one if they are as good."""
+        new = Best.of(epoch)
+        return new if new._accuracy > self._accuracy else self
+
+    @property
+    def _accuracy(self) -> float:
+        return self.test_accuracy if self.val_accuracy is None else self.val_accuracy
+
 
 class JobError(_View):
     """Why a job failed."""
@@ -89,6 +103,9 @@ class Job(_View):
 
 def rfc3339(milliseconds: int | None) -> str | None:
     """Milliseconds since 1970 as an RFC 3339 time in UTC."""
-    if milliseconds is None:
-        return None
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if milliseconds is None else as_rfc3339(datetime.fromtimestamp(milliseconds / 1000, UTC))
+
+
+def as_rfc3339(time: datetime) -> str:
+    """An aware time as RFC 3339 in UTC, to the millisecond."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

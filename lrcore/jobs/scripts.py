@@ -38,6 +38,9 @@ local function enqueue(id)
   local record = redis.call('HMGET', job(id), 'queue', 'order', 'priority')
   redis.call('ZADD', P .. 'queue:' .. record[1], record[2] - (record[3] or 0) * 1e12, id)
 end
+local function ended(state)
+  return state == 'succeeded' or state == 'failed' or state == 'cancelled'
+end
 -- the one place that changes a state
 local function move(id, after)
   local before = redis.call('HGET', job(id), 'state')
@@ -49,14 +52,13 @@ local function move(id, after)
   redis.call('ZREM', P .. 'queue:' .. redis.call('HGET', job(id), 'queue'), id)
   if after == 'queued' then enqueue(id) end
   if after == 'queued' or after == 'paused' then redis.call('HDEL', job(id), 'token', 'worker', 'want') end
-  local ended = after == 'succeeded' or after == 'failed' or after == 'cancelled'
-  if ended then
+  if ended(after) then
     redis.call('HSET', job(id), 'finished_at', now())
     redis.call('HDEL', job(id), 'token', 'worker')
   end
   local attempt = redis.call('HGET', job(id), 'attempt')
   say(id, 'state', cjson.encode({state = after, attempt = tonumber(attempt)}))
-  if ended then say(id, 'end', cjson.encode({state = after})) end
+  if ended(after) then say(id, 'end', cjson.encode({state = after})) end
   return true
 end
 -- whether the writer still holds the job
@@ -170,11 +172,15 @@ move(id, after)
 return {'held', ''}
 """
 
-# id -> missing | cancelled | requested | the ended state
-CANCEL = """
+# how a request about a job, by anyone, begins
+ASKED = """
 local id = ARGV[2]
 local state = redis.call('HGET', job(id), 'state')
 if not state then return 'missing' end
+"""
+
+# id -> missing | cancelled | requested | the ended state
+CANCEL = f"""{ASKED}
 if state == 'running' then
   redis.call('HSET', job(id), 'want', 'cancel')
   return 'requested'
@@ -183,10 +189,7 @@ return move(id, 'cancelled') and 'cancelled' or state
 """
 
 # id -> missing | paused | requested | the ended state
-PAUSE = """
-local id = ARGV[2]
-local state = redis.call('HGET', job(id), 'state')
-if not state then return 'missing' end
+PAUSE = f"""{ASKED}
 if state == 'running' then
   if redis.call('HGET', job(id), 'want') == 'cancel' then return 'about to be cancelled' end
   redis.call('HSET', job(id), 'want', 'pause')
@@ -196,10 +199,7 @@ return move(id, 'paused') and 'paused' or state
 """
 
 # id -> missing | queued | running | the ended state
-RESUME = """
-local id = ARGV[2]
-local state = redis.call('HGET', job(id), 'state')
-if not state then return 'missing' end
+RESUME = f"""{ASKED}
 if state == 'running' then
   if redis.call('HGET', job(id), 'want') == 'pause' then redis.call('HDEL', job(id), 'want') end
   return state
@@ -208,22 +208,16 @@ return move(id, 'queued') and 'queued' or state
 """
 
 # id, priority -> missing | changed | the ended state
-PRIORITIZE = """
-local id = ARGV[2]
-local state = redis.call('HGET', job(id), 'state')
-if not state then return 'missing' end
-if state == 'succeeded' or state == 'failed' or state == 'cancelled' then return state end
+PRIORITIZE = f"""{ASKED}
+if ended(state) then return state end
 redis.call('HSET', job(id), 'priority', ARGV[3])
 if state == 'queued' then enqueue(id) end
 return 'changed'
 """
 
 # id -> missing | forgotten | the state, if it is not an ended one
-FORGET = """
-local id = ARGV[2]
-local state = redis.call('HGET', job(id), 'state')
-if not state then return 'missing' end
-if not (state == 'succeeded' or state == 'failed' or state == 'cancelled') then return state end
+FORGET = f"""{ASKED}
+if not ended(state) then return state end
 indexed(id, 'ZREM', state)
 redis.call('ZREM', P .. 'jobs', id)
 for _, label in ipairs(labels(id)) do redis.call('ZREM', P .. 'label:' .. label, id) end

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterator
-from typing import Any
 
+from lrcore.reference import introduction, table
 from lrcore.schedules import SCHEDULES, Schedule
 
 HEAD = """# Schedules
@@ -26,38 +26,12 @@ def reference() -> str:
 
 
 def _entry(schedule: type[Schedule]) -> Iterator[str]:
-    schema = schedule.model_json_schema()
-    own = schema.get("properties") or schema["$defs"][schedule.name()]["properties"]
-    required = schema.get("required") or schema["$defs"][schedule.name()]["required"]
     yield f"## {schedule.name()}\n"
-    yield f"{schedule.summary[0].upper()}{schedule.summary[1:]}. Origin: {schedule.origin}.\n"
+    yield f"{introduction(schedule)}\n"
     yield f"    {schedule.formula}\n"
     yield f"{inspect.getdoc(schedule)}\n"
-    yield "| parameter | type | default | |\n|---|---|---|---|"
-    for name, field in own.items():
-        if name != "type":
-            default = "required" if name in required else f"`{json.dumps(field.get('default'))}`"
-            yield f"| `{name}` | {_type(field)} | {default} | {field.get('description', '')} |"
+    yield table(schedule)
     yield f"\n```json\n{json.dumps(schedule.example)}\n```\n"
-
-
-def _type(field: dict[str, Any]) -> str:
-    """A field's type and bounds in a few words."""
-    if "oneOf" in field:
-        return "a schedule"
-    if "pattern" in field:
-        return "a share of the run"
-    if "anyOf" in field:
-        return " or ".join(_type(option) for option in field["anyOf"] if option.get("type") != "null")
-    if "enum" in field:
-        return ", ".join(f"`{value}`" for value in field["enum"])
-    if field.get("type") == "object":
-        return "numbers by step"
-    if field.get("type") == "array":
-        return f"list of {_type(field['items'])}" if not {"oneOf", "$ref"} & set(field["items"]) else "list of objects"
-    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    said = [f"{sign} {field[name]:g}" for name, sign in bounds.items() if name in field and field[name] < 1e15]
-    return " ".join([str(field.get("type", "")), *said])
 
 
 if __name__ == "__main__":

@@ -95,24 +95,23 @@ def optimizer_state(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor
 
 
 def load_optimizer_state(optimizers: list[torch.optim.Optimizer], saved: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_state` gave."""
-    for i, optimizer in enumerate(optimizers):
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in saved.items():
-            owner, index, key = name.split(".", 2)
-            if int(owner) == i:
-                state.setdefault(int(index), {})[key] = value
-        groups = optimizer.param_groups
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        optimizer.param_groups = groups  # torch put copies in their place, and others hold these
-        parameters = [parameter for group in groups for parameter in group["params"]]
-        for number, saved_state in state.items():
-            parameter, own = parameters[number], optimizer.state[parameters[number]]
-            for key, value in saved_state.items():
-                if value.ndim and value.shape == parameter.shape:  # fused kernels want the parameter's own strides
-                    own[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-                elif "step" in own:  # torch casts all but the step to the parameter's type, and moves it there
-                    own[key] = value.to(own["step"].device)
+    """Put back what `optimizer_state` gave: with its own types, and with the parameters' strides.
+
+    Torch's load_state_dict would cast NAdam's products to the parameters' type and keep the strides of the file, which
+    fused kernels refuse.
+    """
+    owners = [
+        [(parameter, group) for group in optimizer.param_groups for parameter in group["params"]]
+        for optimizer in optimizers
+    ]
+    for name, value in saved.items():
+        i, index, key = name.split(".", 2)
+        parameter, group = owners[int(i)][int(index)]
+        if value.ndim and value.shape == parameter.shape:
+            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        elif group.get("capturable") or group.get("fused"):  # else torch counts on the CPU
+            value = value.to(parameter.device)
+        optimizers[int(i)].state[parameter][key] = value
 
 
 def _before(path: Path) -> Path:

@@ -23,15 +23,15 @@ WARM_UP = 3  # real steps before the capture, in which cuDNN chooses and the opt
 
 def can_capture(spec: JobSpec, training: Split) -> bool:
     """Whether every step of the job does the same thing to the same memory."""
-    tables = spec.tables()
+    # momentum and weight decay are numbers in the kernels' arguments
+    numbers_change = spec.rate_schedule.cycles_momentum or spec.momentum_schedule or spec.weight_decay_schedule
     return (
         training.labels.device.type == "cuda"
         and training.resident
         and spec.optimizer.capturable
         and spec.precision != "float64"  # the kernels take a rate on the device as float32
         and spec.micro_batch_size is None
-        and tables.momentum is None  # these two are numbers in the kernels' arguments
-        and tables.weight_decay is None
+        and not numbers_change
         and len(training) >= spec.batch_size
     )
 
@@ -42,7 +42,7 @@ class GraphedStep:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._seen, self._next, self._broken = 0, -1, False
+        self._seen, self._next, self._broken = 0, 0, False
         self._cursor = torch.zeros(1, dtype=torch.int64, device=run.device)
         self._places = torch.arange(run.spec.batch_size, device=run.device)
         self._groups: list[dict[str, Any]] = [g for optimizer in run.optimizers for g in optimizer.param_groups]
@@ -60,6 +60,7 @@ class GraphedStep:
         rates = [[row[column] * scale for column, scale in zip(columns, scales, strict=True)] for row in rows]
         self._rates.copy_(torch.tensor(rates, dtype=torch.float32))
         self._cursor.zero_()
+        self._next = 0
 
     def replay(self, step: int) -> bool:
         """Do the epoch's step `step`. False if it cannot be done so: not warm yet, or not a full batch."""
@@ -79,7 +80,7 @@ class GraphedStep:
     def _capture(self) -> bool:
         graph, device = torch.cuda.CUDAGraph(), self._run.device
         stream, random = torch.cuda.current_stream(device), torch.cuda.get_rng_state(device)
-        self._clear()
+        self._run.zero_grad()
         try:
             with torch.cuda.graph(graph):
                 self.step()
@@ -88,17 +89,13 @@ class GraphedStep:
         except RuntimeError as error:  # some module waits for the device, which no graph can hold
             torch.cuda.set_stream(stream)  # torch leaves the capture's own one in place
             torch.cuda.set_rng_state(random, device)
-            self._clear()
+            self._run.zero_grad()
             graph.reset()
             warnings.warn(f"the step cannot be captured, training goes on without a graph: {error}", stacklevel=2)
             self._broken = True
             return False
         self._graph = graph
         return True
-
-    def _clear(self) -> None:
-        for optimizer in self._run.optimizers:
-            optimizer.zero_grad()
 
     def step(self, *, first: bool = False) -> None:
         """What is captured: the step at the cursor, which then moves on. All tensors stay where they are."""

@@ -133,6 +133,7 @@ class Run:
         model = model.to(device, DTYPES[spec.precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
         freeze(model, spec.model.freeze)
         self.model: nn.Module = model
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         graphed = can_capture(spec, data.training)
         implementation = implementation_of(spec.optimizer, device, capturable=graphed)
         self.optimizers = spec.optimizer.build(parameter_groups(model, spec.optimizer), **implementation)
@@ -156,11 +157,6 @@ class Run:
     def evaluated(self) -> nn.Module:
         """The model that is evaluated and kept: the averaged one, if there is one."""
         return self.average.model if self.average else self.model
-
-    @property
-    def parameters(self) -> list[nn.Parameter]:
-        """What the optimizers train."""
-        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def _check_pieces(self) -> None:
         """Refuse a batch of one image for a model that normalizes over the batch, before it comes. Raises SpecError."""
@@ -244,8 +240,7 @@ class Run:
     def _step(self, step: int, pieces: list[slice], batches: Iterator[tuple[Tensor, Tensor]]) -> None:
         """The gradients of one batch, a piece at a time, its loss and its hits."""
         training, size = self.data.training, self.sizes[step]
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
+        self.zero_grad()
         for i, piece in enumerate(pieces):
             images, labels = training.batch(self.order, piece, self.plan) if training.resident else next(batches)
             loss, hits = self.forward_backward(images, labels, len(labels) / size)
@@ -261,6 +256,11 @@ class Run:
             loss = loss * share
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+    def zero_grad(self) -> None:
+        """Drop all gradients."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
 
     def update(self, *, first: bool) -> None:
         """The optimizers' step with the gradients that are there; the run's first one, or another."""
@@ -301,7 +301,10 @@ class Run:
             seconds=time.perf_counter() - self._began,
         )
         loss, accuracy = validation or (test_loss, test_accuracy)
-        best = self._best(report, accuracy)
+        before = self.at.best and Best.model_validate(self.at.best)
+        best = before.after(report) if before else Best.of(report)
+        if best.epoch == epoch:
+            self.best_weights = {name: t.detach().clone() for name, t in self.evaluated.state_dict().items()}
         self.scheduled.after_epoch(loss, accuracy)
         self.at = replace(
             self.at,
@@ -314,13 +317,6 @@ class Run:
         )
         self._done = 0
         self.hooks.epoch(report, best)
-
-    def _best(self, report: Epoch, accuracy: float) -> Best:
-        before = self.at.best and Best.model_validate(self.at.best)
-        if before and (before.test_accuracy if before.val_accuracy is None else before.val_accuracy) >= accuracy:
-            return before
-        self.best_weights = {name: t.detach().clone() for name, t in self.evaluated.state_dict().items()}
-        return Best(epoch=report.epoch, val_accuracy=report.val_accuracy, test_accuracy=report.test_accuracy)
 
     def _stale(self, loss: float, accuracy: float) -> tuple[int, float | None]:
         """Epochs without an improvement, and the value to improve on."""
@@ -377,8 +373,10 @@ class Run:
             torch.set_rng_state(parts["random"]["cpu"])
             if self.device.type == "cuda" and "cuda" in parts["random"]:
                 torch.cuda.set_rng_state(parts["random"]["cuda"], self.device)
-            for row, best in zip(self.at.epochs, _bests(self.at.epochs), strict=True):
-                self.hooks.epoch(Epoch.model_validate(row), best)
+            best: Best | None = None
+            for epoch in map(Epoch.model_validate, self.at.epochs):
+                best = best.after(epoch) if best else Best.of(epoch)
+                self.hooks.epoch(epoch, best)
         self.hooks.step(self.at.epoch * self.spec.steps_per_epoch + self.at.step)
 
     def _save_if_due(self) -> None:
@@ -413,20 +411,6 @@ class Run:
         checkpoints.save(self.folder / CHECKPOINT, parts, self.at)
         self._saved_at = time.perf_counter()
         self._save_took = self._saved_at - start
-
-
-def _bests(rows: list[checkpoints.Json]) -> Iterator[Best]:
-    """The best epoch up to each."""
-    best: Best | None = None
-    for row in rows:
-        new = Best(epoch=row["epoch"], val_accuracy=row.get("val_accuracy"), test_accuracy=row["test_accuracy"])
-        if best is None or _score(new) > _score(best):
-            best = new
-        yield best
-
-
-def _score(best: Best) -> float:
-    return best.test_accuracy if best.val_accuracy is None else best.val_accuracy
 
 
 class Live:
