@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import socket
+import sys
 
 import uvicorn
+from starlette.datastructures import State
 
 from api.app import create_app
 from api.settings import ApiSettings
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, that lets event streams end before it waits for open connections."""
+
+    def __init__(self, config: uvicorn.Config, state: State) -> None:
+        super().__init__(config)
+        self._state = state
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell the streams, then do what uvicorn does."""
+        self._state.follower.end()
+        await super().shutdown(sockets)
 
 
 def main() -> None:
@@ -17,14 +33,19 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
     settings = ApiSettings()
-    uvicorn.run(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=arguments.host,
         port=arguments.port,
         log_level="info",
         access_log=False,
-        timeout_graceful_shutdown=settings.shutdown_seconds,  # an open event stream would hold it for ever
+        timeout_graceful_shutdown=settings.shutdown_seconds,  # a client that does not read would hold it for ever
     )
+    server = Server(config, app.state)
+    server.run()
+    if not server.started:
+        sys.exit(3)  # as uvicorn's own command does
 
 
 if __name__ == "__main__":

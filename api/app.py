@@ -26,12 +26,12 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     """The application. It starts without Redis: curves need none, and jobs answer 503 until it is there."""
     settings = settings or ApiSettings()
     redis = connect(settings.redis_url)
-    store, doorbell = JobStore(redis), Doorbell(settings)
+    store = JobStore(redis)
+    reaper = Reaper(store, settings, Doorbell(settings).ring)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.follower = Follower(settings.redis_url)
-        reaper = Reaper(store, settings, doorbell.ring)
         reaper.start()
         yield
         reaper.stop()
@@ -46,7 +46,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.store, app.state.doorbell = store, doorbell
+    app.state.store, app.state.reaper = store, reaper
     app.state.artifacts = Artifacts(settings.artifact_url)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(FastCurves)  # the last one added is the first to be asked

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
 
-from api.doorbell import Doorbell
 from lrcore.jobs.artifacts import Artifacts
 from lrcore.jobs.job import Job
+from lrcore.jobs.reaper import Reaper
 from lrcore.jobs.store import JobStore
 
 
@@ -17,9 +17,9 @@ def _store(request: Request) -> JobStore:
     return store
 
 
-def _doorbell(request: Request) -> Doorbell:
-    doorbell: Doorbell = request.app.state.doorbell
-    return doorbell
+def _reaper(request: Request) -> Reaper:
+    reaper: Reaper = request.app.state.reaper
+    return reaper
 
 
 def _artifacts(request: Request) -> Artifacts:
@@ -28,7 +28,7 @@ def _artifacts(request: Request) -> Artifacts:
 
 
 Store = Annotated[JobStore, Depends(_store)]
-Bell = Annotated[Doorbell, Depends(_doorbell)]
+Bell = Annotated[Reaper, Depends(_reaper)]
 Files = Annotated[Artifacts, Depends(_artifacts)]
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-
 from celery import Celery
 
 from lrcore.jobs.queue import RING_TASK, celery_config
 from lrcore.jobs.settings import Settings
-
-log = logging.getLogger("lrserve.api")
 
 
 class Doorbell:
@@ -22,10 +18,3 @@ class Doorbell:
     def ring(self, queue: str) -> None:
         """Put one message into the queue. Raises whatever kombu raises."""
         self._celery.send_task(RING_TASK, args=(queue,), queue=queue, retry=False)
-
-    def try_ring(self, queue: str) -> None:
-        """Ring, or leave it to the reaper: the job is already in the store, and that is what counts."""
-        try:
-            self.ring(queue)
-        except Exception as error:  # kombu raises its own, redis' and, with a full Redis, AttributeError
-            log.warning("could not ring for queue %s, the reaper will: %s", queue, error)

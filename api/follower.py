@@ -1,35 +1,232 @@
-"""Reading a job's event stream as it grows."""
+"""Following the event streams of many jobs with one connection to Redis."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
+import logging
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
-BLOCK_SECONDS = 5
+log = logging.getLogger("lrserve.api")
+
+IDLE_SECONDS = 10.0  # of a silent connection, before it is asked whether it still stands
+COMMAND_SECONDS = 5.0
+READ_AT_ONCE = 500  # entries
+BEHIND = 1000  # entries that may wait for a slow client: beyond, it reads the stream again
+ALWAYS = "lrserve:always"  # a channel without messages: a subscriber must have one
+
+Entry = tuple[str, str, str]  # id, type, data
+
+
+class _Gone(Exception):
+    """The job was deleted, or lost."""
+
+
+class _Watch:
+    """One client of one stream."""
+
+    def __init__(self) -> None:
+        self.entries: deque[Entry] = deque()
+        self.behind = False  # whether the stream has to be read
+        self.ready = asyncio.Event()
+
+    def put(self, entry: Entry) -> None:
+        if len(self.entries) < BEHIND:
+            self.entries.append(entry)
+            self.ready.set()
+        else:
+            self.fall_behind()
+
+    def fall_behind(self) -> None:
+        self.entries.clear()
+        self.behind = True
+        self.ready.set()
 
 
 class Follower:
-    """Redis streams for asyncio. Blocking reads have their own client: each holds a connection."""
+    """Redis streams for asyncio: what is there already from the stream, what comes from a channel of the same name.
+
+    Every entry of a stream is published as it is written, so that one subscriber hears them all, however many clients
+    there are. A message may get lost with its connection: each subscription, the first and those after a break, makes
+    its clients read the stream, and entries that they know are left out.
+    """
 
     def __init__(self, url: str) -> None:
-        # a read may rightly be silent for BLOCK_SECONDS: redis-py's default of 5 s would call that a time-out
-        self._redis = Redis.from_url(
-            url, decode_responses=True, socket_timeout=BLOCK_SECONDS + 10, max_connections=2000
+        pool = BlockingConnectionPool.from_url(
+            url, decode_responses=True, socket_timeout=COMMAND_SECONDS, max_connections=8, timeout=COMMAND_SECONDS
         )
+        self._redis = Redis.from_pool(pool)
+        # silence is no error here, and a break must be seen: `_listen` asks after a while, and is begun again
+        self._channels = Redis.from_url(
+            url, decode_responses=True, socket_timeout=COMMAND_SECONDS, retry=Retry(NoBackoff(), 0)
+        )
+        self._watches: defaultdict[str, set[_Watch]] = defaultdict(set)
+        self._pubsub: PubSub | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._ended = False
 
-    async def follow(self, stream: str, after: str, *, growing: bool) -> AsyncIterator[tuple[str, str, str]]:
-        """Entries (id, type, data) later than `after`; of a growing stream for ever, as they come."""
-        block = BLOCK_SECONDS * 1000 if growing else None
-        while True:
-            answer: Any = await self._redis.xread({stream: after}, count=500, block=block)
-            if not (answer or growing):
-                return
-            for _, entries in answer or []:
-                for after, fields in entries:
-                    yield after, fields["type"], fields["data"]
+    async def follow(self, stream: str, after: str, *, growing: bool) -> AsyncIterator[Entry]:
+        """Entries later than `after`; of a growing stream as they come, until the process is to end."""
+        if not growing:
+            async for entry in self._history(stream, after):
+                yield entry
+            return
+        with contextlib.suppress(_Gone):
+            async with self._watching(stream) as watch:
+                async for entry in self._live(watch, stream, after):
+                    yield entry
+
+    async def wait_for(self, stream: str, kind: str) -> None:
+        """Return once the stream's last entry is of a kind, or the process is to end."""
+        async with self._watching(stream) as watch:
+            while not self._ended:
+                if watch.behind:
+                    watch.behind = False
+                    try:
+                        last: Any = await self._redis.xrevrange(stream, count=1)
+                    except RedisError:
+                        await self._come_back(watch)
+                        continue
+                    if not last or last[0][1]["type"] == kind:
+                        return
+                if any(entry[1] == kind for entry in watch.entries):
+                    return
+                watch.entries.clear()
+                watch.ready.clear()
+                await watch.ready.wait()
+
+    def end(self) -> None:
+        """Let every `follow` come to its end."""
+        self._ended = True
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.ready.set()
 
     async def close(self) -> None:
         """Close the connections."""
+        self.end()
+        if self._listener is not None:
+            self._listener.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listener
         await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+        await self._channels.aclose()
+
+    async def _live(self, watch: _Watch, stream: str, after: str) -> AsyncIterator[Entry]:
+        while not self._ended:
+            async for entry in self._new(watch, stream, after):
+                after = entry[0]
+                yield entry
+            if not watch.behind and not watch.entries:
+                watch.ready.clear()
+                await watch.ready.wait()
+
+    async def _new(self, watch: _Watch, stream: str, after: str) -> AsyncIterator[Entry]:
+        """What there is to tell now."""
+        if watch.behind:
+            watch.behind = False
+            try:
+                if not await self._redis.exists(stream):
+                    raise _Gone
+                async for entry in self._history(stream, after):
+                    after = entry[0]
+                    yield entry
+            except RedisError as error:
+                log.warning("Redis does not answer, events will be read when it does: %s", error)
+                await self._come_back(watch)
+                return
+        while watch.entries:
+            entry = watch.entries.popleft()
+            if _order(entry[0]) > _order(after):
+                after = entry[0]
+                yield entry
+
+    @staticmethod
+    async def _come_back(watch: _Watch) -> None:
+        await asyncio.sleep(1)
+        watch.behind = True
+
+    async def _history(self, stream: str, after: str) -> AsyncIterator[Entry]:
+        while True:
+            entries: Any = await self._redis.xrange(stream, min=f"({after}", count=READ_AT_ONCE)
+            for after, fields in entries:
+                yield after, fields["type"], fields["data"]
+            if len(entries) < READ_AT_ONCE:
+                return
+
+    @contextlib.asynccontextmanager
+    async def _watching(self, stream: str) -> AsyncIterator[_Watch]:
+        if self._listener is None:
+            self._listener = asyncio.create_task(self._keep_listening())
+        watch = _Watch()
+        first = not self._watches[stream]
+        self._watches[stream].add(watch)
+        try:
+            if first:  # the answer to it makes the client read
+                await self._try(stream, subscribe=True)
+            else:
+                watch.fall_behind()
+            yield watch
+        finally:
+            self._drop(stream, watch)
+            if stream not in self._watches:
+                await self._try(stream, subscribe=False)
+
+    def _drop(self, stream: str, watch: _Watch) -> None:
+        self._watches[stream].discard(watch)
+        if not self._watches[stream]:
+            del self._watches[stream]
+
+    async def _try(self, stream: str, *, subscribe: bool) -> None:
+        """Change what is heard; if the connection is broken, the listener will do it with the next one."""
+        if self._pubsub is not None:
+            with contextlib.suppress(RedisError, OSError):
+                await (self._pubsub.subscribe(stream) if subscribe else self._pubsub.unsubscribe(stream))
+
+    async def _keep_listening(self) -> None:
+        while True:
+            try:
+                async with self._channels.pubsub() as pubsub:
+                    await pubsub.subscribe(ALWAYS)
+                    self._pubsub = pubsub  # from here on, new clients subscribe by themselves
+                    if self._watches:
+                        await pubsub.subscribe(*self._watches)
+                    await self._listen(pubsub)
+            except (RedisError, OSError) as error:
+                log.warning("events are not heard, trying again: %s", error)
+            finally:
+                self._pubsub = None
+            await asyncio.sleep(1)
+
+    async def _listen(self, pubsub: PubSub) -> None:
+        asked = False
+        while True:
+            message: Any = await pubsub.get_message(timeout=IDLE_SECONDS)
+            if message is None:
+                if asked:
+                    raise RedisConnectionError("no answer")
+                await pubsub.ping()
+            asked = message is None
+            if message is not None and message["type"] == "subscribe":
+                for watch in self._watches.get(message["channel"], ()):
+                    watch.fall_behind()
+            elif message is not None and message["type"] == "message":
+                event_id, kind, data = json.loads(message["data"])
+                for watch in self._watches.get(message["channel"], ()):
+                    watch.put((event_id, kind, data))
+
+
+def _order(event_id: str) -> tuple[int, int]:
+    milliseconds, _, number = event_id.partition("-")
+    return int(milliseconds), int(number or 0)

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from kombu.exceptions import KombuError
 from pydantic import BaseModel, Field
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.status import HTTP_422_UNPROCESSABLE_CONTENT
@@ -19,7 +19,7 @@ from starlette.status import HTTP_422_UNPROCESSABLE_CONTENT
 from api.json import dumps
 from lrcore.errors import CurveError
 from lrcore.jobs.artifacts import ArtifactNotFound, ArtifactsUnavailable
-from lrcore.jobs.store import IllegalMove, JobNotFound, KeyReused
+from lrcore.jobs.store import IllegalMove, JobExists, JobNotFound, KeyReused, StoreFull
 
 log = logging.getLogger("lrserve.api")
 
@@ -66,14 +66,19 @@ TABLE: dict[type[Exception], tuple[int, str, str]] = {
     InvalidJson: (400, "invalid-json", "The body is not JSON"),
     JobNotFound: (404, "job-not-found", "Job not found"),
     ArtifactNotFound: (404, "artifact-not-found", "Artifact not found"),
+    JobExists: (409, "job-exists", "The id belongs to another job"),
     KeyReused: (422, "idempotency-key-reused", "The idempotency key belongs to another request"),
     IllegalMove: (409, "illegal-move", "The job's state does not allow this"),
+    StoreFull: (503, "store-full", "The job store has no room for more jobs"),
+    OutOfMemoryError: (503, "store-full", "The job store has no room for more jobs"),
     RedisError: (503, "store-unavailable", "The job store does not answer"),
     KombuError: (503, "store-unavailable", "The job store does not answer"),
     ArtifactsUnavailable: (503, "artifacts-unavailable", "The artifact root does not answer"),
 }
 
 AWAY = {
+    "store-full": "No job was accepted; those that are in the store go on. An operator must give Redis more memory, "
+    "or delete ended jobs.",
     "store-unavailable": "Nothing was changed, as far as is known. Curves go on working; jobs will, when it is back.",
     "artifacts-unavailable": "The files of jobs cannot be read now; everything else goes on working.",
 }

@@ -6,11 +6,14 @@ import argparse
 import contextlib
 import logging
 import os
+import re
 import socket
 import sys
 import threading
 import warnings
+from collections.abc import Sequence
 
+import torch
 from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
 from redis.exceptions import RedisError
@@ -21,6 +24,7 @@ from lrcore.jobs.reaper import Reaper
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.store import JobStore
 from worker.app import create_celery
+from worker.engine.loop import pick_device
 from worker.runner import Runner
 
 log = logging.getLogger("lrserve.worker")
@@ -31,8 +35,8 @@ PRESENCE_SECONDS = 5.0  # between two signs of life; three may be missed
 class Presence:
     """The thread that shows the worker among the living."""
 
-    def __init__(self, store: JobStore, name: str) -> None:
-        self._store, self._name = store, name
+    def __init__(self, store: JobStore, name: str, queues: Sequence[str]) -> None:
+        self._store, self._name, self._queues = store, name, queues
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="presence", daemon=True)
 
@@ -50,11 +54,20 @@ class Presence:
     def _loop(self) -> None:
         while True:
             try:
-                self._store.present(self._name, 3 * PRESENCE_SECONDS)
+                self._store.present(self._name, self._queues, 3 * PRESENCE_SECONDS)
             except RedisError as error:
                 log.warning("Redis does not answer: %s", error)
             if self._stop.wait(PRESENCE_SECONDS):
                 return
+
+
+def hardware() -> list[str]:
+    """Labels of the device that this process trains on: gpu and the card's name, such as gpu.h200; or cpu."""
+    device = pick_device()
+    if device.type == "cpu":
+        return ["cpu"]
+    card = re.sub(r"[^a-z0-9]+", "-", torch.cuda.get_device_name(device).lower().removeprefix("nvidia ")).strip("-")
+    return [f"gpu.{card}"[:32], "gpu"]
 
 
 def main() -> int:
@@ -74,10 +87,15 @@ def main() -> int:
 
     settings = Settings()
     store = JobStore(connect(settings.redis_url))
-    runner = Runner(store, settings, name)
+    queues = [*(settings.hardware.split(",") if settings.hardware else hardware()), QUEUE]
+
+    def ring(queue: str) -> None:
+        celery.send_task(RING_TASK, args=(queue,), queue=queue, retry=False)
+
+    runner = Runner(store, settings, name, queues, ring)
     celery = create_celery(runner)
-    presence = Presence(store, name)
-    reaper = Reaper(store, settings, lambda queue: celery.send_task(RING_TASK, args=(queue,), queue=queue, retry=False))
+    presence = Presence(store, name, queues)
+    reaper = Reaper(store, settings, ring)
 
     def begin(**_: object) -> None:
         try:
@@ -90,13 +108,13 @@ def main() -> int:
         reaper.start()
 
     worker_init.connect(begin, weak=False)
-    worker_ready.connect(lambda **_: log.info("worker %s ready", name), weak=False)
+    worker_ready.connect(lambda **_: log.info("worker %s ready, for %s", name, ", ".join(queues)), weak=False)
     worker_shutting_down.connect(lambda **_: runner.drain(), weak=False)
     process = celery.Worker(
         hostname=name,
         pool_cls="solo",
         concurrency=1,
-        queues=[QUEUE],
+        queues=queues,
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import threading
 import time
@@ -13,23 +14,32 @@ from redis.exceptions import RedisError
 from lrcore.jobs.job import Best, Epoch, JobError, Progress
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
-from lrcore.jobs.store import Claim, JobStore, LeaseLost, start_of
+from lrcore.jobs.store import Claim, Gap, JobStore, LeaseLost, start_of
 
 log = logging.getLogger("lrserve.worker")
 
+STALLED = 75  # exit status: EX_TEMPFAIL of sysexits.h
+
 
 class Reporter:
-    """Training never waits for Redis: reports queue up here, and are delivered in order when it answers."""
+    """Training never waits for Redis: reports queue up here, and are delivered in order when it answers.
 
-    def __init__(self, store: JobStore, claim: Claim, settings: Settings) -> None:
-        self._store, self._claim, self._settings = store, claim, settings
+    Args:
+        draining: set once the process is to end: from then on Redis is not waited for.
+    """
+
+    def __init__(self, store: JobStore, claim: Claim, settings: Settings, draining: threading.Event) -> None:
+        self._store, self._claim, self._settings, self._draining = store, claim, settings, draining
         self._start = start_of(claim.spec)
         self._began: tuple[float, int] | None = None  # clock and step of this attempt's start
         self._step = 0
         self._running: tuple[float, float] | None = None
+        self._told: list[tuple[Epoch, Best]] = []
         self._reports: queue.SimpleQueue[Callable[[], str] | None] = queue.SimpleQueue()
         self._lost: LeaseLost | None = None
         self._broken: BaseException | None = None
+        self._asked_at = time.monotonic()  # when Redis was asked last, whether or not it answered
+        self._signs, self._signs_seen, self._moved_at = 0, 0, time.monotonic()
         self.wanted = ""
         self._thread = threading.Thread(target=self._loop, name=f"reporter-{claim.id}", daemon=True)
 
@@ -38,10 +48,12 @@ class Reporter:
         self._thread.start()
 
     def step(self, step: int) -> None:
-        """`step` optimizer steps are done. Costs nothing: the thread looks when it beats."""
+        """`step` optimizer steps are done. Costs nothing: the thread looks when it beats; at once for the first."""
         self._step = step
         if self._began is None:
             self._began = (time.monotonic(), step)
+        elif step == self._began[1] + 1:
+            self._reports.put(self._beat)
 
     def running(self, step: int, loss: float, accuracy: float) -> None:
         """Mean loss and accuracy of the last steps, for the next beat."""
@@ -49,12 +61,38 @@ class Reporter:
 
     def epoch(self, epoch: Epoch, best: Best) -> None:
         """Hand over an epoch's figures."""
-        lease = self._settings.lease_seconds
-        self._reports.put(lambda: self._store.add_epoch(self._claim, lease, epoch, best))
+        index = len(self._told)
+        self._told.append((epoch, best))
+        self._reports.put(lambda: self._tell(index))
 
     def must_stop(self) -> bool:
-        """Whether the job was cancelled, paused or taken away."""
-        return bool(self.wanted) or self._lost is not None or self._broken is not None
+        """Whether the job was cancelled, paused or taken away. Every call is a sign that work goes on.
+
+        A process that was frozen for longer than its lease first asks whose the job is: what it would write
+        meanwhile, a checkpoint say, might be over that of its successor.
+        """
+        self._signs += 1
+        while not self.stopping() and time.monotonic() - self._asked_at > self._settings.lease_seconds:
+            time.sleep(0.01)
+        return self.stopping()
+
+    def stopping(self) -> bool:
+        """What `must_stop` says, from another thread than the one that works."""
+        return bool(self.wanted) or self._over()
+
+    def confirm(self) -> None:
+        """Return once Redis has said that the job is still this worker's. Raises LeaseLost."""
+        done = threading.Event()
+
+        def beat() -> str:
+            wanted = self._beat()
+            done.set()
+            return wanted
+
+        self._reports.put(beat)
+        while not self._over() and not done.wait(0.05):
+            self._signs += 1  # Redis is away, the worker is well
+        self.check()
 
     def check(self) -> None:
         """Raise LeaseLost if the job was taken away."""
@@ -63,12 +101,20 @@ class Reporter:
         if self._lost is not None:
             raise self._lost
 
-    def finish(self, state: State, error: JobError | None) -> None:
-        """Deliver everything and end the job. Raises LeaseLost."""
+    def finish(self, state: State, error: JobError | None, *, again: bool = False) -> State:
+        """Deliver everything and end the job; arguments and result as of JobStore.finish. Raises LeaseLost."""
+        went = state
+
+        def end() -> str:
+            nonlocal went
+            went = self._store.finish(self._claim, state, error, again=again)
+            return self.wanted
+
         self._reports.put(self._beat)  # the progress of the last step
-        self._reports.put(lambda: self._store.finish(self._claim, state, error))
+        self._reports.put(end)
         self.stop()
         self.check()
+        return went
 
     def stop(self) -> None:
         """Deliver what is left and end the thread."""
@@ -94,8 +140,21 @@ class Reporter:
             }
         )
 
+    def _over(self) -> bool:
+        return self._lost is not None or self._broken is not None
+
     def _beat(self) -> str:
         return self._store.beat(self._claim, self._settings.lease_seconds, self.progress())
+
+    def _tell(self, index: int) -> str:
+        """Record an epoch, and before it those that Redis has lost."""
+        while True:
+            try:
+                return self._store.add_epoch(self._claim, self._settings.lease_seconds, *self._told[index])
+            except Gap as gap:
+                log.warning("%s, and is told again", gap)
+                for missing in range(gap.epoch, index):
+                    self._store.add_epoch(self._claim, self._settings.lease_seconds, *self._told[missing])
 
     def _loop(self) -> None:
         try:
@@ -110,6 +169,7 @@ class Reporter:
                         return
                     self._deliver(report)
                 if time.monotonic() >= beat_at:  # also when epochs come faster than heartbeats
+                    self._watch()
                     self._deliver(self._beat)
                     beat_at = time.monotonic() + self._settings.heartbeat_seconds
         except LeaseLost as lost:
@@ -118,14 +178,31 @@ class Reporter:
             self._broken = error
 
     def _deliver(self, report: Callable[[], str]) -> None:
-        """Make the call, as often as it takes Redis to answer."""
+        """Make the call, as often as it takes Redis to answer. Raises LeaseLost if that cannot be waited for."""
         pause = 0.1
         while True:
             try:
                 self.wanted = report()
-            except RedisError as error:
-                log.warning("job=%s Redis does not answer, trying again: %s", self._claim.id, error)
-                time.sleep(pause)
-                pause = min(2 * pause, 2.0)
-            else:
                 return
+            except RedisError as error:
+                if self._draining.is_set():
+                    raise LeaseLost(f"job {self._claim.id} is left behind: Redis does not answer: {error}") from error
+                log.warning("job=%s Redis does not answer, trying again: %s", self._claim.id, error)
+            finally:
+                self._asked_at = time.monotonic()
+            self._draining.wait(pause)
+            pause = min(2 * pause, 2.0)
+
+    def _watch(self) -> None:
+        """End the process if the job's work has stood still for too long: no other thread could stop it."""
+        if self._signs != self._signs_seen:
+            self._signs_seen, self._moved_at = self._signs, time.monotonic()
+        if time.monotonic() - self._moved_at < self._settings.stall_seconds:
+            return
+        log.error("job=%s has stood still for %g s: the worker ends", self._claim.id, self._settings.stall_seconds)
+        try:
+            self._store.lose(self._claim, self._settings.max_losses)
+        except (RedisError, LeaseLost) as error:
+            log.warning("job=%s its lease will run out by itself: %s", self._claim.id, error)
+        logging.shutdown()
+        os._exit(STALLED)

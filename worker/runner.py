@@ -5,21 +5,25 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lrcore.errors import DataUnavailable, MissingPackage
 from lrcore.jobs.artifacts import ArtifactsUnavailable
 from lrcore.jobs.job import JobError
+from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
 from lrcore.jobs.store import Claim, JobNotFound, JobStore, LeaseLost, StoreFault
 from worker import artifacts
 from worker.engine import Diverged, Hooks, Interrupted, Result, train
+from worker.preparing import interruptible
 from worker.reporter import Reporter
 from worker.tracking import track
 
 log = logging.getLogger("lrserve.worker")
 
+FINAL = ("diverged", "missing_package")  # errors that another attempt would only repeat
 PAUSES = (1.0, 4.0, 15.0)  # seconds between attempts to reach the artifact root
 
 
@@ -32,12 +36,22 @@ class Runner:
 
     Args:
         name: the worker's name, the same after a restart.
+        queues: those whose jobs it takes.
+        ring: announces a job of a queue to other workers; may raise anything.
     """
 
-    def __init__(self, store: JobStore, settings: Settings, name: str) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        settings: Settings,
+        name: str,
+        queues: Sequence[str] = (QUEUE,),
+        ring: Callable[[str], None] = lambda queue: None,
+    ) -> None:
         self.settings = settings
         self.name = name
-        self._store = store
+        self.queues = tuple(queues)
+        self._store, self._ring = store, ring
         self._draining = threading.Event()
 
     def drain(self) -> None:
@@ -55,14 +69,20 @@ class Runner:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def answer(self, queue: str) -> None:
-        """Take the best waiting job of the queue, if there is one, and see it through."""
+        """Take the best job that waits in any of the worker's queues, if there is one, and see it through.
+
+        Args:
+            queue: which of them has rung.
+        """
         if self._draining.is_set():
             return
-        claim = self._store.claim(queue, self.name, self.settings.lease_seconds)
+        claim = self._store.claim(self.queues, self.name, self.settings.lease_seconds)
         if claim is None:
             return
+        if claim.queue != queue:
+            self._pass_on(queue)
         log.info("job=%s attempt=%d started", claim.id, claim.attempt)
-        reporter = Reporter(self._store, claim, self.settings)
+        reporter = Reporter(self._store, claim, self.settings, self._draining)
         reporter.start()
         try:
             state, error = self._see_through(claim, reporter)
@@ -75,11 +95,18 @@ class Runner:
         if state.ended:
             shutil.rmtree(self.folder(claim.id), ignore_errors=True)
 
+    def _pass_on(self, queue: str) -> None:
+        """Ring again for a queue whose message was spent on another one's job, which has a message of its own."""
+        try:
+            self._ring(queue)
+        except Exception as error:  # kombu raises its own and redis'
+            log.warning("could not ring for queue %s, the reaper will: %s", queue, error)
+
     def _see_through(self, claim: Claim, reporter: Reporter) -> tuple[State, JobError | None]:
         """Train and deliver the end. Raises LeaseLost."""
         try:
             state, error = self._train(claim, reporter)
-            reporter.finish(state, error)
+            state = reporter.finish(state, error, again=error is not None and error.type not in FINAL)
         except StoreFault as fault:
             state, error = State.FAILED, JobError(type="error", message=str(fault))
             self._store.finish(claim, state, error)
@@ -96,6 +123,7 @@ class Runner:
             running=reporter.running,
             epoch=reporter.epoch,
             stop=lambda: self._draining.is_set() or reporter.must_stop(),
+            preparing=lambda: interruptible(lambda: self._draining.is_set() or reporter.stopping()),
         )
         folder = self.folder(claim.id)
         try:
@@ -104,8 +132,7 @@ class Runner:
             self._keep(claim, reporter, result)
         except Interrupted:
             reporter.check()
-            wanted = {"cancel": State.CANCELLED, "pause": State.PAUSED}
-            return wanted.get(reporter.wanted, State.QUEUED), None
+            return State.QUEUED, None  # or where it is wanted: the store knows
         except DataUnavailable as error:
             return State.FAILED, JobError(type="data_unavailable", message=str(error))
         except MissingPackage as error:
@@ -116,8 +143,7 @@ class Runner:
             raise
         except Exception as error:  # whatever else a model or a device can do
             log.exception("job=%s failed", claim.id)
-            kind = "out_of_memory" if "OutOfMemory" in type(error).__name__ else "error"
-            return State.FAILED, JobError(type=kind, message=f"{type(error).__name__}: {error}"[:2000])
+            return State.FAILED, JobError(type=_kind(error), message=f"{type(error).__name__}: {error}"[:2000])
         return State.SUCCEEDED, None
 
     def _keep(self, claim: Claim, reporter: Reporter, result: Result) -> None:
@@ -140,7 +166,7 @@ class Runner:
 
     def _publish(self, claim: Claim, reporter: Reporter, folder: Path) -> None:
         for pause in (*PAUSES, None):
-            reporter.check()  # a worker that was only frozen must not write over its successor's files
+            reporter.confirm()  # a worker that was only frozen must not write over its successor's files
             try:
                 return artifacts.publish(folder, self.settings.artifact_url, claim.id)
             except ArtifactsUnavailable as error:
@@ -149,3 +175,10 @@ class Runner:
                 log.warning("job=%s the artifact root does not answer, trying again: %s", claim.id, error)
             if self._draining.wait(pause):
                 raise Interrupted
+
+
+def _kind(error: Exception) -> str:
+    """What is the matter, in a word that programs can read."""
+    if "OutOfMemory" in type(error).__name__:
+        return "out_of_memory"
+    return "disk_full" if "No space left" in str(error) else "error"

@@ -1,23 +1,28 @@
-"""Training jobs: submit, look, cancel, pause, resume, retry."""
+"""Training jobs: submit, look, wait, cancel, pause, resume, retry, clone, delete."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from redis.exceptions import RedisError
 
 from api.deps import Bell, CurrentJob, Files, Store, json_body
 from api.json import dumps
 from api.negotiate import choose
-from api.problems import documented
+from api.problems import Invalid, documented, readable
 from lrcore.curve import Curve, CurveRequest
 from lrcore.family import Spec
 from lrcore.grid import Grid, extent
 from lrcore.jobs.figure import draw_run, title
-from lrcore.jobs.job import Epoch, Job
+from lrcore.jobs.job import Epoch, Job, Label, Priority, Terms
 from lrcore.jobs.metrics import as_csv
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.spec import JobSpec
@@ -29,24 +34,25 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 METRICS = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
 PICTURES = {"png": "image/png", "svg": "image/svg+xml"}
+WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,9})(?:$|[,;\s])")
 EVENT_ID = r"^\d{1,20}(-\d{1,20})?$"
 
-Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.=/-]{1,63}$", strict=True)]
-Priority = Annotated[int, Field(ge=0, le=9, strict=True)]
+CLIENT_ID = r"^[a-z0-9][a-z0-9._-]{0,63}$"  # no capitals: some file systems take them for small letters
+MAX_WAIT = 60  # seconds
 
 
-class JobRequest(JobSpec):
+class JobRequest(Terms, JobSpec):
     """A job, and what does not change its result."""
-
-    labels: Annotated[tuple[Label, ...], Field(max_length=20, strict=False)] = Field(
-        (), description="to find the job by, such as team=vision"
-    )
-    priority: Priority = Field(0, description="a higher one goes first")
 
     @property
     def spec(self) -> JobSpec:
         """The job alone."""
         return JobSpec.model_construct(**{name: getattr(self, name) for name in JobSpec.model_fields})
+
+    @property
+    def terms(self) -> Terms:
+        """The rest."""
+        return Terms.model_construct(**{name: getattr(self, name) for name in Terms.model_fields})
 
 
 class JobChange(Spec):
@@ -65,6 +71,7 @@ class Links(BaseModel):
     pause: str
     resume: str
     retry: str
+    clone: str
     artifacts: str
     plot: str
 
@@ -112,6 +119,7 @@ def linked(job: Job) -> JobAnswer:
         pause=f"{path}/pause",
         resume=f"{path}/resume",
         retry=f"{path}/retry",
+        clone=f"{path}/clone",
         artifacts=f"{path}/artifacts",
         plot=f"{path}/plot.png",
     )
@@ -146,18 +154,50 @@ def create_job(
     The same key with another body is refused.
     """
     if dry_run:
-        return Response(dumps(_dry_run(job.spec)), media_type="application/json")
-    made = store.create(job.spec, labels=job.labels, priority=job.priority, key=idempotency_key)
-    return _created(made, bell, response)
+        return Response(dumps(_dry_run(job.spec, job.terms, store)), media_type="application/json")
+    # a header of the standard's kind is quoted, and people leave the quotes out
+    return _created(store.create(job.spec, job.terms, key=idempotency_key.strip('"')), bell, response)
 
 
 def _created(job: Job, bell: Bell, response: Response) -> JobAnswer:
-    bell.try_ring(QUEUE)
+    bell.wake()
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return linked(job)
 
 
-def _dry_run(spec: JobSpec) -> dict[str, Any]:
+@router.put(
+    "/{job_id}",
+    status_code=202,
+    summary="Submit a training job under an id of your own",
+    response_model=JobAnswer,
+    dependencies=[Depends(json_body)],
+    responses=documented(
+        400, 409, 413, 415, 422, 503, _200={"description": "It was submitted before", "model": JobAnswer}
+    ),
+)
+def put_job(
+    job_id: Annotated[str, Path(pattern=CLIENT_ID)], job: JobRequest, store: Store, bell: Bell, response: Response
+) -> JobAnswer:
+    """202 if the job is new, 200 if this very request has made it before; 409 if the id belongs to another job."""
+    made, new = store.put(job_id, job.spec, job.terms)
+    response.status_code = 202 if new else 200
+    return _created(made, bell, response)
+
+
+def _no_worker(terms: Terms, store: Store) -> list[dict[str, Any]]:
+    """A doubt, if nobody would take the job."""
+    try:
+        served = [queue.name for queue in store.queues() if queue.workers]
+    except RedisError:  # then nobody knows, and the curve is none of Redis' business
+        return []
+    if (terms.hardware or QUEUE) in served:
+        return []
+    wanted = f"with hardware {terms.hardware!r} " if terms.hardware else ""
+    known = ", ".join(name for name in served if name != QUEUE) or "none"
+    return [{"code": "no_worker", "message": f"no worker {wanted}lives now; there are: {known}", "step": None}]
+
+
+def _dry_run(spec: JobSpec, terms: Terms, store: Store) -> dict[str, Any]:
     base_lrs, lr = spec.optimizer.base_lrs, spec.tables().lr
     doubts = []
     if lr is not None:
@@ -171,7 +211,7 @@ def _dry_run(spec: JobSpec) -> dict[str, Any]:
         "steps": spec.epochs * spec.steps_per_epoch,
         "steps_per_epoch": spec.steps_per_epoch,
         "lr": lr,
-        "warnings": [doubt._asdict() for doubt in doubts],
+        "warnings": [doubt._asdict() for doubt in doubts] + _no_worker(terms, store),
     }
 
 
@@ -181,7 +221,7 @@ def list_jobs(
     state: Annotated[State | None, Query(description="only jobs in this state")] = None,
     label: Annotated[Label | None, Query(description="only jobs with this label")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=64, description="next_cursor of the page before")] = None,
+    cursor: Annotated[str | None, Query(pattern=r"^\d{1,15}$", description="next_cursor of the page before")] = None,
 ) -> JobPage:
     """Newest first."""
     jobs, next_cursor = store.page(state=state, label=label, limit=limit, cursor=cursor)
@@ -189,8 +229,25 @@ def list_jobs(
 
 
 @router.get("/{job_id}", summary="One job", responses=documented(404, 503))
-def get_job(job: CurrentJob) -> JobAnswer:
+async def get_job(
+    job: CurrentJob,
+    store: Store,
+    request: Request,
+    response: Response,
+    prefer: Annotated[
+        str, Header(description=f"wait=N: answer when the job has ended, or after N seconds; {MAX_WAIT} at most")
+    ] = "",
+) -> JobAnswer:
     """State, progress, the last epoch's metrics and the best epoch."""
+    if (asked := WAIT.search(prefer)) is None:
+        return linked(job)
+    seconds = min(int(asked[1]), MAX_WAIT)
+    response.headers["Preference-Applied"] = f"wait={seconds}"
+    if not job.state.ended:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await request.app.state.follower.wait_for(store.events_key(job.id), "end")
+        job = await run_in_threadpool(store.get, job.id)
     return linked(job)
 
 
@@ -247,17 +304,52 @@ def _stopping(job: Job, wanted: State, response: Response) -> JobAnswer:
 def resume_job(job_id: str, store: Store, bell: Bell) -> JobAnswer:
     """Back into the queue at its old place; it goes on at the step where it was paused. 409 if it has ended."""
     job = store.resume(job_id)
-    bell.try_ring(QUEUE)
+    bell.wake()
     return linked(job)
 
 
 @router.post("/{job_id}/retry", status_code=202, summary="Run an ended job again", responses=documented(404, 409, 503))
 def retry_job(old: CurrentJob, store: Store, bell: Bell, response: Response) -> JobAnswer:
-    """A new job with the same spec, labels and priority, from the beginning; 409 if the old one has not ended."""
+    """A new job, the same as the old one, from the beginning; 409 if the old one has not ended."""
     if not old.state.ended:
         raise IllegalMove(old.id, old.state, "retried")
-    spec = JobSpec.model_validate(old.spec)
-    return _created(store.create(spec, labels=old.labels, priority=old.priority), bell, response)
+    return _created(store.create(JobSpec.model_validate(old.spec), old.terms), bell, response)
+
+
+@router.post(
+    "/{job_id}/clone",
+    status_code=202,
+    summary="Submit a job like another one, with changes",
+    dependencies=[Depends(json_body)],
+    responses=documented(400, 404, 413, 415, 422, 503),
+)
+def clone_job(
+    old: CurrentJob,
+    changes: Annotated[dict[str, Any], Body(examples=[{"optimizer": {"lr": 0.1}, "epochs": 20}])],
+    store: Store,
+    bell: Bell,
+    response: Response,
+) -> JobAnswer:
+    """A new job from the old one's spec and terms and a JSON merge patch, RFC 7396: null takes a field out."""
+    patched = merged(old.spec | old.terms.model_dump(mode="json"), changes)
+    try:
+        job = JobRequest.model_validate(patched)
+    except ValidationError as error:
+        raise Invalid(*[(("body", *loc), message) for loc, message in readable(error.errors(), patched)]) from None
+    return _created(store.create(job.spec, job.terms), bell, response)
+
+
+def merged(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """A JSON object after a merge patch, by RFC 7396. An object with another `type` than before begins anew."""
+    result = dict(target)
+    for name, value in patch.items():
+        before = result.pop(name, None)
+        if isinstance(value, dict):
+            same = isinstance(before, dict) and value.get("type", before.get("type")) == before.get("type")
+            value = merged(before if same else {}, value)
+        if value is not None:
+            result[name] = value
+    return result
 
 
 @router.patch(

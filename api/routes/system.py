@@ -7,7 +7,7 @@ from typing import Literal
 
 from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.deps import Store
 from api.problems import documented
@@ -45,12 +45,20 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class QueueState(BaseModel):
+    """What there is to do, and who does it."""
+
+    waiting: int
+    workers: int
+
+
 class Readiness(BaseModel):
     """The service can take jobs."""
 
     status: Literal["ready"] = "ready"
     redis: Literal["ok"] = "ok"
     workers: int
+    queues: dict[str, QueueState] = Field(description="by hardware label; default takes jobs that name none")
 
 
 @router.get("/healthz", summary="Is the process up?")
@@ -61,8 +69,9 @@ def healthz() -> Health:
 
 @router.get("/readyz", summary="Can jobs be taken?", responses=documented(503))
 def readyz(store: Store) -> Readiness:
-    """Redis answers; and how many workers live."""
-    return Readiness(workers=store.workers())
+    """Redis answers; how many workers live, and what waits for which of them."""
+    queues = {queue.name: QueueState(waiting=queue.waiting, workers=queue.workers) for queue in store.queues()}
+    return Readiness(workers=store.workers(), queues=queues)
 
 
 @router.get("/", include_in_schema=False)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from redis import Redis
@@ -11,6 +15,44 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 COMMAND_SECONDS = 2.0  # with the one retry, a frozen Redis is noticed after 4 s
+AWAY_SECONDS = 0.5  # between two looks whether it is back
+
+
+class Breaker(Retry):
+    """One retry; and while Redis is away one caller at a time finds out whether it is back: all others fail at once.
+
+    Otherwise each request to a frozen Redis would hold a thread of the API for its whole time-out, and with all of
+    them held nothing else would be answered.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(NoBackoff(), 1)
+        self._lock = threading.Lock()
+        self._away, self._next_look, self._looks = False, 0.0, 0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Breaker:
+        return self  # redis-py gives each connection its own copy: here they share what they know
+
+    def call_with_retry(self, do: Callable[[], Any], *args: Any, **kwargs: Any) -> Any:
+        """Do it. Raises redis.ConnectionError at once if Redis did not answer a moment ago."""
+        self._enter()
+        try:
+            result = super().call_with_retry(do, *args, **kwargs)
+        except self._supported_errors:
+            with self._lock:
+                self._away, self._next_look = True, time.monotonic() + AWAY_SECONDS
+            raise
+        self._away = False
+        return result
+
+    def _enter(self) -> None:
+        if not self._away or self._looks == threading.get_ident():  # reconnecting is a part of looking
+            return
+        with self._lock:
+            if time.monotonic() < self._next_look:
+                raise RedisConnectionError("Redis did not answer a moment ago")
+            self._looks = threading.get_ident()
+            self._next_look = time.monotonic() + 4 * COMMAND_SECONDS
 
 
 def connect(url: str) -> Redis:
@@ -25,7 +67,7 @@ def connect(url: str) -> Redis:
         socket_timeout=COMMAND_SECONDS,
         socket_connect_timeout=COMMAND_SECONDS,
         health_check_interval=30,
-        retry=Retry(NoBackoff(), 1),
+        retry=Breaker(),
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
         max_connections=1000,
         **tcp,

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lrcore.family import Integer, Number, Spec
 from lrcore.jobs.states import State
+
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.=/-]{1,63}$", strict=True)]
+Priority = Annotated[Integer, Field(ge=0, le=9)]
+Hardware = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$", strict=True)]
+
+
+class Terms(Spec):
+    """How a job is to be run: what does not change its result."""
+
+    labels: Annotated[tuple[Label, ...], Field(max_length=20, strict=False)] = Field(
+        (), description="to find the job by, such as team=vision"
+    )
+    priority: Priority = Field(0, description="a higher one goes first")
+    hardware: Hardware | None = Field(
+        None, description="label of the workers that may take it, such as gpu, gpu.h200 or cpu; any worker if null"
+    )
+    max_attempts: Annotated[Integer, Field(ge=1, le=10)] = Field(
+        1, description="runs that may end in an error before the job fails; workers that were lost do not count"
+    )
+    max_seconds: Annotated[Number, Field(gt=0, le=1e8)] | None = Field(
+        None, description="of running, all attempts together and without pauses, after which the job fails"
+    )
 
 
 class _View(BaseModel):
@@ -88,10 +111,18 @@ class Job(_View):
     kind: Literal["training"]
     state: State
     spec: dict[str, Any]
-    labels: list[str] = Field([], description="given with the job, to find it by")
-    priority: int = Field(0, description="0 to 9; a higher one goes first")
-    position: int | None = Field(None, description="jobs before it in the queue; null if it is in none")
+    labels: list[str] = Field(description="given with the job, to find it by")
+    priority: int = Field(description="0 to 9; a higher one goes first")
+    hardware: str | None = Field(description="label of the workers that may take it; null: any")
+    max_attempts: int
+    max_seconds: float | None
+    requested: Literal["cancel", "pause"] | None = Field(description="what the worker of a running job was asked for")
+    position: int | None = Field(description="jobs before it in its queue; null if it is in none")
+    starts_in_seconds: float | None = Field(
+        description="how long it will wait, by what jobs of its queue take and who serves it; null if that is unknown"
+    )
     attempt: int = Field(description="how many times a worker has taken the job")
+    losses: int = Field(description="how many of its workers were lost")
     progress: Progress
     metrics: Epoch | None = Field(description="the last finished epoch")
     best: Best | None
@@ -99,6 +130,11 @@ class Job(_View):
     created_at: str = Field(description="RFC 3339, UTC")
     started_at: str | None
     finished_at: str | None
+
+    @property
+    def terms(self) -> Terms:
+        """How it is run."""
+        return Terms.model_validate({name: getattr(self, name) for name in Terms.model_fields})
 
 
 def rfc3339(milliseconds: int | None) -> str | None:

@@ -19,45 +19,70 @@ local function now()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
+-- history for those who come later, and the same at once for those who listen
 local function say(id, kind, data)
-  redis.call('XADD', P .. 'events:' .. id, 'MAXLEN', '~', 10000, '*', 'type', kind, 'data', data)
+  local stream = P .. 'events:' .. id
+  local event = redis.call('XADD', stream, 'MAXLEN', '~', 100000, '*', 'type', kind, 'data', data)
+  redis.call('PUBLISH', stream, cjson.encode({event, kind, data}))
+  return event
 end
 local function labels(id)
   return cjson.decode(redis.call('HGET', job(id), 'labels') or '[]')
 end
--- the indexes of jobs in a state, by which they are listed
-local function indexed(id, command, state)
-  local rank = command == 'ZADD' and {0, id} or {id}
-  redis.call(command, P .. 'jobs:' .. state, unpack(rank))
+-- the indexes by which jobs are listed: `suffix` is empty, or a colon and a state
+local function indexed(id, command, suffix)
+  local entry = command == 'ZADD' and {redis.call('HGET', job(id), 'order'), id} or {id}
+  redis.call(command, P .. 'jobs' .. suffix, unpack(entry))
   for _, label in ipairs(labels(id)) do
-    redis.call(command, P .. 'label:' .. label .. ':' .. state, unpack(rank))
+    redis.call(command, P .. 'label:' .. label .. suffix, unpack(entry))
   end
 end
 -- a higher priority goes first, then the job that came first; a job that comes back has its old place
 local function enqueue(id)
   local record = redis.call('HMGET', job(id), 'queue', 'order', 'priority')
-  redis.call('ZADD', P .. 'queue:' .. record[1], record[2] - (record[3] or 0) * 1e12, id)
+  redis.call('ZADD', P .. 'queue:' .. record[1], record[2] - record[3] * 1e12, id)
 end
 local function ended(state)
   return state == 'succeeded' or state == 'failed' or state == 'cancelled'
 end
--- the one place that changes a state
-local function move(id, after)
-  local before = redis.call('HGET', job(id), 'state')
+-- how long a job has run, all attempts together, in ms
+local function ran(id)
+  local record = redis.call('HMGET', job(id), 'ran', 'claimed_at')
+  return (record[1] or 0) + (record[2] and now() - record[2] or 0)
+end
+local function over(id)
+  local most = redis.call('HGET', job(id), 'max_ms')
+  return most and ran(id) > tonumber(most)
+end
+-- what a queue's jobs take on average, by which waiting times are estimated; the last ten count most
+local function pace(id, queue)
+  local before = redis.call('HGET', P .. 'pace', queue)
+  redis.call('HSET', P .. 'pace', queue, before and before * 0.9 + ran(id) * 0.1 or ran(id))
+end
+-- the one place that changes a state. An error goes with the news, also where the job is tried again.
+local function move(id, after, error)
+  local record = redis.call('HMGET', job(id), 'state', 'queue', 'attempt')
+  local before, queue = record[1], record[2]
   if not before or not LEGAL[before .. '>' .. after] then return false end
+  if before == 'running' then redis.call('HSET', job(id), 'ran', ran(id)) end
+  redis.call('HDEL', job(id), 'claimed_at')
   redis.call('HSET', job(id), 'state', after)
-  indexed(id, 'ZREM', before)
-  indexed(id, 'ZADD', after)
+  indexed(id, 'ZREM', ':' .. before)
+  indexed(id, 'ZADD', ':' .. after)
   redis.call('ZREM', P .. 'leases', id)
-  redis.call('ZREM', P .. 'queue:' .. redis.call('HGET', job(id), 'queue'), id)
+  redis.call('ZREM', P .. 'queue:' .. queue, id)
   if after == 'queued' then enqueue(id) end
-  if after == 'queued' or after == 'paused' then redis.call('HDEL', job(id), 'token', 'worker', 'want') end
+  if after ~= 'running' then redis.call('HDEL', job(id), 'token', 'worker', 'want') end
+  if after == 'running' then redis.call('HSET', job(id), 'claimed_at', now()) end
+  if after == 'succeeded' then pace(id, queue) end
   if ended(after) then
     redis.call('HSET', job(id), 'finished_at', now())
-    redis.call('HDEL', job(id), 'token', 'worker')
+    redis.call('ZADD', P .. 'finished', now(), id)
   end
-  local attempt = redis.call('HGET', job(id), 'attempt')
-  say(id, 'state', cjson.encode({state = after, attempt = tonumber(attempt)}))
+  if after == 'failed' and error then redis.call('HSET', job(id), 'error', error) end
+  local news = {state = after, attempt = tonumber(record[3])}
+  if error then news.error = cjson.decode(error) end
+  say(id, 'state', cjson.encode(news))
   if ended(after) then say(id, 'end', cjson.encode({state = after})) end
   return true
 end
@@ -68,108 +93,157 @@ local function held(id, token)
   if record[1] ~= 'running' or record[2] ~= token then return 'fenced' end
   return 'held'
 end
+-- keep the lease; what is wanted of the job
+local function keep(id, lease)
+  redis.call('ZADD', P .. 'leases', now() + lease, id)
+  return {'held', redis.call('HGET', job(id), 'want') or over(id) and 'expire' or ''}
+end
+local function fail(id, kind, message)
+  return move(id, 'failed', cjson.encode({type = kind, message = message}))
+end
+-- a running job that is not trained any more goes where it is wanted
+local function release(id)
+  local want = redis.call('HGET', job(id), 'want')
+  if want == 'cancel' then return move(id, 'cancelled') end
+  if want == 'pause' then return move(id, 'paused') end
+  if over(id) then return fail(id, 'timeout', 'it has run longer than its max_seconds') end
+  return move(id, 'queued')
+end
 -- a running job whose worker is gone
 local function lose(id, most)
   if redis.call('HGET', job(id), 'state') ~= 'running' then
     redis.call('ZREM', P .. 'leases', id)
     return
   end
-  local want = redis.call('HGET', job(id), 'want')
-  if want == 'cancel' then return move(id, 'cancelled') end
-  if want == 'pause' then return move(id, 'paused') end
   local losses = redis.call('HINCRBY', job(id), 'losses', 1)
-  if losses > most then
-    redis.call('HSET', job(id), 'error', cjson.encode({
-      type = 'worker_lost', message = losses .. ' workers were lost while they ran this job'}))
-    return move(id, 'failed')
+  if losses > most and not redis.call('HGET', job(id), 'want') then
+    return fail(id, 'worker_lost', losses .. ' workers were lost while they ran this job')
   end
-  move(id, 'queued')
+  release(id)
+end
+-- all that a reader sees of a job: fields and values, place in its queue, workers of the queue, ms a job takes there
+local function view(id)
+  local record = redis.call('HGETALL', job(id))
+  if #record == 0 then return false end
+  local state, queue = unpack(redis.call('HMGET', job(id), 'state', 'queue'))
+  if state ~= 'queued' then return {record} end
+  return {record, redis.call('ZRANK', P .. 'queue:' .. queue, id),
+    redis.call('ZCOUNT', P .. 'workers:' .. queue, now(), '+inf'), redis.call('HGET', P .. 'pace', queue)}
 end
 """
 )
 
-# id, kind, spec, queue, progress, labels as JSON, priority, key of the request or '', its content -> the id of the job
-# that the request has made, now or before; '' if the key was used for another one
+# id, whether it was chosen by the client, key of the request or '', its content, then fields and values of the record
+# -> made | there | taken | reused, view. There: this very request has made the job before. Taken: another has, under
+# this id. Reused: the key was used for another one.
 CREATE = """
-local id = ARGV[2]
-if ARGV[9] ~= '' then
-  local made = redis.call('HMGET', P .. 'request:' .. ARGV[9], 'id', 'content')
-  if made[1] and redis.call('EXISTS', job(made[1])) == 1 then return made[2] == ARGV[10] and made[1] or '' end
-  redis.call('HSET', P .. 'request:' .. ARGV[9], 'id', id, 'content', ARGV[10])
-  redis.call('EXPIRE', P .. 'request:' .. ARGV[9], 86400)
+local id, key, content = ARGV[2], P .. 'request:' .. ARGV[4], ARGV[5]
+if ARGV[3] == '1' and redis.call('EXISTS', job(id)) == 1 then
+  return redis.call('HGET', job(id), 'content') == content and {'there', view(id)} or {'taken'}
 end
-redis.call('HSET', job(id), 'id', id, 'kind', ARGV[3], 'spec', ARGV[4], 'queue', ARGV[5], 'progress', ARGV[6],
-  'labels', ARGV[7], 'priority', ARGV[8],
-  'state', 'queued', 'attempt', 0, 'losses', 0, 'created_at', now(), 'order', redis.call('INCR', P .. 'order'))
-redis.call('ZADD', P .. 'jobs', 0, id)
-for _, label in ipairs(labels(id)) do redis.call('ZADD', P .. 'label:' .. label, 0, id) end
-indexed(id, 'ZADD', 'queued')
+if ARGV[4] ~= '' then
+  local made = redis.call('HMGET', key, 'id', 'content')
+  if made[1] and redis.call('EXISTS', job(made[1])) == 1 then
+    return made[2] == content and {'there', view(made[1])} or {'reused'}
+  end
+  redis.call('HSET', key, 'id', id, 'content', content)
+  redis.call('EXPIRE', key, 86400)
+end
+redis.call('HSET', job(id), 'id', id, 'state', 'queued', 'attempt', 0, 'losses', 0, 'errors', 0,
+  'created_at', now(), 'order', redis.call('INCR', P .. 'order'), unpack(ARGV, 6))
+if ARGV[3] == '1' then redis.call('HSET', job(id), 'content', content) end
+redis.call('SADD', P .. 'queues', redis.call('HGET', job(id), 'queue'))
+indexed(id, 'ZADD', '')
+indexed(id, 'ZADD', ':queued')
 enqueue(id)
 say(id, 'state', cjson.encode({state = 'queued', attempt = 0}))
-return id
+return {'made', view(id)}
 """
 
-# queue, worker, token, lease in ms -> {id, spec, attempt} or nothing
+# id -> view or nothing
+READ = "return view(ARGV[2])"
+
+# index, cursor or +inf, how many -> {order, view} of each, newest first
+PAGE = """
+local found = {}
+local ids = redis.call('ZRANGE', P .. ARGV[2], '(' .. ARGV[3], '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, ARGV[4])
+for i, id in ipairs(ids) do found[i] = {redis.call('HGET', job(id), 'order'), view(id)} end
+return found
+"""
+
+# worker, token, lease in ms, then queues -> {id, spec, attempt, queue} of the best job of them all, or nothing
 CLAIM = """
-local best = redis.call('ZRANGE', P .. 'queue:' .. ARGV[2], 0, 0)
-if #best == 0 then return false end
-local id = best[1]
+local id, score, queue
+for i = 5, #ARGV do
+  local first = redis.call('ZRANGE', P .. 'queue:' .. ARGV[i], 0, 0, 'WITHSCORES')
+  if first[1] and (not id or tonumber(first[2]) < score) then
+    id, score, queue = first[1], tonumber(first[2]), ARGV[i]
+  end
+end
+if not id then return false end
 redis.call('HINCRBY', job(id), 'attempt', 1)
 if not move(id, 'running') then
-  redis.call('ZREM', P .. 'queue:' .. ARGV[2], id)
+  redis.call('ZREM', P .. 'queue:' .. queue, id)
   return redis.error_reply('FAULT the queue held ' .. id .. ', which is not queued')
 end
-redis.call('HSET', job(id), 'worker', ARGV[3], 'token', ARGV[4])
+redis.call('HSET', job(id), 'worker', ARGV[2], 'token', ARGV[3])
 redis.call('HSETNX', job(id), 'started_at', now())
-redis.call('ZADD', P .. 'leases', now() + ARGV[5], id)
-return {id, redis.call('HGET', job(id), 'spec'), redis.call('HGET', job(id), 'attempt')}
+redis.call('ZADD', P .. 'leases', now() + ARGV[4], id)
+return {id, redis.call('HGET', job(id), 'spec'), redis.call('HGET', job(id), 'attempt'), queue}
 """
 
-# id, token, lease in ms, progress or '' -> held | fenced | missing, want
-BEAT = """
+# how a report of a worker begins: id, token, …
+REPORTED = """
 local id = ARGV[2]
 local standing = held(id, ARGV[3])
 if standing ~= 'held' then return {standing, ''} end
-redis.call('ZADD', P .. 'leases', now() + ARGV[4], id)
+"""
+
+# id, token, lease in ms, progress or '' -> held | fenced | missing, want. Of the news of progress, the last one stays.
+BEAT = f"""{REPORTED}
 if ARGV[5] ~= '' and redis.call('HGET', job(id), 'progress') ~= ARGV[5] then
-  redis.call('HSET', job(id), 'progress', ARGV[5])
-  say(id, 'progress', ARGV[5])
+  local before = redis.call('HGET', job(id), 'news')
+  if before then redis.call('XDEL', P .. 'events:' .. id, before) end
+  redis.call('HSET', job(id), 'progress', ARGV[5], 'news', say(id, 'progress', ARGV[5]))
 end
-return {'held', redis.call('HGET', job(id), 'want') or ''}
+return keep(id, ARGV[4])
 """
 
-# id, token, lease in ms, index, row, best -> held | fenced | missing, want. The row takes the place of what an
-# earlier attempt wrote from this epoch on; one that is there already, as when a run is taken up again, changes nothing.
-EPOCH = """
-local id, index = ARGV[2], tonumber(ARGV[5])
-local standing = held(id, ARGV[3])
-if standing ~= 'held' then return {standing, ''} end
-local rows = P .. 'epochs:' .. id
-if redis.call('LINDEX', rows, index) == ARGV[6] then
-  redis.call('ZADD', P .. 'leases', now() + ARGV[4], id)
-  return {'held', redis.call('HGET', job(id), 'want') or ''}
-end
+# id, token, lease in ms, index, row, best -> held | fenced | missing | gap, want; of a gap, the index that is missing.
+# A row whose figures are there already, as when a run is taken up again, changes nothing; another one takes the place
+# of what an earlier attempt wrote from this epoch on.
+EPOCH = f"""{REPORTED}
+local index, row, rows = tonumber(ARGV[5]), ARGV[6], P .. 'epochs:' .. id
+local function figures(text) return (string.gsub(text, '"seconds":[^,}}]*', '')) end
+local there = redis.call('LINDEX', rows, index)
+if there and figures(there) == figures(row) then return keep(id, ARGV[4]) end
 if index == 0 then redis.call('DEL', rows) else redis.call('LTRIM', rows, 0, index - 1) end
-if redis.call('LLEN', rows) ~= index then return redis.error_reply('FAULT epoch ' .. index .. ' follows a gap') end
-redis.call('RPUSH', rows, ARGV[6])
-redis.call('HSET', job(id), 'metrics', ARGV[6], 'best', ARGV[7])
-redis.call('ZADD', P .. 'leases', now() + ARGV[4], id)
-say(id, 'epoch', ARGV[6])
-return {'held', redis.call('HGET', job(id), 'want') or ''}
+local length = redis.call('LLEN', rows)
+if length ~= index then return {{'gap', tostring(length)}} end
+redis.call('RPUSH', rows, row)
+redis.call('HSET', job(id), 'metrics', row, 'best', ARGV[7])
+say(id, 'epoch', row)
+return keep(id, ARGV[4])
 """
 
-# id, token, state, error or '' -> held | fenced | missing, ''
-FINISH = """
-local id, after = ARGV[2], ARGV[4]
-local standing = held(id, ARGV[3])
-if standing ~= 'held' then return {standing, ''} end
-if ARGV[5] ~= '' then redis.call('HSET', job(id), 'error', ARGV[5]) end
-local want = redis.call('HGET', job(id), 'want')
-if after == 'queued' or after == 'paused' then
-  after = want == 'cancel' and 'cancelled' or want == 'pause' and 'paused' or 'queued'
+# id, token, state, error or '', whether another attempt may succeed -> held | fenced | missing, the new state
+FINISH = f"""{REPORTED}
+local after, error = ARGV[4], ARGV[5]
+if after == 'failed' and ARGV[6] == '1' and not redis.call('HGET', job(id), 'want') then
+  local errors = redis.call('HINCRBY', job(id), 'errors', 1)
+  if errors < tonumber(redis.call('HGET', job(id), 'max_attempts')) then
+    move(id, 'queued', error)
+    return {{'held', 'queued'}}
+  end
 end
-move(id, after)
-return {'held', ''}
+if after == 'queued' then release(id) else move(id, after, error ~= '' and error or nil) end
+return {{'held', redis.call('HGET', job(id), 'state')}}
+"""
+
+# id, token, most losses -> held | fenced | missing, ''
+LOSE = f"""{REPORTED}
+lose(id, tonumber(ARGV[4]))
+return {{'held', ''}}
 """
 
 # how a request about a job, by anyone, begins
@@ -218,9 +292,9 @@ return 'changed'
 # id -> missing | forgotten | the state, if it is not an ended one
 FORGET = f"""{ASKED}
 if not ended(state) then return state end
-indexed(id, 'ZREM', state)
-redis.call('ZREM', P .. 'jobs', id)
-for _, label in ipairs(labels(id)) do redis.call('ZREM', P .. 'label:' .. label, id) end
+indexed(id, 'ZREM', ':' .. state)
+indexed(id, 'ZREM', '')
+redis.call('ZREM', P .. 'finished', id)
 redis.call('DEL', job(id), P .. 'epochs:' .. id, P .. 'events:' .. id)
 return 'forgotten'
 """
@@ -230,6 +304,9 @@ REAP = """
 local ids = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now(), 'LIMIT', 0, 100)
 for _, id in ipairs(ids) do lose(id, tonumber(ARGV[2])) end
 redis.call('ZREMRANGEBYSCORE', P .. 'workers', '-inf', now())
+for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
+  redis.call('ZREMRANGEBYSCORE', P .. 'workers:' .. queue, '-inf', now())
+end
 return ids
 """
 
@@ -245,8 +322,36 @@ end
 return left
 """
 
-# worker, time to live in ms
-PRESENT = "redis.call('ZADD', P .. 'workers', now() + ARGV[3], ARGV[2])"
+# age in ms, how many -> ids of jobs that ended longer ago
+STALE = "return redis.call('ZRANGEBYSCORE', P .. 'finished', '-inf', now() - ARGV[2], 'LIMIT', 0, ARGV[3])"
+
+# worker, time to live in ms, then the queues that it serves
+PRESENT = """
+redis.call('ZADD', P .. 'workers', now() + ARGV[3], ARGV[2])
+for i = 4, #ARGV do
+  redis.call('ZADD', P .. 'workers:' .. ARGV[i], now() + ARGV[3], ARGV[2])
+  redis.call('SADD', P .. 'queues', ARGV[i])
+end
+"""
+
+# worker
+ABSENT = """
+redis.call('ZREM', P .. 'workers', ARGV[2])
+for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
+  redis.call('ZREM', P .. 'workers:' .. queue, ARGV[2])
+end
+"""
 
 # -> how many workers live
 WORKERS = "return redis.call('ZCOUNT', P .. 'workers', now(), '+inf')"
+
+# prefix of the broker's lists -> {queue, waiting jobs, living workers, messages} of each queue
+QUEUES = """
+local queues = redis.call('SMEMBERS', P .. 'queues')
+table.sort(queues)
+for i, queue in ipairs(queues) do
+  queues[i] = {queue, redis.call('ZCARD', P .. 'queue:' .. queue),
+    redis.call('ZCOUNT', P .. 'workers:' .. queue, now(), '+inf'), redis.call('LLEN', ARGV[2] .. queue)}
+end
+return queues
+"""

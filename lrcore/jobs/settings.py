@@ -24,9 +24,21 @@ class Settings(BaseSettings):
         description="where jobs leave their files: a folder or an fsspec URL; HOME/artifacts if not set",
     )
     lease_seconds: float = Field(45.0, ge=1, description="how long a silent worker keeps its job")
-    heartbeat_seconds: float = Field(1.0, gt=0, description="between two reports of a training worker")
+    heartbeat_seconds: float = Field(0.5, gt=0, description="between two reports of a training worker")
+    stall_seconds: float = Field(
+        600.0, gt=0, description="a worker ends that long after the last sign of work on its job, which goes to another"
+    )
     reap_seconds: float = Field(2.0, gt=0, description="between two looks for lost jobs and lost messages")
     max_losses: int = Field(3, ge=0, description="workers a job may lose before it fails")
+    retention_days: float | None = Field(
+        None, gt=0, description="how long ended jobs are kept, with their files; for ever if not set"
+    )
+    hardware: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,31}(,[a-z0-9][a-z0-9._-]{0,31})*$",
+        description="labels of this machine's workers, with commas between; if not set, what they find: "
+        "cpu, or gpu and the card's name, such as gpu.h200",
+    )
 
     @field_validator("redis_url")
     @classmethod

@@ -11,22 +11,26 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
 from redis import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from lrcore.errors import LrcoreError
 from lrcore.jobs import scripts
 from lrcore.jobs.ids import new_id
-from lrcore.jobs.job import Best, Epoch, Job, JobError, Progress, rfc3339
-from lrcore.jobs.queue import QUEUE, broker_list
+from lrcore.jobs.job import Best, Epoch, Job, JobError, Progress, Terms, rfc3339
+from lrcore.jobs.queue import BROKER_PREFIX, QUEUE
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
 
 PREFIX = "lrserve:"
+FULL = 0.9  # of Redis' memory: beyond it no job is accepted, so that those that run can report to their end
+RINGS = 1000  # messages on the broker that are always enough to keep its workers busy between two looks
 
 
 class JobNotFound(LrcoreError):
@@ -48,12 +52,31 @@ class KeyReused(LrcoreError):
     """The idempotency key belongs to another request."""
 
 
+class JobExists(LrcoreError):
+    """The chosen id belongs to another job."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is another job {job_id!r} already; a job cannot be changed, but cloned or deleted")
+
+
+class StoreFull(LrcoreError):
+    """Redis has no memory left for more jobs."""
+
+
 class LeaseLost(LrcoreError):
     """The worker no longer holds the job: its lease ran out, or the record is gone."""
 
 
 class StoreFault(LrcoreError):
     """The records do not fit together: trying again would not help."""
+
+
+class Gap(LrcoreError):
+    """Redis has lost epochs of the job: they are to be told again, from `epoch` on."""
+
+    def __init__(self, job_id: str, epoch: int) -> None:
+        super().__init__(f"of job {job_id}, epoch {epoch} is missing")
+        self.epoch = epoch
 
 
 @dataclass(frozen=True)
@@ -64,6 +87,28 @@ class Claim:
     token: str
     attempt: int
     spec: JobSpec
+    queue: str = QUEUE
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What there is to do, and who does it.
+
+    Attributes:
+        waiting: jobs.
+        workers: that serve the queue and live.
+        ringing: messages on the broker.
+    """
+
+    name: str
+    waiting: int
+    workers: int
+    ringing: int
+
+    @property
+    def missing_rings(self) -> int:
+        """Messages that must be sent so that every waiting job is announced, or as many as can matter."""
+        return max(0, min(self.waiting, max(RINGS, 2 * self.workers)) - self.ringing)
 
 
 class JobStore:
@@ -76,20 +121,13 @@ class JobStore:
         self._redis = redis
         self._prefix = prefix
         self._scripts: dict[str, Callable[..., Any]] = {}
+        self._room_until = 0.0
 
     def ping(self) -> None:
         """Ask Redis for a sign of life."""
         self._redis.ping()
 
-    def create(
-        self,
-        spec: JobSpec,
-        queue: str = QUEUE,
-        *,
-        labels: Sequence[str] = (),
-        priority: int = 0,
-        key: str = "",
-    ) -> Job:
+    def create(self, spec: JobSpec, terms: Terms | None = None, *, key: str = "") -> Job:
         """Put a new job into its queue, behind those with the same priority or a higher one.
 
         Args:
@@ -97,23 +135,55 @@ class JobStore:
 
         Raises:
             KeyReused: the key has come with another job.
+            StoreFull: nothing was stored.
         """
-        text, labelled = spec.model_dump_json(), json.dumps(list(labels))
-        content = hashlib.sha256(json.dumps([text, queue, labelled, priority]).encode()).hexdigest()
-        progress = start_of(spec).model_dump_json()
-        job_id = self._run(
-            scripts.CREATE, new_id(), "training", text, queue, progress, labelled, priority, key, content
-        )
-        if not job_id:
+        return self._create(spec, terms, key=key)[0]
+
+    def put(self, job_id: str, spec: JobSpec, terms: Terms | None = None) -> tuple[Job, bool]:
+        """Put a new job under a chosen id into its queue, unless it is there already.
+
+        Returns:
+            The job, and whether it is new.
+
+        Raises:
+            JobExists: there is another job with this id.
+            StoreFull: nothing was stored.
+        """
+        return self._create(spec, terms, job_id=job_id)
+
+    def _create(self, spec: JobSpec, terms: Terms | None, *, key: str = "", job_id: str = "") -> tuple[Job, bool]:
+        self._check_room()
+        terms = terms or Terms()
+        text, written = spec.model_dump_json(), terms.model_dump_json()
+        content = hashlib.sha256(f"{text}\n{written}".encode()).hexdigest()
+        record: dict[str, str | int] = {
+            "kind": "training",
+            "spec": text,
+            "progress": start_of(spec).model_dump_json(),
+            "queue": terms.hardware or QUEUE,
+            "labels": json.dumps(terms.labels),
+            "priority": terms.priority,
+            "max_attempts": terms.max_attempts,
+        }
+        if terms.max_seconds is not None:
+            record["max_ms"] = _ms(terms.max_seconds)
+        fields = (part for item in record.items() for part in item)
+        try:
+            answer = self._run(scripts.CREATE, job_id or new_id(), int(bool(job_id)), key, content, *fields)
+        except OutOfMemoryError as error:
+            raise StoreFull(f"nothing was stored: {error}") from error
+        if answer[0] == "reused":
             raise KeyReused(f"the key {key[:80]!r} was used for another job")
-        return self.get(job_id)
+        if answer[0] == "taken":
+            raise JobExists(job_id)
+        return _job(answer[1]), answer[0] == "made"
 
     def get(self, job_id: str) -> Job:
         """The job as it is now. Raises JobNotFound."""
-        record: dict[str, str] = self._redis.hgetall(self._key(job_id))  # type: ignore[assignment]
-        if not record:
+        view = self._run(scripts.READ, job_id)
+        if not view:
             raise JobNotFound(job_id)
-        return _job(record, self._redis.zrank(self._queue(record), job_id))
+        return _job(view)
 
     def page(
         self,
@@ -124,20 +194,10 @@ class JobStore:
         cursor: str | None = None,
     ) -> tuple[list[Job], str | None]:
         """Jobs, newest first, and the cursor of the next page or None. Every page costs the same, however far."""
-        index = self._prefix + (f"label:{label}" if label else "jobs") + (f":{state}" if state else "")
-        below = f"({cursor}" if cursor else "+"
-        ids: list[str] = self._redis.zrange(  # type: ignore[assignment]
-            index, below, "-", desc=True, bylex=True, offset=0, num=limit + 1
-        )
-        with self._redis.pipeline(transaction=False) as pipe:
-            for job_id in ids[:limit]:
-                pipe.hgetall(self._key(job_id))
-            records = [record for record in pipe.execute() if record]
-            for record in records:
-                pipe.zrank(self._queue(record), record["id"])
-            ranks = pipe.execute() if records else []
-        jobs = [_job(record, rank) for record, rank in zip(records, ranks, strict=True)]
-        return jobs, ids[limit - 1] if len(ids) > limit else None
+        index = (f"label:{label}" if label else "jobs") + (f":{state}" if state else "")
+        found = self._run(scripts.PAGE, index, cursor or "+inf", limit + 1)
+        jobs = [_job(view) for _, view in found[:limit] if view]
+        return jobs, found[limit - 1][0] if len(found) > limit else None
 
     def epochs(self, job_id: str) -> list[Epoch]:
         """Every finished epoch, in order. Raises JobNotFound."""
@@ -190,18 +250,24 @@ class JobStore:
             raise IllegalMove(job_id, outcome, wanted)
         return self.get(job_id)
 
-    def claim(self, queue: str, worker: str, lease_seconds: float) -> Claim | None:
-        """Take the first waiting job of a queue; None if none waits."""
-        token = secrets.token_hex(16)
-        taken = self._run(scripts.CLAIM, queue, worker, token, _ms(lease_seconds))
-        if not taken:
-            return None
-        job_id, spec, attempt = taken
-        return Claim(job_id, token, int(attempt), JobSpec.model_validate_json(spec))
+    def claim(self, queues: Sequence[str], worker: str, lease_seconds: float) -> Claim | None:
+        """Take the best waiting job of all the queues together; None if none waits."""
+        while True:
+            token = secrets.token_hex(16)
+            taken = self._run(scripts.CLAIM, worker, token, _ms(lease_seconds), *queues)
+            if not taken:
+                return None
+            job_id, spec, attempt, queue = taken
+            try:
+                return Claim(job_id, token, int(attempt), JobSpec.model_validate_json(spec), queue)
+            except ValidationError as error:  # accepted by another version
+                why = JobError(type="invalid_spec", message=f"this worker cannot read the job: {error}"[:2000])
+                self._run(scripts.FINISH, job_id, token, State.FAILED, why.model_dump_json(), 0)
 
     def beat(self, claim: Claim, lease_seconds: float, progress: Progress | None) -> str:
-        """Keep the lease and say how far the job is, if known. Returns what is wanted of it: cancel, pause or nothing.
+        """Keep the lease and say how far the job is, if known.
 
+        Returns what is wanted of the job: "cancel", "pause", "expire" once it has run for its max_seconds, or "".
         Raises LeaseLost.
         """
         text = progress.model_dump_json() if progress else ""
@@ -210,7 +276,7 @@ class JobStore:
     def add_epoch(self, claim: Claim, lease_seconds: float, epoch: Epoch, best: Best) -> str:
         """Record a finished epoch. Returns what is wanted of the job, as `beat` does.
 
-        Raises LeaseLost, and StoreFault if the epoch before is missing.
+        Raises LeaseLost, and Gap if an epoch before it is missing.
         """
         row = epoch.model_dump_json()
         return self._still_held(
@@ -220,10 +286,22 @@ class JobStore:
             ),
         )
 
-    def finish(self, claim: Claim, state: State, error: JobError | None = None) -> str:
-        """End the job, or with QUEUED or PAUSED give it back, to where it is wanted by then. Raises LeaseLost."""
+    def finish(self, claim: Claim, state: State, error: JobError | None = None, *, again: bool = False) -> State:
+        """End the job, or with QUEUED give it back, to where it is wanted by then. Returns where it went.
+
+        Args:
+            again: whether a job that FAILED may be tried another time, if its max_attempts allow it.
+
+        Raises:
+            LeaseLost: the job is another worker's, or gone.
+        """
         text = error.model_dump_json() if error else ""
-        return self._still_held(claim, self._run(scripts.FINISH, claim.id, claim.token, state, text))
+        answer = self._run(scripts.FINISH, claim.id, claim.token, state, text, int(again))
+        return State(self._still_held(claim, answer))
+
+    def lose(self, claim: Claim, max_losses: int) -> None:
+        """What `reap` does, for a worker that knows that it will end. Raises LeaseLost."""
+        self._still_held(claim, self._run(scripts.LOSE, claim.id, claim.token, max_losses))
 
     def reap(self, max_losses: int) -> list[str]:
         """Put running jobs whose lease ran out back in their queue, or end them. Returns their ids."""
@@ -233,32 +311,40 @@ class JobStore:
         """What `reap` does, at once, for the jobs that an earlier process of this worker held."""
         return list(self._run(scripts.ABANDON, worker, max_losses))
 
-    def present(self, worker: str, seconds: float) -> None:
-        """Say that a worker lives, for the next `seconds`."""
-        self._run(scripts.PRESENT, worker, _ms(seconds))
+    def stale(self, days: float) -> Iterator[str]:
+        """Ids of jobs that ended more than `days` ago, the oldest first; not more than 100."""
+        yield from self._run(scripts.STALE, _ms(days * 86_400), 100)
+
+    def present(self, worker: str, queues: Sequence[str], seconds: float) -> None:
+        """Say that a worker lives and which queues it serves, for the next `seconds`."""
+        self._run(scripts.PRESENT, worker, _ms(seconds), *queues)
 
     def absent(self, worker: str) -> None:
         """Say that a worker is gone."""
-        self._redis.zrem(f"{self._prefix}workers", worker)
+        self._run(scripts.ABSENT, worker)
 
     def workers(self) -> int:
         """How many workers live."""
         return int(self._run(scripts.WORKERS))
 
-    def missing_rings(self, queue: str = QUEUE) -> int:
-        """Waiting jobs of a queue that no message on the broker announces."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.zcard(f"{self._prefix}queue:{queue}")
-            pipe.llen(broker_list(queue))
-            waiting, ringing = map(int, pipe.execute())
-        return max(0, waiting - ringing)
+    def queues(self) -> list[Queue]:
+        """Every queue that a job or a worker has named."""
+        return [Queue(name, *map(int, counts)) for name, *counts in self._run(scripts.QUEUES, BROKER_PREFIX)]
 
     def events_key(self, job_id: str) -> str:
         """The Redis stream of a job's events: fields `type` and `data` (JSON)."""
         return f"{self._prefix}events:{job_id}"
 
-    def _queue(self, record: dict[str, str]) -> str:
-        return f"{self._prefix}queue:{record['queue']}"
+    def _check_room(self) -> None:
+        """Look at Redis' memory, once a second. Raises StoreFull."""
+        if time.monotonic() > self._room_until:
+            memory: dict[str, Any] = self._redis.info("memory")
+            used = memory["used_memory"] - memory.get("mem_not_counted_for_evict", 0)
+            if memory["maxmemory"] and used > FULL * memory["maxmemory"]:
+                raise StoreFull(
+                    f"Redis uses {used} of its {memory['maxmemory']} bytes; what is left is for the jobs that run"
+                )
+            self._room_until = time.monotonic() + 1
 
     def _key(self, job_id: str) -> str:
         return f"{self._prefix}job:{job_id}"
@@ -271,13 +357,17 @@ class JobStore:
             return call(args=[self._prefix, *arguments])
         except ResponseError as error:
             kind, _, message = str(error).partition(" ")
-            if kind != "FAULT":
-                raise
-            raise StoreFault(message) from error
+            if kind == "FAULT":
+                raise StoreFault(message) from error
+            if "-OOM " in message:  # how Redis 6 wraps it
+                raise OutOfMemoryError(message) from error
+            raise
 
     @staticmethod
     def _still_held(claim: Claim, answer: Any) -> str:
         standing, want = answer
+        if standing == "gap":
+            raise Gap(claim.id, int(want))
         if standing != "held":
             raise LeaseLost(f"job {claim.id} is {standing}: its token is no longer that of attempt {claim.attempt}")
         return str(want)
@@ -293,7 +383,11 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _job(record: dict[str, str], rank: Any) -> Job:
+def _job(view: Sequence[Any]) -> Job:
+    """A job from what the scripts' `view` gives."""
+    parts, rank, workers, pace = (*view, None, None, None)[:4]
+    record = dict(zip(parts[::2], parts[1::2], strict=True))
+
     def parsed(field: str) -> Any:
         return json.loads(record[field]) if field in record else None
 
@@ -302,10 +396,16 @@ def _job(record: dict[str, str], rank: Any) -> Job:
         kind=record["kind"],
         state=State(record["state"]),
         spec=parsed("spec"),
-        labels=parsed("labels") or [],
-        priority=int(record.get("priority", 0)),
+        labels=parsed("labels"),
+        priority=int(record["priority"]),
+        hardware=None if record["queue"] == QUEUE else record["queue"],
+        max_attempts=int(record["max_attempts"]),
+        max_seconds=int(record["max_ms"]) / 1000 if "max_ms" in record else None,
+        requested=record.get("want"),
         position=rank,
+        starts_in_seconds=round((rank + 1) * float(pace) / 1000 / workers, 1) if pace and workers else None,
         attempt=int(record["attempt"]),
+        losses=int(record["losses"]),
         progress=parsed("progress"),
         metrics=parsed("metrics"),
         best=parsed("best"),

@@ -33,6 +33,8 @@ ROUTES = {
     ("post", "/v1/jobs/{job_id}/pause"),
     ("post", "/v1/jobs/{job_id}/resume"),
     ("post", "/v1/jobs/{job_id}/retry"),
+    ("post", "/v1/jobs/{job_id}/clone"),
+    ("put", "/v1/jobs/{job_id}"),
     ("get", "/v1/jobs/{job_id}/artifacts"),
     ("get", "/v1/jobs/{job_id}/artifacts/{name}"),
     ("get", "/v1/models"),

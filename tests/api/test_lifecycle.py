@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -206,3 +207,156 @@ def test_a_change_of_anything_else_is_refused(http: httpx.Client, busy: str) -> 
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["loc"] == ["body", "epochs"]
     assert http.patch("/v1/jobs/nothing", json={"priority": 1}).status_code == 404
+
+
+def test_an_id_of_one_s_own(http: httpx.Client, busy: str, service: Service) -> None:
+    spec = job_spec(labels=["mine"])
+    first = http.put("/v1/jobs/sweep-7.lr-0.1", json=spec)
+    again = http.put("/v1/jobs/sweep-7.lr-0.1", json=spec)
+    other = http.put("/v1/jobs/sweep-7.lr-0.1", json=job_spec(seed=1))
+
+    assert (first.status_code, first.headers["location"]) == (202, "/v1/jobs/sweep-7.lr-0.1")
+    assert (again.status_code, again.json()["id"]) == (200, "sweep-7.lr-0.1")
+    assert (other.status_code, other.json()["type"]) == (409, "urn:lrserve:problem:job-exists")
+    assert http.get("/v1/jobs?limit=1").json()["jobs"][0]["id"] == "sweep-7.lr-0.1"
+    cancelled(http, busy)
+    assert service.ended("sweep-7.lr-0.1").state == "succeeded"
+    assert http.delete("/v1/jobs/sweep-7.lr-0.1").status_code == 204
+
+
+@pytest.mark.parametrize("name", ["Capital", ".hidden", "a" * 65, "a b", "a:b"])
+def test_ids_that_are_no_good_are_refused(name: str, http: httpx.Client) -> None:
+    answer = http.put(f"/v1/jobs/{name}", json=job_spec())
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["loc"] == ["path", "job_id"]
+
+
+def test_a_quoted_key_is_the_same_key(http: httpx.Client, busy: str) -> None:
+    ids = {
+        http.post("/v1/jobs", json=job_spec(), headers={"Idempotency-Key": key}).json()["id"]
+        for key in ("a-key-of-mine", '"a-key-of-mine"')
+    }
+
+    assert len(ids) == 1
+    cancelled(http, *ids)
+
+
+def test_a_clone_is_the_job_with_changes(http: httpx.Client, busy: str) -> None:
+    schedule = {"type": "StepLR", "step_size": 5, "gamma": 0.5}
+    old = submit(http, schedule=schedule, labels=["old"], priority=3, seed=7, max_grad_norm=1.0)
+    changes: Json = {
+        "optimizer": {"lr": 0.5},
+        "schedule": {"type": "CosineAnnealingLR", "T_max": 3},
+        "max_grad_norm": None,
+        "labels": ["new"],
+    }
+
+    answer = http.post(f"/v1/jobs/{old['id']}/clone", json=changes)
+    new = answer.json()
+
+    assert answer.status_code == 202
+    assert new["id"] != old["id"]
+    assert new["spec"]["optimizer"] == old["spec"]["optimizer"] | {"lr": 0.5}
+    assert new["spec"]["schedule"] == {"type": "CosineAnnealingLR", "T_max": 3, "eta_min": 0.0}
+    assert new["spec"]["max_grad_norm"] is None
+    assert (new["spec"]["seed"], new["labels"], new["priority"]) == (7, ["new"], 3)
+    cancelled(http, old["id"], new["id"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "loc"),
+    [
+        ({"epochs": 0}, ["body", "epochs"]),
+        ({"optimizer": {"rate": 1}}, ["body", "optimizer", "rate"]),
+        ({"model": None}, ["body", "model"]),
+        ([], ["body"]),
+    ],
+)
+def test_a_clone_that_would_be_no_job_is_refused(changes: Any, loc: list[Any], http: httpx.Client, busy: str) -> None:
+    answer = http.post(f"/v1/jobs/{busy}/clone", json=changes)
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["loc"] == loc
+
+
+def test_one_can_wait_for_the_end(http: httpx.Client, service: Service) -> None:
+    job = submit(http)
+
+    answer = http.get(f"/v1/jobs/{job['id']}", headers={"Prefer": "respond-async, wait=30"})
+
+    assert answer.json()["state"] == "succeeded"
+    assert answer.headers["preference-applied"] == "wait=30"
+    again = http.get(f"/v1/jobs/{job['id']}", headers={"Prefer": "wait=600"})
+    assert again.headers["preference-applied"] == "wait=60"
+
+
+def test_waiting_has_an_end(http: httpx.Client, busy: str) -> None:
+    answer = http.get(f"/v1/jobs/{busy}", headers={"Prefer": "wait=1"})
+
+    assert answer.json()["state"] in ("queued", "running")
+
+
+def test_a_job_has_its_time(http: httpx.Client, service: Service) -> None:
+    job = service.ended(submit(http, **long_job(epochs=1000, max_seconds=1))["id"])
+
+    assert job.state == "failed"
+    assert job.error is not None
+    assert job.error.type == "timeout"
+
+
+def test_a_job_that_fails_is_tried_again_if_asked_for(http: httpx.Client, service: Service) -> None:
+    nowhere = {"type": "image-folder", "folder": "nowhere", "image_size": 12, "channels": 1, "classes": 2, "samples": 8}
+    spec = job_spec(dataset=nowhere, max_attempts=2)
+    job = service.ended(submit(http, **spec)["id"])
+
+    assert (job.state, job.attempt, job.losses) == ("failed", 2, 0)
+
+
+def test_a_dry_run_says_that_nobody_would_take_the_job(http: httpx.Client) -> None:
+    warnings = http.post("/v1/jobs?dry_run=true", json=job_spec(hardware="gpu.h200")).json()["warnings"]
+
+    assert [warning["code"] for warning in warnings] == ["no_worker"]
+    assert "'gpu.h200'" in warnings[0]["message"]
+
+
+def part_of_events(http: httpx.Client, job_id: str, after: str | None) -> list[tuple[str, str, Json]]:
+    """A job's events from the next one on, until the connection breaks: after an epoch, or the end."""
+    found, fields = [], {}
+    with http.stream("GET", f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": after} if after else {}) as stream:
+        for line in stream.iter_lines():
+            if line and not line.startswith(":"):
+                name, _, value = line.partition(": ")
+                fields[name] = value
+            elif fields:
+                found.append((fields["id"], fields["event"], json.loads(fields["data"])))
+                if found[-1][1] in ("epoch", "end"):
+                    return found
+                fields = {}
+    return found
+
+
+def test_what_is_missed_is_told_after_coming_back_and_nothing_twice(http: httpx.Client) -> None:
+    job_id = submit(http, **long_job(epochs=12))["id"]
+    seen: list[tuple[str, str, Json]] = []
+    while not seen or seen[-1][1] != "end":
+        seen += part_of_events(http, job_id, seen[-1][0] if seen else None)
+
+    assert [data["epoch"] for _, kind, data in seen if kind == "epoch"] == list(range(12))
+    assert [data["state"] for _, kind, data in seen if kind == "state"] == ["queued", "running", "succeeded"]
+    ids = [tuple(map(int, event_id.split("-"))) for event_id, _, _ in seen]
+    assert ids == sorted(set(ids))
+
+
+def test_many_clients_follow_one_job(http: httpx.Client, service: Service) -> None:
+    job_id = submit(http, **long_job(epochs=5))["id"]
+
+    def follow(_: int) -> list[tuple[str, str]]:
+        with httpx.Client(base_url=service.url, timeout=60) as client:
+            return [(event_id, kind) for event_id, kind, _ in events(client, job_id) if kind != "progress"]
+
+    with ThreadPoolExecutor(30) as pool:
+        stories = list(pool.map(follow, range(30)))
+
+    assert all(story == stories[0] for story in stories)
+    assert [kind for _, kind in stories[0]] == ["state", "state", *["epoch"] * 5, "state", "end"]

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from redis import Redis
 
-from lrcore.jobs.ids import new_id
-from lrcore.jobs.job import Best, Epoch, JobError, Progress
+from lrcore.jobs.job import Best, Epoch, JobError, Progress, Terms
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
-from lrcore.jobs.store import Claim, IllegalMove, JobNotFound, JobStore, LeaseLost, StoreFault
+from lrcore.jobs.store import (
+    RINGS,
+    Claim,
+    Gap,
+    IllegalMove,
+    JobExists,
+    JobNotFound,
+    JobStore,
+    KeyReused,
+    LeaseLost,
+    Queue,
+    StoreFull,
+)
 from tests.conftest import job_spec, until
 
 SPEC = JobSpec.model_validate(job_spec())
@@ -33,7 +45,7 @@ def progress(step: int) -> Progress:
 
 
 def claimed(store: JobStore, worker: str = "a", lease: float = LEASE) -> Claim:
-    claim = store.claim(QUEUE, worker, lease)
+    claim = store.claim([QUEUE], worker, lease)
     assert claim is not None
     return claim
 
@@ -75,7 +87,7 @@ def test_a_job_s_events_and_epochs_are_no_jobs(part: str, store: JobStore) -> No
 
 
 def test_an_empty_queue_has_nothing_to_claim(store: JobStore) -> None:
-    assert store.claim(QUEUE, "a", LEASE) is None
+    assert store.claim([QUEUE], "a", LEASE) is None
 
 
 def test_jobs_are_claimed_in_the_order_they_came(store: JobStore) -> None:
@@ -98,16 +110,27 @@ def test_no_two_workers_get_one_job(store: JobStore) -> None:
     ids = [store.create(SPEC).id for _ in range(40)]
 
     with ThreadPoolExecutor(8) as pool:
-        claims = list(pool.map(lambda i: store.claim(QUEUE, f"worker {i}", LEASE), range(60)))
+        claims = list(pool.map(lambda i: store.claim([QUEUE], f"worker {i}", LEASE), range(60)))
 
     assert sorted(claim.id for claim in claims if claim) == sorted(ids)
 
 
 def test_a_queue_has_its_own_jobs(store: JobStore) -> None:
-    store.create(SPEC, "gpu")
+    store.create(SPEC, Terms(hardware="gpu"))
 
-    assert store.claim(QUEUE, "a", LEASE) is None
-    assert store.claim("gpu", "a", LEASE) is not None
+    assert store.claim([QUEUE], "a", LEASE) is None
+    assert store.claim(["gpu"], "a", LEASE) is not None
+
+
+def test_of_several_queues_the_best_job_is_taken_wherever_it_waits(store: JobStore) -> None:
+    first, second, third = (
+        store.create(SPEC, Terms(hardware=hardware, priority=priority)).id
+        for hardware, priority in (("gpu", 1), (None, 9), ("gpu", 9))
+    )
+
+    claims = [store.claim(["gpu", QUEUE], "a", LEASE) for _ in range(3)]
+
+    assert [(claim.id, claim.queue) for claim in claims if claim] == [(second, QUEUE), (third, "gpu"), (first, "gpu")]
 
 
 def test_a_report_shows_in_the_job(store: JobStore) -> None:
@@ -135,12 +158,14 @@ def test_a_second_attempt_takes_the_place_of_the_epochs_it_repeats(store: JobSto
     assert store.epochs(second.id) == [epoch(0), epoch(1, 0.9)]
 
 
-def test_an_epoch_after_a_gap_is_a_fault(store: JobStore) -> None:
+def test_an_epoch_that_is_missing_is_asked_for(store: JobStore) -> None:
     claim = running(store)
 
-    with pytest.raises(StoreFault, match="follows a gap"):
-        store.add_epoch(claim, LEASE, epoch(1), Best(epoch=1, test_accuracy=0.5))
-    assert store.epochs(claim.id) == []
+    store.add_epoch(claim, LEASE, epoch(0), Best(epoch=0, test_accuracy=0.5))
+    with pytest.raises(Gap) as gap:
+        store.add_epoch(claim, LEASE, epoch(2), Best(epoch=2, test_accuracy=0.5))
+    assert gap.value.epoch == 1
+    assert store.epochs(claim.id) == [epoch(0)]
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
@@ -215,7 +240,7 @@ def test_a_queued_job_is_cancelled_at_once(store: JobStore) -> None:
     job = store.create(SPEC)
 
     assert store.cancel(job.id).state == "cancelled"
-    assert store.claim(QUEUE, "a", LEASE) is None
+    assert store.claim([QUEUE], "a", LEASE) is None
     assert store.cancel(job.id).state == "cancelled"  # again is no error
 
 
@@ -332,7 +357,7 @@ def test_a_job_that_was_left_behind_counts_as_a_loss(store: JobStore) -> None:
 
 
 def test_pages_are_newest_first_and_complete(store: JobStore) -> None:
-    ids = sorted((store.create(SPEC).id for _ in range(7)), reverse=True)
+    ids = [store.create(SPEC).id for _ in range(7)][::-1]
 
     seen: list[str] = []
     cursor = None
@@ -353,9 +378,8 @@ def test_a_page_that_is_just_full_is_the_last(store: JobStore) -> None:
 
 
 def test_a_page_does_not_shift_when_jobs_come_and_move_on(store: JobStore) -> None:
-    ids = sorted((store.create(SPEC).id for _ in range(4)), reverse=True)
+    ids = [store.create(SPEC).id for _ in range(4)][::-1]
     first, cursor = store.page(limit=2)
-    until(lambda: new_id()[:10] > ids[0][:10], 5)  # ids of one millisecond have no order
     store.create(SPEC)
     claimed(store)
 
@@ -372,7 +396,7 @@ def test_a_state_s_pages_leave_the_other_states_out(store: JobStore) -> None:
     first, cursor = store.page(state=State.RUNNING, limit=2)
     second, end = store.page(state=State.RUNNING, limit=2, cursor=cursor)
 
-    assert [job.id for job in first + second] == sorted(held, reverse=True)
+    assert [job.id for job in first + second] == held[::-1]
     assert end is None
 
 
@@ -390,28 +414,34 @@ def test_a_job_is_listed_in_its_state_alone(store: JobStore) -> None:
 
 
 def test_a_waiting_job_without_a_message_is_noticed(store: JobStore, redis: Redis) -> None:
-    for _ in range(3):
-        store.create(SPEC)
+    for hardware in (None, None, None, "gpu"):
+        store.create(SPEC, Terms(hardware=hardware))
     redis.rpush(broker_list(QUEUE), "a message")
 
-    assert store.missing_rings() == 2
+    assert store.queues() == [Queue(QUEUE, 3, 0, 1), Queue("gpu", 1, 0, 0)]
+    assert [queue.missing_rings for queue in store.queues()] == [2, 1]
 
 
-def test_more_messages_than_jobs_are_no_matter(store: JobStore, redis: Redis) -> None:
-    redis.rpush(broker_list(QUEUE), "one", "two")
+def test_more_messages_than_jobs_are_no_matter() -> None:
+    assert Queue(QUEUE, waiting=1, workers=1, ringing=2).missing_rings == 0
 
-    assert store.missing_rings() == 0
+
+def test_a_long_queue_is_not_announced_job_by_job() -> None:
+    assert Queue(QUEUE, waiting=10**6, workers=3, ringing=10).missing_rings == RINGS - 10
+    assert Queue(QUEUE, waiting=10**6, workers=10**4, ringing=0).missing_rings == 2 * 10**4
 
 
 def test_workers_are_counted_while_they_show_themselves(store: JobStore) -> None:
-    store.present("a", LEASE)
-    store.present("b", SHORT)
+    store.present("a", ["gpu", QUEUE], LEASE)
+    store.present("b", [QUEUE], SHORT)
     assert store.workers() == 2
+    assert [queue.workers for queue in store.queues()] == [2, 1]
 
     until(lambda: store.workers() == 1, 5)
     store.absent("a")
 
     assert store.workers() == 0
+    assert [queue.workers for queue in store.queues()] == [0, 0]
 
 
 def test_a_job_s_story_is_told_in_its_events(store: JobStore, redis: Redis) -> None:
@@ -424,3 +454,192 @@ def test_a_job_s_story_is_told_in_its_events(store: JobStore, redis: Redis) -> N
     told = [fields["type"] for _, fields in redis.xrange(store.events_key(claim.id))]
 
     assert told == ["state", "state", "progress", "epoch", "state", "end"]
+
+
+def test_of_the_news_of_progress_the_last_one_is_kept(store: JobStore, redis: Redis) -> None:
+    claim = running(store)
+    for step in (4, 5):
+        store.beat(claim, LEASE, progress(step))
+    store.add_epoch(claim, LEASE, epoch(0), Best(epoch=0, test_accuracy=0.5))
+    store.beat(claim, LEASE, progress(6))
+
+    told = [(fields["type"], fields["data"]) for _, fields in redis.xrange(store.events_key(claim.id))]
+
+    assert [kind for kind, _ in told] == ["state", "state", "epoch", "progress"]
+    assert told[-1][1] == progress(6).model_dump_json()
+
+
+def test_what_is_written_is_published(store: JobStore, redis: Redis) -> None:
+    claim = running(store)
+    with redis.pubsub() as heard:
+        heard.subscribe(store.events_key(claim.id))
+        until(lambda: heard.get_message(timeout=1), 5)
+        store.add_epoch(claim, LEASE, epoch(0), Best(epoch=0, test_accuracy=0.5))
+        message = until(lambda: heard.get_message(timeout=1), 5)
+
+    (event_id, fields) = redis.xrevrange(store.events_key(claim.id), count=1)[0]
+    assert json.loads(message["data"]) == [event_id, "epoch", fields["data"]]
+
+
+def test_an_epoch_that_comes_out_the_same_again_is_told_once(store: JobStore, redis: Redis) -> None:
+    claim, best = running(store), Best(epoch=0, test_accuracy=0.5)
+    for index in range(3):
+        store.add_epoch(claim, LEASE, epoch(index), best)
+
+    store.add_epoch(claim, LEASE, epoch(1).model_copy(update={"seconds": 9.0}), best)
+
+    assert store.epochs(claim.id) == [epoch(index) for index in range(3)]
+    told = [fields["type"] for _, fields in redis.xrange(store.events_key(claim.id))]
+    assert told.count("epoch") == 3
+
+
+def test_an_id_of_one_s_own_makes_one_job(store: JobStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: store.put("mine", SPEC), range(20)))
+
+    assert [job.id for job, _ in made] == ["mine"] * 20
+    assert sum(new for _, new in made) == 1
+    assert [job.id for job in store.page()[0]] == ["mine"]
+
+
+def test_an_id_of_one_s_own_stays_with_its_job(store: JobStore) -> None:
+    store.put("mine", SPEC)
+    other = store.create(SPEC)
+
+    with pytest.raises(JobExists, match="mine"):
+        store.put("mine", SPEC, Terms(priority=1))
+    with pytest.raises(JobExists):
+        store.put(other.id, SPEC)
+
+    store.cancel("mine")
+    store.forget("mine")
+    assert store.put("mine", SPEC, Terms(priority=1))[1]
+
+
+def test_jobs_are_listed_as_they_came_whatever_their_ids(store: JobStore) -> None:
+    ids = [store.put(name, SPEC)[0].id for name in ("b", "c", "a")]
+
+    first, cursor = store.page(limit=2)
+    second, _ = store.page(limit=2, cursor=cursor)
+
+    assert [job.id for job in first + second] == ids[::-1]
+
+
+def test_a_key_names_one_request(store: JobStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        ids = set(pool.map(lambda _: store.create(SPEC, key="once").id, range(20)))
+
+    assert len(ids) == 1
+    with pytest.raises(KeyReused, match="once"):
+        store.create(SPEC, Terms(priority=1), key="once")
+
+
+def test_an_error_is_tried_again_as_often_as_asked_for(store: JobStore, redis: Redis) -> None:
+    job = store.create(SPEC, Terms(max_attempts=3))
+    error = JobError(type="error", message="it broke")
+
+    went = [store.finish(claimed(store), State.FAILED, error, again=True) for _ in range(3)]
+
+    assert went == ["queued", "queued", "failed"]
+    assert (store.get(job.id).attempt, store.get(job.id).error) == (3, error)
+    told = [json.loads(fields["data"]) for _, fields in redis.xrange(store.events_key(job.id))]
+    assert [event for event in told if "error" in event] == [
+        {"state": state, "attempt": attempt, "error": error.model_dump()}
+        for state, attempt in (("queued", 1), ("queued", 2), ("failed", 3))
+    ]
+
+
+def test_an_error_that_would_come_again_is_not_tried_again(store: JobStore) -> None:
+    store.create(SPEC, Terms(max_attempts=3))
+
+    assert store.finish(claimed(store), State.FAILED, JobError(type="diverged", message="")) == "failed"
+
+
+def test_lost_workers_do_not_count_as_errors(store: JobStore) -> None:
+    job = store.create(SPEC, Terms(max_attempts=2))
+    error = JobError(type="error", message="it broke")
+    for _ in range(MOST):
+        store.lose(claimed(store), MOST)
+
+    assert store.get(job.id).losses == MOST
+    assert store.finish(claimed(store), State.FAILED, error, again=True) == "queued"
+    assert store.finish(claimed(store), State.FAILED, error, again=True) == "failed"
+
+
+def test_a_job_runs_for_so_long_and_no_longer(store: JobStore) -> None:
+    job = store.create(SPEC, Terms(max_seconds=0.2))
+    claim = claimed(store)
+    assert store.beat(claim, LEASE, None) == ""
+    store.finish(claim, State.QUEUED)
+    time.sleep(0.3)  # waiting does not count
+    claim = claimed(store)
+    assert store.beat(claim, LEASE, None) == ""
+
+    assert until(lambda: store.beat(claim, LEASE, None), 5) == "expire"
+    store.finish(claim, State.QUEUED)
+
+    ended = store.get(job.id)
+    assert ended.state == "failed"
+    assert ended.error is not None
+    assert ended.error.type == "timeout"
+
+
+def test_how_long_a_job_will_wait_is_estimated(store: JobStore) -> None:
+    store.present("a", [QUEUE], LEASE)
+    store.present("b", [QUEUE], LEASE)
+    assert store.create(SPEC).starts_in_seconds is None  # nobody knows yet
+    claim = claimed(store)
+    time.sleep(0.5)
+    store.finish(claim, State.SUCCEEDED)
+
+    waits = [store.create(SPEC).starts_in_seconds for _ in range(4)]
+
+    assert waits == sorted(waits)
+    assert 1.0 <= waits[-1] < 1.6  # four jobs of half a second for two workers, and time for slow machines
+
+
+def test_jobs_that_ended_long_ago_are_stale(store: JobStore) -> None:
+    old = running(store)
+    store.finish(old, State.SUCCEEDED)
+    time.sleep(0.2)
+    new = running(store)
+    store.finish(new, State.SUCCEEDED)
+
+    assert list(store.stale(0.2 / 86_400)) == [old.id]
+    store.forget(old.id)
+    assert list(store.stale(0)) == [new.id]
+
+
+def test_a_job_that_this_version_cannot_read_fails_and_the_next_one_is_taken(store: JobStore, redis: Redis) -> None:
+    broken, sound = store.create(SPEC), store.create(SPEC)
+    redis.hset(f"lrserve:job:{broken.id}", "spec", SPEC.model_dump_json().replace("lenet", "another"))
+
+    assert claimed(store).id == sound.id
+    error = store.get(broken.id).error
+    assert error is not None
+    assert error.type == "invalid_spec"
+
+
+def test_no_job_is_accepted_before_redis_is_full(store: JobStore, redis: Redis) -> None:
+    claim = running(store)
+    used = redis.info("memory")["used_memory"]
+    redis.config_set("maxmemory", int(used / 0.95))
+    try:
+        with pytest.raises(StoreFull, match="of its"):
+            JobStore(redis).create(SPEC)  # another one: a look at the memory holds for a second
+        store.add_epoch(claim, LEASE, epoch(0), Best(epoch=0, test_accuracy=0.5))
+        assert store.finish(claim, State.SUCCEEDED) == "succeeded"
+    finally:
+        redis.config_set("maxmemory", 0)
+
+
+def test_no_job_is_accepted_when_redis_is_full(redis: Redis) -> None:
+    store = JobStore(redis)
+    store._check_room()  # and will not look for a second
+    redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreFull, match="nothing was stored"):
+            store.create(SPEC)
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert store.page()[0] == []

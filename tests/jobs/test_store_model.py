@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 
 from lrcore.jobs.connection import connect
-from lrcore.jobs.job import Best
+from lrcore.jobs.job import Best, Terms
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
 from lrcore.jobs.store import Claim, IllegalMove, JobStore, LeaseLost
@@ -34,7 +34,7 @@ from tests.jobs.test_store import LEASE, MOST, SPEC, epoch
 LABELS = ["one", "team=two"]
 GIVEN_BACK = {"": State.QUEUED, "pause": State.PAUSED, "cancel": State.CANCELLED}
 WORKERS = st.sampled_from("ab")
-ENDS = st.sampled_from([State.SUCCEEDED, State.FAILED, State.CANCELLED, State.QUEUED, State.PAUSED])
+ENDS = st.sampled_from([State.SUCCEEDED, State.FAILED, State.CANCELLED, State.QUEUED])
 
 
 class Record:
@@ -50,14 +50,11 @@ class Record:
 
     def end(self, state: State) -> None:
         self.state, self.worker, self.token = state, None, None
-        if state in (State.QUEUED, State.PAUSED):
-            self.want = ""
+        self.want = ""
 
     def lose(self) -> None:
-        if self.want:
-            return self.end(GIVEN_BACK[self.want])
         self.losses += 1
-        self.end(State.FAILED if self.losses > MOST else State.QUEUED)
+        self.end(State.FAILED if self.losses > MOST and not self.want else GIVEN_BACK[self.want])
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -86,7 +83,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.jobs) < 6)
     @rule(priority=st.integers(0, 2))
     def create(self, priority: int = 0) -> None:
-        job = self.store.create(SPEC, labels=LABELS, priority=priority)
+        job = self.store.create(SPEC, Terms(labels=LABELS, priority=priority))
         self.jobs[job.id] = Record()
         self.jobs[job.id].priority = priority
         assert job.position == self.queue().index(job.id)
@@ -94,7 +91,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.in_state(State.QUEUED))
     @rule(target=claims, worker=WORKERS)
     def claim(self, worker: str) -> Claim:
-        claim = self.store.claim(QUEUE, worker, LEASE)
+        claim = self.store.claim([QUEUE], worker, LEASE)
         assert claim is not None
         assert claim.id == self.queue()[0]
         job = self.jobs[claim.id]
@@ -144,8 +141,9 @@ class StoreMachine(RuleBasedStateMachine):
     def finish(self, claim: Claim, state: State) -> None:
         job = self.jobs.get(claim.id, Record())
         if job.token == claim.token:
-            self.store.finish(claim, state)
-            job.end(GIVEN_BACK[job.want] if state in (State.QUEUED, State.PAUSED) else state)
+            went = self.store.finish(claim, state)
+            job.end(GIVEN_BACK[job.want] if state is State.QUEUED else state)
+            assert went is job.state
         else:
             with pytest.raises(LeaseLost):
                 self.store.finish(claim, state)

@@ -273,9 +273,9 @@ def taken(store: JobStore, tmp_path: Path) -> Iterator[tuple[Runner, Claim, Repo
     runner, spec = Runner(store, settings, "worker"), spec_of()
     job = store.create(spec)
     model, epochs, best = trained(runner.folder(job.id), spec)
-    claim = store.claim(QUEUE, "worker", settings.lease_seconds)
+    claim = store.claim([QUEUE], "worker", settings.lease_seconds)
     assert claim is not None
-    reporter = Reporter(store, claim, settings)
+    reporter = Reporter(store, claim, settings, threading.Event())
     reporter.start()
     yield runner, claim, reporter, Result(epochs, best, model, model.state_dict())
     reporter.stop()

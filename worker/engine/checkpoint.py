@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 Json = dict[str, Any]
+
+UNFINISHED = ".tmp"
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Position:
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Write tensors by name in one move: a reader finds the old file or the new one, never half of it."""
-    _save(path, {name: _on_cpu(tensor) for name, tensor in weights.items()}, None)
+    os.replace(_write(path, {name: _on_cpu(tensor) for name, tensor in weights.items()}, None), path)
 
 
 def save(path: Path, parts: Mapping[str, Mapping[str, Tensor]], position: Position) -> None:
@@ -55,9 +58,10 @@ def save(path: Path, parts: Mapping[str, Mapping[str, Tensor]], position: Positi
         parts: tensors by name for each part of the run, such as model and best.
     """
     tensors = {f"{part}.{name}": _on_cpu(t) for part, named in parts.items() for name, t in named.items()}
+    unfinished = _write(path, tensors, {"position": json.dumps(asdict(position))})
     with contextlib.suppress(FileNotFoundError):
         os.replace(path, _before(path))
-    _save(path, tensors, {"position": json.dumps(asdict(position))})
+    os.replace(unfinished, path)
 
 
 def load(path: Path, spec: str) -> tuple[dict[str, dict[str, Tensor]], Position] | None:
@@ -122,8 +126,19 @@ def _on_cpu(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous()
 
 
-def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None) -> None:
+def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None) -> Path:
+    """The tensors in a file beside `path`, with a name of its own: a process that was believed dead may write, too."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    save_file(tensors, unfinished, metadata=metadata)
-    os.replace(unfinished, path)
+    unfinished = path.with_suffix(f".{secrets.token_hex(4)}{UNFINISHED}")
+    try:
+        save_file(tensors, unfinished, metadata=metadata)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    return unfinished
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a process has left that was killed while it wrote."""
+    for file in folder.glob(f"*{UNFINISHED}"):
+        file.unlink(missing_ok=True)

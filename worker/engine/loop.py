@@ -6,6 +6,7 @@ import contextlib
 import copy
 import gc
 import inspect
+import logging
 import math
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from lrcore import __version__
@@ -27,6 +29,8 @@ from worker.engine.checkpoint import Position
 from worker.engine.data import Data, Plan, Split, load, permutation
 from worker.engine.graph import GraphedStep, can_capture
 from worker.engine.optim import Average, Scheduled, freeze, parameter_groups
+
+log = logging.getLogger("lrserve.engine")
 
 RUNNING = 50  # steps that the running loss and accuracy are taken over
 AHEAD = 64  # steps that may wait in a GPU's queue, so that a stop and the progress are no further away
@@ -58,6 +62,8 @@ class Hooks:
         epoch: called after each epoch with its figures and the best epoch so far; for a run that is taken up again,
             also for the epochs before.
         stop: asked before each step and each batch of a test pass; True raises Interrupted.
+        preparing: entered while the data are loaded and the model is made, where nobody asks `stop`; may raise
+            Interrupted from inside.
     """
 
     step: Callable[[int], None] = lambda step: None
@@ -65,6 +71,7 @@ class Hooks:
     losses: Callable[[int, list[float]], None] = lambda epoch, losses: None
     epoch: Callable[[Epoch, Best], None] = lambda epoch, best: None
     stop: Callable[[], bool] = lambda: False
+    preparing: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,8 @@ def train(
         Diverged: a loss is not finite.
     """
     device, hooks = device or pick_device(), hooks or Hooks()
-    data = load(spec.dataset, data_root, device, DTYPES[spec.precision], memory)
+    with hooks.preparing():
+        data = load(spec.dataset, data_root, device, DTYPES[spec.precision], memory)
     with _settings(spec, device):
         torch.manual_seed(spec.seed)
         run = Run(spec, data, device, hooks, folder)
@@ -129,7 +137,8 @@ class Run:
 
     def __init__(self, spec: JobSpec, data: Data, device: torch.device, hooks: Hooks, folder: Path | None) -> None:
         self.spec, self.data, self.device, self.hooks, self.folder = spec, data, device, hooks, folder
-        model = spec.model.build(spec.dataset.image_shape, spec.dataset.num_classes)
+        with hooks.preparing():
+            model = spec.model.build(spec.dataset.image_shape, spec.dataset.num_classes)
         model = model.to(device, DTYPES[spec.precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
         freeze(model, spec.model.freeze)
         self.model: nn.Module = model
@@ -358,6 +367,8 @@ class Run:
 
     def _take_up(self) -> None:
         """Go on from the checkpoint, if there is one."""
+        if self.folder:
+            checkpoints.remove_unfinished(self.folder)
         if self.folder and (found := checkpoints.load(self.folder / CHECKPOINT, self.at.spec)):
             parts, self.at = found
             self._done = self.at.step
@@ -386,7 +397,7 @@ class Run:
                 self._save()
 
     def _save(self) -> None:
-        """Write a checkpoint of where the run stands."""
+        """Write a checkpoint of where the run stands; go on without, if it cannot be written."""
         if not self.folder:
             return
         start = time.perf_counter()
@@ -408,7 +419,10 @@ class Run:
             parts["random"]["cuda"] = torch.cuda.get_rng_state(self.device)
         if self.average:
             parts["average"] = self.average.model.state_dict()
-        checkpoints.save(self.folder / CHECKPOINT, parts, self.at)
+        try:
+            checkpoints.save(self.folder / CHECKPOINT, parts, self.at)
+        except (OSError, SafetensorError) as error:  # a full disk, say: the one before is still there
+            log.warning("no checkpoint: %s", error)
         self._saved_at = time.perf_counter()
         self._save_took = self._saved_at - start
 
