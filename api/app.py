@@ -12,14 +12,17 @@ from api import problems
 from api.doorbell import Doorbell
 from api.fast import FastCurves
 from api.follower import Follower
+from api.guard import Guard
 from api.limits import BodyLimit
-from api.routes import artifacts, catalogue, curves, fit, jobs, system, translate
+from api.routes import artifacts, catalogue, curves, fit, jobs, system, translate, webhooks
 from api.settings import ApiSettings
+from api.webhooks import Dispatcher
 from lrcore import __version__
 from lrcore.jobs.artifacts import Artifacts
 from lrcore.jobs.connection import connect
 from lrcore.jobs.reaper import Reaper
 from lrcore.jobs.store import JobStore
+from lrcore.jobs.webhooks import WebhookStore
 
 
 def create_app(settings: ApiSettings | None = None) -> FastAPI:
@@ -33,7 +36,10 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.follower = Follower(settings.redis_url)
         reaper.start()
+        dispatcher = Dispatcher(settings)
+        dispatcher.start()
         yield
+        await dispatcher.stop()
         reaper.stop()
         await app.state.follower.close()
         redis.close()
@@ -48,10 +54,11 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     )
     app.state.store, app.state.reaper = store, reaper
     app.state.artifacts = Artifacts(settings.artifact_url)
+    app.state.webhooks, app.state.guard = WebhookStore(redis), Guard(settings.webhook_allow)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(FastCurves)  # the last one added is the first to be asked
     problems.install(app)
-    routes = (fit, translate, curves, jobs, artifacts, system)
+    routes = (fit, translate, curves, jobs, artifacts, webhooks, system)
     for router in (*(module.router for module in routes), *catalogue.routers):
         app.include_router(router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it

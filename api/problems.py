@@ -20,6 +20,7 @@ from api.json import dumps
 from lrcore.errors import CurveError
 from lrcore.jobs.artifacts import ArtifactNotFound, ArtifactsUnavailable
 from lrcore.jobs.store import IllegalMove, JobExists, JobNotFound, KeyReused, StoreFull
+from lrcore.jobs.webhooks import DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound
 
 log = logging.getLogger("lrserve.api")
 
@@ -71,6 +72,10 @@ TABLE: dict[type[Exception], tuple[int, str, str]] = {
     IllegalMove: (409, "illegal-move", "The job's state does not allow this"),
     StoreFull: (503, "store-full", "The job store has no room for more jobs"),
     OutOfMemoryError: (503, "store-full", "The job store has no room for more jobs"),
+    WebhookNotFound: (404, "webhook-not-found", "Webhook not found"),
+    DeliveryNotFound: (404, "delivery-not-found", "Delivery not found"),
+    WebhookDisabled: (409, "webhook-disabled", "The webhook is disabled"),
+    TooManyWebhooks: (409, "too-many-webhooks", "There are too many webhooks"),
     RedisError: (503, "store-unavailable", "The job store does not answer"),
     KombuError: (503, "store-unavailable", "The job store does not answer"),
     ArtifactsUnavailable: (503, "artifacts-unavailable", "The artifact root does not answer"),

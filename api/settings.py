@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, IPvAnyNetwork
 
 from lrcore.jobs.settings import Settings
 
@@ -12,3 +14,12 @@ class ApiSettings(Settings):
 
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="largest request body; larger ones get 413")
     shutdown_seconds: int = Field(3, ge=0, description="how long open streams may go on after SIGTERM")
+    webhook_allow: tuple[IPvAnyNetwork, ...] = Field(
+        (), description='networks that webhooks may reach though they are not public, such as ["10.0.0.0/8"]'
+    )
+    webhook_retry_seconds: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400),
+        max_length=30,
+        description="after each failed attempt of a delivery, how long until the next",
+    )
+    webhook_timeout_seconds: float = Field(15.0, gt=0, le=60, description="how long an endpoint may take to answer")

@@ -26,6 +26,13 @@ local function say(id, kind, data)
   redis.call('PUBLISH', stream, cjson.encode({event, kind, data}))
   return event
 end
+-- for webhooks, as long as there are any
+local function announce(id, state, error)
+  if redis.call('EXISTS', P .. 'webhooks') == 0 then return end
+  local record = redis.call('HMGET', job(id), 'kind', 'attempt', 'labels')
+  redis.call('XADD', P .. 'outbox', 'MAXLEN', '~', 10000, '*', 'job', id, 'job_state', state, 'kind', record[1],
+    'attempt', record[2], 'labels', record[3], 'error', error or 'null')
+end
 local function labels(id)
   return cjson.decode(redis.call('HGET', job(id), 'labels') or '[]')
 end
@@ -84,6 +91,7 @@ local function move(id, after, error)
   if error then news.error = cjson.decode(error) end
   say(id, 'state', cjson.encode(news))
   if ended(after) then say(id, 'end', cjson.encode({state = after})) end
+  announce(id, after, error)
   return true
 end
 -- whether the writer still holds the job
@@ -157,6 +165,7 @@ indexed(id, 'ZADD', '')
 indexed(id, 'ZADD', ':queued')
 enqueue(id)
 say(id, 'state', cjson.encode({state = 'queued', attempt = 0}))
+announce(id, 'queued')
 return {'made', view(id)}
 """
 

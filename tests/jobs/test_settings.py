@@ -72,6 +72,7 @@ def test_a_tilde_is_the_user_s_folder() -> None:
         ("ARTIFACT_ROOT", ""),
         ("MAX_BODY_BYTES", "10"),
         ("SHUTDOWN_SECONDS", "-2"),
+        ("WEBHOOK_TIMEOUT_SECONDS", "0"),
     ],
 )
 def test_a_setting_without_sense_is_refused_by_its_name(

@@ -1,0 +1,194 @@
+"""Sending webhooks: the task that takes deliveries from the store and brings them to their endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import httpcore
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from api.guard import Guard, GuardedBackend
+from api.settings import ApiSettings
+from lrcore import __version__
+from lrcore.jobs.connection import COMMAND_SECONDS
+from lrcore.jobs.webhooks import Attempt, Outbox, Outcome, Parcel, signature
+
+log = logging.getLogger("lrserve.webhooks")
+
+POLL_SECONDS = 0.5  # between two looks for what has become due
+AWAY_SECONDS = 1.0  # until Redis is asked again
+MOST_IN_FLIGHT = 64
+MOST_OF_ONE = 8  # to one endpoint, by all dispatchers together: a slow one leaves room for the others
+LEASE_TIMEOUTS = 2.0  # a lease in time-outs: one attempt, and as long again to record it
+JITTER = 0.1  # a delay varies by this share, so that what failed together does not come back together
+STOP_SECONDS = 0.5  # for what is in flight when the process ends
+
+
+class Sender:
+    """Posts one delivery to its endpoint.
+
+    Args:
+        timeout_seconds: for everything from the look-up of the name to the status of the answer.
+        ssl_context: httpcore's default one if None.
+    """
+
+    def __init__(self, guard: Guard, timeout_seconds: float, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._timeout = timeout_seconds
+        # no connection is kept: deliveries are rare, and each is to be judged by what the name means then
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context or httpcore.default_ssl_context(),  # made once: reading the authorities takes long
+            max_connections=MOST_IN_FLIGHT,
+            max_keepalive_connections=0,
+            network_backend=GuardedBackend(guard),
+        )
+
+    async def send(self, parcel: Parcel) -> Attempt:
+        """One attempt. Redirects are not followed; of the answer no more than its beginning is read."""
+        started, status, error = time.perf_counter(), None, None
+        try:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._pool.stream("POST", parcel.url, headers=_headers(parcel), content=parcel.body) as response,
+            ):
+                status = response.status
+                # a short answer is taken in, so that its sender does not find the connection closed
+                await anext(response.aiter_stream(), b"")
+        except TimeoutError:
+            error = f"no answer within {self._timeout:g} s"
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as fault:
+            error = str(fault)[:200] or type(fault).__name__
+        except Exception as fault:  # an attempt must come to an end that can be recorded, or it is made for ever
+            log.exception("webhook=%s delivery=%s", parcel.webhook_id, parcel.id)
+            error = type(fault).__name__
+        if status is not None:  # whatever came after it
+            error = None if 200 <= status < 300 else _told(status)
+        return Attempt(at="", status=status, error=error, milliseconds=round((time.perf_counter() - started) * 1000))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.aclose()
+
+
+def _headers(parcel: Parcel) -> dict[bytes | str, bytes | str]:
+    seconds = parcel.at // 1000
+    return {
+        "host": urlsplit(parcel.url).netloc,  # httpcore's own leaves out the brackets of an IPv6 address
+        "content-type": "application/json",
+        "user-agent": f"lrserve/{__version__}",
+        "webhook-id": parcel.id,
+        "webhook-timestamp": str(seconds),
+        "webhook-signature": " ".join(signature(secret, parcel.id, seconds, parcel.body) for secret in parcel.secrets),
+    }
+
+
+def _told(status: int) -> str:
+    redirected = "; redirects are not followed" if 300 <= status < 400 else ""
+    return f"it answered {status}{redirected}"
+
+
+class Dispatcher:
+    """Brings deliveries to their endpoints until it is stopped. Any number of processes may run one at once."""
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self._settings = settings
+        self._lease = LEASE_TIMEOUTS * settings.webhook_timeout_seconds
+        self._outbox = Outbox(_connect(settings.redis_url))
+        self._sender = Sender(Guard(settings.webhook_allow), settings.webhook_timeout_seconds)
+        self._wake = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin. Needs a running event loop."""
+        self._loops = [asyncio.create_task(_forever(each)) for each in (self._fan_out, self._take)]
+
+    async def stop(self) -> None:
+        """End within a second. A delivery that is then still in flight is due again when its lease runs out."""
+        for task in self._loops:
+            task.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        if self._sending:
+            _, late = await asyncio.wait(self._sending, timeout=STOP_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._sender.close()
+        await self._outbox.close()
+
+    async def _fan_out(self) -> None:
+        if await self._outbox.wait(POLL_SECONDS):
+            await self._outbox.fan_out()
+            self._wake.set()
+
+    async def _take(self) -> None:
+        self._wake.clear()
+        room = MOST_IN_FLIGHT - len(self._sending)
+        parcels = await self._outbox.take(room, MOST_OF_ONE, self._lease) if room else []
+        for parcel in parcels:
+            task = asyncio.create_task(self._deliver(parcel))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+        if not parcels:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+
+    async def _deliver(self, parcel: Parcel) -> None:
+        attempt = await self._sender.send(parcel)
+        outcome, delay = self._outcome(parcel, attempt)
+        log.info(
+            "webhook=%s delivery=%s status=%s error=%s outcome=%s",
+            *(parcel.webhook_id, parcel.id, attempt.status, attempt.error, outcome),
+        )
+        deadline = time.monotonic() + self._lease
+        while time.monotonic() < deadline:  # what was delivered shall not be sent again if Redis is away for a moment
+            try:
+                await self._outbox.settle(parcel, attempt, outcome, delay)
+                break
+            except RedisError as error:
+                log.warning("Redis does not answer: %s", error)
+                await asyncio.sleep(AWAY_SECONDS)
+        self._wake.set()
+
+    def _outcome(self, parcel: Parcel, attempt: Attempt) -> tuple[Outcome, float]:
+        if attempt.error is None:
+            return "delivered", 0.0
+        if attempt.status == 410:
+            return "gone", 0.0
+        delays = self._settings.webhook_retry_seconds
+        if parcel.failures >= len(delays):
+            return "failed", 0.0
+        return "retry", delays[parcel.failures] * random.uniform(1 - JITTER, 1 + JITTER)
+
+
+async def _forever(step: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await step()
+        except RedisError as error:
+            log.warning("Redis does not answer: %s", error)
+            await asyncio.sleep(AWAY_SECONDS)
+        except Exception:  # a fault in one round must not end all that follow
+            log.exception("the round failed")
+            await asyncio.sleep(AWAY_SECONDS)
+
+
+def _connect(url: str) -> Redis:
+    """A client for short commands and short waits."""
+    return Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=COMMAND_SECONDS + POLL_SECONDS,
+        socket_connect_timeout=COMMAND_SECONDS,
+        retry=Retry(NoBackoff(), 1),
+        max_connections=2 * MOST_IN_FLIGHT,
+    )

@@ -1,0 +1,375 @@
+"""Where webhooks live: endpoints, and the deliveries that are on their way to them, in the Redis of the jobs.
+
+The script that changes a job's state appends to the stream `outbox`, if `webhooks`, the sorted set of endpoints, is
+there. From it `fan_out` makes one delivery for each endpoint that wants the event. An endpoint is a hash `webhook:ID`;
+its deliveries are listed in `webhook-log:ID`, and each is in one of `webhook-due:ID` (scored by when it is due),
+`webhook-sending:ID` (by when its lease runs out), `webhook-over:ID` (by when it ended), or waits in
+`webhook-lane:ID:JOB` for one of the same job. A delivery is a hash `delivery:ID` and a list `attempts:ID`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+
+from lrcore.errors import LrcoreError
+from lrcore.jobs import scripts, webhook_scripts
+from lrcore.jobs.ids import new_id
+from lrcore.jobs.job import rfc3339
+from lrcore.jobs.store import PREFIX
+
+Event = Literal["job.queued", "job.running", "job.paused", "job.succeeded", "job.failed", "job.cancelled"]
+Outcome = Literal["delivered", "failed", "gone", "retry"]
+
+SECRET_PREFIX = "whsec_"
+SECRET_BYTES = 32
+ERROR_CHARACTERS = 4000  # of a job's error: a payload stays far below 20 kB
+EVENTS_AT_ONCE = 20  # bounds what one script does while Redis answers nobody else
+
+
+class WebhookNotFound(LrcoreError):
+    """There is no such endpoint."""
+
+    def __init__(self, webhook_id: str) -> None:
+        super().__init__(f"there is no webhook {webhook_id[:80]!r}")
+
+
+class DeliveryNotFound(LrcoreError):
+    """The endpoint has no such delivery, or no longer."""
+
+    def __init__(self, delivery_id: str) -> None:
+        super().__init__(f"the webhook has no delivery {delivery_id[:80]!r}")
+
+
+class WebhookDisabled(LrcoreError):
+    """Nothing is sent to the endpoint now."""
+
+    def __init__(self, webhook_id: str) -> None:
+        super().__init__(f"webhook {webhook_id} is disabled")
+
+
+class TooManyWebhooks(LrcoreError):
+    """There are as many endpoints as there may be."""
+
+    def __init__(self) -> None:
+        super().__init__(f"there are {webhook_scripts.MOST_WEBHOOKS} webhooks already; delete one first")
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Webhook(_View):
+    """An endpoint, without its secret."""
+
+    id: str
+    url: str
+    events: list[Event] = Field(description="which changes of state it is told of")
+    label: str | None = Field(description="only jobs with this label; null for all")
+    description: str
+    enabled: bool
+    disabled_reason: str | None = Field(description="why it is disabled, if not by a client")
+    created_at: str = Field(description="RFC 3339, UTC")
+
+
+class Attempt(_View):
+    """One try to deliver."""
+
+    at: str = Field(description="RFC 3339, UTC")
+    status: int | None = Field(None, description="HTTP status of the answer; null if there was none")
+    error: str | None = Field(None, description="why it failed")
+    milliseconds: int = Field(description="how long it took")
+
+
+class Delivery(_View):
+    """An event on its way to an endpoint."""
+
+    id: str = Field(description="the header webhook-id, the same in every attempt")
+    event: str
+    job_id: str | None = Field(description="null for webhook.test")
+    state: Literal["pending", "delivered", "failed"]
+    attempts: list[Attempt] = Field(description="in order; the last 50")
+    next_attempt_at: str | None = Field(
+        description="RFC 3339, UTC; null when it is over, is being sent, or waits for an earlier one of its job"
+    )
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A delivery in a dispatcher's hands, for the time of its lease.
+
+    Attributes:
+        claim: tells this taking of the delivery from all others.
+        at: when it was taken, milliseconds since 1970.
+        failures: attempts since it was made or asked for again.
+        secrets: the endpoint's, and for a day the one before.
+    """
+
+    id: str
+    webhook_id: str
+    url: str
+    claim: int
+    at: int
+    failures: int
+    body: bytes
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+class WebhookStore:
+    """Endpoints and deliveries in Redis. Safe to share between threads.
+
+    Every method raises redis.RedisError if Redis does not answer.
+    """
+
+    def __init__(self, redis: Redis, prefix: str = PREFIX) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._scripts: dict[str, Callable[..., Any]] = {}
+
+    def register(self, url: str, events: list[Event], label: str | None, description: str) -> tuple[Webhook, str]:
+        """A new endpoint and its secret, which no other call tells. Raises TooManyWebhooks."""
+        secret, webhook_id = new_secret(), new_id()
+        told = {"url": url, "events": events, "label": label, "description": description, "enabled": True}
+        if not self._run(webhook_scripts.REGISTER, webhook_id, "secret", secret, *_flat(told)):
+            raise TooManyWebhooks
+        return self.get(webhook_id), secret
+
+    def get(self, webhook_id: str) -> Webhook:
+        """The endpoint as it is now. Raises WebhookNotFound."""
+        record: dict[str, str] = self._redis.hgetall(self._key("webhook", webhook_id))  # type: ignore[assignment]
+        if not record:
+            raise WebhookNotFound(webhook_id)
+        return _webhook(record)
+
+    def all(self) -> list[Webhook]:
+        """Every endpoint, newest first."""
+        ids: list[str] = self._redis.zrange(f"{self._prefix}webhooks", 0, -1, desc=True)  # type: ignore[assignment]
+        with self._redis.pipeline(transaction=False) as pipe:
+            for webhook_id in ids:
+                pipe.hgetall(self._key("webhook", webhook_id))
+            return [_webhook(record) for record in pipe.execute() if record]
+
+    def change(self, webhook_id: str, changes: dict[str, Any]) -> Webhook:
+        """Give the endpoint other values of url, events, label, description or enabled. Raises WebhookNotFound."""
+        if "enabled" in changes:
+            changes = changes | {"disabled_reason": ""}
+        if changes and not self._run(webhook_scripts.CHANGE, webhook_id, *_flat(changes)):
+            raise WebhookNotFound(webhook_id)
+        return self.get(webhook_id)
+
+    def rotate(self, webhook_id: str) -> tuple[Webhook, str]:
+        """Give the endpoint a new secret; for a day the old one signs beside it. Raises WebhookNotFound."""
+        secret = new_secret()
+        if not self._run(webhook_scripts.ROTATE, webhook_id, secret):
+            raise WebhookNotFound(webhook_id)
+        return self.get(webhook_id), secret
+
+    def remove(self, webhook_id: str) -> None:
+        """Forget the endpoint with its deliveries. Raises WebhookNotFound."""
+        if not self._run(webhook_scripts.REMOVE, webhook_id):
+            raise WebhookNotFound(webhook_id)
+
+    def test(self, webhook_id: str) -> Delivery:
+        """Send an event of the type webhook.test. Raises WebhookNotFound and WebhookDisabled."""
+        made = self._run(webhook_scripts.TEST, webhook_id)
+        if made == "missing":
+            raise WebhookNotFound(webhook_id)
+        if made == "disabled":
+            raise WebhookDisabled(webhook_id)
+        return self._deliveries([made])[0]
+
+    def redeliver(self, webhook_id: str, delivery_id: str) -> Delivery:
+        """Send a delivery once more, now, and as often as a new one if that fails.
+
+        Raises WebhookNotFound, DeliveryNotFound and WebhookDisabled.
+        """
+        outcome = self._run(webhook_scripts.REDELIVER, webhook_id, delivery_id)
+        if outcome == "disabled":
+            raise WebhookDisabled(webhook_id)
+        found = [] if outcome == "missing" else self._deliveries([delivery_id])
+        if not found:
+            self.get(webhook_id)
+            raise DeliveryNotFound(delivery_id)
+        return found[0]
+
+    def page(self, webhook_id: str, limit: int, cursor: str | None) -> tuple[list[Delivery], str | None]:
+        """Deliveries, newest first, and the cursor of the next page or None. Raises WebhookNotFound."""
+        self.get(webhook_id)
+        below = f"({cursor}" if cursor else "+"
+        ids: list[str] = self._redis.zrange(  # type: ignore[assignment]
+            self._key("webhook-log", webhook_id), below, "-", desc=True, bylex=True, offset=0, num=limit + 1
+        )
+        return self._deliveries(ids[:limit]), ids[limit - 1] if len(ids) > limit else None
+
+    def _deliveries(self, ids: list[str]) -> list[Delivery]:
+        with self._redis.pipeline(transaction=False) as pipe:
+            for delivery_id in ids:
+                pipe.hgetall(self._key("delivery", delivery_id))
+                pipe.lrange(self._key("attempts", delivery_id), 0, -1)
+            answers = pipe.execute()
+            found = [(record, attempts) for record, attempts in zip(answers[::2], answers[1::2], strict=True) if record]
+            for record, _ in found:
+                pipe.zscore(self._key("webhook-due", record["webhook"]), record["id"])
+            times = pipe.execute() if found else []
+        return [_delivery(record, attempts, due) for (record, attempts), due in zip(found, times, strict=True)]
+
+    def _key(self, kind: str, name: str) -> str:
+        return f"{self._prefix}{kind}:{name}"
+
+    def _run(self, script: str, *arguments: str) -> Any:
+        call = self._scripts.get(script)
+        if call is None:
+            call = self._scripts[script] = self._redis.register_script(_whole(script))
+        return call(args=[self._prefix, *arguments])
+
+
+class Outbox:
+    """What a dispatcher asks of the store, for asyncio. Any number of dispatchers may do so side by side.
+
+    Every method raises redis.RedisError if Redis does not answer.
+    """
+
+    def __init__(self, redis: AsyncRedis, prefix: str = PREFIX) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._scripts: dict[str, Callable[..., Awaitable[Any]]] = {}
+
+    async def wait(self, seconds: float) -> bool:
+        """Return once there are events to fan out: True, or False if none came in time."""
+        stream = f"{self._prefix}outbox"
+        return bool(await self._redis.xread({stream: "0"}, count=1, block=round(seconds * 1000)))
+
+    async def fan_out(self) -> int:
+        """Turn the first events, if there are any, into deliveries. Returns how many events."""
+        return int(await self._run(webhook_scripts.FAN_OUT, EVENTS_AT_ONCE))
+
+    async def take(self, most: int, most_of_one: int, lease_seconds: float) -> list[Parcel]:
+        """Deliveries that are due. One that is not settled within the lease is due again.
+
+        Args:
+            most_of_one: how many may be in flight to one endpoint, whoever sends them.
+        """
+        lease, first = round(lease_seconds * 1000), secrets.randbelow(webhook_scripts.MOST_WEBHOOKS)
+        at, taken = await self._run(webhook_scripts.TAKE, most, most_of_one, lease, first)
+        return [_parcel(_paired(record), _paired(webhook), int(at)) for record, webhook in taken]
+
+    async def settle(self, parcel: Parcel, attempt: Attempt, outcome: Outcome, delay_seconds: float = 0.0) -> bool:
+        """Record an attempt and what follows from it; False if the lease had run out.
+
+        Args:
+            outcome: gone disables the endpoint; retry makes the delivery due again after the delay.
+        """
+        text = attempt.model_copy(update={"at": parcel.at}).model_dump_json(exclude_none=True, warnings=False)
+        delay = round(delay_seconds * 1000)
+        return bool(await self._run(webhook_scripts.SETTLE, parcel.id, parcel.claim, text, outcome, delay))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def _run(self, script: str, *arguments: str | int) -> Any:
+        call = self._scripts.get(script)
+        if call is None:
+            call = self._scripts[script] = self._redis.register_script(_whole(script))
+        return await call(args=[self._prefix, *arguments])
+
+
+def new_secret() -> str:
+    """A key for signatures, as Standard Webhooks writes it."""
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+
+
+def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+    """The signature of a message, version 1 of Standard Webhooks. `timestamp` in seconds since 1970."""
+    key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+
+
+def _whole(script: str) -> str:
+    return scripts.COMMON + webhook_scripts.COMMON + script
+
+
+def _flat(fields: dict[str, Any]) -> list[str]:
+    """Fields as Redis takes them, one after another."""
+    return [part for name, value in fields.items() for part in (name, _text(value))]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    return json.dumps(value) if isinstance(value, list) else value or ""
+
+
+def _paired(flat: list[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _webhook(record: dict[str, str]) -> Webhook:
+    return Webhook(
+        id=record["id"],
+        url=record["url"],
+        events=json.loads(record["events"]),
+        label=record["label"] or None,
+        description=record["description"],
+        enabled=record["enabled"] == "1",
+        disabled_reason=record.get("disabled_reason") or None,
+        created_at=rfc3339(int(record["created_at"])) or "",
+    )
+
+
+def _delivery(record: dict[str, str], attempts: list[str], due: float | None) -> Delivery:
+    tried = [json.loads(attempt) for attempt in attempts]
+    return Delivery.model_validate(
+        {
+            "id": record["id"],
+            "event": record["event"],
+            "job_id": record.get("job"),
+            "state": record["state"],
+            "attempts": [attempt | {"at": rfc3339(attempt["at"])} for attempt in tried],
+            "next_attempt_at": None if due is None else rfc3339(int(due)),
+        }
+    )
+
+
+def _parcel(record: dict[str, str], webhook: dict[str, str], at: int) -> Parcel:
+    old = [webhook["old_secret"]] if at < int(webhook.get("old_until", 0)) else []
+    return Parcel(
+        id=record["id"],
+        webhook_id=webhook["id"],
+        url=webhook["url"],
+        claim=int(record["claims"]),
+        at=at,
+        failures=int(record["failures"]),
+        body=_body(record),
+        secrets=(webhook["secret"], *old),
+    )
+
+
+def _body(record: dict[str, str]) -> bytes:
+    """The payload: the same bytes in every attempt."""
+    data: dict[str, Any] = {"webhook": record["webhook"]}
+    if "job" in record:
+        error = json.loads(record["error"])
+        if error:
+            error["message"] = error["message"][:ERROR_CHARACTERS]
+        data = {
+            "id": record["job"],
+            "kind": record["kind"],
+            "state": record["job_state"],
+            "attempt": int(record["attempt"]),
+            "labels": json.loads(record["labels"]),
+            "error": error,
+        }
+    payload = {"type": record["event"], "timestamp": rfc3339(int(record["at"])), "data": data}
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,572 @@
+"""Webhooks from end to end: a running service, a worker's writes to its store, and an HTTP server that is told."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import ipaddress
+import json
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.guard import Guard, GuardedBackend, Refused
+from api.webhooks import Sender
+from cli.stack import free_port
+from lrcore.jobs.connection import connect
+from lrcore.jobs.queue import QUEUE
+from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.states import State
+from lrcore.jobs.store import JobStore
+from lrcore.jobs.webhooks import Parcel, new_secret
+from tests.conftest import Service, job_spec, running_service, until
+
+Json = dict[str, Any]
+
+SPEC = JobSpec.model_validate(job_spec())
+SETTINGS = {
+    "webhook_allow": '["127.0.0.0/8"]',
+    "webhook_retry_seconds": "[0.1, 0.1]",
+    "webhook_timeout_seconds": 1,
+}
+
+
+class Message:
+    """A request that came."""
+
+    def __init__(self, path: str, headers: Any, body: bytes) -> None:
+        self.path, self.headers, self.body = path, headers, body
+        self.id: str = headers["webhook-id"]
+        self.json: Json = json.loads(body)
+        self.type: str = self.json["type"]
+
+    def signed_by(self, secret: str) -> bool:
+        key = base64.b64decode(secret.removeprefix("whsec_"))
+        content = f"{self.id}.{self.headers['webhook-timestamp']}.".encode() + self.body
+        expected = "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+        return expected in self.headers["webhook-signature"].split(" ")
+
+
+class Receiver:
+    """An HTTP server that keeps what it is sent and answers 204, or what `answer` says."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.answer: Callable[[Message], int] = lambda message: 204
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                message = Message(self.path, self.headers, body)
+                receiver.messages.append(message)
+                self.send_response(receiver.answer(message))
+                self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        return int(self.server.server_address[1])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/hook"
+
+    def types(self) -> list[str]:
+        return [message.type for message in self.messages]
+
+    def of(self, job_id: str) -> list[str]:
+        """The states of a job that were told, in order."""
+        return [message.json["data"]["state"] for message in self.messages if message.json["data"].get("id") == job_id]
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service without workers that may send to this machine."""
+    with running_service(tmp_path_factory.mktemp("webhooks") / "home", workers=0, **SETTINGS) as running:
+        yield running
+
+
+@contextmanager
+def jobs(service: Service) -> Iterator[JobStore]:
+    """The service's job store, to write to it as a worker does."""
+    redis = connect(service.stack.services[-1].environment["LRSERVE_REDIS_URL"])
+    yield JobStore(redis)
+    redis.close()
+
+
+@pytest.fixture
+def worker(told: Service) -> Iterator[JobStore]:
+    with jobs(told) as store:
+        yield store
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(told: Service) -> Iterator[None]:
+    """Each test has its own endpoints and an empty queue."""
+    yield
+    for webhook in told.http.get("/v1/webhooks").json()["webhooks"]:
+        told.http.delete(f"/v1/webhooks/{webhook['id']}").raise_for_status()
+    for job in told.http.get("/v1/jobs?state=queued&limit=100").json()["jobs"]:
+        told.http.post(job["links"]["cancel"]).raise_for_status()
+
+
+def register(service: Service, url: str, **fields: Any) -> Json:
+    answer = service.http.post("/v1/webhooks", json={"url": url} | fields)
+    assert answer.status_code == 201, answer.text
+    made: Json = answer.json()
+    assert answer.headers["location"] == f"/v1/webhooks/{made['id']}"
+    return made
+
+
+def submit(service: Service, **fields: Any) -> str:
+    return str(service.http.post("/v1/jobs", json=job_spec(**fields)).raise_for_status().json()["id"])
+
+
+def deliveries(service: Service, webhook: Json, query: str = "") -> list[Json]:
+    path = f"/v1/webhooks/{webhook['id']}/deliveries{query}"
+    found: list[Json] = service.http.get(path).raise_for_status().json()["deliveries"]
+    return found
+
+
+def over(service: Service, webhook: Json) -> list[Json]:
+    """The endpoint's deliveries, once there are some and none is pending."""
+
+    def ended() -> list[Json]:
+        found = deliveries(service, webhook)
+        return [] if any(each["state"] == "pending" for each in found) else found
+
+    return until(ended, 15)
+
+
+def test_a_receiver_is_told_of_every_change_in_order_and_can_prove_the_sender(
+    told: Service, receiver: Receiver, worker: JobStore
+) -> None:
+    webhook = register(told, receiver.url)
+    job_id = submit(told, labels=["team=vision"])
+    told.client.pause(job_id)
+    told.client.resume(job_id)
+    claim = worker.claim(QUEUE, "a", 30)
+    assert claim is not None
+    worker.finish(claim, State.SUCCEEDED)
+
+    until(lambda: len(receiver.messages) >= 5, 10)
+
+    assert receiver.of(job_id) == ["queued", "paused", "queued", "running", "succeeded"]
+    assert len({message.id for message in receiver.messages}) == 5
+    for message in receiver.messages:
+        assert message.signed_by(webhook["secret"])
+        assert not message.signed_by(new_secret())
+        assert abs(time.time() - int(message.headers["webhook-timestamp"])) < 60
+        assert (message.path, message.headers["content-type"]) == ("/hook", "application/json")
+    last = receiver.messages[-1].json
+    assert last["type"] == "job.succeeded"
+    assert last["timestamp"] == told.client.job(job_id).finished_at
+    assert last["data"] == {
+        "id": job_id,
+        "kind": "training",
+        "state": "succeeded",
+        "attempt": 1,
+        "labels": ["team=vision"],
+        "error": None,
+    }
+    log = over(told, webhook)
+    assert [entry["event"] for entry in log] == receiver.types()[::-1]
+    assert [entry["attempts"][0]["status"] for entry in log] == [204] * 5
+    assert log[0]["id"] == receiver.messages[-1].id
+
+
+def test_a_failure_is_tried_again_under_the_same_id(told: Service, receiver: Receiver) -> None:
+    receiver.answer = lambda message: 500 if len(receiver.messages) == 1 else 200
+    webhook = register(told, receiver.url)
+    submit(told)
+
+    [delivery] = over(told, webhook)
+
+    first, second = receiver.messages
+    assert (first.id, first.body) == (second.id, second.body)
+    assert second.signed_by(webhook["secret"])
+    assert delivery["state"] == "delivered"
+    assert [attempt["error"] for attempt in delivery["attempts"]] == ["it answered 500", None]
+
+
+def test_after_the_last_retry_a_delivery_has_failed_and_can_be_sent_again(told: Service, receiver: Receiver) -> None:
+    receiver.answer = lambda message: 503
+    webhook = register(told, receiver.url)
+    submit(told)
+    [delivery] = over(told, webhook)
+    assert (delivery["state"], len(delivery["attempts"]), delivery["next_attempt_at"]) == ("failed", 3, None)
+
+    receiver.answer = lambda message: 200
+    again = told.http.post(f"/v1/webhooks/{webhook['id']}/deliveries/{delivery['id']}/redeliver")
+
+    assert (again.status_code, again.json()["state"]) == (202, "pending")
+    [delivery] = over(told, webhook)
+    assert (delivery["state"], len(delivery["attempts"])) == ("delivered", 4)
+    assert len({message.id for message in receiver.messages}) == 1
+
+
+def test_an_endpoint_that_is_gone_is_disabled(told: Service, receiver: Receiver) -> None:
+    receiver.answer = lambda message: 410
+    webhook = register(told, receiver.url)
+    path = f"/v1/webhooks/{webhook['id']}"
+    submit(told)
+
+    [delivery] = over(told, webhook)
+
+    assert (delivery["state"], len(delivery["attempts"])) == ("failed", 1)
+    found = told.http.get(path).json()
+    assert (found["enabled"], found["disabled_reason"]) == (False, "it answered 410 Gone")
+    refused = told.http.post(f"{path}/test")
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:lrserve:problem:webhook-disabled")
+    enabled = told.http.patch(path, json={"enabled": True}).json()
+    assert (enabled["enabled"], enabled["disabled_reason"]) == (True, None)
+
+
+def test_a_redirect_is_a_failure_and_is_not_followed(told: Service, receiver: Receiver) -> None:
+    receiver.answer = lambda message: 307
+    webhook = register(told, receiver.url)
+    submit(told)
+
+    [delivery] = over(told, webhook)
+
+    assert delivery["state"] == "failed"
+    assert delivery["attempts"][0]["error"] == "it answered 307; redirects are not followed"
+    assert {message.path for message in receiver.messages} == {"/hook"}
+
+
+def test_a_slow_endpoint_fails_and_holds_up_no_other(told: Service, receiver: Receiver) -> None:
+    slow = Receiver()
+    slow.answer = lambda message: time.sleep(1.5) or 200
+    late, quick = register(told, slow.url), register(told, receiver.url)
+    ids = [submit(told) for _ in range(12)]
+
+    until(lambda: len(receiver.messages) == len(ids), 1.4)
+
+    assert {entry["state"] for entry in over(told, quick)} == {"delivered"}
+    until(lambda: any(entry["attempts"] for entry in deliveries(told, late)), 10)
+    errors = {attempt["error"] for entry in deliveries(told, late) for attempt in entry["attempts"]}
+    assert errors == {"no answer within 1 s"}
+    slow.close()
+
+
+def test_a_test_event_goes_to_the_endpoint_whatever_it_wants(told: Service, receiver: Receiver) -> None:
+    webhook = register(told, receiver.url, events=["job.failed"], label="none")
+    other = register(told, receiver.url)
+
+    answer = told.http.post(f"/v1/webhooks/{webhook['id']}/test")
+
+    assert answer.status_code == 202
+    assert (answer.json()["event"], answer.json()["job_id"]) == ("webhook.test", None)
+    [delivery] = over(told, webhook)
+    assert delivery["id"] == answer.json()["id"] == receiver.messages[0].id
+    assert receiver.messages[0].json["data"] == {"webhook": webhook["id"]}
+    assert deliveries(told, other) == []
+
+
+def test_events_and_labels_choose_and_can_be_changed(told: Service, receiver: Receiver) -> None:
+    webhook = register(told, receiver.url, events=["job.cancelled"], label="mine")
+    path = f"/v1/webhooks/{webhook['id']}"
+    mine, other = submit(told, labels=["mine"]), submit(told)
+    told.client.cancel(other)
+    told.client.cancel(mine)
+    until(lambda: receiver.types() == ["job.cancelled"], 10)
+    assert receiver.of(mine) == ["cancelled"]
+
+    changed = told.http.patch(path, json={"label": None, "events": ["job.queued"], "description": "all"}).json()
+    assert (changed["label"], changed["events"], changed["description"]) == (None, ["job.queued"], "all")
+    assert told.http.patch(path, json={}).json() == changed == told.http.get(path).json()
+    told.client.cancel(another := submit(told))
+
+    until(lambda: receiver.of(another) == ["queued"], 10)
+    assert len(receiver.messages) == 2
+
+
+def test_the_secret_is_shown_once(told: Service, receiver: Receiver) -> None:
+    webhook = register(told, receiver.url)
+    path = f"/v1/webhooks/{webhook['id']}"
+    secret = webhook["secret"]
+    told.http.post(f"{path}/test").raise_for_status()
+    over(told, webhook)
+
+    rotated = told.http.post(f"{path}/rotate").raise_for_status().json()
+    told.http.post(f"{path}/test").raise_for_status()
+    over(told, webhook)
+
+    assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
+    assert rotated["secret"] not in ("", secret)
+    assert all(receiver.messages[1].signed_by(each) for each in (secret, rotated["secret"]))
+    answers = [told.http.get(each).text for each in (path, "/v1/webhooks", f"{path}/deliveries")]
+    answers.append(told.http.patch(path, json={"enabled": True}).text)
+    for text in (*answers, told.log.read_text()):
+        assert "whsec_" not in text
+        assert secret.removeprefix("whsec_") not in text
+
+
+@pytest.mark.parametrize(
+    ("body", "loc"),
+    [
+        ({}, ["body", "url"]),
+        ({"url": "ftp://example.org/"}, ["body", "url"]),
+        ({"url": "example.org"}, ["body", "url"]),
+        ({"url": "http://user:password@example.org/"}, ["body", "url"]),
+        ({"url": "http://example.org/#part"}, ["body", "url"]),
+        ({"url": "http://10.0.0.1/"}, ["body", "url"]),
+        ({"url": "http://169.254.169.254/latest"}, ["body", "url"]),
+        ({"url": "http://0.0.0.0/"}, ["body", "url"]),
+        ({"url": "http://3232235521/"}, ["body", "url"]),  # 192.168.0.1
+        ({"url": "http://0xc0.0250.1/"}, ["body", "url"]),  # 192.168.0.1
+        ({"url": "http://[::1]/"}, ["body", "url"]),
+        ({"url": "http://[::ffff:10.0.0.1]/"}, ["body", "url"]),
+        ({"url": "http://example.org/", "events": []}, ["body", "events"]),
+        ({"url": "http://example.org/", "events": ["job.lost"]}, ["body", "events", 0]),
+        ({"url": "http://example.org/", "label": "a b"}, ["body", "label"]),
+        ({"url": "http://example.org/", "secret": "mine"}, ["body", "secret"]),
+    ],
+)
+def test_a_wrong_endpoint_is_refused_with_the_name_of_the_field(body: Json, loc: list[Any], told: Service) -> None:
+    answer = told.http.post("/v1/webhooks", json=body)
+
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["errors"][0]["loc"] == loc
+
+
+@pytest.mark.parametrize("change", [{"url": None}, {"enabled": None}, {"enabled": 1}, {"events": None}, {"id": "x"}])
+def test_a_wrong_change_is_refused_with_the_name_of_the_field(change: Json, told: Service) -> None:
+    webhook = register(told, "http://example.org/")
+    path = f"/v1/webhooks/{webhook['id']}"
+
+    answer = told.http.patch(path, json=change)
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["loc"] == ["body", *change]
+    assert told.http.patch(path, json={"url": "http://10.0.0.1/"}).status_code == 422
+    assert told.http.get(path).json()["url"] == "http://example.org/"
+
+
+def test_what_is_not_there_is_not_found(told: Service) -> None:
+    webhook = register(told, "http://example.org/")
+    path = f"/v1/webhooks/{webhook['id']}"
+    missing = told.http.post(f"{path}/deliveries/nothing/redeliver")
+    assert (missing.status_code, missing.json()["type"]) == (404, "urn:lrserve:problem:delivery-not-found")
+    assert told.http.delete(path).status_code == 204
+
+    answers = [
+        told.http.get(path),
+        told.http.delete(path),
+        told.http.patch(path, json={"enabled": False}),
+        told.http.patch(path, json={}),
+        *(told.http.post(f"{path}/{verb}") for verb in ("test", "rotate", "deliveries/nothing/redeliver")),
+        told.http.get(f"{path}/deliveries"),
+    ]
+
+    for answer in answers:
+        assert (answer.status_code, answer.json()["type"]) == (404, "urn:lrserve:problem:webhook-not-found")
+
+
+def test_two_services_on_one_store_tell_each_change_once(told: Service, receiver: Receiver) -> None:
+    webhook = register(told, receiver.url)
+    port = free_port()
+    command = [sys.executable, "-m", "api", "--port", str(port)]
+    other = subprocess.Popen(command, env=told.stack.services[-1].environment, stdout=subprocess.DEVNULL)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+            until(lambda: _up(http))
+            ids = [submit(told) for _ in range(40)]
+            for job_id in ids:
+                http.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
+            until(lambda: len(receiver.messages) >= 80, 20)
+    finally:
+        other.terminate()
+        stopped = time.monotonic()
+        other.wait(10)
+    assert time.monotonic() - stopped < 3
+    time.sleep(0.3)
+
+    assert len(receiver.messages) == 80
+    for job_id in ids:
+        assert receiver.of(job_id) == ["queued", "cancelled"]
+    assert len(over(told, webhook)) == 20  # a page
+
+
+def _up(http: httpx.Client) -> bool:
+    try:
+        return http.get("/healthz").is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_a_killed_service_delivers_later_what_it_was_delivering(told: Service, receiver: Receiver) -> None:
+    arrived, killed = threading.Event(), threading.Event()
+
+    def hang(message: Message) -> int:
+        if not arrived.is_set():
+            arrived.set()
+            killed.wait(20)
+        return 200
+
+    receiver.answer = hang
+    webhook = register(told, receiver.url)
+    submit(told)
+    assert arrived.wait(10)
+    told.kill("api")
+    killed.set()
+    told.revive("api")
+    until(lambda: _up(told.http))
+
+    [delivery] = over(told, webhook)
+
+    assert delivery["state"] == "delivered"
+    assert {message.id for message in receiver.messages} == {delivery["id"]}
+    assert len(receiver.messages) == 2
+
+
+def test_deliveries_go_on_when_redis_is_back(told: Service, receiver: Receiver) -> None:
+    webhook = register(told, receiver.url)
+    receiver.answer = lambda message: 500
+    first = submit(told)
+    until(lambda: receiver.messages, 10)
+
+    told.kill("redis")
+    assert told.http.get("/v1/webhooks").status_code == 503
+    receiver.answer = lambda message: 200
+    told.revive("redis")
+    until(lambda: told.http.get("/v1/webhooks").is_success)
+    second = submit(told)
+
+    until(lambda: receiver.of(second) == ["queued"], 10)
+    assert [entry["state"] for entry in over(told, webhook)] == ["delivered"] * 2
+    assert set(receiver.of(first)) == {"queued"}
+
+
+def test_a_name_that_leads_to_this_machine_is_not_connected_to(receiver: Receiver) -> None:
+    for host in ("localhost", "127.0.0.1", "2130706433", "[::ffff:127.0.0.1]", "0.0.0.0"):
+        attempt = send(Guard(), f"http://{host}:{receiver.port}/")
+        assert "has no public address" in str(attempt.error)
+        assert attempt.status is None
+    assert receiver.messages == []
+    assert send(Guard([ipaddress.IPv4Network("127.0.0.0/8")]), f"http://localhost:{receiver.port}/").status == 204
+
+
+def test_a_proxy_in_the_environment_is_not_used(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", receiver.url)
+    monkeypatch.setenv("ALL_PROXY", receiver.url)
+
+    assert send(Guard(), "http://10.255.255.1/").status is None
+    assert receiver.messages == []
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True),
+        ("2606:4700::1111", True),
+        ("::ffff:8.8.8.8", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.0.1", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::", False),
+        ("::1", False),
+        ("::127.0.0.1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:0:127.0.0.1", False),
+        ("64:ff9b::10.0.0.1", False),  # NAT64
+        ("64:ff9b:1::10.0.0.1", False),
+        ("2002:a00:1::", False),  # 6to4
+        ("2001:0:a00:1::", False),  # Teredo
+        ("fc00::1", False),
+        ("fe80::1", False),
+        ("fe80::1%eth0", False),
+        ("fec0::1", False),
+        ("ff0e::1", False),
+        ("2001:db8::1", False),
+    ],
+)
+def test_only_public_addresses_are_reached(address: str, public: bool) -> None:
+    assert Guard().permits(ipaddress.ip_address(address)) is public
+    assert Guard().refuses_literal(address) is not public
+
+
+def test_an_allowed_network_is_reached_however_its_addresses_are_written() -> None:
+    guard = Guard([ipaddress.IPv4Network("10.0.0.0/8"), ipaddress.IPv6Network("fd00::/8")])
+
+    for address in ("10.1.2.3", "::ffff:10.1.2.3", "fd00::1", "8.8.8.8"):
+        assert guard.permits(ipaddress.ip_address(address))
+    assert not guard.permits(ipaddress.ip_address("192.168.0.1"))
+
+
+def test_a_unix_socket_is_not_connected_to() -> None:
+    with pytest.raises(Refused):
+        asyncio.run(GuardedBackend(Guard()).connect_unix_socket("/run/redis.sock"))
+
+
+def test_a_certificate_must_be_that_of_the_name_in_the_url(receiver: Receiver, tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    request = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext subjectAltName=DNS:localhost"
+    command = ["openssl", *request.split(), "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(certificate, key)
+    receiver.server.socket = serving.wrap_socket(receiver.server.socket, server_side=True)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    guard = Guard([ipaddress.IPv4Network("127.0.0.0/8")])
+
+    assert send(guard, f"https://localhost:{receiver.port}/", trusting).status == 204
+    assert "CERTIFICATE_VERIFY_FAILED" in str(send(guard, f"https://127.0.0.1:{receiver.port}/", trusting).error)
+    assert "CERTIFICATE_VERIFY_FAILED" in str(send(guard, f"https://localhost:{receiver.port}/").error)
+
+
+def send(guard: Guard, url: str, ssl_context: ssl.SSLContext | None = None) -> Any:
+    """One attempt to deliver something to a URL."""
+
+    async def attempt() -> Any:
+        sender = Sender(guard, 5, ssl_context)
+        try:
+            return await sender.send(
+                Parcel("id", "webhook", url, 1, 0, 0, b'{"type": "webhook.test"}', (new_secret(),))
+            )
+        finally:
+            await sender.close()
+
+    return asyncio.run(attempt())
