@@ -21,7 +21,8 @@ from api.guard import Guard, GuardedBackend
 from api.settings import ApiSettings
 from lrcore import __version__
 from lrcore.jobs.connection import COMMAND_SECONDS
-from lrcore.jobs.webhooks import Attempt, Outbox, Outcome, Parcel, signature
+from lrcore.jobs.outbox import Outbox, Outcome, Parcel, signature
+from lrcore.jobs.webhooks import Attempt
 
 log = logging.getLogger("lrserve.webhooks")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lrcore.jobs import scripts
+
 MOST_WEBHOOKS = 100  # every event is held against each of them
 MOST_WAITING = 10_000  # deliveries of one endpoint: beyond that, a new one fails at once
 MOST_KEPT = 1000  # ended deliveries of one endpoint
@@ -201,3 +203,8 @@ end
 follow(endpoint, id)
 return 1
 """
+
+
+def whole(script: str) -> str:
+    """One of the scripts above with what it stands on."""
+    return scripts.COMMON + COMMON + script

@@ -27,10 +27,11 @@ from api.guard import Guard, GuardedBackend, Refused
 from api.webhooks import Sender
 from cli.stack import free_port
 from lrcore.jobs.connection import connect
+from lrcore.jobs.outbox import Parcel
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore
-from lrcore.jobs.webhooks import Parcel, new_secret
+from lrcore.jobs.webhooks import new_secret
 from tests.conftest import Service, job_spec, running_service, until
 
 Json = dict[str, Any]

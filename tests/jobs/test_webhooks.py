@@ -15,6 +15,7 @@ from redis.asyncio import Redis as AsyncRedis
 
 from lrcore.jobs import webhook_scripts
 from lrcore.jobs.job import JobError
+from lrcore.jobs.outbox import Outbox, Outcome, Parcel, signature
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
@@ -24,14 +25,10 @@ from lrcore.jobs.webhooks import (
     Delivery,
     DeliveryNotFound,
     Event,
-    Outbox,
-    Outcome,
-    Parcel,
     TooManyWebhooks,
     WebhookDisabled,
     WebhookNotFound,
     WebhookStore,
-    signature,
 )
 from tests.conftest import job_spec
 
