@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, Field, HttpUrl
 from api.deps import json_body
 from api.guard import Guard
 from api.problems import Invalid, Responses, documented
-from api.routes.jobs import Label
 from lrcore.family import Flag, Spec
+from lrcore.jobs.job import Label
 from lrcore.jobs.webhooks import Delivery, Event, Webhook, WebhookStore
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])

@@ -178,7 +178,7 @@ def test_a_receiver_is_told_of_every_change_in_order_and_can_prove_the_sender(
     job_id = submit(told, labels=["team=vision"])
     told.client.pause(job_id)
     told.client.resume(job_id)
-    claim = worker.claim(QUEUE, "a", 30)
+    claim = worker.claim([QUEUE], "a", 30)
     assert claim is not None
     worker.finish(claim, State.SUCCEEDED)
 

@@ -14,7 +14,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from lrcore.jobs import webhook_scripts
-from lrcore.jobs.job import JobError
+from lrcore.jobs.job import JobError, Terms
 from lrcore.jobs.outbox import Outbox, Outcome, Parcel, signature
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.spec import JobSpec
@@ -127,10 +127,10 @@ def test_every_change_of_state_is_told_once_and_in_order(
     store: JobStore, webhooks: WebhookStore, dispatching: Dispatching
 ) -> None:
     webhook_id = registered(webhooks)
-    job = store.create(SPEC, labels=["team=a"])
+    job = store.create(SPEC, Terms(labels=["team=a"]))
     store.pause(job.id)
     store.resume(job.id)
-    claim = store.claim(QUEUE, "a", LEASE)
+    claim = store.claim([QUEUE], "a", LEASE)
     assert claim is not None
     store.finish(claim, State.FAILED, JobError(type="error", message="it broke: \u00fc" * 1000))
 
@@ -165,9 +165,9 @@ def test_the_deliveries_of_one_job_wait_for_each_other_and_those_of_others_do_no
 
 def test_events_and_labels_choose(store: JobStore, webhooks: WebhookStore, dispatching: Dispatching) -> None:
     ends, mine = registered(webhooks, ["job.cancelled"]), registered(webhooks, label="mine")
-    job = store.create(SPEC, labels=["mine", "too"])
+    job = store.create(SPEC, Terms(labels=["mine", "too"]))
     store.cancel(job.id)
-    store.cancel(store.create(SPEC, labels=["theirs"]).id)
+    store.cancel(store.create(SPEC, Terms(labels=["theirs"])).id)
     store.create(SPEC)
 
     delivered(dispatching)
@@ -245,7 +245,7 @@ def test_so_many_are_in_flight_to_one_endpoint_and_no_more(
     slow, other = registered(webhooks), registered(webhooks, ["job.queued"], "other")
     for _ in range(9):
         store.create(SPEC)
-    store.create(SPEC, labels=["other"])
+    store.create(SPEC, Terms(labels=["other"]))
     dispatching.fan_out()
 
     taken = dispatching.take(most_of_one=3)
@@ -364,6 +364,8 @@ def test_a_removed_endpoint_leaves_nothing(
     left = set(map(str, redis.keys())) - before
     assert {key for key in left if not any(job_id in key for job_id in jobs)} == {
         "lrserve:delivery-order",
+        "lrserve:finished",
+        "lrserve:queues",
         "lrserve:jobs",
         "lrserve:jobs:cancelled",
         "lrserve:order",
