@@ -7,7 +7,7 @@ PIP_TORCH ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := test
-.PHONY: demo up test lint format docs bench bench-train article clean
+.PHONY: demo up test lint format docs bench bench-jobs bench-train article clean
 
 demo: .venv/ready
 	$(BIN)/lrserve demo
@@ -44,6 +44,10 @@ docs: .venv/ready
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.curves
 	$(BIN)/python -m benchmarks.http
+
+# The job service: store, submits, event streams, latency. About four minutes.
+bench-jobs: .venv/ready
+	$(BIN)/python -m benchmarks.jobs $(ARGS)
 
 # DATA is where torchvision finds FashionMNIST; generated images of the same shape without it.
 bench-train: .venv/ready

@@ -1,0 +1,178 @@
+"""The job service under load: the store at scale, submits, event streams, a job's latency, and what idling costs.
+
+Claims, each printed with its target: with 100,000 jobs in the store every operation takes at most 1.5 times as long as
+with 100; one API process takes 1,000 different jobs a second over HTTP, and the store then holds exactly as many as
+were answered 202, in the order of the queue; 1,000 open event streams each get every event exactly once; a warm worker
+reports the first step of a job within 300 ms of its POST.
+
+    python -m benchmarks.jobs [PART ...]        by default store submits streams latency idle
+
+Everything runs on this machine as `lrserve up` runs it, in a temporary folder: Redis with an append-only file on a
+unix socket, one API process, and for the last two parts one worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import uvloop
+from redis import Redis
+
+from benchmarks.service import ARTICLE, LEASE_SECONDS, Service, elapsed, made, ms, service, shares, verdict
+from benchmarks.streams import streams
+from benchmarks.submits import submits
+from benchmarks.wire import Connection, Stream, opened, post
+from cli.embedded import EmbeddedRedis, find_server, version
+from lrcore.jobs.connection import connect
+from lrcore.jobs.queue import QUEUE
+from lrcore.jobs.states import State
+from lrcore.jobs.store import JobStore
+
+SIZES = (100, 1_000, 10_000, 100_000)
+LOOKS = 200  # at each size, of each kind
+TRIALS = 20
+IDLE_SECONDS = 10.0
+
+# Trains for longer than a heartbeat, so that its end cannot be taken for its first report
+TRAINING = (
+    '{"model": {"type": "lenet"}, "dataset": {"type": "fake", "samples": 4000}, "optimizer": {"type": "SGD", '
+    '"lr": 0.1}, "epochs": %d, "batch_size": 32}'
+)
+
+
+def main() -> None:
+    parts = {"store": store_at_scale, "submits": submits, "streams": streams, "latency": latency, "idle": idle}
+    asked = sys.argv[1:] or list(parts)
+    if unknown := set(asked) - parts.keys():
+        sys.exit(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # what is started inherits it
+    os.environ.pop("LRSERVE_REDIS_URL", None)  # never someone's own jobs
+    redis = ".".join(map(str, version(find_server())))
+    print(f"{len(os.sched_getaffinity(0))} cores, redis-server {redis}, Python {platform.python_version()}", flush=True)
+    for name in asked:
+        with tempfile.TemporaryDirectory(prefix="lrserve-bench-") as folder:
+            parts[name](Path(folder))
+
+
+def store_at_scale(folder: Path) -> None:
+    with redis_alone(folder) as url:
+        redis = connect(url)
+        store, ids = JobStore(redis), []
+        first: dict[str, float] = {}
+        print(f"\nThe store, median and 99th percentile of {LOOKS}, and the median against that of {SIZES[0]} jobs")
+        for size in SIZES:
+            before, start = memory_used(redis), time.perf_counter()
+            more = [made(store, n) for n in range(len(ids), size)]
+            rate = len(more) / (time.perf_counter() - start)
+            ids = sorted(ids + more)
+            of_a_job = (memory_used(redis) - before) / len(more)
+            print(f"{size} jobs, filled at {rate:.0f} a second, {of_a_job:.0f} bytes of Redis a job")
+            for name, seconds in looked(store, ids).items():
+                median = statistics.median(seconds)
+                ratio = median / first.setdefault(name, median)
+                end = f"target 1.5  {verdict(ratio <= 1.5)}" if size == SIZES[-1] else ""
+                print(f"  {name:22} {ms(seconds)}  {ratio:5.2f} x  {end}", flush=True)
+        redis.close()
+
+
+@contextmanager
+def redis_alone(folder: Path) -> Iterator[str]:
+    redis = EmbeddedRedis(folder)
+    process = subprocess.Popen(redis.command, stdout=subprocess.DEVNULL)
+    try:
+        redis.wait()
+        yield redis.url
+    finally:
+        process.terminate()
+        process.wait(30)
+        redis.remove_socket()
+
+
+def memory_used(redis: Redis) -> int:
+    return int(redis.info("memory")["used_memory"])
+
+
+def looked(store: JobStore, ids: list[str]) -> dict[str, list[float]]:
+    """Seconds of every look, by its name."""
+    looks: dict[str, Callable[[], object]] = {
+        "list, first page": store.page,
+        "list, in the middle": lambda: store.page(cursor=ids[len(ids) // 2]),
+        "list, by state": lambda: store.page(state=State.QUEUED),
+        "list, by label": lambda: store.page(label="team=vision"),
+        "get": lambda: store.get(random.choice(ids)),
+    }
+    took = {name: [elapsed(look) for _ in range(LOOKS)] for name, look in looks.items()}
+    return took | {"claim and finish": [claimed_and_finished(store) for _ in range(LOOKS)]}
+
+
+def claimed_and_finished(store: JobStore) -> float:
+    """Seconds for a job at the head of the queue. The store is then as large as before."""
+    store.create(ARTICLE, priority=9)
+    start = time.perf_counter()
+    claim = store.claim(QUEUE, "benchmark", LEASE_SECONDS)
+    assert claim is not None
+    store.finish(claim, State.SUCCEEDED)
+    took = time.perf_counter() - start
+    store.forget(claim.id)
+    return took
+
+
+def latency(folder: Path) -> None:
+    with service(folder, workers=1) as running:
+        uvloop.run(timed(running))
+
+
+async def timed(running: Service) -> None:
+    await one_job(running.port, epochs=1, cancel=False)
+    trials = [await one_job(running.port, epochs=100, cancel=True) for _ in range(TRIALS)]
+    started, stepped = (list(side) for side in zip(*trials, strict=True))
+    median = statistics.median(stepped) * 1e3
+    print(f"\nOne job, {TRIALS} times, from POST on a warm worker by SSE")
+    print(f"it runs            {ms(started)}")
+    print(f"its first step     {ms(stepped)}   target 300  {verdict(median <= 300)}", flush=True)
+
+
+async def one_job(port: int, epochs: int, cancel: bool) -> tuple[float, float]:
+    """Seconds until the events that a job runs, and that it has made a step. Returns when the worker is free again."""
+    connection = await opened(port, Connection)
+    start = time.time()
+    answer = await connection.ask(post("/v1/jobs", TRAINING % epochs))
+    assert answer.status == 202, answer
+    path = "/v1/jobs/" + json.loads(answer.body)["id"]
+    stream = await opened(port, partial(Stream, path + "/events"))
+    runs = await stream.until(lambda event: event.kind == "state" and json.loads(event.data)["state"] == "running")
+    steps = await stream.until(lambda event: event.kind == "progress" and json.loads(event.data)["step"] >= 1)
+    if cancel:
+        assert (await connection.ask(post(path + "/cancel"))).status == 202
+    await stream.until(lambda event: event.kind == "end")
+    connection.transport.close()
+    await asyncio.sleep(0.2)  # the worker clears up
+    return runs.arrived - start, steps.arrived - start
+
+
+def idle(folder: Path) -> None:
+    with service(folder, workers=1) as running:
+        time.sleep(3)  # start-up has its aftermath
+        before = running.cpu()
+        time.sleep(IDLE_SECONDS)
+        used = running.cpu_since(before)
+        print(f"\nCPU seconds a minute of idling: {shares(used, IDLE_SECONDS / 60)}")
+
+
+if __name__ == "__main__":
+    main()
