@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -45,10 +45,10 @@ async def streamed(running: Service) -> None:
         in_pool = partial(asyncio.get_running_loop().run_in_executor, pool)
         claims = await in_pool(taken, running.redis_url)
         await asyncio.gather(*(stream.until(lambda event: '"running"' in event.data) for stream in following))
-        await phase("heartbeats", running, following, in_pool(heartbeats, running.redis_url, claims))
+        await phase("heartbeats", running, following, partial(in_pool, heartbeats, running.redis_url, claims))
         grown = running.memory()
         print(f"the API: {grown:.0f} MB, {alone:.0f} MB before; {len(redis.client_list()) - 1} connections to Redis")
-        await phase("a burst", running, following, in_pool(burst, running.redis_url, claims))
+        await phase("a burst", running, following, partial(in_pool, burst, running.redis_url, claims))
         await in_pool(ended, running.redis_url, claims)
     await asyncio.gather(*(stream.until(lambda event: event.kind == "end") for stream in following))
     print(everything_came(store, redis, following), flush=True)
@@ -65,10 +65,10 @@ def everything_came(store: JobStore, redis: Redis, following: list[Stream]) -> s
     return f"{count} events, each exactly once and in order in all of its streams but {wrong}: {verdict(not wrong)}"
 
 
-async def phase(name: str, running: Service, following: list[Stream], writing: Awaitable[int]) -> None:
+async def phase(name: str, running: Service, following: list[Stream], write: Callable[[], Awaitable[int]]) -> None:
     """What the streams get while workers write so many events of each job, and how long a GET takes meanwhile."""
     seen, before, start = [len(stream.events) for stream in following], running.cpu(), time.time()
-    written = asyncio.ensure_future(writing)
+    written = asyncio.ensure_future(write())
     gets = await answered(running.port, following[0].path.removesuffix("/events"), written)
     for stream, count in zip(following, seen, strict=True):
         await arrived(stream, count + written.result())
