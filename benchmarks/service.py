@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -50,11 +51,15 @@ class Service:
 
 @contextmanager
 def service(home: Path, workers: int) -> Iterator[Service]:
-    """What `lrserve up` starts, in `home`. Its output is in home/log."""
+    """What `lrserve up` starts, in `home`. If something goes wrong, the end of its output is shown."""
     with (home / "log").open("wb") as log:
         stack = Stack(Settings(home=home), "127.0.0.1", free_port(), workers, say=print, log=log)
-        with stack.running():
-            yield Service(stack)
+        try:
+            with stack.running():
+                yield Service(stack)
+        except BaseException:
+            sys.stderr.write((home / "log").read_text()[-4000:])
+            raise
 
 
 def made(store: JobStore, n: int) -> str:

@@ -35,11 +35,12 @@ async def streamed(running: Service) -> None:
     redis = connect(running.redis_url)
     store = JobStore(redis)
     jobs = [made(store, n) for n in range(JOBS)]
-    alone, start = running.memory(), time.perf_counter()
+    alone, before, start = running.memory(), running.cpu(), time.perf_counter()
     paths = [f"/v1/jobs/{job}/events" for job in jobs for _ in range(STREAMS_A_JOB)]
     following = await asyncio.gather(*(opened(running.port, partial(Stream, path)) for path in paths))
     await asyncio.gather(*(stream.until(lambda event: event.kind == "state") for stream in following))
-    print(f"\n{len(paths)} event streams of {JOBS} jobs, open after {time.perf_counter() - start:.1f} s")
+    took, used = time.perf_counter() - start, running.cpu_since(before)["api"]
+    print(f"\n{len(paths)} event streams of {JOBS} jobs, open after {took:.1f} s, {used:.1f} CPU seconds of the API")
     # A worker is another process, and must not wait for this one
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         in_pool = partial(asyncio.get_running_loop().run_in_executor, pool)
