@@ -127,9 +127,9 @@ class Filled:
 def in_turns(
     theirs: dict[str, Callable[[], float]], ours: dict[str, Callable[[], float]]
 ) -> dict[str, tuple[list[float], list[float]]]:
-    """Seconds of every look on both sides, by its name."""
-    pairs = {name: [(theirs[name](), ours[name]()) for _ in range(LOOKS)] for name in ours}
-    return {name: ([pair[0] for pair in each], [pair[1] for pair in each]) for name, each in pairs.items()}
+    """Seconds of every look on both sides, by its name. All kinds in turns too: a busy moment is then everyone's."""
+    rounds = [{name: (theirs[name](), ours[name]()) for name in ours} for _ in range(LOOKS)]
+    return {name: ([each[name][0] for each in rounds], [each[name][1] for each in rounds]) for name in ours}
 
 
 @contextmanager
