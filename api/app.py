@@ -16,6 +16,7 @@ from api.guard import Guard
 from api.limits import BodyLimit
 from api.routes import artifacts, catalogue, curves, fit, jobs, system, translate, webhooks
 from api.settings import ApiSettings
+from api.submits import Submits
 from api.webhooks import Dispatcher
 from lrcore import __version__
 from lrcore.jobs.artifacts import Artifacts
@@ -52,7 +53,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.store, app.state.reaper = store, reaper
+    app.state.store, app.state.reaper, app.state.submits = store, reaper, Submits(store)
     app.state.artifacts = Artifacts(settings.artifact_url)
     app.state.webhooks, app.state.guard = WebhookStore(redis), Guard(settings.webhook_allow)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)

@@ -1,4 +1,4 @@
-"""What routes ask for by annotation."""
+"""What routes ask for by annotation. FastAPI calls in a thread what is no coroutine: these wait for nothing."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from lrcore.jobs.reaper import Reaper
 from lrcore.jobs.store import JobStore
 
 
-def _store(request: Request) -> JobStore:
+async def _store(request: Request) -> JobStore:
     store: JobStore = request.app.state.store
     return store
 
 
-def _reaper(request: Request) -> Reaper:
+async def _reaper(request: Request) -> Reaper:
     reaper: Reaper = request.app.state.reaper
     return reaper
 
 
-def _artifacts(request: Request) -> Artifacts:
+async def _artifacts(request: Request) -> Artifacts:
     artifacts: Artifacts = request.app.state.artifacts
     return artifacts
 
@@ -39,7 +39,7 @@ def _job(job_id: str, store: Store) -> Job:
 CurrentJob = Annotated[Job, Depends(_job)]
 
 
-def json_body(request: Request) -> None:
+async def json_body(request: Request) -> None:
     """Refuse a body that does not say it is JSON: 415, with what to do about it."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json" and not content_type.endswith("+json"):

@@ -8,7 +8,7 @@ import json
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
@@ -21,11 +21,27 @@ log = logging.getLogger("lrserve.api")
 
 IDLE_SECONDS = 10.0  # of a silent connection, before it is asked whether it still stands
 COMMAND_SECONDS = 5.0
+PING_SECONDS = 15.0
 READ_AT_ONCE = 500  # entries
 BEHIND = 1000  # entries that may wait for a slow client: beyond, it reads the stream again
 ALWAYS = "lrserve:always"  # a channel without messages: a subscriber must have one
 
-Entry = tuple[str, str, str]  # id, type, data
+
+class Entry(NamedTuple):
+    """An entry of a stream.
+
+    Attributes:
+        wire: the entry as a server-sent event.
+    """
+
+    id: str
+    kind: str
+    wire: bytes
+
+    @classmethod
+    def of(cls, event_id: str, kind: str, data: str) -> Entry:
+        """An entry with its data, JSON in one line."""
+        return cls(event_id, kind, f"id: {event_id}\nevent: {kind}\ndata: {data}\n\n".encode())
 
 
 class _Gone(Exception):
@@ -52,6 +68,18 @@ class _Watch:
         self.behind = True
         self.ready.set()
 
+    async def news(self, seconds: float) -> bool:
+        """Wait until there is something to do, for so long. Returns whether there is."""
+        if self.behind or self.entries:
+            return True
+        self.ready.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self.ready.wait()
+        except TimeoutError:
+            return False
+        return True
+
 
 class Follower:
     """Redis streams for asyncio: what is there already from the stream, what comes from a channel of the same name.
@@ -75,16 +103,29 @@ class Follower:
         self._listener: asyncio.Task[None] | None = None
         self._ended = False
 
-    async def follow(self, stream: str, after: str, *, growing: bool) -> AsyncIterator[Entry]:
-        """Entries later than `after`; of a growing stream as they come, until the process is to end."""
+    async def follow(self, stream: str, after: str, *, growing: bool) -> AsyncIterator[bytes]:
+        """Server-sent events of the entries later than `after`.
+
+        Of a growing stream as they come, as many at once as there are: until the one of kind end, or until the process
+        is to end; with a comment now and then, so that nobody takes a quiet connection for a broken one.
+        """
         if not growing:
-            async for entry in self._history(stream, after):
-                yield entry
+            async for page in self._history(stream, after):
+                yield _joined(page)
             return
-        with contextlib.suppress(_Gone):
-            async with self._watching(stream) as watch:
-                async for entry in self._live(watch, stream, after):
-                    yield entry
+        async with self._watching(stream) as watch:
+            while not self._ended:
+                try:
+                    entries = await self._new(watch, stream, after)
+                except _Gone:
+                    return
+                if entries:
+                    after = entries[-1].id
+                    yield _joined(entries)
+                    if entries[-1].kind == "end":
+                        return
+                elif not await watch.news(PING_SECONDS):
+                    yield b": ping\n\n"
 
     async def wait_for(self, stream: str, kind: str) -> None:
         """Return once the stream's last entry is of a kind, or the process is to end."""
@@ -99,11 +140,10 @@ class Follower:
                         continue
                     if not last or last[0][1]["type"] == kind:
                         return
-                if any(entry[1] == kind for entry in watch.entries):
+                if any(entry.kind == kind for entry in watch.entries):
                     return
                 watch.entries.clear()
-                watch.ready.clear()
-                await watch.ready.wait()
+                await watch.news(PING_SECONDS)
 
     def end(self) -> None:
         """Let every `follow` come to its end."""
@@ -123,46 +163,37 @@ class Follower:
         await self._redis.connection_pool.disconnect()
         await self._channels.aclose()
 
-    async def _live(self, watch: _Watch, stream: str, after: str) -> AsyncIterator[Entry]:
-        while not self._ended:
-            async for entry in self._new(watch, stream, after):
-                after = entry[0]
-                yield entry
-            if not watch.behind and not watch.entries:
-                watch.ready.clear()
-                await watch.ready.wait()
-
-    async def _new(self, watch: _Watch, stream: str, after: str) -> AsyncIterator[Entry]:
-        """What there is to tell now."""
+    async def _new(self, watch: _Watch, stream: str, after: str) -> list[Entry]:
+        """What there is to tell now. Raises _Gone if there is no such stream."""
+        found: list[Entry] = []
         if watch.behind:
             watch.behind = False
             try:
                 if not await self._redis.exists(stream):
                     raise _Gone
-                async for entry in self._history(stream, after):
-                    after = entry[0]
-                    yield entry
+                async for page in self._history(stream, after):
+                    found += page
             except RedisError as error:
                 log.warning("Redis does not answer, events will be read when it does: %s", error)
                 await self._come_back(watch)
-                return
-        while watch.entries:
-            entry = watch.entries.popleft()
-            if _order(entry[0]) > _order(after):
-                after = entry[0]
-                yield entry
+                return []
+        last = _order(found[-1].id if found else after)
+        found += [entry for entry in watch.entries if _order(entry.id) > last]
+        watch.entries.clear()
+        return found
 
     @staticmethod
     async def _come_back(watch: _Watch) -> None:
         await asyncio.sleep(1)
         watch.behind = True
 
-    async def _history(self, stream: str, after: str) -> AsyncIterator[Entry]:
+    async def _history(self, stream: str, after: str) -> AsyncIterator[list[Entry]]:
         while True:
-            entries: Any = await self._redis.xrange(stream, min=f"({after}", count=READ_AT_ONCE)
-            for after, fields in entries:
-                yield after, fields["type"], fields["data"]
-            if len(entries) < READ_AT_ONCE:
+            found: Any = await self._redis.xrange(stream, min=f"({after}", count=READ_AT_ONCE)
+            if found:
+                after = found[-1][0]
+                yield [Entry.of(event_id, fields["type"], fields["data"]) for event_id, fields in found]
+            if len(found) < READ_AT_ONCE:
                 return
 
     @contextlib.asynccontextmanager
@@ -222,9 +253,13 @@ class Follower:
                 for watch in self._watches.get(message["channel"], ()):
                     watch.fall_behind()
             elif message is not None and message["type"] == "message":
-                event_id, kind, data = json.loads(message["data"])
+                entry = Entry.of(*json.loads(message["data"]))
                 for watch in self._watches.get(message["channel"], ()):
-                    watch.put((event_id, kind, data))
+                    watch.put(entry)
+
+
+def _joined(entries: list[Entry]) -> bytes:
+    return b"".join(entry.wire for entry in entries)
 
 
 def _order(event_id: str) -> tuple[int, int]:

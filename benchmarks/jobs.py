@@ -113,7 +113,7 @@ class Filled:
         """For a job at the head of the queue. The store is then as large as before."""
         self.store.create(ARTICLE, priority=9)
         start = time.perf_counter()
-        claim = self.store.claim(QUEUE, "benchmark", LEASE_SECONDS)
+        claim = self.store.claim([QUEUE], "benchmark", LEASE_SECONDS)
         assert claim is not None
         self.store.finish(claim, State.SUCCEEDED)
         took = time.perf_counter() - start

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cli.stack import Stack, free_port
+from lrcore.jobs.job import Terms
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.store import JobStore
@@ -65,8 +66,8 @@ def service(home: Path, workers: int) -> Iterator[Service]:
 def made(store: JobStore, n: int) -> str:
     """Put the n-th job into the store."""
     # a fifth of the jobs have the label: of the smallest store that is measured, a full page
-    labels = ["team=vision"] if n % 5 == 0 else ["team=speech"]
-    return store.create(ARTICLE.model_copy(update={"seed": FIRST_SEED + n}), labels=labels).id
+    labels = ("team=vision",) if n % 5 == 0 else ("team=speech",)
+    return store.create(ARTICLE.model_copy(update={"seed": FIRST_SEED + n}), Terms(labels=labels)).id
 
 
 def cpu_seconds(pid: int) -> float:

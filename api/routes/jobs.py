@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from redis.exceptions import RedisError
 
@@ -27,7 +26,7 @@ from lrcore.jobs.metrics import as_csv
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
-from lrcore.jobs.store import IllegalMove
+from lrcore.jobs.store import IllegalMove, NewJob
 from lrcore.lint import warnings
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -35,6 +34,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 METRICS = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
 PICTURES = {"png": "image/png", "svg": "image/svg+xml"}
 WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,9})(?:$|[,;\s])")
+NOT_STORED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # the second is for nginx
 EVENT_ID = r"^\d{1,20}(-\d{1,20})?$"
 
 CLIENT_ID = r"^[a-z0-9][a-z0-9._-]{0,63}$"  # no capitals: some file systems take them for small letters
@@ -59,6 +59,12 @@ class JobChange(Spec):
     """What may be changed of a job that has not ended."""
 
     priority: Priority
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events."""
+
+    media_type = "text/event-stream"
 
 
 class Links(BaseModel):
@@ -136,11 +142,11 @@ def linked(job: Job) -> JobAnswer:
         400, 413, 415, 422, 503, _200={"description": "With dry_run: what the job would do", "model": DryRun}
     ),
 )
-def create_job(
+async def create_job(
     job: JobRequest,
+    request: Request,
     store: Store,
     bell: Bell,
-    response: Response,
     idempotency_key: Annotated[
         str, Header(max_length=255, description="a name for this request: sent again, it makes no second job")
     ] = "",
@@ -154,15 +160,17 @@ def create_job(
     The same key with another body is refused.
     """
     if dry_run:
-        return Response(dumps(_dry_run(job.spec, job.terms, store)), media_type="application/json")
+        return Response(await run_in_threadpool(_dry_run, job.spec, job.terms, store), media_type="application/json")
     # a header of the standard's kind is quoted, and people leave the quotes out
-    return _created(store.create(job.spec, job.terms, key=idempotency_key.strip('"')), bell, response)
+    wanted = NewJob(job.spec, job.terms, idempotency_key.strip('"'))
+    return _created(await request.app.state.submits.create(wanted), bell)
 
 
-def _created(job: Job, bell: Bell, response: Response) -> JobAnswer:
+def _created(job: Job, bell: Bell, status: int = 202) -> Response:
+    """The answer as bytes: FastAPI would check and copy it first, at the cost of all else that a submit takes."""
     bell.wake()
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return linked(job)
+    headers = {"Location": f"/v1/jobs/{job.id}"}
+    return Response(linked(job).model_dump_json(), status, headers, media_type="application/json")
 
 
 @router.put(
@@ -175,13 +183,10 @@ def _created(job: Job, bell: Bell, response: Response) -> JobAnswer:
         400, 409, 413, 415, 422, 503, _200={"description": "It was submitted before", "model": JobAnswer}
     ),
 )
-def put_job(
-    job_id: Annotated[str, Path(pattern=CLIENT_ID)], job: JobRequest, store: Store, bell: Bell, response: Response
-) -> JobAnswer:
+def put_job(job_id: Annotated[str, Path(pattern=CLIENT_ID)], job: JobRequest, store: Store, bell: Bell) -> Any:
     """202 if the job is new, 200 if this very request has made it before; 409 if the id belongs to another job."""
     made, new = store.put(job_id, job.spec, job.terms)
-    response.status_code = 202 if new else 200
-    return _created(made, bell, response)
+    return _created(made, bell, 202 if new else 200)
 
 
 def _no_worker(terms: Terms, store: Store) -> list[dict[str, Any]]:
@@ -197,7 +202,7 @@ def _no_worker(terms: Terms, store: Store) -> list[dict[str, Any]]:
     return [{"code": "no_worker", "message": f"no worker {wanted}lives now; there are: {known}", "step": None}]
 
 
-def _dry_run(spec: JobSpec, terms: Terms, store: Store) -> dict[str, Any]:
+def _dry_run(spec: JobSpec, terms: Terms, store: Store) -> bytes:
     base_lrs, lr = spec.optimizer.base_lrs, spec.tables().lr
     doubts = []
     if lr is not None:
@@ -206,13 +211,15 @@ def _dry_run(spec: JobSpec, terms: Terms, store: Store) -> dict[str, Any]:
         )
         extents = tuple(map(extent, lr))
         doubts = warnings(asked, Curve(Grid(0, 1, spec.intervals), lr, None, extents))
-    return {
-        "spec": spec.model_dump(mode="json"),
-        "steps": spec.epochs * spec.steps_per_epoch,
-        "steps_per_epoch": spec.steps_per_epoch,
-        "lr": lr,
-        "warnings": [doubt._asdict() for doubt in doubts] + _no_worker(terms, store),
-    }
+    return dumps(
+        {
+            "spec": spec.model_dump(mode="json"),
+            "steps": spec.epochs * spec.steps_per_epoch,
+            "steps_per_epoch": spec.steps_per_epoch,
+            "lr": lr,
+            "warnings": [doubt._asdict() for doubt in doubts] + _no_worker(terms, store),
+        }
+    )
 
 
 @router.get("", summary="List jobs", responses=documented(422, 503))
@@ -308,18 +315,25 @@ def resume_job(job_id: str, store: Store, bell: Bell) -> JobAnswer:
     return linked(job)
 
 
-@router.post("/{job_id}/retry", status_code=202, summary="Run an ended job again", responses=documented(404, 409, 503))
-def retry_job(old: CurrentJob, store: Store, bell: Bell, response: Response) -> JobAnswer:
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    summary="Run an ended job again",
+    response_model=JobAnswer,
+    responses=documented(404, 409, 503),
+)
+def retry_job(old: CurrentJob, store: Store, bell: Bell) -> Any:
     """A new job, the same as the old one, from the beginning; 409 if the old one has not ended."""
     if not old.state.ended:
         raise IllegalMove(old.id, old.state, "retried")
-    return _created(store.create(JobSpec.model_validate(old.spec), old.terms), bell, response)
+    return _created(store.create(JobSpec.model_validate(old.spec), old.terms), bell)
 
 
 @router.post(
     "/{job_id}/clone",
     status_code=202,
     summary="Submit a job like another one, with changes",
+    response_model=JobAnswer,
     dependencies=[Depends(json_body)],
     responses=documented(400, 404, 413, 415, 422, 503),
 )
@@ -328,15 +342,14 @@ def clone_job(
     changes: Annotated[dict[str, Any], Body(examples=[{"optimizer": {"lr": 0.1}, "epochs": 20}])],
     store: Store,
     bell: Bell,
-    response: Response,
-) -> JobAnswer:
+) -> Any:
     """A new job from the old one's spec and terms and a JSON merge patch, RFC 7396: null takes a field out."""
     patched = merged(old.spec | old.terms.model_dump(mode="json"), changes)
     try:
         job = JobRequest.model_validate(patched)
     except ValidationError as error:
         raise Invalid(*[(("body", *loc), message) for loc, message in readable(error.errors(), patched)]) from None
-    return _created(store.create(job.spec, job.terms), bell, response)
+    return _created(store.create(job.spec, job.terms), bell)
 
 
 def merged(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
@@ -409,18 +422,15 @@ def _of_64_bits(event_id: str) -> str:
 @router.get(
     "/{job_id}/events",
     summary="Follow a job",
-    response_class=EventSourceResponse,
-    responses=documented(404, 422, 503),
+    response_class=EventStream,
+    responses=documented(404, 422, 503, _200={"content": {"text/event-stream": {"schema": {"type": "string"}}}}),
 )
 async def get_events(
     job: CurrentJob,
     store: Store,
     request: Request,
     last_event_id: Annotated[str | None, Header(pattern=EVENT_ID), AfterValidator(_of_64_bits)] = None,
-) -> AsyncIterator[ServerSentEvent]:
+) -> EventStream:
     """Server-sent events from the job's beginning, or after Last-Event-ID: state, progress, epoch; the last is end."""
     stream, after, growing = store.events_key(job.id), last_event_id or "0", not job.state.ended
-    async for event_id, kind, data in request.app.state.follower.follow(stream, after, growing=growing):
-        yield ServerSentEvent(id=event_id, event=kind, raw_data=data)
-        if kind == "end":
-            return
+    return EventStream(request.app.state.follower.follow(stream, after, growing=growing), headers=NOT_STORED)

@@ -15,6 +15,8 @@ from lrcore.jobs.store import IllegalMove, JobNotFound, JobStore
 
 log = logging.getLogger("lrserve.reaper")
 
+BREATH_SECONDS = 0.005  # between two looks, however many jobs come: the first of them has been announced by then
+
 
 class Reaper:
     """Rings for waiting jobs, requeues those whose lease ran out, and removes those that ended long ago.
@@ -93,6 +95,7 @@ class Reaper:
                 log.exception("the round failed")
                 self._pause()
             if not self._stopped:
+                time.sleep(BREATH_SECONDS)
                 self._woken.wait(max(0.0, round_at - time.monotonic()))
 
     def _pause(self) -> None:

@@ -146,7 +146,8 @@ end
 # this id. Reused: the key was used for another one.
 CREATE = """
 local id, key, content = ARGV[2], P .. 'request:' .. ARGV[4], ARGV[5]
-if ARGV[3] == '1' and redis.call('EXISTS', job(id)) == 1 then
+if redis.call('EXISTS', job(id)) == 1 then
+  if ARGV[3] == '0' then return {'made', view(id)} end  -- by this very call, whose answer got lost
   return redis.call('HGET', job(id), 'content') == content and {'there', view(id)} or {'taken'}
 end
 if ARGV[4] ~= '' then
@@ -183,6 +184,16 @@ return found
 # worker, token, lease in ms, then queues -> {id, spec, attempt, queue} of the best job of them all, or nothing
 CLAIM = """
 local id, score, queue
+local function claim()
+  return {id, redis.call('HGET', job(id), 'spec'), redis.call('HGET', job(id), 'attempt'), queue}
+end
+-- a call whose answer got lost comes a second time
+id = redis.call('HGET', P .. 'claims', ARGV[2])
+if id and redis.call('HGET', job(id), 'token') == ARGV[3] then
+  queue = redis.call('HGET', job(id), 'queue')
+  return claim()
+end
+id = nil
 for i = 5, #ARGV do
   local first = redis.call('ZRANGE', P .. 'queue:' .. ARGV[i], 0, 0, 'WITHSCORES')
   if first[1] and (not id or tonumber(first[2]) < score) then
@@ -197,8 +208,9 @@ if not move(id, 'running') then
 end
 redis.call('HSET', job(id), 'worker', ARGV[2], 'token', ARGV[3])
 redis.call('HSETNX', job(id), 'started_at', now())
+redis.call('HSET', P .. 'claims', ARGV[2], id)
 redis.call('ZADD', P .. 'leases', now() + ARGV[4], id)
-return {id, redis.call('HGET', job(id), 'spec'), redis.call('HGET', job(id), 'attempt'), queue}
+return claim()
 """
 
 # how a report of a worker begins: id, token, …
@@ -312,7 +324,10 @@ return 'forgotten'
 REAP = """
 local ids = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now(), 'LIMIT', 0, 100)
 for _, id in ipairs(ids) do lose(id, tonumber(ARGV[2])) end
-redis.call('ZREMRANGEBYSCORE', P .. 'workers', '-inf', now())
+for _, worker in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', '-inf', now())) do
+  redis.call('ZREM', P .. 'workers', worker)
+  redis.call('HDEL', P .. 'claims', worker)
+end
 for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
   redis.call('ZREMRANGEBYSCORE', P .. 'workers:' .. queue, '-inf', now())
 end
@@ -346,6 +361,7 @@ end
 # worker
 ABSENT = """
 redis.call('ZREM', P .. 'workers', ARGV[2])
+redis.call('HDEL', P .. 'claims', ARGV[2])
 for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
   redis.call('ZREM', P .. 'workers:' .. queue, ARGV[2])
 end

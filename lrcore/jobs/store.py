@@ -14,10 +14,11 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from lrcore.errors import LrcoreError
@@ -30,7 +31,7 @@ from lrcore.jobs.states import State
 
 PREFIX = "lrserve:"
 FULL = 0.9  # of Redis' memory: beyond it no job is accepted, so that those that run can report to their end
-RINGS = 1000  # messages on the broker that are always enough to keep its workers busy between two looks
+RINGS = 100  # messages on the broker that are always enough to keep its workers busy between two looks
 
 
 class JobNotFound(LrcoreError):
@@ -90,6 +91,14 @@ class Claim:
     queue: str = QUEUE
 
 
+class NewJob(NamedTuple):
+    """A job that is wanted; arguments of JobStore.create."""
+
+    spec: JobSpec
+    terms: Terms
+    key: str = ""
+
+
 @dataclass(frozen=True)
 class Queue:
     """What there is to do, and who does it.
@@ -137,7 +146,19 @@ class JobStore:
             KeyReused: the key has come with another job.
             StoreFull: nothing was stored.
         """
-        return self._create(spec, terms, key=key)[0]
+        [made] = self.create_many([NewJob(spec, terms or Terms(), key)])
+        if isinstance(made, Exception):
+            raise made
+        return made
+
+    def create_many(self, wanted: Sequence[NewJob]) -> list[Job | Exception]:
+        """Do what `create` does for each of them, in one round trip. What cannot be made is an exception."""
+        self._check_room()
+        with self._redis.pipeline(transaction=False) as pipe:
+            for each in wanted:
+                self._run(scripts.CREATE, *_creation(each.spec, each.terms, each.key), client=pipe)
+            answers = pipe.execute(raise_on_error=False)
+        return [_created(answer, each.key) for each, answer in zip(wanted, answers, strict=True)]
 
     def put(self, job_id: str, spec: JobSpec, terms: Terms | None = None) -> tuple[Job, bool]:
         """Put a new job under a chosen id into its queue, unless it is there already.
@@ -149,31 +170,11 @@ class JobStore:
             JobExists: there is another job with this id.
             StoreFull: nothing was stored.
         """
-        return self._create(spec, terms, job_id=job_id)
-
-    def _create(self, spec: JobSpec, terms: Terms | None, *, key: str = "", job_id: str = "") -> tuple[Job, bool]:
         self._check_room()
-        terms = terms or Terms()
-        text, written = spec.model_dump_json(), terms.model_dump_json()
-        content = hashlib.sha256(f"{text}\n{written}".encode()).hexdigest()
-        record: dict[str, str | int] = {
-            "kind": "training",
-            "spec": text,
-            "progress": start_of(spec).model_dump_json(),
-            "queue": terms.hardware or QUEUE,
-            "labels": json.dumps(terms.labels),
-            "priority": terms.priority,
-            "max_attempts": terms.max_attempts,
-        }
-        if terms.max_seconds is not None:
-            record["max_ms"] = _ms(terms.max_seconds)
-        fields = (part for item in record.items() for part in item)
         try:
-            answer = self._run(scripts.CREATE, job_id or new_id(), int(bool(job_id)), key, content, *fields)
+            answer = self._run(scripts.CREATE, *_creation(spec, terms or Terms(), "", job_id))
         except OutOfMemoryError as error:
             raise StoreFull(f"nothing was stored: {error}") from error
-        if answer[0] == "reused":
-            raise KeyReused(f"the key {key[:80]!r} was used for another job")
         if answer[0] == "taken":
             raise JobExists(job_id)
         return _job(answer[1]), answer[0] == "made"
@@ -349,19 +350,14 @@ class JobStore:
     def _key(self, job_id: str) -> str:
         return f"{self._prefix}job:{job_id}"
 
-    def _run(self, script: str, *arguments: str | int) -> Any:
+    def _run(self, script: str, *arguments: str | int, client: Pipeline | None = None) -> Any:
         call = self._scripts.get(script)
         if call is None:
             call = self._scripts[script] = self._redis.register_script(scripts.COMMON + script)
         try:
-            return call(args=[self._prefix, *arguments])
+            return call(args=[self._prefix, *arguments], client=client)
         except ResponseError as error:
-            kind, _, message = str(error).partition(" ")
-            if kind == "FAULT":
-                raise StoreFault(message) from error
-            if "-OOM " in message:  # how Redis 6 wraps it
-                raise OutOfMemoryError(message) from error
-            raise
+            raise _meant(error) from error
 
     @staticmethod
     def _still_held(claim: Claim, answer: Any) -> str:
@@ -371,6 +367,47 @@ class JobStore:
         if standing != "held":
             raise LeaseLost(f"job {claim.id} is {standing}: its token is no longer that of attempt {claim.attempt}")
         return str(want)
+
+
+def _creation(spec: JobSpec, terms: Terms, key: str, job_id: str = "") -> list[str | int]:
+    """The arguments of CREATE."""
+    text, written = spec.model_dump_json(), terms.model_dump_json()
+    content = hashlib.sha256(f"{text}\n{written}".encode()).hexdigest()
+    record: dict[str, str | int] = {
+        "kind": "training",
+        "spec": text,
+        "progress": start_of(spec).model_dump_json(),
+        "queue": terms.hardware or QUEUE,
+        "labels": json.dumps(terms.labels),
+        "priority": terms.priority,
+        "max_attempts": terms.max_attempts,
+    }
+    if terms.max_seconds is not None:
+        record["max_ms"] = _ms(terms.max_seconds)
+    fields = (part for item in record.items() for part in item)
+    return [job_id or new_id(), int(bool(job_id)), key, content, *fields]
+
+
+def _created(answer: Any, key: str) -> Job | Exception:
+    """The job that CREATE has made, or what came of it."""
+    if isinstance(answer, ResponseError):
+        error = _meant(answer)
+        return StoreFull(f"nothing was stored: {error}") if isinstance(error, OutOfMemoryError) else error
+    if isinstance(answer, Exception):
+        return answer
+    if answer[0] == "reused":
+        return KeyReused(f"the key {key[:80]!r} was used for another job")
+    return _job(answer[1])
+
+
+def _meant(error: ResponseError) -> Exception:
+    """What an error of a script says."""
+    kind, _, message = str(error).partition(" ")
+    if kind == "FAULT":
+        return StoreFault(message)
+    if "-OOM " in message:  # how Redis 6 wraps it
+        return OutOfMemoryError(message)
+    return error
 
 
 def start_of(spec: JobSpec) -> Progress:
