@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -88,8 +90,7 @@ class FromTorchvision(Dataset):
         try:
             root.mkdir(parents=True, exist_ok=True)
             with _alone(root / f".{self.type}.lock"):
-                source = getattr(torchvision_datasets(), self.source)
-                parts = [source(str(root), download=True, **part) for part in self.parts(train)]
+                parts = self._instances(root, train)
             images = _joined([self.pixels(part) for part in parts])
             labels = np.concatenate([self.labels(part) for part in parts])
         except Exception as error:  # torchvision raises whatever urllib, gzip, pickle or the file system does
@@ -99,6 +100,17 @@ class FromTorchvision(Dataset):
             ) from error
         self._check(images, labels, root / self.place, train=train)
         return images, labels
+
+    def _instances(self, root: Path, train: bool) -> list[Any]:
+        """Instances of `source`, of each part of a split; what is not there is downloaded."""
+        source, parts = getattr(torchvision_datasets(), self.source), self.parts(train)
+        try:
+            return [source(str(root), download=False, **part) for part in parts]
+        except RuntimeError:  # how torchvision says that files are missing or damaged
+            with _arriving(root, self.type) as folder:
+                for part in parts:
+                    source(str(folder), download=True, **part)
+        return [source(str(root), download=False, **part) for part in parts]
 
     def _check(self, images: Images, labels: Labels, place: Path, *, train: bool) -> None:
         """Refuse what is not the data set: a job's steps and its model were made for the facts."""
@@ -123,6 +135,22 @@ def _joined(parts: list[Images]) -> Images:
     n = sum(map(len, parts))
     whole = np.empty((n, *parts[0].shape[1:]), dtype=np.uint8)  # without it concatenate keeps transposed strides
     return np.concatenate(parts, out=whole)
+
+
+@contextmanager
+def _arriving(root: Path, name: str) -> Iterator[Path]:
+    """A folder for files that are moved to `root`, once all are there: a download may be killed, half unpacked."""
+    folder = root / f".{name}.part"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+        for file in (path for path in folder.rglob("*") if path.is_file()):
+            target = root / file.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -321,6 +321,34 @@ def test_two_workers_do_not_download_at_once(tmp_path: Path, monkeypatch: pytest
     assert most == [1]
 
 
+@pytest.mark.parametrize("breaks", [True, False])
+def test_half_of_a_download_is_never_taken_for_the_data(
+    breaks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MNIST as torchvision unpacks it: straight into the files that it looks for."""
+
+    images = {"train": pixels(TRAIN, 28, 28), "t10k": pixels(TEST, 28, 28)}
+
+    def download(self: Any) -> None:
+        for part, written in images.items():
+            idx(Path(self.raw_folder) / f"{part}-images-idx3-ubyte", written)
+            if breaks:
+                raise OSError("the connection broke")
+            idx(Path(self.raw_folder) / f"{part}-labels-idx1-ubyte", labels(len(written)))
+
+    monkeypatch.setattr(torchvision_datasets().MNIST, "download", download)
+    dataset = shrunk(made(type="mnist"), monkeypatch)
+
+    if breaks:
+        with pytest.raises(DataUnavailable, match="the connection broke"):
+            dataset.load(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [".mnist.lock"]
+    else:
+        splits = dataset.load(tmp_path)
+        are(splits, images["train"][:, None], labels(TRAIN), images["t10k"][:, None], labels(TEST))
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".mnist.lock", "MNIST"]
+
+
 # --- image-folder ------------------------------------------------------------------------------------------------
 
 Write = Callable[..., Path]
