@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from lrcore.datasets import DATASETS, Dataset
 from lrcore.family import Member
+from lrcore.jobs.job import Terms
 from lrcore.jobs.spec import EarlyStopping, JobSpec
 from lrcore.models import MODELS, Model
 from lrcore.optimizers import OPTIMIZERS, Optimizer
@@ -33,6 +34,9 @@ def _lines() -> Iterator[str]:
     yield table(JobSpec, types=kinds | schedules)
     yield f"\n`early_stopping`: {inspect.getdoc(EarlyStopping)}\n"
     yield table(EarlyStopping)
+    yield "\n### How it is run\n"
+    yield f"{inspect.getdoc(Terms)} Beside the job's own fields, in `POST /v1/jobs` and `PUT /v1/jobs/{{id}}`.\n"
+    yield table(Terms)
     yield from _family("Models", MODELS, Model)
     yield from _family("Data sets", DATASETS, Dataset)
     yield from _family("Optimizers", OPTIMIZERS, Optimizer)
