@@ -17,7 +17,12 @@ def test_health_says_that_the_process_is_up(http: httpx.Client) -> None:
 def test_readiness_counts_the_workers(http: httpx.Client) -> None:
     until(lambda: http.get("/readyz").json()["workers"] == 1)
 
-    assert http.get("/readyz").json() == {"status": "ready", "redis": "ok", "workers": 1}
+    assert http.get("/readyz").json() == {
+        "status": "ready",
+        "redis": "ok",
+        "workers": 1,
+        "queues": {name: {"waiting": 0, "workers": 1} for name in ("cpu", "default")},
+    }
 
 
 @pytest.fixture

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from cli.client import ApiError, Client
@@ -287,11 +289,18 @@ def test_a_frozen_redis_is_a_503_too(tmp_path: Path) -> None:
         redis = service.process("redis")
         redis.send_signal(signal.SIGSTOP)
         try:
-            answer = service.http.get("/v1/jobs")
+            start = time.monotonic()
+            with ThreadPoolExecutor(160) as pool:  # four times the API's threads: each would wait for those before it
+                statuses = list(
+                    pool.map(lambda _: httpx.get(f"{service.url}/v1/jobs", timeout=60).status_code, range(160))
+                )
+            took = time.monotonic() - start
         finally:
             redis.send_signal(signal.SIGCONT)
 
-        assert answer.status_code == 503
+        assert [answer.status_code for answer in answers] == [503] * 160
+        assert took < 10
+        until(lambda: service.http.get("/readyz").status_code == 200, 5)
         assert service.train(job_spec()).state == "succeeded"
 
 
