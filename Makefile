@@ -7,7 +7,7 @@ PIP_TORCH ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := test
-.PHONY: demo up test lint format docs bench bench-jobs bench-train article clean
+.PHONY: demo up test test-faults lint format docs bench bench-jobs bench-train article clean
 
 demo: .venv/ready
 	$(BIN)/lrserve demo
@@ -17,6 +17,11 @@ up: .venv/ready
 
 test: .venv/ready lint redis-server
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# Processes are killed, frozen and cut off, and every job is checked afterwards: a quarter of an hour, with a table at the end.
+# FAULTS_SEED=n repeats the random rounds of an earlier run.
+test-faults: .venv/ready redis-server
+	$(BIN)/python -m pytest -m faults tests/faults $(ARGS)
 
 # The tests run against the bundled Redis 6.2 and, where there is one, the system's. Not started: each test has its own.
 .PHONY: redis-server
