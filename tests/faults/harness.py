@@ -164,16 +164,16 @@ class Rig:
     # where things stand
 
     def state(self, job_id: str) -> str | None:
-        return self.redis.hget(f"lrserve:job:{job_id}", "state")  # type: ignore[return-value]
+        return self.redis.hget(f"lrserve:job:{job_id}", "state")
 
     def attempt(self, job_id: str) -> int:
-        return int(self.redis.hget(f"lrserve:job:{job_id}", "attempt") or 0)  # type: ignore[arg-type]
+        return int(self.redis.hget(f"lrserve:job:{job_id}", "attempt") or 0)
 
     def epochs(self, job_id: str) -> int:
-        return int(self.redis.llen(f"lrserve:epochs:{job_id}"))  # type: ignore[arg-type]
+        return int(self.redis.llen(f"lrserve:epochs:{job_id}"))
 
     def step(self, job_id: str) -> int:
-        return int(json.loads(self.redis.hget(f"lrserve:job:{job_id}", "progress") or "{}").get("step", 0))  # type: ignore[arg-type]
+        return int(json.loads(self.redis.hget(f"lrserve:job:{job_id}", "progress") or "{}").get("step", 0))
 
     def events(self, job_id: str) -> list[Event]:
         entries: Any = self.redis.xrange(f"lrserve:events:{job_id}")
@@ -181,7 +181,7 @@ class Rig:
 
     def now(self) -> int:
         """Milliseconds on Redis' clock, to compare with an event's."""
-        seconds, microseconds = self.redis.time()  # type: ignore[misc]
+        seconds, microseconds = self.redis.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     def holder(self, job_id: str) -> str:

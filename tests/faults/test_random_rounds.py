@@ -72,7 +72,7 @@ class Chance:
         while self.sent < JOBS or self.unanswered:
             self.submit()
             self.rig.supervise()
-        until(lambda: all(self.rig.ask(lambda job=job: self.resumed(job)) for job in self.rig.jobs))  # type: ignore[misc]
+        until(lambda: all(self.rig.ask(lambda job=job: self.resumed(job)) for job in self.rig.jobs))
         self.rig.all_ended(240)
 
     def resumed(self, job: str) -> bool:
