@@ -14,13 +14,17 @@ from tests.conftest import until
 from tests.faults.harness import SHORT, Rig, Trial, job_of
 
 
-def with_a_checkpoint(rig: Rig, job_id: str) -> None:
-    """Pause the job inside an epoch and let it go on: from now on there is a checkpoint to go back to."""
-    rig.in_mid_epoch(job_id)
-    rig.client.pause(job_id)
-    until(lambda: rig.state(job_id) == "paused")
-    assert rig.step(job_id) % 32, "the checkpoint is to lie inside an epoch"
-    rig.client.resume(job_id)
+def with_a_checkpoint(rig: Rig, job_id: str) -> int:
+    """Pause the job inside an epoch and let it go on, so that there is a checkpoint to go back to; its next attempt."""
+    while True:
+        rig.in_mid_epoch(job_id)
+        rig.client.pause(job_id)
+        until(lambda: rig.state(job_id) == "paused")
+        inside = rig.step(job_id) % 32  # it may have come to the epoch's end by then
+        attempt = rig.attempt(job_id) + 1
+        rig.client.resume(job_id)
+        if inside:
+            return attempt
 
 
 @pytest.mark.faults("worker killed in mid-epoch")
@@ -31,12 +35,12 @@ def test_a_job_survives_the_death_of_its_worker(trial: Trial) -> None:
         rig.in_mid_epoch(job)
         rig.kill("worker 0")  # nothing is saved yet: from the beginning
         rig.revive()
-        with_a_checkpoint(rig, job)
+        attempt = with_a_checkpoint(rig, job)
         rig.in_mid_epoch(job)
         rig.kill("worker 0")  # from the checkpoint
         rig.revive()
 
-        assert (rig.ended(job).state, rig.attempt(job)) == ("succeeded", 4)
+        assert (rig.ended(job).state, rig.attempt(job)) == ("succeeded", attempt + 1)
         rig.row.rounds = 2
 
 
@@ -44,13 +48,13 @@ def test_a_job_survives_the_death_of_its_worker(trial: Trial) -> None:
 def test_another_worker_takes_over_when_the_lease_has_run_out(trial: Trial) -> None:
     with trial.service(workers=2) as rig:
         job = rig.submit()
-        with_a_checkpoint(rig, job)
+        attempt = with_a_checkpoint(rig, job)
         rig.in_mid_epoch(job)
 
         first, died = rig.holder(job), rig.now()
         rig.kill(first)
-        until(lambda: rig.attempt(job) == 3)  # nobody starts the dead one again
-        again = rig.events(job)[-1].at if rig.events(job)[-1].type == "state" else rig.now()
+        until(lambda: rig.attempt(job) == attempt + 1)  # nobody starts the dead one again
+        again = [event.at for event in rig.events(job) if event.data.get("state") == "running"][-1]
         second = rig.holder(job)
 
         assert second != first
@@ -92,17 +96,20 @@ def test_after_the_death_of_everything_jobs_go_on_where_they_were(trial: Trial) 
 @pytest.mark.faults("worker frozen past its lease, then thawed")
 def test_a_worker_that_was_only_frozen_does_not_write_over_its_successor(trial: Trial) -> None:
     with trial.service(workers=2) as rig:
-        job = rig.submit()
-        with_a_checkpoint(rig, job)
+        job = rig.submit(job_of(60))
+        attempt = with_a_checkpoint(rig, job)
         rig.in_mid_epoch(job)
 
         frozen = rig.holder(job)
         rig.freeze(frozen)
-        until(lambda: rig.attempt(job) == 3)
+        until(lambda: rig.attempt(job) == attempt + 1)
         assert rig.holder(job) != frozen
         rig.in_mid_epoch(job)
+        checkpoint = rig.home / "jobs" / job / "checkpoint.safetensors"
+        before = checkpoint.stat()
         rig.thaw(frozen)  # a zombie beside its living successor
         until(lambda: "is fenced" in rig.log())
+        assert checkpoint.stat() == before  # which is its successor's by now
         assert rig.ended(job).state == "succeeded"
 
         rig.kill(next(name for name in rig.workers if name != frozen))
