@@ -118,11 +118,17 @@ class Runner:
 
     def _train(self, claim: Claim, reporter: Reporter) -> tuple[State, JobError | None]:
         """Train, and say how it ended. Only LeaseLost and StoreFault come out: a bad job must not end a worker."""
+
+        def stop() -> bool:
+            stopping = self._draining.is_set() or reporter.must_stop()
+            reporter.check()  # before the engine writes a checkpoint: a lost job's is its next worker's
+            return stopping
+
         hooks = Hooks(
             step=reporter.step,
             running=reporter.running,
             epoch=reporter.epoch,
-            stop=lambda: self._draining.is_set() or reporter.must_stop(),
+            stop=stop,
             preparing=lambda: interruptible(lambda: self._draining.is_set() or reporter.stopping()),
         )
         folder = self.folder(claim.id)
