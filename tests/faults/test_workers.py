@@ -117,6 +117,27 @@ def test_a_worker_that_was_only_frozen_does_not_write_over_its_successor(trial: 
         assert rig.ended(after).state == "succeeded"  # by either: the zombie is a worker again
 
 
+@pytest.mark.faults("worker frozen until a checkpoint is due")
+def test_a_worker_that_was_frozen_for_long_does_not_write_its_checkpoint_first(trial: Trial) -> None:
+    with trial.service(workers=2) as rig:
+        job = rig.submit(job_of(150))
+        attempt = with_a_checkpoint(rig, job)
+        rig.in_mid_epoch(job)
+
+        frozen = rig.holder(job)
+        rig.freeze(frozen)
+        until(lambda: rig.attempt(job) == attempt + 1)
+        checkpoint = rig.home / "jobs" / job / "checkpoint.safetensors"
+        before = checkpoint.stat()
+        until(lambda: checkpoint.stat() != before)  # its successor's first one, after ten seconds
+        before = checkpoint.stat()
+        rig.thaw(frozen)  # its own next one is overdue, and it has not heard yet
+        until(lambda: "is fenced" in rig.log())
+        assert checkpoint.stat() == before
+
+        assert rig.ended(job).state == "succeeded"
+
+
 @pytest.mark.faults("worker told to end (SIGTERM)")
 def test_a_worker_that_is_told_to_end_gives_its_job_back_at_once(trial: Trial) -> None:
     with trial.service() as rig:
