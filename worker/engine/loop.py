@@ -394,6 +394,7 @@ class Run:
         if self.folder:
             waited = time.perf_counter() - self._saved_at
             if waited > max(SAVE_SECONDS, self._save_took / SAVE_SHARE):
+                self._stop_if_asked()  # what is due after a long freeze may be for another process to write
                 self._save()
 
     def _save(self) -> None:
