@@ -30,7 +30,7 @@ T = TypeVar("T")
 Spec = dict[str, Any]
 Figures = list[dict[str, Any]]
 
-QUICK = {"lease_seconds": 2, "heartbeat_seconds": 0.2, "reap_seconds": 0.2}
+QUICK = {"lease_seconds": 2, "heartbeat_seconds": 0.05, "reap_seconds": 0.2}
 
 
 def job_of(epochs: int, seed: int = 0, **changes: Any) -> Spec:
