@@ -108,13 +108,15 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
         self._sending: set[asyncio.Task[None]] = set()
+        self._stopped = False  # asyncio.wait_for of Python 3.11 loses a cancellation that comes with its result
 
     def start(self) -> None:
         """Begin. Needs a running event loop."""
-        self._loops = [asyncio.create_task(_forever(each)) for each in (self._fan_out, self._take)]
+        self._loops = [asyncio.create_task(self._repeat(each)) for each in (self._fan_out, self._take)]
 
     async def stop(self) -> None:
         """End within a second. A delivery that is then still in flight is due again when its lease runs out."""
+        self._stopped = True
         for task in self._loops:
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -125,6 +127,17 @@ class Dispatcher:
             await asyncio.gather(*late, return_exceptions=True)
         await self._sender.close()
         await self._outbox.close()
+
+    async def _repeat(self, step: Callable[[], Awaitable[None]]) -> None:
+        while not self._stopped:
+            try:
+                await step()
+            except RedisError as error:
+                log.warning("Redis does not answer: %s", error)
+                await asyncio.sleep(AWAY_SECONDS)
+            except Exception:  # a fault in one round must not end all that follow
+                log.exception("the round failed")
+                await asyncio.sleep(AWAY_SECONDS)
 
     async def _fan_out(self) -> None:
         if await self._outbox.wait(POLL_SECONDS):
@@ -169,18 +182,6 @@ class Dispatcher:
         if parcel.failures >= len(delays):
             return "failed", 0.0
         return "retry", delays[parcel.failures] * random.uniform(1 - JITTER, 1 + JITTER)
-
-
-async def _forever(step: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await step()
-        except RedisError as error:
-            log.warning("Redis does not answer: %s", error)
-            await asyncio.sleep(AWAY_SECONDS)
-        except Exception:  # a fault in one round must not end all that follow
-            log.exception("the round failed")
-            await asyncio.sleep(AWAY_SECONDS)
 
 
 def _connect(url: str) -> Redis:
