@@ -189,7 +189,7 @@ def test_the_api_ends_at_once_though_streams_are_open(trial: Trial) -> None:
         api = rig.service.process("api")
         streams = [rig.service.http.stream("GET", f"/v1/jobs/{job}/events") for _ in range(5)]
         lines = [stream.__enter__().iter_lines() for stream in streams]
-        assert all(next(each) == "event: state" for each in lines)
+        assert all("event: state" in each for each in lines)  # each is read up to there
         told = time.monotonic()
         api.terminate()
         assert api.wait(5) in (0, -15)
