@@ -150,8 +150,6 @@ if redis.call('EXISTS', job(id)) == 1 then
   if ARGV[3] == '0' then return {'made', view(id)} end  -- by this very call, whose answer got lost
   return redis.call('HGET', job(id), 'content') == content and {'there', view(id)} or {'taken'}
 end
--- the call itself comes twice if its first answer got lost, and the job may run by then
-if redis.call('EXISTS', job(id)) == 1 then return {'made', view(id)} end
 if ARGV[4] ~= '' then
   local made = redis.call('HMGET', key, 'id', 'content')
   if made[1] and redis.call('EXISTS', job(made[1])) == 1 then
