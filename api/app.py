@@ -22,6 +22,7 @@ from lrcore import __version__
 from lrcore.jobs.artifacts import Artifacts
 from lrcore.jobs.connection import connect
 from lrcore.jobs.reaper import Reaper
+from lrcore.jobs.retention import Retention
 from lrcore.jobs.store import JobStore
 from lrcore.jobs.webhooks import WebhookStore
 
@@ -31,16 +32,18 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     settings = settings or ApiSettings()
     redis = connect(settings.redis_url)
     store = JobStore(redis)
-    reaper = Reaper(store, settings, Doorbell(settings).ring)
+    reaper, retention = Reaper(store, settings, Doorbell(settings).ring), Retention(store, settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.follower = Follower(settings.redis_url)
         reaper.start()
+        retention.start()
         dispatcher = Dispatcher(settings)
         dispatcher.start()
         yield
         await dispatcher.stop()
+        retention.stop()
         reaper.stop()
         await app.state.follower.close()
         redis.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import Celery
 
-from lrcore.jobs.queue import RING_TASK, celery_config
+from lrcore.jobs.queue import RING_TASK, broker_queue, celery_config
 from lrcore.jobs.settings import Settings
 
 
@@ -17,4 +17,4 @@ class Doorbell:
 
     def ring(self, queue: str) -> None:
         """Put one message into the queue. Raises whatever kombu raises."""
-        self._celery.send_task(RING_TASK, args=(queue,), queue=queue, retry=False)
+        self._celery.send_task(RING_TASK, args=(queue,), queue=broker_queue(queue), retry=False)

@@ -55,8 +55,12 @@ class _Watch:
         self.entries: deque[Entry] = deque()
         self.behind = False  # whether the stream has to be read
         self.ready = asyncio.Event()
+        self.ended = False  # the process is to end
+        self.over = False  # the stream has its last entry
 
     def put(self, entry: Entry) -> None:
+        if self.behind:
+            return  # it will be read with those before it
         if len(self.entries) < BEHIND:
             self.entries.append(entry)
             self.ready.set()
@@ -70,7 +74,7 @@ class _Watch:
 
     async def news(self, seconds: float) -> bool:
         """Wait until there is something to do, for so long. Returns whether there is."""
-        if self.behind or self.entries:
+        if self.behind or self.entries or self.ended:
             return True
         self.ready.clear()
         try:
@@ -91,7 +95,12 @@ class Follower:
 
     def __init__(self, url: str) -> None:
         pool = BlockingConnectionPool.from_url(
-            url, decode_responses=True, socket_timeout=COMMAND_SECONDS, max_connections=8, timeout=COMMAND_SECONDS
+            url,
+            decode_responses=True,
+            socket_timeout=COMMAND_SECONDS,
+            retry=Retry(NoBackoff(), 1),
+            max_connections=8,
+            timeout=COMMAND_SECONDS,
         )
         self._redis = Redis.from_pool(pool)
         # silence is no error here, and a break must be seen: `_listen` asks after a while, and is begun again
@@ -122,9 +131,11 @@ class Follower:
                 if entries:
                     after = entries[-1].id
                     yield _joined(entries)
-                    if entries[-1].kind == "end":
-                        return
-                elif not await watch.news(PING_SECONDS):
+                if watch.over or (entries and entries[-1].kind == "end"):
+                    return
+                if entries:
+                    continue
+                if not await watch.news(PING_SECONDS):
                     yield b": ping\n\n"
 
     async def wait_for(self, stream: str, kind: str) -> None:
@@ -134,12 +145,11 @@ class Follower:
                 if watch.behind:
                     watch.behind = False
                     try:
-                        last: Any = await self._redis.xrevrange(stream, count=1)
+                        if await self._last(stream) in (kind, None):
+                            return
                     except RedisError:
                         await self._come_back(watch)
                         continue
-                    if not last or last[0][1]["type"] == kind:
-                        return
                 if any(entry.kind == kind for entry in watch.entries):
                     return
                 watch.entries.clear()
@@ -150,6 +160,7 @@ class Follower:
         self._ended = True
         for watches in self._watches.values():
             for watch in watches:
+                watch.ended = True
                 watch.ready.set()
 
     async def close(self) -> None:
@@ -177,10 +188,18 @@ class Follower:
                 log.warning("Redis does not answer, events will be read when it does: %s", error)
                 await self._come_back(watch)
                 return []
+            if not found:
+                watch.over = await self._last(stream) == "end"
+        watch.over = watch.over or any(entry.kind == "end" for entry in watch.entries)
         last = _order(found[-1].id if found else after)
         found += [entry for entry in watch.entries if _order(entry.id) > last]
         watch.entries.clear()
         return found
+
+    async def _last(self, stream: str) -> str | None:
+        """The kind of a stream's last entry."""
+        last: Any = await self._redis.xrevrange(stream, count=1)
+        return last[0][1]["type"] if last else None
 
     @staticmethod
     async def _come_back(watch: _Watch) -> None:
@@ -234,8 +253,8 @@ class Follower:
                     if self._watches:
                         await pubsub.subscribe(*self._watches)
                     await self._listen(pubsub)
-            except (RedisError, OSError) as error:
-                log.warning("events are not heard, trying again: %s", error)
+            except Exception as error:  # whatever it is: without this task nobody hears anything
+                log.warning("events are not heard, trying again: %r", error)
             finally:
                 self._pubsub = None
             await asyncio.sleep(1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Iterable, Sequence
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import httpcore
+from anyio import CapacityLimiter, to_thread
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -15,6 +16,7 @@ Network = IPv4Network | IPv6Network
 UNICAST = IPv6Network("2000::/3")  # all that IANA gives out; what only wraps an IPv4 address lies mostly outside
 CONNECT_SECONDS = 5.0  # for one address, so that there is time for a second one
 MOST_ADDRESSES = 3  # of one name
+MOST_LOOKUPS = 64  # of names, at once
 
 
 class Refused(httpcore.ConnectError):
@@ -30,6 +32,7 @@ class Guard:
 
     def __init__(self, allowed: Sequence[Network] = ()) -> None:
         self._allowed = allowed
+        self._lookups = CapacityLimiter(MOST_LOOKUPS)
 
     def permits(self, address: Address) -> bool:
         """Whether the address is public or allowed. An IPv4 address written as one of IPv6 is judged as itself."""
@@ -47,7 +50,12 @@ class Guard:
     async def resolve(self, host: str, port: int) -> list[str]:
         """The addresses of a host that may be reached, numerically. Raises Refused if there are none."""
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            # not by the event loop, whose few threads look up Redis, too: a name whose servers are silent holds one
+            found = await to_thread.run_sync(
+                partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM),
+                abandon_on_cancel=True,
+                limiter=self._lookups,
+            )
         except (OSError, UnicodeError) as error:  # UnicodeError: what cannot be a name
             raise httpcore.ConnectError(f"{host} cannot be resolved: {error}") from error
         literals = dict.fromkeys(str(entry[4][0]) for entry in found)

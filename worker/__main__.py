@@ -19,7 +19,7 @@ from celery.signals import setup_logging, worker_init, worker_ready, worker_shut
 from redis.exceptions import RedisError
 
 from lrcore.jobs.connection import connect
-from lrcore.jobs.queue import QUEUE, RING_TASK
+from lrcore.jobs.queue import QUEUE, RING_TASK, broker_queue
 from lrcore.jobs.reaper import Reaper
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.store import JobStore
@@ -90,7 +90,7 @@ def main() -> int:
     queues = [*(settings.hardware.split(",") if settings.hardware else hardware()), QUEUE]
 
     def ring(queue: str) -> None:
-        celery.send_task(RING_TASK, args=(queue,), queue=queue, retry=False)
+        celery.send_task(RING_TASK, args=(queue,), queue=broker_queue(queue), retry=False)
 
     runner = Runner(store, settings, name, queues, ring)
     celery = create_celery(runner)
@@ -114,7 +114,7 @@ def main() -> int:
         hostname=name,
         pool_cls="solo",
         concurrency=1,
-        queues=queues,
+        queues=[broker_queue(queue) for queue in queues],
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

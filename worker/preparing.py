@@ -8,14 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from worker.engine import Interrupted
-
 SIGNAL = signal.SIGUSR1
 LOOK_SECONDS = 0.05
 
 
-class _Stop(BaseException):
-    """Not an Exception: what is interrupted may catch all of those."""
+class Stopped(BaseException):
+    """The block was interrupted. Not an Exception: other people's code may catch all of those."""
 
 
 @contextmanager
@@ -23,21 +21,21 @@ def interruptible(stop: Callable[[], bool]) -> Iterator[None]:
     """Interrupt the block as soon as `stop` says so, by a signal that raises in it. In the main thread only.
 
     Raises:
-        Interrupted: `stop` said so before the block was done.
+        Stopped: `stop` said so before the block was over; perhaps just outside of it, where a signal may still arrive.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread has signals
         return
-    done, raised = threading.Event(), False
+    done, over = threading.Event(), False
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        nonlocal raised
-        if not (raised or done.is_set() or _importing(frame)):
-            raised = True
-            raise _Stop
+        nonlocal over
+        if not (over or _importing(frame)):
+            over = True
+            raise Stopped
 
     def watch() -> None:
-        while not done.wait(LOOK_SECONDS):
+        while not (over or done.wait(LOOK_SECONDS)):
             if stop():
                 signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
 
@@ -46,9 +44,8 @@ def interruptible(stop: Callable[[], bool]) -> Iterator[None]:
     watcher.start()
     try:
         yield
-    except _Stop:
-        raise Interrupted from None
     finally:
+        over = True  # from here on the handler does nothing
         done.set()
         watcher.join()
         signal.signal(SIGNAL, before)

@@ -39,7 +39,8 @@ class Reporter:
         self._lost: LeaseLost | None = None
         self._broken: BaseException | None = None
         self._asked_at = time.monotonic()  # when Redis was asked last, whether or not it answered
-        self._signs, self._signs_seen, self._moved_at = 0, 0, time.monotonic()
+        self._signs, self._seen, self._moved_at = 0, (0, 0.0), time.monotonic()
+        self._trains = False  # else it prepares, or keeps files
         self.wanted = ""
         self._thread = threading.Thread(target=self._loop, name=f"reporter-{claim.id}", daemon=True)
 
@@ -71,7 +72,7 @@ class Reporter:
         A process that was frozen for longer than its lease first asks whose the job is: what it would write
         meanwhile, a checkpoint say, might be over that of its successor.
         """
-        self._signs += 1
+        self._signs, self._trains = self._signs + 1, True
         while not self.stopping() and time.monotonic() - self._asked_at > self._settings.lease_seconds:
             time.sleep(0.01)
         return self.stopping()
@@ -82,7 +83,7 @@ class Reporter:
 
     def confirm(self) -> None:
         """Return once Redis has said that the job is still this worker's. Raises LeaseLost."""
-        done = threading.Event()
+        done, self._trains = threading.Event(), False
 
         def beat() -> str:
             wanted = self._beat()
@@ -194,9 +195,14 @@ class Reporter:
             pause = min(2 * pause, 2.0)
 
     def _watch(self) -> None:
-        """End the process if the job's work has stood still for too long: no other thread could stop it."""
-        if self._signs != self._signs_seen:
-            self._signs_seen, self._moved_at = self._signs, time.monotonic()
+        """End the process if the job's work has stood still for too long: no other thread could stop it.
+
+        A sign of work is a step or a batch. Where there are none, as in a download, it is time on the processor: a
+        thread that hangs takes none, unless it waits for a GPU.
+        """
+        seen = self._signs, 0.0 if self._trains else _cpu_seconds()
+        if seen != self._seen:
+            self._seen, self._moved_at = seen, time.monotonic()
         if time.monotonic() - self._moved_at < self._settings.stall_seconds:
             return
         log.error("job=%s has stood still for %g s: the worker ends", self._claim.id, self._settings.stall_seconds)
@@ -206,3 +212,10 @@ class Reporter:
             log.warning("job=%s its lease will run out by itself: %s", self._claim.id, error)
         logging.shutdown()
         os._exit(STALLED)
+
+
+def _cpu_seconds() -> float:
+    """What the main thread has had of a processor; of the process, where the system does not tell them apart."""
+    if not hasattr(time, "pthread_getcpuclockid"):
+        return time.process_time()
+    return time.clock_gettime(time.pthread_getcpuclockid(threading.main_thread().ident or 0))

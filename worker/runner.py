@@ -17,7 +17,7 @@ from lrcore.jobs.states import State
 from lrcore.jobs.store import Claim, JobNotFound, JobStore, LeaseLost, StoreFault
 from worker import artifacts
 from worker.engine import Diverged, Hooks, Interrupted, Result, train
-from worker.preparing import interruptible
+from worker.preparing import Stopped, interruptible
 from worker.reporter import Reporter
 from worker.tracking import track
 
@@ -136,7 +136,7 @@ class Runner:
             artifacts.check(claim.spec)
             result = train(claim.spec, data_root=self.settings.data_folder, hooks=hooks, folder=folder)
             self._keep(claim, reporter, result)
-        except Interrupted:
+        except (Interrupted, Stopped):
             reporter.check()
             return State.QUEUED, None  # or where it is wanted: the store knows
         except DataUnavailable as error:
@@ -149,7 +149,7 @@ class Runner:
             raise
         except Exception as error:  # whatever else a model or a device can do
             log.exception("job=%s failed", claim.id)
-            return State.FAILED, JobError(type=_kind(error), message=f"{type(error).__name__}: {error}"[:2000])
+            return State.FAILED, JobError(type=_kind(error), message=_text(error))
         return State.SUCCEEDED, None
 
     def _keep(self, claim: Claim, reporter: Reporter, result: Result) -> None:
@@ -161,6 +161,7 @@ class Runner:
             LeaseLost: the job is another worker's now.
         """
         folder = self.folder(claim.id)
+        reporter.confirm()
         try:
             artifacts.write(folder, claim.spec, result.epochs, result.best)
             self._publish(claim, reporter, folder)
@@ -188,3 +189,8 @@ def _kind(error: Exception) -> str:
     if "OutOfMemory" in type(error).__name__:
         return "out_of_memory"
     return "disk_full" if "No space left" in str(error) else "error"
+
+
+def _text(error: Exception) -> str:
+    """What an error says, as text that JSON can carry."""
+    return f"{type(error).__name__}: {error}"[:2000].encode("utf-8", "replace").decode()

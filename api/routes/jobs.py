@@ -33,9 +33,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 METRICS = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
 PICTURES = {"png": "image/png", "svg": "image/svg+xml"}
-WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,9})(?:$|[,;\s])")
+WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,9})(?:$|[,;\s])")
 NOT_STORED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # the second is for nginx
-EVENT_ID = r"^\d{1,20}(-\d{1,20})?$"
+EVENT_ID = r"^[0-9]{1,20}(-[0-9]{1,20})?$"
 
 CLIENT_ID = r"^[a-z0-9][a-z0-9._-]{0,63}$"  # no capitals: some file systems take them for small letters
 MAX_WAIT = 60  # seconds
@@ -228,7 +228,7 @@ def list_jobs(
     state: Annotated[State | None, Query(description="only jobs in this state")] = None,
     label: Annotated[Label | None, Query(description="only jobs with this label")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(pattern=r"^\d{1,15}$", description="next_cursor of the page before")] = None,
+    cursor: Annotated[str | None, Query(pattern=r"^[0-9]{1,15}$", description="next_cursor of the page before")] = None,
 ) -> JobPage:
     """Newest first."""
     jobs, next_cursor = store.page(state=state, label=label, limit=limit, cursor=cursor)

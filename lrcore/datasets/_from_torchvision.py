@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -160,5 +161,11 @@ def _alone(lock: Path) -> Iterator[None]:
         with suppress(ImportError, OSError):  # Windows has no such locks, and in a read-only folder nobody writes
             import fcntl
 
-            fcntl.flock(held.enter_context(lock.open("a")), fcntl.LOCK_EX)
+            file = held.enter_context(lock.open("a"))
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(0.1)  # not in the lock itself: who waits for a download does not stand still
         yield

@@ -27,31 +27,37 @@ class Breaker(Retry):
 
     def __init__(self) -> None:
         super().__init__(NoBackoff(), 1)
-        self._lock = threading.Lock()
-        self._away, self._next_look, self._looks = False, 0.0, 0
+        self._lock, self._inside = threading.Lock(), threading.local()
+        self._away, self._next_look = False, 0.0
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Breaker:
         return self  # redis-py gives each connection its own copy: here they share what they know
 
     def call_with_retry(self, do: Callable[[], Any], *args: Any, **kwargs: Any) -> Any:
         """Do it. Raises redis.ConnectionError at once if Redis did not answer a moment ago."""
+        if getattr(self._inside, "call", False):  # connecting, as a part of a call: it proves nothing yet
+            return super().call_with_retry(do, *args, **kwargs)
         self._enter()
+        self._inside.call = True
         try:
             result = super().call_with_retry(do, *args, **kwargs)
-        except self._supported_errors:
-            with self._lock:
-                self._away, self._next_look = True, time.monotonic() + AWAY_SECONDS
+        except (RedisConnectionError, RedisTimeoutError, OSError):
+            self._away, self._next_look = True, time.monotonic() + AWAY_SECONDS
             raise
+        except BaseException:
+            self._away = False  # an answer, if not a good one
+            raise
+        finally:
+            self._inside.call = False
         self._away = False
         return result
 
     def _enter(self) -> None:
-        if not self._away or self._looks == threading.get_ident():  # reconnecting is a part of looking
+        if not self._away:
             return
         with self._lock:
             if time.monotonic() < self._next_look:
                 raise RedisConnectionError("Redis did not answer a moment ago")
-            self._looks = threading.get_ident()
             self._next_look = time.monotonic() + 4 * COMMAND_SECONDS
 
 

@@ -12,11 +12,17 @@ from lrcore.jobs.connection import broker_url
 QUEUE = "default"
 RING_TASK = "lrserve.ring"
 BROKER_PREFIX = "lrserve:broker:"
+QUEUE_PREFIX = "queue."
+
+
+def broker_queue(queue: str) -> str:
+    """A queue's name on the broker, where kombu has keys of its own, such as unacked."""
+    return QUEUE_PREFIX + queue
 
 
 def broker_list(queue: str) -> str:
     """The Redis list in which the broker keeps a queue's messages."""
-    return BROKER_PREFIX + queue
+    return BROKER_PREFIX + broker_queue(queue)
 
 
 def celery_config(redis_url: str) -> dict[str, Any]:
@@ -31,7 +37,7 @@ def celery_config(redis_url: str) -> dict[str, Any]:
         },
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # a worker outlives any outage of Redis
-        "task_default_queue": QUEUE,
+        "task_default_queue": broker_queue(QUEUE),
         "task_serializer": "json",
         "accept_content": ["json"],  # whoever can write to Redis must not be able to run code
         "task_ignore_result": True,  # results live in the job store

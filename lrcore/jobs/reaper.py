@@ -1,4 +1,4 @@
-"""The thread that announces waiting jobs, and repairs what dying processes leave behind."""
+"""The thread that announces waiting jobs, and puts those of dead workers back."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
-from lrcore.jobs.artifacts import Artifacts, ArtifactsUnavailable
 from lrcore.jobs.settings import Settings
-from lrcore.jobs.store import IllegalMove, JobNotFound, JobStore
+from lrcore.jobs.store import JobStore
 
 log = logging.getLogger("lrserve.reaper")
 
+STOP_SECONDS = 1.0
 BREATH_SECONDS = 0.005  # between two looks, however many jobs come: the first of them has been announced by then
 
 
 class Reaper:
-    """Rings for waiting jobs, requeues those whose lease ran out, and removes those that ended long ago.
+    """Rings for waiting jobs, and requeues those whose lease ran out.
 
     Any number of them may run at once. Messages do get lost, when a worker is killed as it takes one: so each round
     makes up the difference between what waits and what rings. A surplus ring is harmless: its worker finds an empty
@@ -45,38 +45,23 @@ class Reaper:
         self._woken.set()
 
     def stop(self) -> None:
-        """End after the round in progress."""
+        """End after the round in progress, or leave it to end with the process if it waits for Redis."""
         self._stopped = True
         self._woken.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
 
     def round(self) -> None:
         """One look at everything."""
         for job_id in self._store.reap(self._settings.max_losses):
             log.warning("job=%s lease ran out", job_id)
         self.announce()
-        self._remove_stale()
 
     def announce(self) -> None:
         """Ring for every waiting job that no message announces."""
         for queue in self._store.queues():
             for _ in range(queue.missing_rings):
                 self._ring(queue.name)
-
-    def _remove_stale(self) -> None:
-        if self._settings.retention_days is None:
-            return
-        files = Artifacts(self._settings.artifact_url)
-        for job_id in self._store.stale(self._settings.retention_days):
-            try:
-                files.remove(job_id)  # first: what is left after a failure is found again
-                self._store.forget(job_id)
-            except (JobNotFound, IllegalMove):  # another reaper was faster
-                continue
-            except ArtifactsUnavailable as error:
-                log.warning("job=%s is kept until its files can be removed: %s", job_id, error)
-                return
-            log.info("job=%s removed, after %g days", job_id, self._settings.retention_days)
 
     def _loop(self) -> None:
         round_at = 0.0

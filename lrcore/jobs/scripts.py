@@ -110,12 +110,12 @@ local function fail(id, kind, message)
   return move(id, 'failed', cjson.encode({type = kind, message = message}))
 end
 -- a running job that is not trained any more goes where it is wanted
-local function release(id)
+local function release(id, error)
   local want = redis.call('HGET', job(id), 'want')
   if want == 'cancel' then return move(id, 'cancelled') end
   if want == 'pause' then return move(id, 'paused') end
   if over(id) then return fail(id, 'timeout', 'it has run longer than its max_seconds') end
-  return move(id, 'queued')
+  return move(id, 'queued', error)
 end
 -- a running job whose worker is gone
 local function lose(id, most)
@@ -201,11 +201,12 @@ for i = 5, #ARGV do
   end
 end
 if not id then return false end
-redis.call('HINCRBY', job(id), 'attempt', 1)
-if not move(id, 'running') then
+if redis.call('HGET', job(id), 'state') ~= 'queued' then
   redis.call('ZREM', P .. 'queue:' .. queue, id)
   return redis.error_reply('FAULT the queue held ' .. id .. ', which is not queued')
 end
+redis.call('HINCRBY', job(id), 'attempt', 1)
+move(id, 'running')
 redis.call('HSET', job(id), 'worker', ARGV[2], 'token', ARGV[3])
 redis.call('HSETNX', job(id), 'started_at', now())
 redis.call('HSET', P .. 'claims', ARGV[2], id)
@@ -250,14 +251,13 @@ return keep(id, ARGV[4])
 # id, token, state, error or '', whether another attempt may succeed -> held | fenced | missing, the new state
 FINISH = f"""{REPORTED}
 local after, error = ARGV[4], ARGV[5]
-if after == 'failed' and ARGV[6] == '1' and not redis.call('HGET', job(id), 'want') then
-  local errors = redis.call('HINCRBY', job(id), 'errors', 1)
-  if errors < tonumber(redis.call('HGET', job(id), 'max_attempts')) then
-    move(id, 'queued', error)
-    return {{'held', 'queued'}}
-  end
+local again = after == 'failed' and ARGV[6] == '1' and
+  redis.call('HINCRBY', job(id), 'errors', 1) < tonumber(redis.call('HGET', job(id), 'max_attempts'))
+if again or after == 'queued' then
+  release(id, again and error or nil)
+else
+  move(id, after, error ~= '' and error or nil)
 end
-if after == 'queued' then release(id) else move(id, after, error ~= '' and error or nil) end
 return {{'held', redis.call('HGET', job(id), 'state')}}
 """
 
@@ -310,9 +310,10 @@ if state == 'queued' then enqueue(id) end
 return 'changed'
 """
 
-# id -> missing | forgotten | the state, if it is not an ended one
+# id, when it ended or '' -> missing | forgotten | the state, if it is not an ended one
 FORGET = f"""{ASKED}
 if not ended(state) then return state end
+if ARGV[3] ~= '' and ARGV[3] ~= redis.call('HGET', job(id), 'finished_at') then return 'missing' end
 indexed(id, 'ZREM', ':' .. state)
 indexed(id, 'ZREM', '')
 redis.call('ZREM', P .. 'finished', id)
@@ -320,7 +321,7 @@ redis.call('DEL', job(id), P .. 'epochs:' .. id, P .. 'events:' .. id)
 return 'forgotten'
 """
 
-# most losses -> ids whose lease had run out
+# most losses, prefix of the broker's lists -> ids whose lease had run out
 REAP = """
 local ids = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now(), 'LIMIT', 0, 100)
 for _, id in ipairs(ids) do lose(id, tonumber(ARGV[2])) end
@@ -330,6 +331,10 @@ for _, worker in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', '-inf', now(
 end
 for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
   redis.call('ZREMRANGEBYSCORE', P .. 'workers:' .. queue, '-inf', now())
+  if redis.call('EXISTS', P .. 'workers:' .. queue, P .. 'queue:' .. queue) == 0 then
+    redis.call('SREM', P .. 'queues', queue)
+    redis.call('DEL', ARGV[3] .. queue)
+  end
 end
 return ids
 """
@@ -346,8 +351,14 @@ end
 return left
 """
 
-# age in ms, how many -> ids of jobs that ended longer ago
-STALE = "return redis.call('ZRANGEBYSCORE', P .. 'finished', '-inf', now() - ARGV[2], 'LIMIT', 0, ARGV[3])"
+# age in ms, lease in ms -> {id, when it ended} of the job that ended longest ago, if that is longer, or nothing. Until
+# the lease has run out it is younger for all others.
+STALE = """
+local first = redis.call('ZRANGEBYSCORE', P .. 'finished', '-inf', now() - ARGV[2], 'LIMIT', 0, 1)
+if #first == 0 then return false end
+redis.call('ZADD', P .. 'finished', now() - ARGV[2] + ARGV[3], first[1])
+return {first[1], redis.call('HGET', job(first[1]), 'finished_at')}
+"""
 
 # worker, time to live in ms, then the queues that it serves
 PRESENT = """

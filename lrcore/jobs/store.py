@@ -12,7 +12,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from lrcore.errors import LrcoreError
 from lrcore.jobs import scripts
 from lrcore.jobs.ids import new_id
 from lrcore.jobs.job import Best, Epoch, Job, JobError, Progress, Terms, rfc3339
-from lrcore.jobs.queue import BROKER_PREFIX, QUEUE
+from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
 
@@ -235,9 +235,17 @@ class JobStore:
         """Give a job another priority. Raises JobNotFound, and IllegalMove if it has ended."""
         return self._asked(scripts.PRIORITIZE, job_id, "prioritized", {"changed"}, priority)
 
-    def forget(self, job_id: str) -> None:
-        """Remove an ended job with its epochs and events. Raises JobNotFound, and IllegalMove if it has not ended."""
-        outcome = self._run(scripts.FORGET, job_id)
+    def forget(self, job_id: str, finished_at: int | None = None) -> None:
+        """Remove an ended job with its epochs and events.
+
+        Args:
+            finished_at: milliseconds since 1970, if only the job is meant that ended then, and no later one of its id.
+
+        Raises:
+            JobNotFound: there is no such job.
+            IllegalMove: it has not ended.
+        """
+        outcome = self._run(scripts.FORGET, job_id, finished_at or "")
         if outcome == "missing":
             raise JobNotFound(job_id)
         if outcome != "forgotten":
@@ -306,15 +314,20 @@ class JobStore:
 
     def reap(self, max_losses: int) -> list[str]:
         """Put running jobs whose lease ran out back in their queue, or end them. Returns their ids."""
-        return list(self._run(scripts.REAP, max_losses))
+        return list(self._run(scripts.REAP, max_losses, broker_list("")))
 
     def abandon(self, worker: str, max_losses: int) -> list[str]:
         """What `reap` does, at once, for the jobs that an earlier process of this worker held."""
         return list(self._run(scripts.ABANDON, worker, max_losses))
 
-    def stale(self, days: float) -> Iterator[str]:
-        """Ids of jobs that ended more than `days` ago, the oldest first; not more than 100."""
-        yield from self._run(scripts.STALE, _ms(days * 86_400), 100)
+    def take_stale(self, days: float, lease_seconds: float) -> tuple[str, int] | None:
+        """The oldest of the jobs that ended more than `days` ago, which nobody else is given for `lease_seconds`.
+
+        Returns:
+            Its id, and when it ended, in milliseconds since 1970.
+        """
+        taken = self._run(scripts.STALE, _ms(days * 86_400), _ms(lease_seconds))
+        return (taken[0], int(taken[1])) if taken else None
 
     def present(self, worker: str, queues: Sequence[str], seconds: float) -> None:
         """Say that a worker lives and which queues it serves, for the next `seconds`."""
@@ -330,7 +343,7 @@ class JobStore:
 
     def queues(self) -> list[Queue]:
         """Every queue that a job or a worker has named."""
-        return [Queue(name, *map(int, counts)) for name, *counts in self._run(scripts.QUEUES, BROKER_PREFIX)]
+        return [Queue(name, *map(int, counts)) for name, *counts in self._run(scripts.QUEUES, broker_list(""))]
 
     def events_key(self, job_id: str) -> str:
         """The Redis stream of a job's events: fields `type` and `data` (JSON)."""

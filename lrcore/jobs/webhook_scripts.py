@@ -75,6 +75,7 @@ end
 
 # id, fields and values -> 1, or 0 if there are as many endpoints as there may be
 REGISTER = f"""
+if redis.call('EXISTS', webhook(ARGV[2])) == 1 then return 1 end  -- by this very call, whose answer got lost
 if redis.call('ZCARD', P .. 'webhooks') >= {MOST_WEBHOOKS} then return 0 end
 redis.call('ZADD', P .. 'webhooks', 0, ARGV[2])
 redis.call('HSET', webhook(ARGV[2]), 'id', ARGV[2], 'created_at', now(), unpack(ARGV, 3))
@@ -92,6 +93,7 @@ return 1
 ROTATE = f"""
 local old = redis.call('HGET', webhook(ARGV[2]), 'secret')
 if not old then return 0 end
+if old == ARGV[3] then return 1 end  -- by this very call, whose answer got lost
 redis.call('HSET', webhook(ARGV[2]), 'secret', ARGV[3], 'old_secret', old, 'old_until', now() + {OVERLAP_MS})
 return 1
 """

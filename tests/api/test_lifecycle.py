@@ -360,3 +360,17 @@ def test_many_clients_follow_one_job(http: httpx.Client, service: Service) -> No
 
     assert all(story == stories[0] for story in stories)
     assert [kind for _, kind in stories[0]] == ["state", "state", *["epoch"] * 5, "state", "end"]
+
+
+def test_an_event_that_never_was_is_followed_by_nothing(http: httpx.Client, busy: str, service: Service) -> None:
+    """As after a Redis that lost its last second."""
+    job_id = submit(http)["id"]
+    cancelled(http, busy)
+
+    assert events(http, job_id, "9999999999999999-0") == []
+    assert service.client.job(job_id).state == "succeeded"
+    assert events(http, job_id, "9999999999999999-0") == []
+
+
+def test_a_page_has_a_number_of_plain_digits(http: httpx.Client) -> None:
+    assert http.get("/v1/jobs?cursor=\N{ARABIC-INDIC DIGIT THREE}").status_code == 422

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from redis import Redis
 
+from lrcore.jobs import scripts
 from lrcore.jobs.job import Best, Epoch, JobError, Progress, Terms
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.spec import JobSpec
@@ -25,6 +26,7 @@ from lrcore.jobs.store import (
     LeaseLost,
     Queue,
     StoreFull,
+    _creation,
 )
 from tests.conftest import job_spec, until
 
@@ -605,9 +607,50 @@ def test_jobs_that_ended_long_ago_are_stale(store: JobStore) -> None:
     new = running(store)
     store.finish(new, State.SUCCEEDED)
 
-    assert list(store.stale(0.2 / 86_400)) == [old.id]
-    store.forget(old.id)
-    assert list(store.stale(0)) == [new.id]
+    taken = store.take_stale(0.2 / 86_400, LEASE)
+    assert taken is not None
+    assert taken[0] == old.id
+    assert store.take_stale(0.2 / 86_400, LEASE) is None  # the one is taken, the other too young
+    with pytest.raises(JobNotFound):
+        store.forget(old.id, taken[1] - 1)  # another one of that id
+    store.forget(*taken)
+    assert (store.take_stale(0, LEASE) or ("",))[0] == new.id
+
+
+def test_a_pause_that_comes_before_an_error_is_kept(store: JobStore) -> None:
+    store.create(SPEC, Terms(max_attempts=2))
+    claim = claimed(store)
+    store.pause(claim.id)
+
+    assert store.finish(claim, State.FAILED, JobError(type="error", message=""), again=True) == "paused"
+
+
+def test_a_claim_that_redis_hears_twice_takes_one_job(store: JobStore) -> None:
+    first, second = store.create(SPEC), store.create(SPEC)
+    arguments = (scripts.CLAIM, "a", "a-token", 30_000, QUEUE)
+
+    assert store._run(*arguments) == store._run(*arguments)
+    assert [store.get(job.id).state for job in (first, second)] == ["running", "queued"]
+
+
+def test_a_submit_that_redis_hears_twice_makes_one_job(store: JobStore) -> None:
+    arguments = (scripts.CREATE, *_creation(SPEC, Terms(), "once"))
+    made = store._run(*arguments)
+    claimed(store)
+
+    assert store._run(*arguments)[0] == made[0] == "made"
+    assert [job.state for job in store.page()[0]] == ["running"]
+
+
+def test_a_label_that_nobody_uses_any_more_is_forgotten(store: JobStore) -> None:
+    store.cancel(store.create(SPEC, Terms(hardware="typo")).id)
+    waiting = store.create(SPEC, Terms(hardware="gpu"))
+    store.present("a", [QUEUE], LEASE)
+
+    store.reap(MOST)
+
+    assert [queue.name for queue in store.queues()] == [QUEUE, "gpu"]
+    assert store.get(waiting.id).position == 0
 
 
 def test_a_job_that_this_version_cannot_read_fails_and_the_next_one_is_taken(store: JobStore, redis: Redis) -> None:

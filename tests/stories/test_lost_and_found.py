@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -23,6 +22,10 @@ from cli.stack import free_port
 from lrcore.jobs.connection import connect
 from lrcore.jobs.job import Epoch
 from lrcore.jobs.queue import QUEUE, broker_list
+from lrcore.jobs.retention import Retention
+from lrcore.jobs.settings import Settings
+from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.store import JobStore
 from tests.conftest import Service, job_spec, long_job, redis_process, running_service, until
 
 LRSERVE = Path(sys.executable).parent / "lrserve"
@@ -123,6 +126,42 @@ def test_epochs_that_redis_lost_are_told_again(tmp_path: Path, undisturbed: list
         assert figures(service.client.metrics(job.id)) == undisturbed
 
 
+def test_jobs_that_ended_long_ago_are_removed_by_one_of_many(tmp_path: Path) -> None:
+    with redis_process(tmp_path / "redis") as url:
+        store = JobStore(connect(url))
+        settings = Settings(redis_url=url, home=tmp_path, retention_days=0.1 / 86_400)
+        removers = [Retention(store, settings) for _ in range(4)]
+        kept = tmp_path / "artifacts" / "kept"
+        ids = [store.create(JobSpec.model_validate(job_spec())).id for _ in range(20)]
+        for job_id in ids:
+            store.cancel(job_id)
+            (tmp_path / "artifacts" / job_id).mkdir(parents=True)
+        kept.mkdir()
+        time.sleep(0.2)
+
+        with ThreadPoolExecutor(4) as pool:
+            removed = list(pool.map(lambda i: removers[i % 4].remove_one(), range(30)))
+
+        assert sorted(removed) == [False] * 10 + [True] * 20
+        assert store.page()[0] == []
+        assert list((tmp_path / "artifacts").iterdir()) == [kept]
+
+
+def test_a_job_whose_files_cannot_be_removed_holds_up_no_other(tmp_path: Path) -> None:
+    with redis_process(tmp_path / "redis") as url:
+        store = JobStore(connect(url))
+        remover = Retention(store, Settings(redis_url=url, home=tmp_path, retention_days=0.1 / 86_400))
+        stuck, other = (store.create(JobSpec.model_validate(job_spec())).id for _ in range(2))
+        (tmp_path / "artifacts").mkdir()
+        (tmp_path / "artifacts" / stuck).symlink_to(tmp_path / "artifacts" / stuck)  # a loop: nobody can read it
+        for job_id in (stuck, other):
+            store.cancel(job_id)
+        time.sleep(0.2)
+
+        assert [remover.remove_one() for _ in range(3)] == [True, True, False]
+        assert [job.id for job in store.page()[0]] in ([stuck], [])
+
+
 def test_a_job_that_redis_lost_is_not_made_again(tmp_path: Path) -> None:
     with running_service(tmp_path) as service:
         job = service.client.submit(long_job())
@@ -137,21 +176,16 @@ def test_a_job_that_redis_lost_is_not_made_again(tmp_path: Path) -> None:
         assert service.train(job_spec()).state == "succeeded"
 
 
-@contextmanager
-def data_that_hang(home: Path) -> Iterator[dict[str, Any]]:
-    """A job whose data cannot be loaded as long as this lasts: someone holds the lock of their folder."""
-    home.mkdir(parents=True, exist_ok=True)
-    (home / "datasets").mkdir()
-    with (home / "datasets" / ".fashion-mnist.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield job_spec(dataset={"type": "fashion-mnist"})
+def data_that_hang(home: Path) -> dict[str, Any]:
+    """A job whose data cannot be loaded: opening a file of theirs hangs, as on a network drive that died."""
+    (home / "datasets").mkdir(parents=True)
+    os.mkfifo(home / "datasets" / ".fashion-mnist.lock")
+    return job_spec(dataset={"type": "fashion-mnist"})
 
 
 def test_a_worker_that_stands_still_ends_and_its_job_goes_to_another(tmp_path: Path) -> None:
-    with (
-        data_that_hang(tmp_path) as spec,
-        running_service(tmp_path, stall_seconds=8, max_losses=0, reap_seconds=0.2) as service,
-    ):
+    spec = data_that_hang(tmp_path)
+    with running_service(tmp_path, stall_seconds=4, max_losses=0, reap_seconds=0.2) as service:
         job = service.client.submit(spec)
 
         assert service.process("worker 0").wait(60) == 75
@@ -165,7 +199,8 @@ def test_a_worker_that_stands_still_ends_and_its_job_goes_to_another(tmp_path: P
 
 
 def test_a_job_is_cancelled_while_its_data_are_loaded(tmp_path: Path) -> None:
-    with data_that_hang(tmp_path) as spec, running_service(tmp_path) as service:
+    spec = data_that_hang(tmp_path)
+    with running_service(tmp_path) as service:
         job = service.client.submit(spec)
         until(lambda: service.client.job(job.id).state == "running")
 
@@ -176,7 +211,8 @@ def test_a_job_is_cancelled_while_its_data_are_loaded(tmp_path: Path) -> None:
 
 
 def test_a_worker_is_told_to_end_while_data_are_loaded(tmp_path: Path) -> None:
-    with data_that_hang(tmp_path) as spec, running_service(tmp_path) as service:
+    spec = data_that_hang(tmp_path)
+    with running_service(tmp_path) as service:
         job = service.client.submit(spec)
         until(lambda: service.client.job(job.id).state == "running")
 
@@ -224,12 +260,15 @@ def test_open_streams_do_not_keep_the_api_from_ending(tmp_path: Path) -> None:
 
 def test_a_cpu_worker_takes_no_job_that_asks_for_a_gpu(tmp_path: Path) -> None:
     with running_service(tmp_path, reap_seconds=0.2) as service:
+        odd = service.http.post("/v1/jobs", json=job_spec(hardware="unacked")).json()  # also a name of the broker's own
+        service.client.cancel(odd["id"])
         gpu = service.http.post("/v1/jobs", json=job_spec(hardware="gpu", priority=9)).json()
         cpu = service.http.post("/v1/jobs", json=job_spec(hardware="cpu")).json()
 
         assert service.ended(cpu["id"]).state == "succeeded"
         assert service.train(job_spec()).state == "succeeded"
         assert service.client.job(gpu["id"]).state == "queued"
+        until(lambda: "unacked" not in service.http.get("/readyz").json()["queues"])
         assert service.http.get("/readyz").json()["queues"] == {
             "cpu": {"waiting": 0, "workers": 1},
             "default": {"waiting": 0, "workers": 1},
