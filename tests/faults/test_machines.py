@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -126,7 +127,7 @@ def test_nobody_but_redis_says_what_time_it_is(trial: Trial, movable_clock: Path
                 }
         rig.kill("api", "worker 0")
         rig.revive()
-        until(lambda: rig.log().count(" ready\n") == 3)
+        until(lambda: len(re.findall(r"worker \S+ ready", rig.log())) == 3)
         jobs = [rig.submit(job_of(40, seed)) for seed in (0, 1)]  # one of them is for worker 0
         for job in jobs:
             rig.in_mid_epoch(job)
