@@ -182,6 +182,7 @@ class Reporter:
         """Make the call, as often as it takes Redis to answer. Raises LeaseLost if that cannot be waited for."""
         pause = 0.1
         while True:
+            asked_at = time.monotonic()  # before the call: a freeze while it waits for the answer counts, too
             try:
                 self.wanted = report()
                 return
@@ -190,7 +191,7 @@ class Reporter:
                     raise LeaseLost(f"job {self._claim.id} is left behind: Redis does not answer: {error}") from error
                 log.warning("job=%s Redis does not answer, trying again: %s", self._claim.id, error)
             finally:
-                self._asked_at = time.monotonic()
+                self._asked_at = asked_at
             self._draining.wait(pause)
             pause = min(2 * pause, 2.0)
 

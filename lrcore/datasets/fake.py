@@ -14,6 +14,7 @@ from lrcore.datasets._base import Dataset, Images, Labels, Splits
 from lrcore.family import Integer, Number
 
 BLOCK = 4  # pixels a side of a pattern's even squares: something that convolutions can see
+PIECE = 8192  # images
 
 
 class Fake(Dataset):
@@ -58,6 +59,9 @@ class Fake(Dataset):
 
     def _draw(self, random: np.random.Generator, patterns: NDArray[np.float32], n: int) -> tuple[Images, Labels]:
         labels = random.integers(0, self.classes, n)
-        noise = random.random((n, *self.stored_shape), dtype=np.float32)
-        mixed = (1 - self.noise) * patterns[labels] + self.noise * noise
-        return (255 * mixed).astype(np.uint8), labels
+        images = np.empty((n, *self.stored_shape), dtype=np.uint8)
+        for begin in range(0, n, PIECE):  # in pieces, so that many images need little memory and can be interrupted
+            piece = labels[begin : begin + PIECE]
+            noise = random.random((len(piece), *self.stored_shape), dtype=np.float32)
+            images[begin : begin + PIECE] = 255 * ((1 - self.noise) * patterns[piece] + self.noise * noise)
+        return images, labels
