@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from lrcore.figure import encoded, new_figure
-from lrcore.jobs.job import Epoch
+from lrcore.jobs.job import Epoch, Job
+from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec
 
 
 def title(spec: Mapping[str, Any]) -> str:
     """What a job's spec, as JSON, is about."""
-    schedule = (spec["schedule"] or {"type": "Constant"})["type"]
-    return f"{spec['model']['type']} on {spec['dataset']['type']}, {schedule}"
+    trained = f"{spec['model']['type']} on {spec['dataset']['type']}"
+    if "schedule" not in spec:
+        return f"{trained}, {spec['optimizer']['type']}: LR range test"
+    return f"{trained}, {(spec['schedule'] or {'type': 'Constant'})['type']}"
 
 
 def draw_run(epochs: Sequence[Epoch], title: str, form: str) -> bytes:
@@ -35,3 +40,45 @@ def draw_run(epochs: Sequence[Epoch], title: str, form: str) -> bytes:
     if not epochs:
         loss.text(0.5, 0.5, "no finished epoch yet", ha="center", transform=loss.transAxes)
     return encoded(figure, form)
+
+
+MARKS = {"steepest": ("tab:green", "--"), "valley": ("tab:purple", "-"), "max_lr": ("tab:red", ":")}
+HEADROOM = 0.15  # above the highest smoothed loss: a step's loss that runs away would hide all others
+
+
+def draw_range_test(result: RangeTestResult | None, title: str, form: str) -> bytes:
+    """Loss and smoothed loss over the rate, with the suggestions; `form` is png or svg. None: there is none yet."""
+    figure = new_figure([3])
+    (axes,) = figure.axes
+    axes.set_title(title)
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("training loss")
+    if result is None:
+        axes.text(0.5, 0.5, "no result yet", ha="center", transform=axes.transAxes)
+        return encoded(figure, form)
+    loss, smooth = (np.array(values, dtype=np.float64) for values in (result.loss, result.smoothed_loss))
+    axes.plot(result.lr, loss, color="tab:gray", alpha=0.5, linewidth=1, label="loss of a step")
+    axes.plot(result.lr, smooth, color="tab:blue", linewidth=2, label="smoothed")
+    for name, (color, line) in MARKS.items():
+        rate = getattr(result.suggestion, name)
+        if rate is not None:
+            axes.axvline(rate, color=color, linestyle=line, label=f"{name} {rate:.2g}")
+    if np.isfinite(smooth).any():
+        low, high = float(np.nanmin([loss, smooth])), float(np.nanmax(smooth))
+        room = HEADROOM * ((high - low) or 1.0)
+        axes.set_ylim(low - room, high + room)
+    axes.legend(frameon=False)
+    return encoded(figure, form)
+
+
+def draw_job(job: Job, epochs: Callable[[str], Sequence[Epoch]], form: str) -> bytes:
+    """The figure of a job of any kind; `form` is png or svg.
+
+    Args:
+        epochs: gives the finished epochs of the job with an id.
+    """
+    if job.kind == RangeTestSpec.kind:
+        result = None if job.result is None else RangeTestResult.model_validate(job.result)
+        return draw_range_test(result, title(job.spec), form)
+    return draw_run(epochs(job.id), title(job.spec), form)

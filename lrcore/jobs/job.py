@@ -108,7 +108,7 @@ class Job(_View):
     """A snapshot of a job."""
 
     id: str
-    kind: Literal["training"]
+    kind: str = Field(description="training, or lr_range_test")
     state: State
     spec: dict[str, Any]
     labels: list[str] = Field(description="given with the job, to find it by")
@@ -126,6 +126,9 @@ class Job(_View):
     progress: Progress
     metrics: Epoch | None = Field(description="the last finished epoch")
     best: Best | None
+    result: dict[str, Any] | None = Field(
+        None, description="what a job that is no training came to; null before it has succeeded"
+    )
     error: JobError | None
     created_at: str = Field(description="RFC 3339, UTC")
     started_at: str | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NoReturn, Self
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
@@ -13,6 +13,8 @@ from lrcore.datasets import AnyDataset, Dataset
 from lrcore.errors import CurveError
 from lrcore.family import Flag, Integer, Number, Spec
 from lrcore.grid import Grid
+from lrcore.jobs.job import Progress
+from lrcore.jobs.work import Work
 from lrcore.lengths import resolved
 from lrcore.models import AnyModel
 from lrcore.optimizers import AnyOptimizer
@@ -50,14 +52,12 @@ class EarlyStopping(Spec):
     min_delta: Annotated[Number, Field(ge=0)] = 0.0
 
 
-class JobSpec(Spec):
-    """Train a model on a data set with an optimizer whose rate follows a schedule."""
+class Setup(Work):
+    """What is trained, on what and how: all of a training but its rates and its length."""
 
     model: AnyModel
     dataset: AnyDataset
     optimizer: AnyOptimizer = Field(default_factory=lambda: SGD(type="SGD"), description="SGD if left out")
-    interval: Literal["epoch", "step"] = Field("epoch", description="whether the schedule counts epochs or steps")
-    epochs: Annotated[Integer, Field(ge=1, le=MAX_EPOCHS)]
     batch_size: BatchSize = Field(256, description="images of an optimizer step")
     drop_last: Flag = Field(False, description="whether the last batch of an epoch is left out if it is short")
     micro_batch_size: BatchSize | None = Field(
@@ -80,6 +80,39 @@ class JobSpec(Spec):
     export: Annotated[tuple[Literal["onnx"], ...], Field(max_length=1, strict=False)] = Field(
         (), description="formats the best model is also written in"
     )
+
+    @model_validator(mode="after")
+    def _setup_fits(self) -> Self:
+        _check("model", lambda: self.model.check(self.dataset.image_shape, self.dataset.num_classes))
+        if not self.steps_per_epoch:
+            raise CurveError(("batch_size",), f"no batch is full: there are {self.dataset.train_size} training images")
+        return self
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in an epoch; the last batch may be short."""
+        return steps_per_epoch(self.dataset, self.batch_size, self.drop_last)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole job."""
+        raise NotImplementedError
+
+    def progress(self, step: int) -> Progress:
+        steps, each = self.steps, self.steps_per_epoch
+        epochs = -(-steps // each)  # the last one may be a part
+        return Progress(
+            epoch=step // each, epochs=epochs, step=step, steps=steps, fraction=step / steps, eta_seconds=None
+        )
+
+
+class JobSpec(Setup):
+    """Train a model on a data set with an optimizer whose rate follows a schedule."""
+
+    kind: ClassVar[str] = "training"
+
+    interval: Literal["epoch", "step"] = Field("epoch", description="whether the schedule counts epochs or steps")
+    epochs: Annotated[Integer, Field(ge=1, le=MAX_EPOCHS)]
     schedule: Scheduled = Field(None, validate_default=False, description="null is the optimizer's fixed rate")
     momentum_schedule: Scheduled = Field(
         None, validate_default=False, description="of momentum, or beta1, with the optimizer's as its base_lr"
@@ -90,18 +123,14 @@ class JobSpec(Spec):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        _check("model", lambda: self.model.check(self.dataset.image_shape, self.dataset.num_classes))
-        if not self.steps_per_epoch:
-            raise CurveError(("batch_size",), f"no batch is full: there are {self.dataset.train_size} training images")
         if self.schedule is not None and self.schedule.metric_driven and self.interval != "epoch":
             raise CurveError(("interval",), f"{self.schedule.type} follows a metric, once an epoch")
         self.tables()
         return self
 
     @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps in an epoch; the last batch may be short."""
-        return steps_per_epoch(self.dataset, self.batch_size, self.drop_last)
+    def steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
 
     @property
     def intervals(self) -> int:

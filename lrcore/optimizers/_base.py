@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,19 @@ class Optimizer(Member):
     def arguments(self) -> dict[str, Any]:
         """Torch's arguments."""
         return self.model_dump(exclude=OWN)
+
+    def at(self, lr: float) -> Self:
+        """The same optimizer with another initial rate; rates of parameter groups keep their ratio to it.
+
+        Raises:
+            ZeroDivisionError: there are such rates, and this one is 0.
+        """
+        return self.model_copy(update={"lr": lr, "param_groups": tuple(self._groups_at(lr))})
+
+    def _groups_at(self, lr: float) -> Iterator[ParamGroup]:
+        for group in self.param_groups:
+            own = None if group.lr is None else group.lr * (lr / self.lr)
+            yield group.model_copy(update={"lr": own})
 
     def check_momentum(self, momentum: NDArray[np.float64]) -> None:
         """Raise ValueError if the optimizer cannot follow scheduled momenta, shape (columns, intervals)."""

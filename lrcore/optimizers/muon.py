@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -58,6 +58,10 @@ class Muon(Optimizer):
 
     def arguments(self) -> dict[str, Any]:
         return {name: value for name, value in super().arguments().items() if name != "others"}
+
+    def at(self, lr: float) -> Self:
+        others = self.others.at(self.others.lr * (lr / self.lr))
+        return super().at(lr).model_copy(update={"others": others})
 
     def column(self, name: str, shape: tuple[int, ...]) -> int:
         return super().column(name, shape) if len(shape) == 2 else len(self.param_groups) + 1

@@ -1,0 +1,290 @@
+"""The LR range test, Smith, arXiv:1506.01186: a job that raises its rate at every step, and what its losses suggest.
+
+Letters: n steps were made, with rates lr and losses loss of shape (n,).
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lrcore.curve import table
+from lrcore.errors import CurveError
+from lrcore.family import Integer, Number
+from lrcore.grid import Grid
+from lrcore.jobs.spec import MAX_EPOCHS, JobSpec, Setup
+from lrcore.schedules import Schedule
+from lrcore.schedules.range_test import ExponentialRangeTest, LinearRangeTest
+
+Floats = NDArray[np.float64]
+Suggested = Literal["steepest", "valley", "max_lr"]
+Ending = Literal["num_iter", "diverged", "not_finite"]
+Rate = Annotated[Number, Field(gt=0)]
+
+SKIPPED_FIRST = 10  # one in ten, as fastai: the running mean has seen too few losses
+SKIPPED_LAST = 5  # as fastai: the losses run away
+FEWEST = 5  # points that a suggestion is made from
+FALL = 0.01  # by which share the smoothed loss must fall: less is noise
+NEAR = 0.1  # share of the fall above the lowest smoothed loss that still counts as low
+SAFETY = 0.1  # of the rate at which the loss begins to rise
+
+
+class RangeTestSpec(Setup):
+    """Find a rate: train for num_iter steps, from start_lr up to end_lr, and look where the loss falls and rises.
+
+    The optimizer's `lr` is not used, but for the ratio that rates of its parameter groups have to it, and keep.
+    `eval_batch_size`, `ema_decay`, `early_stopping` and `export` are those of the training that `use_for` asks for.
+    """
+
+    kind: ClassVar[str] = "lr_range_test"
+
+    start_lr: Rate = 1e-7
+    end_lr: Rate = 10.0
+    num_iter: Annotated[Integer, Field(ge=2, le=MAX_EPOCHS)] = Field(
+        100, description="optimizer steps, over as many passes of the data as that takes"
+    )
+    mode: Literal["exp", "linear"] = Field("exp", description="the same factor, or the same difference, at every step")
+    smoothing: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.05, description="weight of each new loss in the running mean, which is free of bias; 1 smooths nothing"
+    )
+    stop_factor: Annotated[Number, Field(gt=1)] | None = Field(
+        4.0, description="the test ends once the smoothed loss is above this times its lowest value; null: never"
+    )
+    use_for: Suggested | None = Field(
+        None, description="submit a training of the same spec at this suggestion once the test has succeeded"
+    )
+    epochs: Annotated[Integer, Field(ge=1, le=MAX_EPOCHS)] | None = Field(
+        None, description="of the training that use_for asks for; the test itself has num_iter steps"
+    )
+
+    @model_validator(mode="after")
+    def _test_fits(self) -> Self:
+        if self.end_lr <= self.start_lr:
+            raise CurveError(("end_lr",), f"a test from {self.start_lr:g} must end above it, not at {self.end_lr:g}")
+        if self.use_for and self.epochs is None:
+            raise CurveError(("epochs",), f"the training at {self.use_for} needs a number of epochs")
+        if not self.optimizer.lr and len(set(self.optimizer.base_lrs)) > 1:
+            raise CurveError(("optimizer", "lr"), "parameter groups keep their rates' ratio to it: it must not be 0")
+        return self
+
+    @property
+    def steps(self) -> int:
+        return self.num_iter
+
+    @property
+    def ramp(self) -> Schedule:
+        """The rates to try as a schedule."""
+        rates = {"start_lr": self.start_lr, "end_lr": self.end_lr, "num_iter": self.num_iter}
+        if self.mode == "linear":
+            return LinearRangeTest(type="LinearRangeTest", **rates)
+        return ExponentialRangeTest(type="ExponentialRangeTest", **rates)
+
+    @property
+    def ratios(self) -> list[float]:
+        """Each of the optimizer's columns' rate as a multiple of the first one's."""
+        first = self.optimizer.lr
+        return [rate / first if first else 1.0 for rate in self.optimizer.base_lrs]
+
+    def rates(self) -> Floats:
+        """Rate of the first column at each step: shape (num_iter,)."""
+        rates: Floats = table(self.ramp, (self.start_lr,), Grid(0, 1, self.num_iter)).lr[0]
+        return rates
+
+    def run(self) -> JobSpec:
+        """The training that makes the test's steps: by its ramp, long enough for all of them."""
+        unused = {"ema_decay": None, "early_stopping": None, "export": ()}
+        steps = {"schedule": self.ramp.model_dump(), "interval": "step", "epochs": self.progress(0).epochs}
+        return JobSpec.model_validate(self._setup() | unused | steps)
+
+    def training(self, lr: float) -> JobSpec:
+        """The training that `use_for` asks for, at a rate."""
+        return JobSpec.model_validate(
+            self._setup() | {"optimizer": self.optimizer.at(lr).model_dump(), "epochs": self.epochs}
+        )
+
+    def _setup(self) -> dict[str, Any]:
+        return self.model_dump(include=set(Setup.model_fields))
+
+
+class Suggestion(BaseModel):
+    """Rates that a range test suggests; each may be null, with the reason in `reasons`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    steepest: float | None = Field(description="where the smoothed loss falls fastest over log lr")
+    valley: float | None = Field(description="in the middle of the smoothed loss's longest fall")
+    max_lr: float | None = Field(
+        description="a tenth of the last rate with a smoothed loss near its lowest, before it rises for good"
+    )
+    reasons: dict[Suggested, str] = Field(description="why there is no suggestion")
+
+
+class RangeTestResult(BaseModel):
+    """What a range test came to. The three lists have one value a step; what is not finite is null."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lr: list[float] = Field(description="of each step, the optimizer's own, without those of parameter groups")
+    loss: list[float | None] = Field(description="of each step, mean over its batch, before the step")
+    smoothed_loss: list[float | None] = Field(description="its running mean")
+    ended: Ending = Field(description="after num_iter steps, by stop_factor, or by a loss that is not finite")
+    suggestion: Suggestion = Field(description="rates, each of them null if the losses do not allow it")
+    job_id: str | None = Field(description="of the training that use_for asked for; null if there is none")
+
+
+class RunningMean:
+    """An exponential average without bias, as fastai's and Lightning's: each value over the sum of its weights.
+
+    mean(t) = sum((1 - w)^(t - i) * loss(i)) / sum((1 - w)^(t - i)) over i <= t, for the weight w of a new loss.
+    """
+
+    def __init__(self, weight: float) -> None:
+        self._kept, self._weight, self._sum, self._weights = 1 - weight, weight, 0.0, 0.0
+
+    def add(self, loss: float) -> float:
+        """The mean after one more loss."""
+        self._sum = self._kept * self._sum + self._weight * loss
+        self._weights = self._kept * self._weights + self._weight
+        return self._sum / self._weights
+
+
+class Watch:
+    """Says after each loss whether the test is to end there."""
+
+    def __init__(self, spec: RangeTestSpec) -> None:
+        self._mean, self._factor, self._best = RunningMean(spec.smoothing), spec.stop_factor, math.inf
+
+    def after(self, loss: float) -> Ending | None:
+        """Why the test ends with this loss, or None."""
+        mean = self._mean.add(loss)
+        if not math.isfinite(mean):
+            return "not_finite"
+        self._best = min(self._best, mean)
+        return "diverged" if self._factor is not None and mean > self._factor * self._best else None
+
+
+def smoothed(loss: Sequence[float], weight: float) -> Floats:
+    """The running mean after each loss, shape (n,); `weight` is that of a new one. From a NaN on it is NaN."""
+    mean = RunningMean(weight)
+    return np.array([mean.add(value) for value in loss], dtype=np.float64)
+
+
+def result(spec: RangeTestSpec, loss: Sequence[float], ended: Ending, job_id: str) -> RangeTestResult:
+    """What the losses of the test's first n steps come to.
+
+    Args:
+        job_id: of the training that `use_for` asks for.
+    """
+    lr, mean = spec.rates()[: len(loss)], smoothed(loss, spec.smoothing)
+    found = suggestions(lr, mean)
+    return RangeTestResult(
+        lr=lr.tolist(),
+        loss=_finite(loss),
+        smoothed_loss=_finite(mean.tolist()),
+        ended=ended,
+        suggestion=found,
+        job_id=job_id if spec.use_for and getattr(found, spec.use_for) is not None else None,
+    )
+
+
+def suggestions(lr: Floats, smooth: Floats) -> Suggestion:
+    """What a range test suggests.
+
+    One point in SKIPPED_FIRST at the beginning of the finite part is left out, and but for `max_lr` the SKIPPED_LAST at
+    its end, as by fastai. Unlike fastai's, `steepest` and `valley` lie before the lowest point: the loss that falls
+    back from a spike is often the steepest and the longest fall of all, and says nothing about a rate to train with.
+
+    Args:
+        lr: rates, rising: shape (n,).
+        smooth: the smoothed loss at each, of which what follows a value that is not finite is not looked at.
+    """
+    bad = ~np.isfinite(smooth)
+    n = int(bad.argmax()) if bad.any() else len(smooth)
+    first, last = n // SKIPPED_FIRST, max(0, n - SKIPPED_LAST)
+    rates, loss = lr[first:last], smooth[first:last]
+    if len(loss) < FEWEST:
+        return _nothing(f"{n} finite losses are too few")
+    fall = slice(0, int(loss.argmin()) + 1)
+    if not loss.min() < (1 - FALL) * loss[fall].max():
+        return _nothing(f"the smoothed loss falls nowhere by {FALL:.0%}")
+    reasons: dict[Suggested, str] = {}
+    highest = _usable(lr[first:n], smooth[first:n], broke=n < len(smooth))
+    if highest is None:
+        reasons["max_lr"] = "the smoothed loss is still near its lowest value at the last rate; try a higher end_lr"
+    elif highest < lr[0]:
+        highest, reasons["max_lr"] = None, f"it would be {highest:g}, below start_lr; try a lower one"
+    return Suggestion(
+        steepest=_steepest(rates[fall], loss[fall]),
+        valley=_valley(rates[fall], loss[fall]),
+        max_lr=highest,
+        reasons=reasons,
+    )
+
+
+def _nothing(why: str) -> Suggestion:
+    reasons: dict[Suggested, str] = {"steepest": why, "valley": why, "max_lr": why}
+    return Suggestion(steepest=None, valley=None, max_lr=None, reasons=reasons)
+
+
+def _steepest(lr: Floats, loss: Floats) -> float:
+    """The rate at which the steepest descent over log lr to a new lowest value begins; after fastai's `steep`."""
+    lowest = np.minimum.accumulate(loss)
+    return float(lr[int((np.diff(lowest) / np.diff(np.log(lr))).argmin())])
+
+
+def _valley(lr: Floats, loss: Floats) -> float:
+    """fastai's `valley`: the longest fall has as many points as the longest decreasing subsequence, and ends with it.
+
+    Of these m points, the suggestion is the one with the index m/3 + m/6, both rounded down.
+    """
+    length, end = _longest_fall(loss)
+    place = end - length + length // 3 + length // 6
+    return float(lr[max(0, place)])
+
+
+def _longest_fall(loss: Floats) -> tuple[int, int]:
+    """Length of the longest strictly decreasing subsequence, and where the first one of that length ends."""
+    tails: list[float] = []  # of each length, the negated end of the subsequence that is easiest to extend
+    end = 0
+    for i, value in enumerate((-loss).tolist()):
+        place = bisect_left(tails, value)
+        if place == len(tails):
+            end = i
+        tails[place : place + 1] = [value]
+    return len(tails), end
+
+
+def _usable(lr: Floats, loss: Floats, *, broke: bool) -> float | None:
+    """A tenth of the last rate before the smoothed loss leaves its lowest values for good; None if it does not.
+
+    The tenth is that of fastai's `minimum`: one step at a rate does less harm than many. The lowest values are those
+    within NEAR of the fall above the lowest one.
+
+    Args:
+        broke: whether the next loss was not finite.
+    """
+    lowest, highest = loss.min(), loss[: int(loss.argmin()) + 1].max()
+    last = int(np.flatnonzero(loss <= lowest + NEAR * (highest - lowest))[-1])
+    return float(lr[last]) * SAFETY if broke or last < len(loss) - 1 else None
+
+
+def as_csv(found: RangeTestResult | None) -> str:
+    """One row a step; an empty cell is a value that is not finite. Without a result, the header alone."""
+    return "".join(",".join(row) + "\n" for row in _rows(found))
+
+
+def _rows(found: RangeTestResult | None) -> Iterator[list[str]]:
+    yield ["step", "lr", "loss", "smoothed_loss"]
+    if found:
+        for step, values in enumerate(zip(found.lr, found.loss, found.smoothed_loss, strict=True)):
+            yield [str(step), *("" if value is None else repr(value) for value in values)]
+
+
+def _finite(values: Sequence[float]) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values]

@@ -1,0 +1,18 @@
+"""What every kind of job has in common."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from lrcore.family import Spec
+from lrcore.jobs.job import Progress
+
+
+class Work(Spec):
+    """What a job does: everything that decides its result. A kind of job is a subclass, listed in kinds.KINDS."""
+
+    kind: ClassVar[str]
+
+    def progress(self, step: int) -> Progress:
+        """How far the job is when `step` steps are done."""
+        raise NotImplementedError
