@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from lrcore.jobs.job import Best, Epoch, JobError, Progress
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
-from lrcore.jobs.store import Claim, Gap, JobStore, LeaseLost, start_of
+from lrcore.jobs.store import Claim, Gap, JobStore, LeaseLost
 
 log = logging.getLogger("lrserve.worker")
 
@@ -30,7 +30,6 @@ class Reporter:
 
     def __init__(self, store: JobStore, claim: Claim, settings: Settings, draining: threading.Event) -> None:
         self._store, self._claim, self._settings, self._draining = store, claim, settings, draining
-        self._start = start_of(claim.spec)
         self._began: tuple[float, int] | None = None  # clock and step of this attempt's start
         self._step = 0
         self._running: tuple[float, float] | None = None
@@ -41,7 +40,7 @@ class Reporter:
         self._asked_at = time.monotonic()  # when Redis was asked last, whether or not it answered
         self._signs, self._seen, self._moved_at = 0, (0, 0.0), time.monotonic()
         self._trains = False  # else it prepares, or keeps files
-        self.wanted = ""
+        self.wanted, self.result = "", ""  # the latter: of the job, as JSON, for `finish`
         self._thread = threading.Thread(target=self._loop, name=f"reporter-{claim.id}", daemon=True)
 
     def start(self) -> None:
@@ -83,10 +82,16 @@ class Reporter:
 
     def confirm(self) -> None:
         """Return once Redis has said that the job is still this worker's. Raises LeaseLost."""
+        self.while_held(lambda: None)
+
+    def while_held(self, call: Callable[[], None]) -> None:
+        """Make a call to Redis, again if it does not answer, unless the job is to stop. Raises LeaseLost."""
         done, self._trains = threading.Event(), False
 
         def beat() -> str:
             wanted = self._beat()
+            if not wanted:
+                call()
             done.set()
             return wanted
 
@@ -108,7 +113,7 @@ class Reporter:
 
         def end() -> str:
             nonlocal went
-            went = self._store.finish(self._claim, state, error, again=again)
+            went = self._store.finish(self._claim, state, error, again=again, result=self.result)
             return self.wanted
 
         self._reports.put(self._beat)  # the progress of the last step
@@ -126,15 +131,12 @@ class Reporter:
         """How far the job is, with the time left at the pace of this attempt; None before training begins."""
         if self._began is None:
             return None
-        step, steps = self._step, self._start.steps
-        eta = None
+        step, eta = self._step, None
+        now = self._claim.spec.progress(step)
         if step > self._began[1]:
-            eta = (time.monotonic() - self._began[0]) / (step - self._began[1]) * (steps - step)
-        return self._start.model_copy(
+            eta = (time.monotonic() - self._began[0]) / (step - self._began[1]) * (now.steps - step)
+        return now.model_copy(
             update={
-                "epoch": step // (steps // self._start.epochs),
-                "step": step,
-                "fraction": step / steps,
                 "eta_seconds": None if eta is None else round(eta, 1),
                 "train_loss": self._running and self._running[0],
                 "train_accuracy": self._running and self._running[1],

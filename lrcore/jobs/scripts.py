@@ -181,11 +181,12 @@ for i, id in ipairs(ids) do found[i] = {redis.call('HGET', job(id), 'order'), vi
 return found
 """
 
-# worker, token, lease in ms, then queues -> {id, spec, attempt, queue} of the best job of them all, or nothing
+# worker, token, lease in ms, then queues -> {id, spec, attempt, queue, kind} of the best job of them all, or nothing
 CLAIM = """
 local id, score, queue
 local function claim()
-  return {id, redis.call('HGET', job(id), 'spec'), redis.call('HGET', job(id), 'attempt'), queue}
+  local record = redis.call('HMGET', job(id), 'spec', 'attempt', 'kind')
+  return {id, record[1], record[2], queue, record[3]}
 end
 -- a call whose answer got lost comes a second time
 id = redis.call('HGET', P .. 'claims', ARGV[2])
@@ -248,9 +249,11 @@ say(id, 'epoch', row)
 return keep(id, ARGV[4])
 """
 
-# id, token, state, error or '', whether another attempt may succeed -> held | fenced | missing, the new state
+# id, token, state, error or '', whether another attempt may succeed, result or '' -> held | fenced | missing, the new
+# state. The result of a job that succeeded is there as soon as the state is.
 FINISH = f"""{REPORTED}
 local after, error = ARGV[4], ARGV[5]
+if after == 'succeeded' and ARGV[7] ~= '' then redis.call('HSET', job(id), 'result', ARGV[7]) end
 local again = after == 'failed' and ARGV[6] == '1' and
   redis.call('HINCRBY', job(id), 'errors', 1) < tonumber(redis.call('HGET', job(id), 'max_attempts'))
 if again or after == 'queued' then

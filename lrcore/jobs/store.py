@@ -25,9 +25,10 @@ from lrcore.errors import LrcoreError
 from lrcore.jobs import scripts
 from lrcore.jobs.ids import new_id
 from lrcore.jobs.job import Best, Epoch, Job, JobError, Progress, Terms, rfc3339
+from lrcore.jobs.kinds import UnknownKind, kind_of
 from lrcore.jobs.queue import QUEUE, broker_list
-from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
+from lrcore.jobs.work import Work
 
 PREFIX = "lrserve:"
 FULL = 0.9  # of Redis' memory: beyond it no job is accepted, so that those that run can report to their end
@@ -87,14 +88,14 @@ class Claim:
     id: str
     token: str
     attempt: int
-    spec: JobSpec
+    spec: Work
     queue: str = QUEUE
 
 
 class NewJob(NamedTuple):
     """A job that is wanted; arguments of JobStore.create."""
 
-    spec: JobSpec
+    spec: Work
     terms: Terms
     key: str = ""
 
@@ -136,7 +137,7 @@ class JobStore:
         """Ask Redis for a sign of life."""
         self._redis.ping()
 
-    def create(self, spec: JobSpec, terms: Terms | None = None, *, key: str = "") -> Job:
+    def create(self, spec: Work, terms: Terms | None = None, *, key: str = "") -> Job:
         """Put a new job into its queue, behind those with the same priority or a higher one.
 
         Args:
@@ -160,7 +161,7 @@ class JobStore:
             answers = pipe.execute(raise_on_error=False)
         return [_created(answer, each.key) for each, answer in zip(wanted, answers, strict=True)]
 
-    def put(self, job_id: str, spec: JobSpec, terms: Terms | None = None) -> tuple[Job, bool]:
+    def put(self, job_id: str, spec: Work, terms: Terms | None = None) -> tuple[Job, bool]:
         """Put a new job under a chosen id into its queue, unless it is there already.
 
         Returns:
@@ -266,10 +267,10 @@ class JobStore:
             taken = self._run(scripts.CLAIM, worker, token, _ms(lease_seconds), *queues)
             if not taken:
                 return None
-            job_id, spec, attempt, queue = taken
+            job_id, spec, attempt, queue, kind = taken
             try:
-                return Claim(job_id, token, int(attempt), JobSpec.model_validate_json(spec), queue)
-            except ValidationError as error:  # accepted by another version
+                return Claim(job_id, token, int(attempt), kind_of(kind).model_validate_json(spec), queue)
+            except (ValidationError, UnknownKind) as error:  # accepted by another version
                 why = JobError(type="invalid_spec", message=f"this worker cannot read the job: {error}"[:2000])
                 self._run(scripts.FINISH, job_id, token, State.FAILED, why.model_dump_json(), 0)
 
@@ -295,17 +296,20 @@ class JobStore:
             ),
         )
 
-    def finish(self, claim: Claim, state: State, error: JobError | None = None, *, again: bool = False) -> State:
+    def finish(
+        self, claim: Claim, state: State, error: JobError | None = None, *, again: bool = False, result: str = ""
+    ) -> State:
         """End the job, or with QUEUED give it back, to where it is wanted by then. Returns where it went.
 
         Args:
             again: whether a job that FAILED may be tried another time, if its max_attempts allow it.
+            result: JSON object of what a job that SUCCEEDED came to, if its kind has more than epochs.
 
         Raises:
             LeaseLost: the job is another worker's, or gone.
         """
         text = error.model_dump_json() if error else ""
-        answer = self._run(scripts.FINISH, claim.id, claim.token, state, text, int(again))
+        answer = self._run(scripts.FINISH, claim.id, claim.token, state, text, int(again), result)
         return State(self._still_held(claim, answer))
 
     def lose(self, claim: Claim, max_losses: int) -> None:
@@ -382,12 +386,12 @@ class JobStore:
         return str(want)
 
 
-def _creation(spec: JobSpec, terms: Terms, key: str, job_id: str = "") -> list[str | int]:
+def _creation(spec: Work, terms: Terms, key: str, job_id: str = "") -> list[str | int]:
     """The arguments of CREATE."""
     text, written = spec.model_dump_json(), terms.model_dump_json()
     content = hashlib.sha256(f"{text}\n{written}".encode()).hexdigest()
     record: dict[str, str | int] = {
-        "kind": "training",
+        "kind": spec.kind,
         "spec": text,
         "progress": start_of(spec).model_dump_json(),
         "queue": terms.hardware or QUEUE,
@@ -423,10 +427,9 @@ def _meant(error: ResponseError) -> Exception:
     return error
 
 
-def start_of(spec: JobSpec) -> Progress:
+def start_of(spec: Work) -> Progress:
     """The progress of a job that has not begun."""
-    steps = spec.epochs * spec.steps_per_epoch
-    return Progress(epoch=0, epochs=spec.epochs, step=0, steps=steps, fraction=0.0, eta_seconds=None)
+    return spec.progress(0)
 
 
 def _ms(seconds: float) -> int:
@@ -459,6 +462,7 @@ def _job(view: Sequence[Any]) -> Job:
         progress=parsed("progress"),
         metrics=parsed("metrics"),
         best=parsed("best"),
+        result=parsed("result"),
         error=parsed("error"),
         created_at=rfc3339(int(record["created_at"])) or "",
         started_at=rfc3339(parsed("started_at")),
