@@ -16,9 +16,11 @@ from torch.utils.tensorboard import SummaryWriter
 
 from lrcore.errors import MissingPackage
 from lrcore.jobs.artifacts import Artifacts
-from lrcore.jobs.figure import draw_run, title
+from lrcore.jobs.figure import draw_range_test, draw_run, title
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.metrics import as_csv
+from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec
+from lrcore.jobs.range_test import as_csv as curve_as_csv
 from lrcore.jobs.spec import JobSpec
 from worker.engine.loop import BEST, LAST
 
@@ -28,6 +30,8 @@ PUBLISHED = (
     "spec.json",
     "metrics.csv",
     "metrics.json",
+    "curve.csv",
+    "result.json",
     "plot.png",
     "plot.svg",
     EVENTS,
@@ -67,6 +71,17 @@ def write(folder: Path, spec: JobSpec, epochs: Sequence[Epoch], best: Best) -> N
     _write_events(folder, epochs)
     if "onnx" in spec.export:
         _write_onnx(folder, spec)
+
+
+def write_range_test(folder: Path, spec: RangeTestSpec, result: RangeTestResult) -> None:
+    """Write all that a range test leaves behind into the job's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = spec.model_dump(mode="json")
+    _write_json(folder / "spec.json", plain)
+    _write_json(folder / "result.json", result.model_dump(mode="json"))
+    (folder / "curve.csv").write_text(curve_as_csv(result), "utf-8")
+    for form in ("png", "svg"):
+        (folder / f"plot.{form}").write_bytes(draw_range_test(result, title(plain), form))
 
 
 def publish(folder: Path, root_url: str, job_id: str) -> None:

@@ -14,12 +14,13 @@ from lrcore.jobs.job import JobError
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
-from lrcore.jobs.store import Claim, JobNotFound, JobStore, LeaseLost, StoreFault
+from lrcore.jobs.store import Claim, JobExists, JobNotFound, JobStore, LeaseLost, StoreFault, StoreFull
+from lrcore.jobs.work import Work
 from worker import artifacts
-from worker.engine import Diverged, Hooks, Interrupted, Result, train
+from worker.engine import Diverged, Hooks, Interrupted
+from worker.kinds import RUNS, Outcome
 from worker.preparing import Stopped, interruptible
 from worker.reporter import Reporter
-from worker.tracking import track
 
 log = logging.getLogger("lrserve.worker")
 
@@ -133,9 +134,12 @@ class Runner:
         )
         folder = self.folder(claim.id)
         try:
-            artifacts.check(claim.spec)
-            result = train(claim.spec, data_root=self.settings.data_folder, hooks=hooks, folder=folder)
-            self._keep(claim, reporter, result)
+            run = RUNS[type(claim.spec)]
+            outcome = run(claim.spec, claim.id, data_root=self.settings.data_folder, hooks=hooks, folder=folder)
+            self._keep(claim, reporter, outcome)
+            if outcome.then:
+                self._submit(claim, reporter, *outcome.then)
+            reporter.result = outcome.result
         except (Interrupted, Stopped):
             reporter.check()
             return State.QUEUED, None  # or where it is wanted: the store knows
@@ -152,7 +156,7 @@ class Runner:
             return State.FAILED, JobError(type=_kind(error), message=_text(error))
         return State.SUCCEEDED, None
 
-    def _keep(self, claim: Claim, reporter: Reporter, result: Result) -> None:
+    def _keep(self, claim: Claim, reporter: Reporter, outcome: Outcome) -> None:
         """Write the job's files and copy them to where they stay.
 
         Raises:
@@ -163,13 +167,38 @@ class Runner:
         folder = self.folder(claim.id)
         reporter.confirm()
         try:
-            artifacts.write(folder, claim.spec, result.epochs, result.best)
+            outcome.write(folder)
             self._publish(claim, reporter, folder)
         except (Interrupted, LeaseLost):
             raise
         except Exception as error:
             raise FilesNotKept(f"the run succeeded, but its files cannot be written: {error}") from error
-        track(folder, claim.spec, result.epochs, result.best, claim.id)
+        outcome.logged(folder)
+
+    def _submit(self, claim: Claim, reporter: Reporter, job_id: str, spec: Work) -> None:
+        """Submit a job with the terms of the present one, unless it is there already.
+
+        Raises:
+            Interrupted: the present one is to stop.
+            LeaseLost: it is another worker's now.
+            StoreFull: nothing was stored.
+        """
+        full: list[StoreFull] = []
+
+        def put() -> None:
+            try:
+                self._store.put(job_id, spec, self._store.get(claim.id).terms)
+            except JobExists:  # a lost worker's, whose device rounds otherwise
+                pass
+            except StoreFull as error:
+                full.append(error)
+
+        reporter.while_held(put)
+        if reporter.stopping():
+            raise Interrupted
+        if full:
+            raise full[0]
+        self._pass_on(claim.queue)
 
     def _publish(self, claim: Claim, reporter: Reporter, folder: Path) -> None:
         for pause in (*PAUSES, None):

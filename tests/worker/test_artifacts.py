@@ -30,8 +30,9 @@ from lrcore.jobs.settings import Settings
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.store import Claim, JobStore, LeaseLost
 from tests.conftest import job_spec, until
-from worker import artifacts
+from worker import artifacts, kinds
 from worker.engine import Interrupted, Result
+from worker.kinds import Outcome
 from worker.reporter import Reporter
 from worker.runner import Runner
 from worker.tracking import track
@@ -267,7 +268,7 @@ def test_a_root_that_cannot_be_used_is_said(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def taken(store: JobStore, tmp_path: Path) -> Iterator[tuple[Runner, Claim, Reporter, Result]]:
+def taken(store: JobStore, tmp_path: Path) -> Iterator[tuple[Runner, Claim, Reporter, Outcome]]:
     """A job that a worker has just trained."""
     settings = Settings(home=tmp_path / "home", heartbeat_seconds=0.05)
     runner, spec = Runner(store, settings, "worker"), spec_of()
@@ -277,39 +278,39 @@ def taken(store: JobStore, tmp_path: Path) -> Iterator[tuple[Runner, Claim, Repo
     assert claim is not None
     reporter = Reporter(store, claim, settings, threading.Event())
     reporter.start()
-    yield runner, claim, reporter, Result(epochs, best, model, model.state_dict())
+    yield runner, claim, reporter, kinds.trained(spec, job.id, Result(epochs, best, model, model.state_dict()))
     reporter.stop()
 
 
-def test_a_worker_keeps_the_files_of_its_job(taken: tuple[Runner, Claim, Reporter, Result]) -> None:
-    runner, claim, reporter, result = taken
+def test_a_worker_keeps_the_files_of_its_job(taken: tuple[Runner, Claim, Reporter, Outcome]) -> None:
+    runner, claim, reporter, outcome = taken
 
-    runner._keep(claim, reporter, result)
+    runner._keep(claim, reporter, outcome)
 
     assert "best.safetensors" in names(runner.settings.home_folder / "artifacts" / claim.id)
 
 
 def test_a_worker_that_lost_its_job_meanwhile_writes_over_nothing(
-    taken: tuple[Runner, Claim, Reporter, Result], store: JobStore
+    taken: tuple[Runner, Claim, Reporter, Outcome], store: JobStore
 ) -> None:
-    runner, claim, reporter, result = taken
+    runner, claim, reporter, outcome = taken
     store.abandon("worker", max_losses=3)  # what a successor under its name does
     until(reporter.must_stop)
 
     with pytest.raises(LeaseLost):
-        runner._keep(claim, reporter, result)
+        runner._keep(claim, reporter, outcome)
     assert not (runner.settings.home_folder / "artifacts").exists()
 
 
 def test_a_worker_that_is_to_end_does_not_wait_for_the_artifact_root(
-    taken: tuple[Runner, Claim, Reporter, Result],
+    taken: tuple[Runner, Claim, Reporter, Outcome],
 ) -> None:
-    runner, claim, reporter, result = taken
+    runner, claim, reporter, outcome = taken
     (runner.settings.home_folder / "artifacts").write_text("a file where the folder should be")
     runner.drain()
 
     with pytest.raises(Interrupted):
-        runner._keep(claim, reporter, result)
+        runner._keep(claim, reporter, outcome)
 
 
 @pytest.fixture

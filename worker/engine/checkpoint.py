@@ -33,6 +33,7 @@ class Position:
         epochs: JSON of every finished epoch.
         best: JSON of the best epoch so far; None before the first is finished.
         plateau: state of a metric-driven schedule, or None.
+        losses: of every step so far, where the run goes by them.
         stale: epochs since the last one that early stopping counts as an improvement, and its value.
     """
 
@@ -43,6 +44,7 @@ class Position:
     epochs: list[Json] = field(default_factory=list)
     best: Json | None = None
     plateau: Json | None = None
+    losses: list[float] = field(default_factory=list)
     stale: tuple[int, float | None] = (0, None)
 
 

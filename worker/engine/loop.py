@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +42,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.
 CHECKPOINT = "checkpoint.safetensors"
 BEST = "best.safetensors"
 LAST = "last.safetensors"
+
+
+AnyRun = TypeVar("AnyRun", bound="Run")
+T = TypeVar("T")
 
 
 class Interrupted(Exception):
@@ -117,13 +122,33 @@ def train(
         Diverged: a loss is not finite.
     """
     device, hooks = device or pick_device(), hooks or Hooks()
+
+    def make(data: Data) -> Run:
+        return Run(spec, data, device, hooks, folder)
+
+    return seen_through(make, Run.train, spec, data_root, device, hooks, memory)
+
+
+def seen_through(
+    make: Callable[[Data], AnyRun],
+    train: Callable[[AnyRun], T],
+    spec: JobSpec,
+    data_root: Path,
+    device: torch.device,
+    hooks: Hooks,
+    memory: int | None = None,
+) -> T:
+    """What `train` returns of the run that `make` makes, under torch's state as the spec needs it.
+
+    The other arguments and the errors are those of `train`, the function.
+    """
     with hooks.preparing():
         data = load(spec.dataset, data_root, device, DTYPES[spec.precision], memory)
     with _settings(spec, device):
         torch.manual_seed(spec.seed)
-        run = Run(spec, data, device, hooks, folder)
+        run = make(data)
         try:
-            return run.train()
+            return train(run)
         finally:  # a graph and its run hold each other, and the next job needs the memory
             run.graph = None
             if device.type == "cuda":
@@ -204,10 +229,10 @@ class Run:
         self.train_steps(epoch, self.at.step)
         self._finish_epoch(epoch)
 
-    def train_steps(self, epoch: int, first: int) -> None:
-        """The epoch's steps from the `first` one on. Raises Interrupted."""
-        steps, hooks, live = self.spec.steps_per_epoch, self.hooks, self.live
-        pieces = [self._pieces(step) for step in range(first, steps)]
+    def train_steps(self, epoch: int, first: int, end: int | None = None) -> None:
+        """The epoch's steps from the `first` one on, up to `end` if given. Raises Interrupted."""
+        steps = self.spec.steps_per_epoch
+        pieces = [self._pieces(step) for step in range(first, steps if end is None else end)]
         batches = self.data.training.batches(self.order, [piece for batch in pieces for piece in batch], self.plan)
         for step, batch in enumerate(pieces, first):
             self._stop_if_asked()
@@ -217,9 +242,13 @@ class Run:
                 self._step(step, batch, batches)
                 self.update(first=total == 0)
             self._done = step + 1
-            hooks.step(total + 1)
-            live.after(step, total + 1)
+            self.after_step(step, total + 1)
             self._save_if_due()
+
+    def after_step(self, step: int, total: int) -> None:
+        """Report the epoch's step `step`, which is the last of `total` that are done."""
+        self.hooks.step(total)
+        self.live.after(step, total)
 
     def _stop_if_asked(self) -> None:
         if self.hooks.stop():

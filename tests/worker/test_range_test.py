@@ -1,0 +1,267 @@
+"""Range tests in the engine and in a worker, on the CPU."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lrcore.jobs.job import Terms
+from lrcore.jobs.queue import QUEUE
+from lrcore.jobs.range_test import RangeTestSpec
+from lrcore.jobs.settings import Settings
+from lrcore.jobs.store import JobStore, StoreFull
+from tests.conftest import job_spec
+from tests.core.test_range_test import spec
+from worker.engine import Hooks, Interrupted, train
+from worker.engine.range_test import range_test
+from worker.kinds import RUNS, Outcome
+from worker.runner import Runner
+
+NOWHERE = Path("/nonexistent")
+CPU = torch.device("cpu")
+LEARNABLE = {
+    "model": {"type": "mlp"},
+    "dataset": {"type": "fake", "samples": 256, "test_samples": 64, "image_size": 12},
+    "start_lr": 1e-3,
+    "end_lr": 1e3,
+    "num_iter": 60,
+    "smoothing": 0.3,
+}
+
+
+def losses_of(test: RangeTestSpec, **how: Any) -> tuple[list[float], str]:
+    return range_test(test, data_root=NOWHERE, device=CPU, **how)
+
+
+def test_its_losses_are_those_of_the_training_at_the_same_rates() -> None:
+    test = spec(start_lr=1e-3, end_lr=0.5, num_iter=10)
+    losses, ended = losses_of(test)
+    epochs: list[list[float]] = []
+    train(test.run(), data_root=NOWHERE, device=CPU, hooks=Hooks(losses=lambda epoch, of: epochs.append(of)))
+
+    assert ended == "num_iter"
+    assert len(losses) == 10
+    assert losses == [loss for of in epochs for loss in of][:10]
+
+
+@pytest.mark.parametrize("mode", ["exp", "linear"])
+def test_every_step_is_made_at_the_rate_that_the_result_shows(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[list[float]] = []
+    step = torch.optim.SGD.step
+
+    def recorded(self: torch.optim.SGD, *arguments: Any) -> Any:
+        used.append([group["lr"] for group in self.param_groups])
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", recorded)
+    optimizer = {"type": "SGD", "lr": 0.2, "param_groups": [{"params": "*.bias", "lr": 0.1}]}
+    test = spec(optimizer=optimizer, start_lr=1e-4, end_lr=1e-2, num_iter=7, mode=mode)
+    losses_of(test)
+
+    assert [rates[0] for rates in used] == test.rates().tolist()
+    assert [rates[1] for rates in used] == (test.rates() * 0.5).tolist()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": {"type": "SGD", "lr": 0.1, "momentum": 0.9}},
+        {"optimizer": {"type": "AdamW"}, "model": {"type": "mlp", "dropout": 0.5}, "micro_batch_size": 10},
+        {"dataset": {"type": "fake", "samples": 256, "flip": True, "crop": 2, "validation_split": 0.2}},
+    ],
+)
+@pytest.mark.parametrize("stop", [0, 1, 4, 7, 13])
+def test_a_test_that_is_stopped_anywhere_and_resumed_is_one_that_was_not(
+    changes: dict[str, Any], stop: int, tmp_path: Path
+) -> None:
+    test = spec(**{"start_lr": 1e-3, "end_lr": 0.3, "num_iter": 14} | changes)
+    undisturbed = losses_of(test)
+    steps: list[int] = []
+    with pytest.raises(Interrupted):
+        losses_of(test, folder=tmp_path, hooks=Hooks(step=steps.append, stop=lambda: steps[-1] >= stop))
+    assert steps[-1] == stop
+    again: list[int] = []
+
+    assert losses_of(test, folder=tmp_path, hooks=Hooks(step=again.append)) == undisturbed
+    assert again == list(range(stop, 15))
+    assert losses_of(test, folder=tmp_path) == undisturbed  # it is done: nothing is left to do
+
+
+def test_a_checkpoint_between_two_steps_has_all_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.engine.loop.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("worker.engine.loop.SAVE_SHARE", 1e9)
+    test = spec(num_iter=9, end_lr=0.3)
+
+    class Killed(Exception):
+        pass
+
+    def kill(step: int) -> None:
+        if step == 6:
+            raise Killed
+
+    with pytest.raises(Killed):
+        losses_of(test, folder=tmp_path, hooks=Hooks(step=kill))
+    again: list[int] = []
+
+    assert losses_of(test, folder=tmp_path, hooks=Hooks(step=again.append)) == losses_of(test)
+    assert again[0] == 5
+
+
+def test_a_training_does_not_take_up_the_checkpoint_of_a_test(tmp_path: Path) -> None:
+    test = spec(num_iter=8, end_lr=0.3)
+    losses_of(test, folder=tmp_path)
+    steps: list[int] = []
+    train(test.run(), data_root=NOWHERE, device=CPU, folder=tmp_path, hooks=Hooks(step=steps.append))
+
+    assert steps[0] == 0
+
+
+def test_a_rate_that_is_too_high_ends_the_test() -> None:
+    losses, ended = losses_of(spec(**LEARNABLE))
+    broken, why = losses_of(spec(**LEARNABLE | {"start_lr": 1e25, "end_lr": 1e30, "stop_factor": None}))
+
+    assert (ended, len(losses) < 60) == ("diverged", True)
+    assert (why, math.isfinite(broken[-1]), np.isfinite(broken[:-1]).all()) == ("not_finite", False, True)
+
+
+def runner_of(store: JobStore, home: Path) -> Runner:
+    return Runner(store, Settings(home=home), "worker")
+
+
+def test_a_worker_leaves_result_files_and_the_training_that_was_asked_for(store: JobStore, tmp_path: Path) -> None:
+    test = spec(**LEARNABLE | {"use_for": "valley", "epochs": 2})
+    job_id = store.create(test, Terms(labels=("mine",), priority=4)).id
+    runner_of(store, tmp_path).answer(QUEUE)
+    job = store.get(job_id)
+
+    assert (job.state, job.kind, job.error) == ("succeeded", "lr_range_test", None)
+    assert job.result is not None
+    valley = job.result["suggestion"]["valley"]
+    made = store.get(job.result["job_id"])
+    assert made.id == f"{job_id}-valley"
+    assert (made.kind, made.spec["optimizer"]["lr"], made.spec["epochs"]) == ("training", valley, 2)
+    assert (made.labels, made.priority, made.state) == (["mine"], 4, "queued")
+    folder = tmp_path / "artifacts" / job_id
+    names = {file.name for file in folder.iterdir()}
+    assert names == {"spec.json", "result.json", "curve.csv", "plot.png", "plot.svg"}
+    assert json.loads((folder / "result.json").read_text()) == job.result
+    assert RangeTestSpec.model_validate_json((folder / "spec.json").read_text()) == test
+
+
+def test_a_worker_that_is_lost_before_the_end_makes_no_second_training(
+    store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = store.create(spec(**LEARNABLE | {"use_for": "max_lr", "epochs": 1})).id
+    real = Runner._submit
+
+    class Lost(BaseException):
+        pass
+
+    def lost(self: Runner, *arguments: Any) -> None:
+        real(self, *arguments)
+        raise Lost
+
+    monkeypatch.setattr(Runner, "_submit", lost)
+    with pytest.raises(Lost):
+        runner_of(store, tmp_path).answer(QUEUE)
+    monkeypatch.undo()
+    assert store.abandon("worker", 3) == [job_id]
+    rounded = RUNS[RangeTestSpec]
+
+    def on_another_device(*arguments: Any, **how: Any) -> Outcome:
+        outcome = rounded(*arguments, **how)
+        assert outcome.then
+        name, job = outcome.then
+        optimizer = job.optimizer.at(0.123)  # type: ignore[attr-defined]
+        return Outcome(
+            outcome.write, result=outcome.result, then=(name, job.model_copy(update={"optimizer": optimizer}))
+        )
+
+    monkeypatch.setitem(RUNS, RangeTestSpec, on_another_device)
+    store.prioritize(job_id, 9)
+    runner_of(store, tmp_path).answer(QUEUE)
+
+    jobs, _ = store.page()
+    assert [(job.id, job.state) for job in jobs] == [(f"{job_id}-max_lr", "queued"), (job_id, "succeeded")]
+    assert (jobs[1].losses, jobs[1].attempt) == (1, 2)
+    assert jobs[0].spec["optimizer"]["lr"] == jobs[1].result["suggestion"]["max_lr"]  # type: ignore[index]
+
+
+def test_without_a_suggestion_there_is_no_training(store: JobStore, tmp_path: Path) -> None:
+    job_id = store.create(spec(num_iter=5, use_for="valley", epochs=1)).id
+    runner_of(store, tmp_path).answer(QUEUE)
+    job = store.get(job_id)
+
+    assert job.state == "succeeded"
+    assert job.result is not None
+    assert job.result["job_id"] is None
+    assert "5 finite losses" in job.result["suggestion"]["reasons"]["valley"]
+    assert len(store.page()[0]) == 1
+
+
+def test_a_test_that_is_cancelled_at_its_end_makes_no_training(
+    store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = store.create(spec(**LEARNABLE | {"use_for": "valley", "epochs": 1})).id
+    real = Runner._submit
+
+    def cancelled(self: Runner, *arguments: Any) -> None:
+        store.cancel(job_id)
+        real(self, *arguments)
+
+    monkeypatch.setattr(Runner, "_submit", cancelled)
+    runner_of(store, tmp_path).answer(QUEUE)
+
+    assert [(job.id, job.state) for job in store.page()[0]] == [(job_id, "cancelled")]
+
+
+def test_a_test_whose_training_finds_no_room_fails(
+    store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = store.create(spec(**LEARNABLE | {"use_for": "valley", "epochs": 1})).id
+
+    def full(*arguments: Any) -> None:
+        raise StoreFull("nothing was stored")
+
+    monkeypatch.setattr(JobStore, "put", full)
+    runner_of(store, tmp_path).answer(QUEUE)
+    job = store.get(job_id)
+
+    assert (job.state, job.result) == ("failed", None)
+    assert job.error is not None
+    assert "StoreFull" in job.error.message
+
+
+def test_a_job_of_an_unknown_kind_fails_and_the_next_one_is_taken(store: JobStore) -> None:
+    odd, job_id = store.create(spec()).id, store.create(spec(seed=1)).id
+    store._redis.hset(store._key(odd), "kind", "poem")
+    claim = store.claim([QUEUE], "worker", 30)
+
+    assert claim is not None
+    assert (claim.id, claim.spec) == (job_id, spec(seed=1))
+    error = store.get(odd).error
+    assert error is not None
+    assert (error.type, "poem" in error.message) == ("invalid_spec", True)
+
+
+def test_progress_of_a_test_is_in_its_own_steps(store: JobStore, tmp_path: Path) -> None:
+    job_id = store.create(spec(num_iter=10, end_lr=0.1)).id
+    assert store.get(job_id).progress.steps == 10
+    runner_of(store, tmp_path).answer(QUEUE)
+    progress = store.get(job_id).progress
+
+    assert (progress.step, progress.epoch, progress.epochs, progress.fraction) == (10, 2, 3, 1.0)
+
+
+def test_a_job_of_each_kind_can_be_run() -> None:
+    from lrcore.jobs.kinds import KINDS
+
+    assert set(RUNS) == set(KINDS.values())
+    assert {kind: cls.kind for kind, cls in KINDS.items()} == {kind: kind for kind in KINDS}
+    assert job_spec().keys() - {"epochs"} <= RangeTestSpec.model_fields.keys()

@@ -1,0 +1,67 @@
+"""How a worker runs each kind of job, and what it has to leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from lrcore.jobs.range_test import RangeTestSpec, result
+from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.work import Work
+from worker import artifacts
+from worker.engine import Hooks, Result, train
+from worker.engine.range_test import range_test
+from worker.tracking import track
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run that succeeded.
+
+    Attributes:
+        write: puts its files into the job's folder.
+        logged: called with the folder once the files are where they stay.
+        result: JSON for the job's record, or "".
+        then: id and spec of a job that is to be submitted, or None.
+    """
+
+    write: Callable[[Path], None]
+    logged: Callable[[Path], None] = lambda folder: None
+    result: str = ""
+    then: tuple[str, Work] | None = None
+
+
+class Run(Protocol):
+    """Runs a job of one kind; raises what the engine does."""
+
+    def __call__(self, spec: Any, job_id: str, *, data_root: Path, hooks: Hooks, folder: Path) -> Outcome:
+        """What came of the job, from the checkpoint in its folder if there is one."""
+
+
+def _training(spec: JobSpec, job_id: str, *, data_root: Path, hooks: Hooks, folder: Path) -> Outcome:
+    artifacts.check(spec)
+    return trained(spec, job_id, train(spec, data_root=data_root, hooks=hooks, folder=folder))
+
+
+def trained(spec: JobSpec, job_id: str, done: Result) -> Outcome:
+    """The outcome of a training."""
+    return Outcome(
+        lambda folder: artifacts.write(folder, spec, done.epochs, done.best),
+        lambda folder: track(folder, spec, done.epochs, done.best, job_id),
+    )
+
+
+def _range_test(spec: RangeTestSpec, job_id: str, *, data_root: Path, hooks: Hooks, folder: Path) -> Outcome:
+    losses, ended = range_test(spec, data_root=data_root, hooks=hooks, folder=folder)
+    # an id that follows from the test's: whoever comes to submit it makes the same job, which is made once
+    found = result(spec, losses, ended, f"{job_id}-{spec.use_for}")
+    then = None
+    if spec.use_for and found.job_id:
+        then = found.job_id, spec.training(getattr(found.suggestion, spec.use_for))
+    text = found.model_dump_json()
+    return Outcome(lambda folder: artifacts.write_range_test(folder, spec, found), result=text, then=then)
+
+
+RUNS: dict[type[Work], Run] = {JobSpec: _training, RangeTestSpec: _range_test}
