@@ -17,11 +17,13 @@ from api.deps import Bell, CurrentJob, Files, Store, json_body
 from api.json import dumps
 from api.negotiate import choose
 from api.problems import Invalid, documented, readable
+from api.requests import REQUESTS, JobRequest
 from lrcore.curve import Curve, CurveRequest
 from lrcore.family import Spec
 from lrcore.grid import Grid, extent
-from lrcore.jobs.figure import draw_run, title
+from lrcore.jobs.figure import draw_job
 from lrcore.jobs.job import Epoch, Job, Label, Priority, Terms
+from lrcore.jobs.kinds import kind_of
 from lrcore.jobs.metrics import as_csv
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.spec import JobSpec
@@ -39,20 +41,6 @@ EVENT_ID = r"^[0-9]{1,20}(-[0-9]{1,20})?$"
 
 CLIENT_ID = r"^[a-z0-9][a-z0-9._-]{0,63}$"  # no capitals: some file systems take them for small letters
 MAX_WAIT = 60  # seconds
-
-
-class JobRequest(Terms, JobSpec):
-    """A job, and what does not change its result."""
-
-    @property
-    def spec(self) -> JobSpec:
-        """The job alone."""
-        return JobSpec.model_construct(**{name: getattr(self, name) for name in JobSpec.model_fields})
-
-    @property
-    def terms(self) -> Terms:
-        """The rest."""
-        return Terms.model_construct(**{name: getattr(self, name) for name in Terms.model_fields})
 
 
 class JobChange(Spec):
@@ -163,10 +151,10 @@ async def create_job(
         return Response(await run_in_threadpool(_dry_run, job.spec, job.terms, store), media_type="application/json")
     # a header of the standard's kind is quoted, and people leave the quotes out
     wanted = NewJob(job.spec, job.terms, idempotency_key.strip('"'))
-    return _created(await request.app.state.submits.create(wanted), bell)
+    return created(await request.app.state.submits.create(wanted), bell)
 
 
-def _created(job: Job, bell: Bell, status: int = 202) -> Response:
+def created(job: Job, bell: Bell, status: int = 202) -> Response:
     """The answer as bytes: FastAPI would check and copy it first, at the cost of all else that a submit takes."""
     bell.wake()
     headers = {"Location": f"/v1/jobs/{job.id}"}
@@ -186,10 +174,10 @@ def _created(job: Job, bell: Bell, status: int = 202) -> Response:
 def put_job(job_id: Annotated[str, Path(pattern=CLIENT_ID)], job: JobRequest, store: Store, bell: Bell) -> Any:
     """202 if the job is new, 200 if this very request has made it before; 409 if the id belongs to another job."""
     made, new = store.put(job_id, job.spec, job.terms)
-    return _created(made, bell, 202 if new else 200)
+    return created(made, bell, 202 if new else 200)
 
 
-def _no_worker(terms: Terms, store: Store) -> list[dict[str, Any]]:
+def no_worker(terms: Terms, store: Store) -> list[dict[str, Any]]:
     """A doubt, if nobody would take the job."""
     try:
         served = [queue.name for queue in store.queues() if queue.workers]
@@ -214,10 +202,10 @@ def _dry_run(spec: JobSpec, terms: Terms, store: Store) -> bytes:
     return dumps(
         {
             "spec": spec.model_dump(mode="json"),
-            "steps": spec.epochs * spec.steps_per_epoch,
+            "steps": spec.steps,
             "steps_per_epoch": spec.steps_per_epoch,
             "lr": lr,
-            "warnings": [doubt._asdict() for doubt in doubts] + _no_worker(terms, store),
+            "warnings": [doubt._asdict() for doubt in doubts] + no_worker(terms, store),
         }
     )
 
@@ -326,7 +314,7 @@ def retry_job(old: CurrentJob, store: Store, bell: Bell) -> Any:
     """A new job, the same as the old one, from the beginning; 409 if the old one has not ended."""
     if not old.state.ended:
         raise IllegalMove(old.id, old.state, "retried")
-    return _created(store.create(JobSpec.model_validate(old.spec), old.terms), bell)
+    return created(store.create(kind_of(old.kind).model_validate(old.spec), old.terms), bell)
 
 
 @router.post(
@@ -346,10 +334,10 @@ def clone_job(
     """A new job from the old one's spec and terms and a JSON merge patch, RFC 7396: null takes a field out."""
     patched = merged(old.spec | old.terms.model_dump(mode="json"), changes)
     try:
-        job = JobRequest.model_validate(patched)
+        job = REQUESTS[old.kind].model_validate(patched)
     except ValidationError as error:
         raise Invalid(*[(("body", *loc), message) for loc, message in readable(error.errors(), patched)]) from None
-    return _created(store.create(job.spec, job.terms), bell)
+    return created(store.create(job.spec, job.terms), bell)
 
 
 def merged(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
@@ -388,28 +376,28 @@ def delete_job(job: CurrentJob, store: Store, files: Files) -> None:
 
 
 def _picture(job: Job, store: Store, form: str) -> Response:
-    return Response(draw_run(store.epochs(job.id), title(job.spec), form), media_type=PICTURES[form])
+    return Response(draw_job(job, store.epochs, form), media_type=PICTURES[form])
 
 
 @router.get(
     "/{job_id}/plot.png",
-    summary="Loss, accuracy and rate over the epochs, PNG",
+    summary="The job's figure, PNG",
     response_class=Response,
     responses=documented(404, 503, _200={"content": {"image/png": {}}}),
 )
 def get_png(job: CurrentJob, store: Store) -> Response:
-    """The job's figure so far."""
+    """Loss, accuracy and rate over the epochs so far; of a range test, the losses over the rate."""
     return _picture(job, store, "png")
 
 
 @router.get(
     "/{job_id}/plot.svg",
-    summary="Loss, accuracy and rate over the epochs, SVG",
+    summary="The job's figure, SVG",
     response_class=Response,
     responses=documented(404, 503, _200={"content": {"image/svg+xml": {}}}),
 )
 def get_svg(job: CurrentJob, store: Store) -> Response:
-    """The job's figure so far."""
+    """Loss, accuracy and rate over the epochs so far; of a range test, the losses over the rate."""
     return _picture(job, store, "svg")
 
 

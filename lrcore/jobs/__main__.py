@@ -6,10 +6,13 @@ import inspect
 import json
 from collections.abc import Iterator, Mapping
 
+from pydantic import BaseModel
+
 from lrcore.datasets import DATASETS, Dataset
 from lrcore.family import Member
 from lrcore.jobs.job import Terms
-from lrcore.jobs.spec import EarlyStopping, JobSpec
+from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec, Suggestion
+from lrcore.jobs.spec import EarlyStopping, JobSpec, Setup
 from lrcore.models import MODELS, Model
 from lrcore.optimizers import OPTIMIZERS, Optimizer
 from lrcore.reference import introduction, table
@@ -37,9 +40,22 @@ def _lines() -> Iterator[str]:
     yield "\n### How it is run\n"
     yield f"{inspect.getdoc(Terms)} Beside the job's own fields, in `POST /v1/jobs` and `PUT /v1/jobs/{{id}}`.\n"
     yield table(Terms)
+    yield "\n## An LR range test\n"
+    own = RangeTestSpec.model_fields.keys() - Setup.model_fields.keys()
+    yield f"{inspect.getdoc(RangeTestSpec)}\n"
+    yield "What `POST /v1/lr-range-tests` takes, beside a job's other fields without schedules and `interval`:\n"
+    yield table(RangeTestSpec, only=own)
+    yield "\nThe job's `result`, once it has succeeded:\n"
+    yield from _fields(RangeTestResult, "")
+    yield from _fields(Suggestion, "suggestion.")
     yield from _family("Models", MODELS, Model)
     yield from _family("Data sets", DATASETS, Dataset)
     yield from _family("Optimizers", OPTIMIZERS, Optimizer)
+
+
+def _fields(answer: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in answer.model_fields.items():
+        yield f"- `{prefix}{name}`: {field.description}"
 
 
 def _family(title: str, members: Mapping[str, type[Member]], base: type[Member]) -> Iterator[str]:

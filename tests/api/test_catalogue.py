@@ -37,6 +37,8 @@ ROUTES = {
     ("put", "/v1/jobs/{job_id}"),
     ("get", "/v1/jobs/{job_id}/artifacts"),
     ("get", "/v1/jobs/{job_id}/artifacts/{name}"),
+    ("post", "/v1/lr-range-tests"),
+    ("get", "/v1/lr-range-tests/{job_id}/curve"),
     ("post", "/v1/webhooks"),
     ("get", "/v1/webhooks"),
     ("get", "/v1/webhooks/{webhook_id}"),

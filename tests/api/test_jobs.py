@@ -195,9 +195,10 @@ def test_jobs_are_listed_newest_first_by_pages(done: Json, http: httpx.Client) -
         page = http.get("/v1/jobs", params={"limit": 3, "cursor": cursor}).json()
         everything, cursor = everything + page["jobs"], page["next_cursor"]
 
-    ids = [job["id"] for job in everything]
+    ids, times = ([job[key] for job in everything] for key in ("id", "created_at"))
     assert done["id"] in ids
-    assert ids == sorted(set(ids), reverse=True)
+    assert len(ids) == len(set(ids))
+    assert times == sorted(times, reverse=True)
 
 
 def test_jobs_are_listed_by_state(done: Json, http: httpx.Client) -> None:

@@ -1,0 +1,92 @@
+"""LR range tests: submit one, read its curve. All else about them is done as with any job."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
+
+from api.deps import Bell, CurrentJob, Store, json_body
+from api.json import dumps
+from api.negotiate import choose
+from api.problems import documented
+from api.requests import RangeTestRequest
+from api.routes.jobs import METRICS, DryRun, JobAnswer, created, no_worker
+from lrcore.jobs.job import Terms
+from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec, as_csv
+from lrcore.jobs.store import JobStore, NewJob
+
+router = APIRouter(prefix="/v1/lr-range-tests", tags=["range tests"])
+
+
+class RangeCurve(BaseModel):
+    """What came of a range test."""
+
+    id: str
+    result: RangeTestResult | None = Field(description="null before the test has succeeded")
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Submit an LR range test",
+    response_model=JobAnswer,
+    dependencies=[Depends(json_body)],
+    responses=documented(
+        400, 413, 415, 422, 503, _200={"description": "With dry_run: what the test would do", "model": DryRun}
+    ),
+)
+async def create_range_test(
+    test: RangeTestRequest,
+    request: Request,
+    store: Store,
+    bell: Bell,
+    idempotency_key: Annotated[
+        str, Header(max_length=255, description="a name for this request: sent again, it makes no second test")
+    ] = "",
+    dry_run: Annotated[bool, Query(description="validate, and answer with the rates to try; no job is made")] = False,
+) -> Any:
+    """A job of kind lr_range_test: a training's first steps with a rate that rises at every step, and their losses.
+
+    Its `result` has them, and the rates that they suggest. With `use_for`, a training at one of these is submitted
+    once the test has succeeded, exactly once; the result has its id.
+    """
+    if dry_run:
+        return Response(await run_in_threadpool(_dry_run, test.spec, test.terms, store), media_type="application/json")
+    wanted = NewJob(test.spec, test.terms, idempotency_key.strip('"'))  # quoted or not, as with jobs
+    return created(await request.app.state.submits.create(wanted), bell)
+
+
+def _dry_run(spec: RangeTestSpec, terms: Terms, store: JobStore) -> bytes:
+    rates = spec.rates()
+    return dumps(
+        {
+            "spec": spec.model_dump(mode="json"),
+            "steps": spec.steps,
+            "steps_per_epoch": spec.steps_per_epoch,
+            "lr": [rates * ratio for ratio in spec.ratios],
+            "warnings": no_worker(terms, store),
+        }
+    )
+
+
+@router.get(
+    "/{job_id}/curve",
+    summary="Losses over the rate",
+    response_model=RangeCurve,
+    responses=documented(404, 406, 422, 503, _200={"content": {"text/csv": {}}}),
+)
+def get_curve(
+    job: CurrentJob,
+    request: Request,
+    form: Annotated[Literal["json", "csv"] | None, Query(alias="format", description="goes before Accept")] = None,
+) -> Any:
+    """As CSV one row a step: step, lr, loss, smoothed_loss; before the test has succeeded, the header alone."""
+    if job.kind != RangeTestSpec.kind:
+        raise HTTPException(404, f"job {job.id} is no LR range test, but of kind {job.kind}")
+    found = None if job.result is None else RangeTestResult.model_validate(job.result)
+    if choose(request, METRICS) == "json":
+        return RangeCurve(id=job.id, result=found)
+    return Response(as_csv(found), media_type=METRICS["csv"], headers={"Vary": "Accept"})
