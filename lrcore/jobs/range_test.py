@@ -30,7 +30,7 @@ Rate = Annotated[Number, Field(gt=0)]
 SKIPPED_FIRST = 10  # one in ten, as fastai: the running mean has seen too few losses
 SKIPPED_LAST = 5  # as fastai: the losses run away
 FEWEST = 5  # points that a suggestion is made from
-FALL = 0.01  # by which share the smoothed loss must fall: less is noise
+FALL = 0.003  # by which share the smoothed loss must fall: less is noise
 NEAR = 0.1  # share of the fall above the lowest smoothed loss that still counts as low
 SAFETY = 0.1  # of the rate at which the loss begins to rise
 
@@ -57,7 +57,7 @@ class RangeTestSpec(Setup):
         4.0, description="the test ends once the smoothed loss is above this times its lowest value; null: never"
     )
     use_for: Suggested | None = Field(
-        None, description="submit a training of the same spec at this suggestion once the test has succeeded"
+        None, description="once the test has succeeded, submit a training of the same spec and terms at this suggestion"
     )
     epochs: Annotated[Integer, Field(ge=1, le=MAX_EPOCHS)] | None = Field(
         None, description="of the training that use_for asks for; the test itself has num_iter steps"
@@ -212,7 +212,7 @@ def suggestions(lr: Floats, smooth: Floats) -> Suggestion:
         return _nothing(f"{n} finite losses are too few")
     fall = slice(0, int(loss.argmin()) + 1)
     if not loss.min() < (1 - FALL) * loss[fall].max():
-        return _nothing(f"the smoothed loss falls nowhere by {FALL:.0%}")
+        return _nothing(f"the smoothed loss falls nowhere by {FALL:.1%}")
     reasons: dict[Suggested, str] = {}
     highest = _usable(lr[first:n], smooth[first:n], broke=n < len(smooth))
     if highest is None:
