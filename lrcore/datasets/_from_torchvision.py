@@ -95,8 +95,9 @@ class FromTorchvision(Dataset):
             images = _joined([self.pixels(part) for part in parts])
             labels = np.concatenate([self.labels(part) for part in parts])
         except Exception as error:  # torchvision raises whatever urllib, gzip, pickle or the file system does
+            why = " ".join(str(error).split())  # some have several lines
             raise DataUnavailable(
-                f"{self.type} is not under {root / self.place} and could not be downloaded: {error}. "
+                f"{self.type} is not under {root / self.place} and could not be downloaded: {why}. "
                 "Put its files there, or set LRSERVE_DATA_ROOT to where they are."
             ) from error
         self._check(images, labels, root / self.place, train=train)
