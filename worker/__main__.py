@@ -12,6 +12,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from celery.platforms import SecurityWarning
@@ -19,12 +20,14 @@ from celery.signals import setup_logging, worker_init, worker_ready, worker_shut
 from redis.exceptions import RedisError
 
 from lrcore.jobs.connection import connect
+from lrcore.jobs.kinds import KINDS
 from lrcore.jobs.queue import QUEUE, RING_TASK, broker_queue
 from lrcore.jobs.reaper import Reaper
 from lrcore.jobs.settings import Settings
+from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.store import JobStore
 from worker.app import create_celery
-from worker.engine.loop import pick_device
+from worker.engine.loop import pick_device, train
 from worker.runner import Runner
 
 log = logging.getLogger("lrserve.worker")
@@ -61,6 +64,20 @@ class Presence:
                 return
 
 
+SMALLEST = """{"model": {"type": "lenet"}, "epochs": 1, "batch_size": 4,
+    "dataset": {"type": "fake", "samples": 8, "test_samples": 8, "image_size": 28}}"""
+
+
+def warm_up() -> None:
+    """Have done once what takes long the first time: pydantic's schemas, torch's late imports, the device's start."""
+    for kind in KINDS.values():
+        kind.model_rebuild()
+    try:
+        train(JobSpec.model_validate_json(SMALLEST), data_root=Path("nowhere"))
+    except Exception:  # the jobs will say what is wrong with the device
+        log.exception("the worker could not train a first step")
+
+
 def hardware() -> list[str]:
     """Labels of the device that this process trains on: gpu and the card's name, such as gpu.h200; or cpu."""
     device = pick_device()
@@ -86,6 +103,7 @@ def main() -> int:
     setup_logging.connect(lambda **_: None, weak=False)  # or Celery would set up its own
 
     settings = Settings()
+    warm_up()
     store = JobStore(connect(settings.redis_url))
     queues = [*(settings.hardware.split(",") if settings.hardware else hardware()), QUEUE]
 
