@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from lrcore.jobs.settings import Settings
 from tests.conftest import job_spec, until
 from tests.faults.harness import SHORT, Rig, Trial, job_of, wait
 
-AS_SHIPPED = {"heartbeat_seconds": 1.0, "lease_seconds": 45.0, "reap_seconds": 2.0}
+AS_SHIPPED = {
+    name: Settings.model_fields[name].default for name in ("heartbeat_seconds", "lease_seconds", "reap_seconds")
+}
 WITHIN = 1000  # milliseconds
 
 
