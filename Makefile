@@ -18,7 +18,7 @@ up: .venv/ready
 test: .venv/ready lint redis-server
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# Processes are killed, frozen and cut off, and every job is checked afterwards: a quarter of an hour, with a table at the end.
+# Processes are killed, frozen and cut off, and every job is checked afterwards: twenty minutes, with a table at the end.
 # FAULTS_SEED=n repeats the random rounds of an earlier run.
 test-faults: .venv/ready redis-server
 	$(BIN)/python -m pytest -m faults tests/faults $(ARGS)

@@ -37,6 +37,7 @@ from benchmarks.submits import submits
 from benchmarks.wire import Connection, Stream, opened, post
 from cli.embedded import EmbeddedRedis, find_server, version
 from lrcore.jobs.connection import connect
+from lrcore.jobs.job import Terms
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore
@@ -99,7 +100,7 @@ class Filled:
 
     def looks(self) -> dict[str, Callable[[], float]]:
         """Each look at the store, which returns its seconds."""
-        middle = self.ids[len(self.ids) // 2]
+        middle = str(len(self.ids) // 2)  # jobs are numbered in the order in which they came
         return {
             "list, first page": partial(elapsed, self.store.page),
             "list, in the middle": partial(elapsed, partial(self.store.page, cursor=middle)),
@@ -111,7 +112,7 @@ class Filled:
 
     def _claimed_and_finished(self) -> float:
         """For a job at the head of the queue. The store is then as large as before."""
-        self.store.create(ARTICLE, priority=9)
+        self.store.create(ARTICLE, Terms(priority=9))
         start = time.perf_counter()
         claim = self.store.claim([QUEUE], "benchmark", LEASE_SECONDS)
         assert claim is not None
