@@ -35,6 +35,7 @@ class Position:
         plateau: state of a metric-driven schedule, or None.
         losses: of every step so far, where the run goes by them.
         stale: epochs since the last one that early stopping counts as an improvement, and its value.
+        runs: of runs that train together, the position of each and what else it has come to.
     """
 
     spec: str
@@ -46,6 +47,7 @@ class Position:
     plateau: Json | None = None
     losses: list[float] = field(default_factory=list)
     stale: tuple[int, float | None] = (0, None)
+    runs: list[Json] = field(default_factory=list)
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:

@@ -7,6 +7,7 @@ the device: the place in the epoch from a counter, the images by the epoch's ord
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,13 +37,57 @@ def can_capture(spec: JobSpec, training: Split) -> bool:
     )
 
 
+class Captured:
+    """A step that is captured once it is warm, and replayed from then on.
+
+    Args:
+        step: does the same thing to the same memory each time it is called.
+        forget: drops the gradients, so that the capture makes them in the graph's own memory.
+    """
+
+    def __init__(self, step: Callable[[], None], forget: Callable[[], None], device: torch.device) -> None:
+        self._step, self._forget, self._device = step, forget, device
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._seen, self._broken = 0, False
+
+    def replay(self) -> bool:
+        """Do the step. False if it cannot be done so, because it is not warm yet or cannot be captured."""
+        if self._broken:
+            return False
+        self._seen += 1
+        if self._seen <= WARM_UP or not (self._graph or self._capture()):
+            return False
+        assert self._graph is not None
+        self._graph.replay()
+        return True
+
+    def _capture(self) -> bool:
+        graph, device = torch.cuda.CUDAGraph(), self._device
+        stream, random = torch.cuda.current_stream(device), torch.cuda.get_rng_state(device)
+        self._forget()
+        try:
+            with torch.cuda.graph(graph):
+                self._step()
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError as error:  # some module waits for the device, which no graph can hold
+            torch.cuda.set_stream(stream)  # torch leaves the capture's own one in place
+            torch.cuda.set_rng_state(random, device)
+            self._forget()
+            graph.reset()
+            warnings.warn(f"the step cannot be captured, training goes on without a graph: {error}", stacklevel=2)
+            self._broken = True
+            return False
+        self._graph = graph
+        return True
+
+
 class GraphedStep:
     """Captures a step of the run once it is warm, and replays it for every full batch."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._seen, self._next, self._broken = 0, 0, False
+        self._captured, self._next = Captured(self.step, run.zero_grad, run.device), 0
         self._cursor = torch.zeros(1, dtype=torch.int64, device=run.device)
         self._places = torch.arange(run.spec.batch_size, device=run.device)
         self._groups: list[dict[str, Any]] = [g for optimizer in run.optimizers for g in optimizer.param_groups]
@@ -65,36 +110,14 @@ class GraphedStep:
     def replay(self, step: int) -> bool:
         """Do the epoch's step `step`. False if it cannot be done so: not warm yet, or not a full batch."""
         run = self._run
-        if self._broken or (step + 1) * run.spec.batch_size > len(run.data.training):
+        if (step + 1) * run.spec.batch_size > len(run.data.training):
             return False
-        self._seen += 1
-        if self._seen <= WARM_UP or not (self._graph or self._capture()):
-            return False
-        assert self._graph is not None
         if self._next != step:
             self._cursor.fill_(step)
-        self._graph.replay()
-        self._next = step + 1
-        return True
-
-    def _capture(self) -> bool:
-        graph, device = torch.cuda.CUDAGraph(), self._run.device
-        stream, random = torch.cuda.current_stream(device), torch.cuda.get_rng_state(device)
-        self._run.zero_grad()
-        try:
-            with torch.cuda.graph(graph):
-                self.step()
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except RuntimeError as error:  # some module waits for the device, which no graph can hold
-            torch.cuda.set_stream(stream)  # torch leaves the capture's own one in place
-            torch.cuda.set_rng_state(random, device)
-            self._run.zero_grad()
-            graph.reset()
-            warnings.warn(f"the step cannot be captured, training goes on without a graph: {error}", stacklevel=2)
-            self._broken = True
+            self._next = step
+        if not self._captured.replay():
             return False
-        self._graph = graph
+        self._next = step + 1
         return True
 
     def step(self, *, first: bool = False) -> None:

@@ -30,6 +30,7 @@ from worker.engine.checkpoint import Position
 from worker.engine.data import Data, Plan, Split, load, permutation
 from worker.engine.graph import GraphedStep, can_capture
 from worker.engine.optim import Average, Scheduled, freeze, parameter_groups
+from worker.engine.record import finish_epoch, stale_for_too_long, tell_again
 
 log = logging.getLogger("lrserve.engine")
 
@@ -50,10 +51,6 @@ T = TypeVar("T")
 
 class Interrupted(Exception):
     """The run was asked to stop between two steps."""
-
-
-class Diverged(Exception):
-    """A loss is no longer a finite number, so that nothing can be learnt any more."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +85,14 @@ class Result:
         best: the best of them.
         model: the model after the last epoch; with ema_decay, the averaged one.
         best_weights: its state_dict after the best epoch.
+        together: how many runs were trained side by side, this one counted.
     """
 
     epochs: list[Epoch]
     best: Best
     model: nn.Module
     best_weights: dict[str, Tensor]
+    together: int = 1
 
 
 def train(
@@ -144,7 +143,7 @@ def seen_through(
     """
     with hooks.preparing():
         data = load(spec.dataset, data_root, device, DTYPES[spec.precision], memory)
-    with _settings(spec, device):
+    with settings(spec, device):
         torch.manual_seed(spec.seed)
         run = make(data)
         try:
@@ -163,10 +162,7 @@ class Run:
     def __init__(self, spec: JobSpec, data: Data, device: torch.device, hooks: Hooks, folder: Path | None) -> None:
         self.spec, self.data, self.device, self.hooks, self.folder = spec, data, device, hooks, folder
         with hooks.preparing():
-            model = spec.model.build(spec.dataset.image_shape, spec.dataset.num_classes)
-        model = model.to(device, DTYPES[spec.precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
-        freeze(model, spec.model.freeze)
-        self.model: nn.Module = model
+            self.model = model = built(spec, device)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         graphed = can_capture(spec, data.training)
         implementation = implementation_of(spec.optimizer, device, capturable=graphed)
@@ -180,10 +176,11 @@ class Run:
         self.hits = torch.zeros(steps, dtype=torch.int64, device=device)
         self.order = torch.zeros(len(data.training), dtype=torch.int64, device=device)
         self.plan: Plan | None = None
-        self.sizes = [min(spec.batch_size, len(self.order) - step * spec.batch_size) for step in range(steps)]
-        self._check_pieces()
+        self.sizes = sizes_of(spec)
+        self._pieces = [pieces_of(spec, size, step * spec.batch_size) for step, size in enumerate(self.sizes)]
+        check_pieces(spec, model, self._pieces)
         self.graph = GraphedStep(self) if graphed else None
-        self.live = Live(self)
+        self.live = Live(device, self._tell)
         self._began, self._done = time.perf_counter(), 0  # of the epoch: its clock, its steps
         self._saved_at, self._save_took = time.perf_counter(), 0.0
 
@@ -192,25 +189,11 @@ class Run:
         """The model that is evaluated and kept: the averaged one, if there is one."""
         return self.average.model if self.average else self.model
 
-    def _check_pieces(self) -> None:
-        """Refuse a batch of one image for a model that normalizes over the batch, before it comes. Raises SpecError."""
-        if not any(piece.stop - piece.start == 1 for step in range(len(self.sizes)) for piece in self._pieces(step)):
-            return
-        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.model.modules()):
-            shape, dtype = self.spec.dataset.image_shape, DTYPES[self.spec.precision]
-            try:
-                with torch.no_grad():
-                    copied(self.model).train()(torch.zeros((1, *shape), dtype=dtype, device=self.device))
-            except ValueError as error:
-                field = "batch_size" if self.sizes[-1] == 1 else "micro_batch_size"
-                message = f"{field}: a piece of one image cannot be normalized; another size or drop_last would do"
-                raise SpecError(f"{message} ({error})") from None
-
     def train(self) -> Result:
         """See the run through. Raises Interrupted and Diverged."""
         self._take_up()
         for epoch in range(self.at.epoch, self.spec.epochs):
-            if self._stale_for_too_long():
+            if stale_for_too_long(self.spec, self.at):
                 break
             self._train_epoch(epoch)
             self._save_if_due()
@@ -232,7 +215,7 @@ class Run:
     def train_steps(self, epoch: int, first: int, end: int | None = None) -> None:
         """The epoch's steps from the `first` one on, up to `end` if given. Raises Interrupted."""
         steps = self.spec.steps_per_epoch
-        pieces = [self._pieces(step) for step in range(first, steps if end is None else end)]
+        pieces = self._pieces[first:end]
         batches = self.data.training.batches(self.order, [piece for batch in pieces for piece in batch], self.plan)
         for step, batch in enumerate(pieces, first):
             self._stop_if_asked()
@@ -248,12 +231,16 @@ class Run:
     def after_step(self, step: int, total: int) -> None:
         """Report the epoch's step `step`, which is the last of `total` that are done."""
         self.hooks.step(total)
-        self.live.after(step, total)
+        self.live.after(step, total, self.losses, self.hits)
 
     def _stop_if_asked(self) -> None:
         if self.hooks.stop():
             self._save()
             raise Interrupted
+
+    def _tell(self, step: int, done: int, losses: Tensor, hits: Tensor) -> None:
+        images = sum(self.sizes[step + 1 - RUNNING : step + 1])
+        self.hooks.running(done, float(losses.mean()), float(hits.sum()) / images)
 
     def begin(self, epoch: int) -> None:
         """Lay out the epoch's order, plan and rates, in the memory that a graph reads."""
@@ -269,12 +256,6 @@ class Run:
             for mine, new in zip(vars(self.plan).values(), vars(plan).values(), strict=True):
                 mine.copy_(new)
 
-    def _pieces(self, step: int) -> list[slice]:
-        """The places of a step's batch in the epoch's order: one slice, or several with micro_batch_size."""
-        begin, end = step * self.spec.batch_size, step * self.spec.batch_size + self.sizes[step]
-        size = self.spec.micro_batch_size or self.spec.batch_size
-        return [slice(at, min(at + size, end)) for at in range(begin, end, size)]
-
     def _step(self, step: int, pieces: list[slice], batches: Iterator[tuple[Tensor, Tensor]]) -> None:
         """The gradients of one batch, a piece at a time, its loss and its hits."""
         training, size = self.data.training, self.sizes[step]
@@ -287,9 +268,9 @@ class Run:
 
     def forward_backward(self, images: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
         """Add a piece's gradients; its loss times its share of the batch, and how many it has right."""
-        with self._autocast():
+        with autocast(self.spec, self.device):
             logits = self.model(images)
-        loss = F.cross_entropy(self._wide(logits), labels, label_smoothing=self.spec.label_smoothing)
+        loss = F.cross_entropy(exact(self.spec, logits), labels, label_smoothing=self.spec.label_smoothing)
         if share != 1:
             loss = loss * share
         loss.backward()  # type: ignore[no-untyped-call]
@@ -316,59 +297,15 @@ class Run:
         self.hooks.losses(epoch, losses)
         images = sum(self.sizes)
         train_loss = math.fsum(loss * size for loss, size in zip(losses, self.sizes, strict=True)) / images
-        test_loss, test_accuracy = self.evaluate(self.data.test)
+        test = self.evaluate(self.data.test)
         validation = self.evaluate(self.data.validation) if self.data.validation else None
-        total = epoch * self.spec.steps_per_epoch
-        lr = self.scheduled.lr(epoch, total)
-        if not all(map(math.isfinite, (train_loss, test_loss, *(validation or ())))):
-            raise Diverged(
-                f"the loss is not finite in epoch {epoch}, at rate {max(lr):g} (train {train_loss}, test {test_loss}"
-                + (f", validation {validation[0]}): " if validation else "): ")
-                + "a lower rate or a warm-up may help"
-            )
-        report = Epoch(
-            epoch=epoch,
-            lr=list(lr),
-            momentum=self.scheduled.momentum(epoch, total),
-            train_loss=train_loss,
-            train_accuracy=sum(hits) / images,
-            val_loss=validation and validation[0],
-            val_accuracy=validation and validation[1],
-            test_loss=test_loss,
-            test_accuracy=test_accuracy,
-            seconds=time.perf_counter() - self._began,
-        )
-        loss, accuracy = validation or (test_loss, test_accuracy)
-        before = self.at.best and Best.model_validate(self.at.best)
-        best = before.after(report) if before else Best.of(report)
+        figures = (train_loss, sum(hits) / images), validation, test
+        seconds = time.perf_counter() - self._began
+        self.at, report, best = finish_epoch(self.spec, self.scheduled, self.at, figures, seconds)
         if best.epoch == epoch:
             self.best_weights = {name: t.detach().clone() for name, t in self.evaluated.state_dict().items()}
-        self.scheduled.after_epoch(loss, accuracy)
-        self.at = replace(
-            self.at,
-            epoch=epoch + 1,
-            step=0,
-            seconds=0.0,
-            epochs=[*self.at.epochs, report.model_dump()],
-            best=best.model_dump(),
-            stale=self._stale(loss, accuracy),
-        )
         self._done = 0
         self.hooks.epoch(report, best)
-
-    def _stale(self, loss: float, accuracy: float) -> tuple[int, float | None]:
-        """Epochs without an improvement, and the value to improve on."""
-        if (rule := self.spec.early_stopping) is None:
-            return 0, None
-        epochs, best = self.at.stale
-        value, sign = (loss, 1) if rule.monitor == "loss" else (accuracy, -1)
-        if best is None or sign * value < sign * best - rule.min_delta:
-            return 0, value
-        return epochs + 1, best
-
-    def _stale_for_too_long(self) -> bool:
-        rule = self.spec.early_stopping
-        return rule is not None and self.at.stale[0] >= rule.patience
 
     @torch.no_grad()
     def evaluate(self, split: Split) -> tuple[float, float]:
@@ -380,19 +317,11 @@ class Run:
         order = torch.arange(len(split), device=self.device)
         for images, labels in split.batches(order, [slice(at, at + size) for at in range(0, len(split), size)], None):
             self._stop_if_asked()
-            with self._autocast():
+            with autocast(self.spec, self.device):
                 logits: Tensor = model(images)
-            loss += F.cross_entropy(self._wide(logits), labels, reduction="sum")
+            loss += F.cross_entropy(exact(self.spec, logits), labels, reduction="sum")
             hits += (logits.argmax(1) == labels).sum()
         return loss.item() / len(split), hits.item() / len(split)  # sync point
-
-    def _autocast(self) -> contextlib.AbstractContextManager[object]:
-        if self.spec.precision != "bfloat16":
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
-
-    def _wide(self, logits: Tensor) -> Tensor:
-        return logits.float() if self.spec.precision == "bfloat16" else logits
 
     def _take_up(self) -> None:
         """Go on from the checkpoint, if there is one."""
@@ -413,10 +342,7 @@ class Run:
             torch.set_rng_state(parts["random"]["cpu"])
             if self.device.type == "cuda" and "cuda" in parts["random"]:
                 torch.cuda.set_rng_state(parts["random"]["cuda"], self.device)
-            best: Best | None = None
-            for epoch in map(Epoch.model_validate, self.at.epochs):
-                best = best.after(epoch) if best else Best.of(epoch)
-                self.hooks.epoch(epoch, best)
+            tell_again(self.at, self.hooks.epoch)
         self.hooks.step(self.at.epoch * self.spec.steps_per_epoch + self.at.step)
 
     def _save_if_due(self) -> None:
@@ -458,21 +384,23 @@ class Run:
 
 
 class Live:
-    """The running figures, and a bound on how far a GPU's queue runs ahead. Waits for nothing else."""
+    """The running figures, and a bound on how far a GPU's queue runs ahead. Waits for nothing else.
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._on_gpu = run.device.type == "cuda"
+    Args:
+        tell: takes the epoch's step, the run's steps so far, and the losses and hits of the last RUNNING of them.
+    """
+
+    def __init__(self, device: torch.device, tell: Callable[[int, int, Tensor, Tensor], None]) -> None:
+        self._on_gpu, self._told = device.type == "cuda", tell
         self._waiting: deque[tuple[int, int, Tensor, Tensor, torch.cuda.Event | None]] = deque()
         self._events: deque[torch.cuda.Event] = deque()
 
-    def after(self, step: int, total: int) -> None:
-        """Look after the epoch's step `step`; `total` steps of the run are done."""
+    def after(self, step: int, total: int, losses: Tensor, hits: Tensor) -> None:
+        """Look after the epoch's step `step`; `total` steps of the run are done. First dimension of both: steps."""
         if (step + 1) % RUNNING == 0:
             part = slice(step + 1 - RUNNING, step + 1)
-            losses = self._run.losses[part].to("cpu", non_blocking=True)
-            hits = self._run.hits[part].to("cpu", non_blocking=True)
-            self._waiting.append((total, sum(self._run.sizes[part]), losses, hits, self._mark()))
+            last_losses, last_hits = (values[part].to("cpu", non_blocking=True) for values in (losses, hits))
+            self._waiting.append((step, total, last_losses, last_hits, self._mark()))
         if self._on_gpu and (step + 1) % (AHEAD // 2) == 0:
             event = self._mark()
             assert event is not None
@@ -488,8 +416,8 @@ class Live:
             self._tell()
 
     def _tell(self) -> None:
-        done, images, losses, hits, _ = self._waiting.popleft()
-        self._run.hooks.running(done, float(losses.mean()), float(hits.sum()) / images)
+        step, total, losses, hits, _ = self._waiting.popleft()
+        self._told(step, total, losses, hits)
 
     @staticmethod
     def _over(event: torch.cuda.Event | None) -> bool:
@@ -504,7 +432,7 @@ class Live:
 
 
 @contextlib.contextmanager
-def _settings(spec: JobSpec, device: torch.device) -> Iterator[None]:
+def settings(spec: JobSpec, device: torch.device) -> Iterator[None]:
     """Torch's global state as the run needs it, and as it was afterwards."""
     cudnn = torch.backends.cudnn
     before = cudnn.benchmark, cudnn.deterministic, torch.are_deterministic_algorithms_enabled()
@@ -519,6 +447,54 @@ def _settings(spec: JobSpec, device: torch.device) -> Iterator[None]:
         finally:
             cudnn.benchmark, cudnn.deterministic = before[:2]
             torch.use_deterministic_algorithms(before[2])
+
+
+def autocast(spec: JobSpec, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """What the model is called in."""
+    if spec.precision != "bfloat16":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def exact(spec: JobSpec, logits: Tensor) -> Tensor:
+    """Logits as the loss is computed from them."""
+    return logits.float() if spec.precision == "bfloat16" else logits
+
+
+def built(spec: JobSpec, device: torch.device) -> nn.Module:
+    """The job's model as it is trained: on the device, in channels_last. Draws from torch's global generator."""
+    model = spec.model.build(spec.dataset.image_shape, spec.dataset.num_classes)
+    model.to(device, DTYPES[spec.precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
+    freeze(model, spec.model.freeze)
+    return model
+
+
+def sizes_of(spec: JobSpec) -> list[int]:
+    """Images of each step of an epoch."""
+    n, size = spec.dataset.train_size, spec.batch_size
+    return [min(size, n - begin) for begin in range(0, spec.steps_per_epoch * size, size)]
+
+
+def pieces_of(spec: JobSpec, size: int, begin: int) -> list[slice]:
+    """The places of a batch in the epoch's order, from `begin` on: one slice, or several with micro_batch_size."""
+    end, most = begin + size, spec.micro_batch_size or spec.batch_size
+    return [slice(at, min(at + most, end)) for at in range(begin, end, most)]
+
+
+def check_pieces(spec: JobSpec, model: nn.Module, pieces: list[list[slice]]) -> None:
+    """Refuse a batch of one image for a model that normalizes over the batch, before it comes. Raises SpecError."""
+    if not any(piece.stop - piece.start == 1 for batch in pieces for piece in batch):
+        return
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
+        images = next(model.parameters()).new_zeros((1, *spec.dataset.image_shape))
+        try:
+            with torch.no_grad():
+                copied(model).train()(images)
+        except ValueError as error:
+            last = pieces[-1]
+            field = "batch_size" if last[-1].stop - last[0].start == 1 else "micro_batch_size"
+            message = f"{field}: a piece of one image cannot be normalized; another size or drop_last would do"
+            raise SpecError(f"{message} ({error})") from None
 
 
 def copied(model: nn.Module) -> nn.Module:

@@ -87,7 +87,7 @@ class Scheduled:
 
     def __init__(self, spec: JobSpec, optimizers: list[torch.optim.Optimizer]) -> None:
         self._groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-        self._per_step = spec.interval == "step"
+        self._per_step, self._optimizer = spec.interval == "step", spec.optimizer
         tables, schedule = spec.tables(), spec.rate_schedule
         self.plateau: Plateau | None = None
         if isinstance(schedule, ReduceLROnPlateau):
@@ -111,9 +111,28 @@ class Scheduled:
         values: list[float] = self._momentum[step if self._per_step else epoch].tolist()
         return None if any(map(math.isnan, values)) else values
 
+    def weight_decay(self, epoch: int, step: int) -> list[float] | None:
+        """Weight decay of each column; None if it is not scheduled."""
+        if self._weight_decay is None:
+            return None
+        values: list[float] = self._weight_decay[step if self._per_step else epoch].tolist()
+        return values
+
+    def tables(self) -> tuple[Rates, Rates, Rates]:
+        """Rate, momentum and weight decay at each interval, (intervals, columns); (1, columns) if they stay as now."""
+        optimizer = self._optimizer
+        lr = np.array([self.plateau.lr]) if self.plateau else self._lr
+        momentum, decay = self._momentum, self._weight_decay
+        if momentum is None:
+            momentum = np.array([optimizer.base_momenta or (0.0,) * len(optimizer.base_lrs)])
+        if decay is None:
+            decay = np.array([optimizer.weight_decays])
+        assert lr is not None
+        return lr, momentum, decay
+
     def write(self, epoch: int, step: int) -> None:
         """Put the values in force in this step of this epoch into torch's groups."""
-        lr, momenta, interval = self.lr(epoch, step), self.momentum(epoch, step), step if self._per_step else epoch
+        lr, momenta, decays = self.lr(epoch, step), self.momentum(epoch, step), self.weight_decay(epoch, step)
         for group in self._groups:
             column = group["column"]
             rate = lr[column] * group["scale"]
@@ -125,8 +144,8 @@ class Scheduled:
                 group["betas"] = (momenta[column], *group["betas"][1:])
             elif momenta is not None:
                 group["momentum"] = momenta[column]
-            if self._weight_decay is not None and group["decays"]:
-                group["weight_decay"] = float(self._weight_decay[interval, column])
+            if decays is not None and group["decays"]:
+                group["weight_decay"] = decays[column]
 
     def after_epoch(self, loss: float, accuracy: float) -> None:
         """Tell a metric-driven schedule what the epoch came to."""
