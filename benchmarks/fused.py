@@ -1,0 +1,173 @@
+"""Runs that train together against the same runs one after the other, in the engine and in plain PyTorch.
+
+Claims, printed with their targets. On the CPU, 8 LeNets on images of FashionMNIST's shape in batches of 256 train at
+least 1.2 times as fast together as one after the other, and no number of LeNets or MLPs is slower. On a GPU, 64 of them
+train at least 20 times as fast together as in a plain PyTorch loop, one after the other.
+
+    python -m benchmarks.fused [--device cuda] [--samples 2560] [--rounds 5]
+
+Generated images. The sides of a comparison run in one process, in turns, an epoch of all runs each without test pass;
+medians of the turns' ratios are compared. Seconds are for all runs together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from benchmarks.train import verdict
+from lrcore.jobs.spec import JobSpec
+from worker.engine import Hooks, pick_device
+from worker.engine.data import Data, load
+from worker.engine.fused import widths
+from worker.engine.loop import DTYPES, Run, built, settings
+from worker.engine.together import Lane, Together
+
+CASES: dict[str, dict[str, Any]] = {
+    "lenet": {"model": {"type": "lenet"}},
+    "mlp": {"model": {"type": "mlp"}},
+    "lenet, 12x12, batch 16": {"model": {"type": "lenet"}, "batch_size": 16, "side": 12},
+}
+RUNS = (2, 4, 8, 16)
+PLAIN_RUNS = 64
+
+
+def jobs(count: int, samples: int, side: int = 28, batch_size: int = 256, **changes: Any) -> list[JobSpec]:
+    """Runs with different rates, schedules and seeds."""
+    schedules = [None, {"type": "ExponentialLR", "gamma": 0.999}, {"type": "CosineAnnealingLR", "T_max": 10_000}]
+    given = {
+        "dataset": {"type": "fake", "samples": samples, "test_samples": 16, "image_size": side},
+        "epochs": 1000,
+        "interval": "step",
+        "batch_size": batch_size,
+    }
+    optimizers = [{"type": "SGD", "lr": 0.1 / (1 + i), "momentum": 0.9, "weight_decay": 1e-4} for i in range(count)]
+    return [
+        JobSpec.model_validate(given | changes | {"optimizer": optimizer, "schedule": schedules[i % 3], "seed": i})
+        for i, optimizer in enumerate(optimizers)
+    ]
+
+
+class OneAfterTheOther:
+    """The engine's own epoch, run by run."""
+
+    def __init__(self, specs: Sequence[JobSpec], data: Data, device: torch.device) -> None:
+        self.runs, self.done = list[Run](), 0
+        for spec in specs:
+            torch.manual_seed(spec.seed)
+            self.runs.append(Run(spec, data, device, Hooks(), None))
+
+    def epoch(self) -> None:
+        for run in self.runs:
+            run.begin(self.done)
+            run.train_steps(self.done, 0)
+            run.losses.tolist()
+        self.done += 1
+
+
+class SideBySide:
+    """The same runs together."""
+
+    def __init__(self, specs: Sequence[JobSpec], data: Data, device: torch.device) -> None:
+        lanes = [Lane(spec, Hooks(), device) for spec in specs]
+        self.together = Together(lanes, data, device, None, functools.partial(widths, specs[0], device))
+        self.done = 0
+
+    def epoch(self) -> None:
+        with self.together.arranged():
+            self.together.train_steps(self.done, 0)
+            self.together.figures(self.done)
+        self.done += 1
+
+
+class Plain:
+    """The loop that people write, with all images as floats on the device, run by run."""
+
+    def __init__(self, specs: Sequence[JobSpec], data: Data, device: torch.device) -> None:
+        stored = data.training.images
+        assert isinstance(stored, torch.Tensor)
+        self.images, self.labels = stored.permute(0, 3, 1, 2).float().div(255).contiguous(), data.training.labels
+        self.batch_size, self.models = specs[0].batch_size, list[tuple[nn.Module, torch.optim.Optimizer]]()
+        for spec in specs:
+            torch.manual_seed(spec.seed)
+            model = built(spec, device)
+            optimizer = torch.optim.SGD(model.parameters(), lr=spec.optimizer.lr, momentum=0.9, weight_decay=1e-4)
+            self.models.append((model, optimizer))
+
+    def epoch(self) -> None:
+        for model, optimizer in self.models:
+            total = torch.zeros((), device=self.labels.device)
+            for chosen in torch.randperm(len(self.labels), device=self.labels.device).split(self.batch_size):
+                loss = F.cross_entropy(model(self.images[chosen]), self.labels[chosen])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += loss.detach()
+            total.item()
+
+
+def seconds(call: Callable[[], None], device: torch.device) -> float:
+    start = time.perf_counter()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def compared(one: Callable[[], None], other: Callable[[], None], rounds: int, device: torch.device) -> list[float]:
+    """Seconds of both sides, and how many times as long the first takes as the second: medians of turns."""
+    one(), other()
+    turns = [(seconds(one, device), seconds(other, device)) for _ in range(rounds)]
+    ratios = [first / second for first, second in turns]
+    return [statistics.median(values) for values in (*zip(*turns, strict=True), ratios)]
+
+
+def case(name: str, count: int, samples: int, rounds: int, device: torch.device, plain: bool = False) -> None:
+    specs = jobs(count, samples, **CASES[name])
+    data = load(specs[0].dataset, Path(), device, DTYPES[specs[0].precision])
+    with settings(specs[0], device):
+        together = SideBySide(specs, data, device)
+        side = Plain(specs, data, device) if plain else OneAfterTheOther(specs, data, device)
+        apart, joined, ratio = compared(side.epoch, together.epoch, rounds, device)
+    target = 20.0 if plain else 1.2 if (name, count) == ("lenet", 8) else 1.0
+    what = "plain PyTorch" if plain else "one by one"
+    print(
+        f"{name:24} {count:3} runs   {what:13} {apart:8.3f} s   together {joined:8.3f} s   "
+        f"{ratio:6.2f} x   target {target}  {verdict(ratio >= target)}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", type=torch.device, default=pick_device())
+    parser.add_argument(
+        "--samples", type=int, help="images of an epoch (default: 60000 on a GPU, else 2560)"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    device = arguments.device
+    on_gpu = device.type == "cuda"
+    samples = arguments.samples or (60_000 if on_gpu else 2560)
+    where = torch.cuda.get_device_name() if on_gpu else f"{torch.get_num_threads()} threads"
+    print(f"torch {torch.__version__}, Python {platform.python_version()}, {device.type}, {where}, {samples} images")
+    for name in CASES:
+        for count in RUNS:
+            case(name, count, samples, arguments.rounds, device)
+    if on_gpu:
+        for name in ("lenet", "mlp"):
+            case(name, PLAIN_RUNS, samples, 1, device, plain=True)
+
+
+if __name__ == "__main__":
+    main()

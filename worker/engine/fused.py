@@ -1,0 +1,220 @@
+"""Several runs at once, each the same as if it were trained alone.
+
+On a GPU the runs are one wide network: what keeps a small model slow is the number of kernels, and one kernel can
+serve all runs. On a CPU that gains nothing unless the steps are tiny; but a core for each run does: threads that work
+on one small operation together wait for each other more than they work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from lrcore.errors import SpecError
+from lrcore.jobs.spec import JobSpec
+from lrcore.models import Model
+from lrcore.models.torchvision import TorchvisionModel
+from worker.engine.data import free_memory, load
+from worker.engine.loop import DTYPES, Hooks, Interrupted, pick_device, settings, train
+from worker.engine.record import Diverged
+from worker.engine.rules import RULES
+from worker.engine.together import Lane, Outcome, Together
+from worker.engine.wide import unfit
+
+SMALL = 3e6  # multiplications of a forward pass over a batch below which a CPU is kept busy by calls, not by them
+LARGE = 2e9  # the same above which one run alone is taken to keep a GPU busy
+MOST = 64  # runs at once: each has hooks to call at every step
+COPIES = 4  # of every value of a forward pass: itself, what the backward pass keeps, and its gradient
+STATES = 8  # of every parameter: weights, gradients, two moments, an average, the best ones
+SHARED = (  # what runs must have in common to train together
+    *("model", "dataset", "batch_size", "drop_last", "micro_batch_size", "eval_batch_size", "epochs", "interval"),
+    *("precision", "label_smoothing", "ema_decay", "deterministic"),
+)
+
+
+def why_not(specs: Sequence[JobSpec]) -> str | None:
+    """Why the runs cannot train together, in a sentence for users; None if they can."""
+    if not specs:
+        return "there are no runs"
+    first = specs[0]
+    for field in SHARED:
+        if any(getattr(spec, field) != getattr(first, field) for spec in specs):
+            return f"the runs differ in {field}"
+    if any(type(spec.optimizer) is not type(first.optimizer) for spec in specs):
+        return "the runs differ in the type of their optimizer"
+    if type(first.optimizer) not in RULES:
+        known = ", ".join(cls.name() for cls in RULES)
+        return f"runs with {first.optimizer.type} train one after another; together can {known}"
+    for flag in RULES[type(first.optimizer)][1]:
+        if any(getattr(spec.optimizer, flag) != getattr(first.optimizer, flag) for spec in specs):
+            return f"the runs differ in optimizer.{flag}"
+    return _why_not_model(first.model, first.dataset.image_shape, first.dataset.num_classes)
+
+
+@functools.lru_cache(maxsize=64)
+def _why_not_model(model: Model, image_shape: tuple[int, int, int], num_classes: int) -> str | None:
+    if isinstance(model, TorchvisionModel):
+        return f"runs of {model.type} train one after another"
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        part = unfit(model.build(image_shape, num_classes))
+    return part and f"runs of {model.type} train one after another: there is no {part} for several runs"
+
+
+@functools.lru_cache(maxsize=64)
+def _cost(model: Model, image_shape: tuple[int, int, int], num_classes: int) -> tuple[int, int, int]:
+    """Multiplications and values of a forward pass over one image, and the model's parameters."""
+    values = 0
+
+    def count(module: nn.Module, inputs: object, output: Tensor) -> None:
+        nonlocal values
+        values += output.numel()
+
+    with torch.random.fork_rng(devices=[]), torch.device("meta"), FlopCounterMode(display=False) as counter:
+        built = model.build(image_shape, num_classes).eval()
+        for module in built.modules():
+            module.register_forward_hook(count)
+        built(torch.empty(1, *image_shape))
+    return int(counter.get_total_flops()) // 2, values, sum(parameter.numel() for parameter in built.parameters())
+
+
+def _work_of(spec: JobSpec) -> int:
+    """Multiplications of a step's forward pass."""
+    return _cost(spec.model, spec.dataset.image_shape, spec.dataset.num_classes)[0] * spec.batch_size
+
+
+def most(spec: JobSpec, device: torch.device) -> int:
+    """How many runs like this one fit into half of what memory is free, by a generous estimate."""
+    _, values, parameters = _cost(spec.model, spec.dataset.image_shape, spec.dataset.num_classes)
+    batch = max(spec.micro_batch_size or spec.batch_size, spec.eval_batch_size)
+    size = 8 if spec.precision == "float64" else 4
+    return max(1, min(MOST, free_memory(device) // 2 // (size * (COPIES * values * batch + STATES * parameters))))
+
+
+def pays(specs: Sequence[JobSpec], device: torch.device) -> bool:
+    """Whether runs that can train together are done sooner so than one after another."""
+    if len(specs) < 2:
+        return False
+    if device.type == "cuda":
+        return _work_of(specs[0]) < LARGE
+    return torch.get_num_threads() > 1 or _work_of(specs[0]) < SMALL
+
+
+def train_many(
+    specs: Sequence[JobSpec],
+    *,
+    data_root: Path,
+    device: torch.device | None = None,
+    hooks: Sequence[Hooks] | None = None,
+    folder: Path | None = None,
+    memory: int | None = None,
+) -> list[Outcome]:
+    """Train any runs, together where they can, it pays and they fit, else one after another.
+
+    Args:
+        folder: takes a folder for each group of runs, named by the place of its first run in specs.
+        hooks, device, data_root, memory: as for `train_together`.
+
+    Returns what became of each run, as `train_together` does; its Result says with how many it trained.
+
+    Raises:
+        DataUnavailable: a data set, or pretrained weights, cannot be loaded.
+    """
+    device, hooks = device or pick_device(), hooks or [Hooks()] * len(specs)
+    outcomes: dict[int, Outcome] = {}
+    for group in _groups(specs, device):
+        chosen, theirs = [specs[i] for i in group], [hooks[i] for i in group]
+        place = folder and folder / str(group[0])
+        if len(group) > 1:
+            found = train_together(
+                chosen, data_root=data_root, device=device, hooks=theirs, folder=place, memory=memory
+            )
+        else:
+            found = [_alone(chosen[0], data_root, device, theirs[0], place, memory)]
+        outcomes |= zip(group, found, strict=True)
+    return [outcomes[i] for i in range(len(specs))]
+
+
+def _groups(specs: Sequence[JobSpec], device: torch.device) -> list[list[int]]:
+    """Places of runs that train together, and of each that trains alone."""
+    alike: list[list[int]] = []
+    for i, spec in enumerate(specs):
+        group = next((group for group in alike if why_not([specs[group[0]], spec]) is None), None)
+        if group is None:
+            alike.append([i])
+        else:
+            group.append(i)
+    groups: list[list[int]] = []
+    for group in alike:
+        fits = most(specs[group[0]], device) if pays([specs[i] for i in group], device) else 1
+        groups += [group[begin : begin + fits] for begin in range(0, len(group), fits)]
+    return groups
+
+
+def _alone(
+    spec: JobSpec, root: Path, device: torch.device, hooks: Hooks, folder: Path | None, memory: int | None
+) -> Outcome:
+    try:
+        return train(spec, data_root=root, device=device, hooks=hooks, folder=folder, memory=memory)
+    except (Interrupted, Diverged, SpecError) as error:
+        return error
+
+
+def train_together(
+    specs: Sequence[JobSpec],
+    *,
+    data_root: Path,
+    device: torch.device | None = None,
+    hooks: Sequence[Hooks] | None = None,
+    folder: Path | None = None,
+    memory: int | None = None,
+) -> list[Outcome]:
+    """Train runs side by side, from their checkpoint if there is one.
+
+    Args:
+        specs: runs for which `why_not` has nothing to say.
+        hooks: one for each run, all called in the caller's thread.
+        folder: takes one checkpoint for all runs, and at the end a folder for each, 0, 1, ..., with its best and last
+            weights. Runs that are taken up give the same figures as runs that were never stopped, as with `train`.
+        device, data_root, memory: as for `train`.
+
+    Returns what became of each run: its Result; Diverged; SpecError; or Interrupted. If all are asked to stop, all are
+    in the checkpoint, and go on when the same specs are trained again. A run that is asked to stop while others go on
+    ends for good; until the epoch's end its share of the work is still done.
+
+    Raises:
+        DataUnavailable: the data set cannot be loaded.
+        ValueError: the runs cannot train together.
+    """
+    if reason := why_not(specs):
+        raise ValueError(reason)
+    device, first = device or pick_device(), specs[0]
+    hooks = hooks or [Hooks()] * len(specs)
+    with settings(first, device):
+        try:
+            with contextlib.ExitStack() as preparing:
+                for hook in hooks:
+                    preparing.enter_context(hook.preparing())
+                data = load(first.dataset, data_root, device, DTYPES[first.precision], memory)
+                lanes = [Lane(spec, hook, device) for spec, hook in zip(specs, hooks, strict=True)]
+        except Interrupted:
+            return [Interrupted() for _ in specs]
+        together = Together(lanes, data, device, folder, functools.partial(widths, first, device))
+        try:
+            return together.train()
+        finally:  # the next runs need the memory
+            if device.type == "cuda":
+                del together, lanes, data
+                gc.collect()
+                torch.cuda.empty_cache()
+
+
+def widths(spec: JobSpec, device: torch.device, runs: int) -> list[int]:
+    """How many runs each wide network has: all on a GPU, or if the steps are small; else each run a thread."""
+    return [runs] if device.type == "cuda" or _work_of(spec) < SMALL else [1] * runs

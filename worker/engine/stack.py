@@ -1,0 +1,295 @@
+"""Several runs as one wide network: what is done in a step and in a test pass. Knows nothing of epochs and reports.
+
+All that changes from step to step is read on the device, and nothing is read back from it: a step can be captured.
+
+Letters in shapes: r runs, n images of an epoch, b images of a batch, p elements of all trained parameters of all runs,
+g parameter groups of a run, k = g * r cells: a group's are beside each other, one a run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lrcore.jobs.spec import JobSpec
+from worker.engine.data import Data, Plan, permutation
+from worker.engine.graph import Captured
+from worker.engine.loop import DTYPES, autocast, copied, exact, pieces_of, sizes_of
+from worker.engine.optim import Average, Scheduled, parameter_groups
+from worker.engine.rules import RULES, Cells, Habits, Numbers, Rule
+from worker.engine.wide import memory_order, model_order, widened
+
+Batch = tuple[Tensor, Tensor]  # images (b, r * c, h, w), labels (r, b)
+Parts = dict[str, dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run of a stack.
+
+    Attributes:
+        model: as it is before its first step; not changed.
+    """
+
+    spec: JobSpec
+    scheduled: Scheduled
+    model: nn.Module
+
+
+class Stack:
+    """The device's side of some runs. All of them stand at the same step.
+
+    Attributes:
+        losses, hits: (steps, r) of the epoch's steps so far: mean over the batch, and how many were right.
+    """
+
+    def __init__(self, members: Sequence[Member], data: Data, device: torch.device) -> None:
+        self.members, self.data, self.device = members, data, device
+        self.spec = spec = members[0].spec
+        self.model = widened([member.model for member in members])
+        self._flatten()
+        self.average = Average(self.model, copied(self.model), spec.ema_decay) if spec.ema_decay else None
+        runs, steps, dtype = len(members), spec.steps_per_epoch, DTYPES[spec.precision]
+        self.losses = torch.zeros((steps, runs), dtype=dtype, device=device)
+        self.hits = torch.zeros((steps, runs), dtype=torch.int64, device=device)
+        self._order = torch.zeros(len(data.training) * runs, dtype=torch.int64, device=device)
+        self._plan: Plan | None = None
+        self._numbers = torch.zeros((steps, 3, self._cells.count), dtype=torch.float64, device=device)
+        self._cursor = torch.zeros(1, dtype=torch.int64, device=device)
+        self._places = torch.arange(spec.batch_size * runs, device=device)
+        self._sizes = sizes_of(spec)
+        self._batches: Iterator[Batch] = iter(())
+        limits = [member.spec.max_grad_norm or math.inf for member in members]
+        self._limits = torch.tensor(limits, dtype=dtype, device=device) if min(limits) < math.inf else None
+        captures = device.type == "cuda" and self._at_cursor(self._sizes[0])
+        self._captured = Captured(self._whole_step, lambda: None, device) if captures else None
+        self._tested = torch.zeros(runs, dtype=torch.float64, device=device), torch.zeros_like(self.hits[0])
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The wide network that is evaluated and kept."""
+        return self.average.model if self.average else self.model
+
+    def _flatten(self) -> None:
+        """Put all trained parameters into one tensor, and make the optimizer for it."""
+        runs = len(self.members)
+        self._parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        places = [_places(member) for member in self.members]
+        self._groups = list(dict.fromkeys(tuple(place[name] for place in places) for name in self._parameters))
+        self._flat = torch.cat([memory_order(p.detach()).flatten() for p in self._parameters.values()])
+        owners, begin = [], 0
+        for name, p in self._parameters.items():
+            p.data = self._block(self._flat, begin, p)
+            group = self._groups.index(tuple(place[name] for place in places))
+            owners.append((group * runs + torch.arange(runs)).repeat_interleave(p.numel() // runs))
+            begin += p.numel()
+        owner = torch.cat(owners).to(self.device, torch.int32)
+        self._cells = Cells(len(self._groups) * runs, owner)
+        rule, _ = RULES[type(self.spec.optimizer)]
+        optimizers = [member.spec.optimizer for member in self.members]
+        self._rule: Rule = rule(optimizers, self._flat, self._cells, self._habits())
+
+    @staticmethod
+    def _block(flat: Tensor, begin: int, like: Tensor) -> Tensor:
+        return model_order(flat[begin : begin + like.numel()].view(memory_order(like).shape))
+
+    def _habits(self) -> Habits:
+        tables = [member.scheduled.tables() for member in self.members]
+        momenta, decays = [table[1] for table in tables], [table[2] for table in tables]
+        return Habits(
+            momentum=any((values > 0).any() for values in momenta),
+            always_momentum=all((values > 0).all() for values in momenta),
+            weight_decay=any((values > 0).any() for values in decays),
+        )
+
+    def begin(self, epoch: int, step: int) -> None:
+        """Lay out the epoch's orders, plans and numbers, in the memory that a graph reads, and stand before `step`."""
+        training, seeds = self.data.training, [member.spec.seed for member in self.members]
+        orders = np.stack([permutation(len(training), seed, epoch) for seed in seeds], axis=1)
+        self._order.copy_(torch.from_numpy(orders).flatten())
+        plans = [training.transform.plan(len(training), seed, epoch, self.device) for seed in seeds]
+        if (plan := _beside(plans)) is None or self._plan is None:
+            self._plan = plan
+        else:
+            for mine, new in zip(vars(self._plan).values(), vars(plan).values(), strict=True):
+                mine.copy_(new)
+        self._numbers.copy_(torch.from_numpy(self._numbers_of(epoch)))
+        self._cursor.fill_(step)
+        self.model.train()
+        pieces = [piece for step in range(step, len(self._sizes)) for piece in self._pieces(step)]
+        if not training.resident:
+            self._batches = map(self._wide, training.batches(self._order, pieces, self._plan))
+
+    def _numbers_of(self, epoch: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        """Rate, momentum and weight decay of each cell in each step of the epoch, (steps, 3, k)."""
+        steps, runs = self.spec.steps_per_epoch, len(self.members)
+        found = np.empty((steps, 3, self._cells.count))
+        for i, member in enumerate(self.members):
+            length = steps if self.spec.interval == "step" else 1
+            part = slice(epoch * length, (epoch + 1) * length)
+            parts = [table if len(table) == 1 else table[part] for table in member.scheduled.tables()]
+            for j, group in enumerate(self._groups):
+                column, scale, decays = group[i]
+                for at, (values, factor) in enumerate(zip(parts, (scale, 1.0, float(decays)), strict=True)):
+                    found[:, at, j * runs + i] = values[:, column] * factor
+        return found
+
+    def _pieces(self, step: int) -> list[slice]:
+        runs = len(self.members)
+        pieces = pieces_of(self.spec, self._sizes[step], step * self.spec.batch_size)
+        return [slice(piece.start * runs, piece.stop * runs) for piece in pieces]
+
+    def _at_cursor(self, size: int) -> bool:
+        """Whether a step over so many images is like most others."""
+        whole = size == self.spec.batch_size and self.spec.micro_batch_size is None
+        return whole and self.data.training.resident
+
+    def advance(self, step: int, *, first: bool) -> None:
+        """Do the epoch's step, the runs' very first one or another."""
+        if not self._at_cursor(self._sizes[step]):
+            self._step(self._pieces_of(step), self._sizes[step], first=first)
+        elif not (self._captured and self._captured.replay()):
+            self._whole_step(first=first)
+
+    def _pieces_of(self, step: int) -> Iterator[Batch]:
+        training = self.data.training
+        for piece in self._pieces(step):
+            if training.resident:
+                yield self._wide(training.batch(self._order, piece, self._plan))
+            else:
+                yield next(self._batches)
+
+    def _whole_step(self, *, first: bool = False) -> None:
+        """What is captured: the step at the cursor."""
+        places = self._cursor * len(self._places) + self._places
+        batch = self._wide(self.data.training.batch(self._order, places, self._plan))
+        self._step([batch], self.spec.batch_size, first=first)
+
+    def _wide(self, batch: Batch) -> Batch:
+        """Images (b * r, c, h, w) and labels (b * r,), the runs next to each other, as the wide network takes them."""
+        images, labels = batch
+        runs = len(self.members)
+        if runs > 1:
+            pixels = images.permute(0, 2, 3, 1).view(-1, runs, *images.shape[2:], images.shape[1])  # (b, r, h, w, c)
+            images = pixels.permute(0, 2, 3, 1, 4).flatten(3).permute(0, 3, 1, 2)
+        return images, labels.view(-1, runs).t()
+
+    def _step(self, batches: Iterable[Batch], size: int, *, first: bool) -> None:
+        """Loss, hits and update of a batch, a piece at a time. The cursor then moves on."""
+        runs = len(self.members)
+        losses, hits = torch.zeros_like(self.losses[0]), torch.zeros_like(self.hits[0])
+        grads: list[Tensor] = []
+        for images, labels in batches:
+            with autocast(self.spec, self.device):
+                logits = self.model(images)  # (r, b, classes)
+            loss = F.cross_entropy(
+                exact(self.spec, logits).flatten(0, 1),
+                labels.flatten(),
+                reduction="none",
+                label_smoothing=self.spec.label_smoothing,
+            )
+            loss = loss.view(runs, -1).mean(1)
+            if labels.shape[1] != size:
+                loss = loss * (labels.shape[1] / size)
+            new = torch.autograd.grad(loss.sum(), list(self._parameters.values()))
+            grads = [a + b for a, b in zip(grads, new, strict=True)] if grads else list(new)
+            losses, hits = losses + loss.detach(), hits + (logits.detach().argmax(2) == labels).sum(1)
+        self.losses.index_copy_(0, self._cursor, losses[None])
+        self.hits.index_copy_(0, self._cursor, hits[None])
+        self._update(grads)
+        if self.average:
+            self.average.update(first=first)
+        self._cursor.add_(1)
+
+    @torch.no_grad()
+    def _update(self, grads: list[Tensor]) -> None:
+        grad = torch.cat([memory_order(g).flatten() for g in grads])
+        if self._limits is not None:
+            norms = [torch.linalg.vector_norm(g, dim=tuple(range(1, g.ndim))) for g in grads]
+            norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+            factor = torch.where(self._limits.isinf(), 1.0, (self._limits / (norm + 1e-6)).clamp(max=1.0))
+            grad.mul_(self._cells.spread(factor.repeat(len(self._groups)), grad.dtype))
+        now = Numbers(*self._numbers.index_select(0, self._cursor)[0])
+        self._rule.step(self._flat, grad, now)
+
+    def begin_test(self) -> None:
+        """Stand before a test pass."""
+        self.evaluated.eval()
+        for total in self._tested:
+            total.zero_()
+
+    @torch.no_grad()
+    def test(self, images: Tensor, labels: Tensor) -> None:
+        """Take in a batch of a test pass, the same for all runs: (b, c, h, w), (b,)."""
+        runs = len(self.members)
+        if runs > 1:
+            images = images.repeat(1, runs, 1, 1).contiguous(memory_format=torch.channels_last)
+        with autocast(self.spec, self.device):
+            logits = self.evaluated(images)
+        labels = labels.expand(runs, -1)
+        loss = F.cross_entropy(exact(self.spec, logits).flatten(0, 1), labels.flatten(), reduction="none")
+        total, hits = self._tested
+        total += loss.view(runs, -1).sum(1)
+        hits += (logits.argmax(2) == labels).sum(1)
+
+    def tested(self, n: int) -> list[tuple[float, float]]:
+        """Mean cross-entropy and accuracy of each run over the n images of the test pass."""
+        total, hits = (values.tolist() for values in self._tested)  # sync point
+        return [(loss / n, right / n) for loss, right in zip(total, hits, strict=True)]
+
+    def weights(self, row: int) -> dict[str, Tensor]:
+        """What a run's own model would have as state_dict, for evaluation; a copy."""
+        return {name: tensor[row].clone() for name, tensor in self.evaluated.state_dict().items()}
+
+    def state(self, row: int) -> Parts:
+        """Everything a run needs to go on, in this stack or another one; views."""
+        return {part: {name: t[row] for name, t in named.items()} for part, named in self._stacked().items()}
+
+    def load(self, row: int, state: Parts) -> None:
+        """Put back what `state` gave."""
+        for part, named in self._stacked().items():
+            for name, tensor in named.items():
+                tensor[row].copy_(state[part][name])
+
+    def _stacked(self) -> Parts:
+        """All that changes in training, each tensor with the runs first."""
+        optimizer, begin = {}, 0
+        for name, p in self._parameters.items():
+            for key, flat in self._rule.elements.items():
+                optimizer[f"{name}.{key}"] = self._block(flat, begin, p)
+            begin += p.numel()
+        for key, values in self._rule.cells.items():
+            optimizer[key] = values.view(-1, len(self.members)).t()
+        parts = {"model": self.model.state_dict(), "optimizer": optimizer}
+        if self.average:
+            parts["average"] = self.average.model.state_dict()
+        parts["epoch"] = {"losses": self.losses.t(), "hits": self.hits.t()}
+        return parts
+
+
+Place = tuple[int, float, bool]  # column, scale, and whether weight decay acts
+
+
+def _places(member: Member) -> dict[str, Place]:
+    """Where the trained parameters of a run belong, by name. Raises SpecError as parameter_groups does."""
+    names = {parameter: name for name, parameter in member.model.named_parameters()}
+    return {
+        names[parameter]: (group["column"], group["scale"], group["decays"])
+        for group in parameter_groups(member.model, member.spec.optimizer)
+        for parameter in group["params"]
+    }
+
+
+def _beside(plans: list[Plan | None]) -> Plan | None:
+    """Plans of several runs as one, image by image."""
+    given = [plan for plan in plans if plan is not None]
+    if not given:
+        return None
+    fields = zip(*(vars(plan).values() for plan in given), strict=True)
+    return Plan(*(torch.stack(values, dim=1).flatten() for values in fields))

@@ -1,0 +1,353 @@
+"""The epochs of runs that train together: stops, reports, checkpoints and what each run comes to."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from lrcore import __version__
+from lrcore.errors import SpecError
+from lrcore.jobs.job import Best, Epoch
+from lrcore.jobs.spec import JobSpec
+from worker.engine import checkpoint as checkpoints
+from worker.engine.checkpoint import Position
+from worker.engine.data import Data, Split
+from worker.engine.loop import (
+    BEST,
+    CHECKPOINT,
+    LAST,
+    RUNNING,
+    SAVE_SECONDS,
+    SAVE_SHARE,
+    Hooks,
+    Interrupted,
+    Live,
+    Result,
+    built,
+    check_pieces,
+    pieces_of,
+    sizes_of,
+)
+from worker.engine.optim import Scheduled, parameter_groups
+from worker.engine.record import Diverged, Figures, finish_epoch, stale_for_too_long, tell_again
+from worker.engine.stack import Member, Parts, Stack
+
+log = logging.getLogger("lrserve.engine")
+
+Outcome = Result | Exception
+Partition = Callable[[int], list[int]]  # how many runs each stack takes, for so many runs
+
+
+class Lane:
+    """One of the runs.
+
+    Attributes:
+        at: its epochs so far.
+        outcome: what it came to, once it has ended.
+        leaving: it was asked to stop, and does so at the epoch's end at the latest.
+    """
+
+    def __init__(self, spec: JobSpec, hooks: Hooks, device: torch.device) -> None:
+        self.spec, self.hooks, self._device = spec, hooks, device
+        self.scheduled = Scheduled(spec, [])
+        self.at = Position(spec="")
+        self.outcome: Outcome | None = None
+        self.leaving = False
+        self.best_weights: dict[str, Tensor] = {}
+        self.last: dict[str, Tensor] = {}  # its weights, once it has succeeded
+        self.state: Parts = {}
+        torch.manual_seed(spec.seed)
+        try:
+            self.model = built(spec, device)
+            parameter_groups(self.model, spec.optimizer)
+            pieces = [pieces_of(spec, size, step * spec.batch_size) for step, size in enumerate(sizes_of(spec))]
+            check_pieces(spec, self.model, pieces)
+        except SpecError as error:
+            self.outcome = error
+
+    def member(self) -> Member:
+        """As a stack takes it."""
+        return Member(self.spec, self.scheduled, self.model)
+
+    def succeed(self, last: dict[str, Tensor], together: int) -> None:
+        """End with these weights."""
+        self.last = last
+        self.model.load_state_dict(last)
+        epochs = [Epoch.model_validate(row) for row in self.at.epochs]
+        self.outcome = Result(epochs, Best.model_validate(self.at.best), self.model, self.best_weights, together)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the checkpoint says of it, beside its tensors."""
+        plateau = self.scheduled.plateau
+        ended = self.outcome and {"type": type(self.outcome).__name__, "message": str(self.outcome)}
+        if isinstance(self.outcome, Result):
+            ended = {"type": "Result"}
+        return {"at": asdict(replace(self.at, plateau=plateau.state() if plateau else None)), "ended": ended}
+
+    def tensors(self) -> Parts:
+        """What the checkpoint keeps of it."""
+        return self.state | {"best": self.best_weights, "last": self.last}
+
+    def take_up(self, saved: dict[str, Any], tensors: Parts, together: int) -> None:
+        """Go on from what `to_json` and `tensors` gave."""
+        self.at = Position(**saved["at"])
+        if self.scheduled.plateau and self.at.plateau:
+            self.scheduled.plateau.load(**self.at.plateau)
+        self.best_weights = {name: tensor.to(self._device) for name, tensor in tensors.pop("best", {}).items()}
+        last = tensors.pop("last", {})
+        self.state = tensors
+        tell_again(self.at, self.hooks.epoch)
+        match saved["ended"]:
+            case {"type": "Result"}:
+                self.succeed(last, together)
+            case {"type": "Diverged", "message": message}:
+                self.outcome = Diverged(message)
+            case {"type": "Interrupted"}:
+                self.outcome = Interrupted()
+
+
+class Together:
+    """Runs between their beginning and their end, in one stack or several.
+
+    Args:
+        partition: how many runs each stack takes.
+    """
+
+    def __init__(
+        self, lanes: list[Lane], data: Data, device: torch.device, folder: Path | None, partition: Partition
+    ) -> None:
+        self._lanes, self._data, self._device, self._folder, self._partition = lanes, data, device, folder, partition
+        self._spec = lanes[0].spec
+        specs = " ".join(lane.spec.model_dump_json() for lane in lanes)
+        self._at = Position(spec=f"{__version__} {specs}")
+        self._stacks: list[tuple[Stack, list[Lane], Live]] = []
+        self._pool: ThreadPoolExecutor | None = None
+        self._began, self._done = time.perf_counter(), 0  # of the epoch: its clock, its steps
+        self._saved_at, self._save_took = time.perf_counter(), 0.0
+        self._sizes = sizes_of(self._spec)
+
+    @property
+    def _live(self) -> list[Lane]:
+        return [lane for lane in self._lanes if lane.outcome is None]
+
+    def train(self) -> list[Outcome]:
+        """See all runs through."""
+        self._take_up()
+        with self.arranged(), contextlib.suppress(Interrupted):
+            for epoch in range(self._at.epoch, self._spec.epochs):
+                if not self._live:
+                    break
+                self._train_epoch(epoch)
+                self._save_if_due()
+        for lane in self._live:
+            lane.outcome = Interrupted()
+        return self._left()
+
+    @contextlib.contextmanager
+    def arranged(self) -> Iterator[None]:
+        """The stacks, and the threads that advance them."""
+        self._arrange()
+        with contextlib.ExitStack() as leaving:
+            if len(self._stacks) > 1:
+                self._pool = leaving.enter_context(_pool(len(self._stacks)))
+            yield
+
+    def _left(self) -> list[Outcome]:
+        """The outcomes; the weights are in the folder."""
+        outcomes = [lane.outcome for lane in self._lanes if lane.outcome is not None]
+        if self._folder and not any(isinstance(outcome, Interrupted) for outcome in outcomes):
+            self._save()  # the caller may have to come back for what is left to do
+        if self._folder:
+            for i, lane in enumerate(self._lanes):
+                if lane.last:
+                    checkpoints.save_weights(self._folder / str(i) / BEST, lane.best_weights)
+                    checkpoints.save_weights(self._folder / str(i) / LAST, lane.last)
+        return outcomes
+
+    def _arrange(self) -> None:
+        """Put the runs that are left into stacks; a stack that has lost none stays."""
+        live, before = self._live, {tuple(map(id, lanes)): entry for entry in self._stacks for lanes in [entry[1]]}
+        self._stacks, begin = [], 0
+        for width in self._partition(len(live)) if live else []:
+            lanes = live[begin : begin + width]
+            begin += width
+            self._stacks.append(before.get(tuple(map(id, lanes))) or self._stacked(lanes))
+
+    def _stacked(self, lanes: list[Lane]) -> tuple[Stack, list[Lane], Live]:
+        stack = Stack([lane.member() for lane in lanes], self._data, self._device)
+        for row, lane in enumerate(lanes):
+            if lane.state:
+                stack.load(row, lane.state)
+            lane.state = stack.state(row)
+
+        def tell(step: int, done: int, losses: Tensor, hits: Tensor) -> None:
+            images = sum(self._sizes[step + 1 - RUNNING : step + 1])
+            for lane, loss, right in zip(lanes, losses.mean(0).tolist(), hits.sum(0).tolist(), strict=True):
+                if not lane.leaving:
+                    lane.hooks.running(done, loss, right / images)
+
+        return stack, lanes, Live(self._device, tell)
+
+    def _each(self, call: Callable[[Stack], None]) -> None:
+        """Do the same with every stack, at the same time if there are threads."""
+        stacks = [stack for stack, _, _ in self._stacks]
+        if self._pool is None or len(stacks) == 1:
+            for stack in stacks:
+                call(stack)
+        else:
+            list(self._pool.map(call, stacks))
+
+    def _train_epoch(self, epoch: int) -> None:
+        """One pass over the training set, from where the runs stand, and what it came to."""
+        self._began = time.perf_counter() - self._at.seconds
+        self.train_steps(epoch, self._at.step)
+        self._finish_epoch(epoch)
+
+    def train_steps(self, epoch: int, first: int) -> None:
+        """The epoch's steps from the `first` one on. Raises Interrupted."""
+        steps = self._spec.steps_per_epoch
+        self._each(lambda stack: stack.begin(epoch, first))
+        for step in range(first, steps):
+            self._stop_if_asked()
+            total = epoch * steps + step
+            self._each(lambda stack, step=step, total=total: stack.advance(step, first=total == 0))  # type: ignore[misc]
+            self._done = step + 1
+            for stack, lanes, live in self._stacks:
+                for lane in lanes:
+                    if not lane.leaving:
+                        lane.hooks.step(total + 1)
+                live.after(step, total + 1, stack.losses, stack.hits)
+            self._save_if_due()
+
+    def _stop_if_asked(self) -> None:
+        """Mark who is to stop; Interrupted if nobody is left."""
+        for lane in self._live:
+            lane.leaving = lane.leaving or lane.hooks.stop()
+        if all(lane.leaving for lane in self._live):
+            self._save()
+            raise Interrupted
+
+    def _finish_epoch(self, epoch: int) -> None:
+        """Evaluate, report, and let those go that have ended."""
+        trained = self.figures(epoch)
+        test = self._evaluate(self._data.test)
+        validation = self._evaluate(self._data.validation) if self._data.validation else None
+        seconds = time.perf_counter() - self._began
+        if any(lane.leaving for lane in self._live):
+            self._stop_if_asked()  # if all are stopped at about the same time, none is to be lost
+        for stack, lanes, _ in self._stacks:
+            for row, lane in enumerate(lanes):
+                if lane.leaving:
+                    lane.outcome = Interrupted()
+                    continue
+                figures = trained[lane], validation[lane] if validation else None, test[lane]
+                self._finish_lane(lane, stack, row, figures, seconds)
+        self._done = 0
+        self._at = replace(self._at, epoch=epoch + 1, step=0, seconds=0.0)
+        if any(lane.outcome is not None for _, lanes, _ in self._stacks for lane in lanes):
+            self._arrange()
+            for lane in self._lanes:
+                lane.state = {} if lane.outcome is not None else lane.state
+
+    def _finish_lane(
+        self, lane: Lane, stack: Stack, row: int, figures: tuple[Figures, Figures | None, Figures], seconds: float
+    ) -> None:
+        try:
+            lane.at, report, best = finish_epoch(lane.spec, lane.scheduled, lane.at, figures, seconds)
+        except Diverged as error:
+            lane.outcome = error
+            return
+        if best.epoch == report.epoch:
+            lane.best_weights = stack.weights(row)
+        lane.hooks.epoch(report, best)
+        if lane.at.epoch == lane.spec.epochs or stale_for_too_long(lane.spec, lane.at):
+            lane.succeed(stack.weights(row), len(self._lanes))
+
+    def figures(self, epoch: int) -> dict[Lane, Figures]:
+        """Loss and accuracy of the epoch's steps, which are also told."""
+        found, images = {}, sum(self._sizes)
+        for stack, lanes, live in self._stacks:
+            rows = stack.losses.t().tolist(), stack.hits.t().tolist()  # sync point
+            live.flush()
+            for lane, losses, hits in zip(lanes, *rows, strict=True):
+                if not lane.leaving:
+                    lane.hooks.losses(epoch, losses)
+                loss = math.fsum(loss * size for loss, size in zip(losses, self._sizes, strict=True)) / images
+                found[lane] = loss, sum(hits) / images
+        return found
+
+    def _evaluate(self, split: Split) -> dict[Lane, Figures]:
+        """Mean cross-entropy and accuracy of each run."""
+        self._each(Stack.begin_test)
+        size, order = self._spec.eval_batch_size, torch.arange(len(split), device=self._device)
+        for images, labels in split.batches(order, [slice(at, at + size) for at in range(0, len(split), size)], None):
+            self._stop_if_asked()
+            self._each(lambda stack, batch=(images, labels): stack.test(*batch))  # type: ignore[misc]
+        return {
+            lane: figures
+            for stack, lanes, _ in self._stacks
+            for lane, figures in zip(lanes, stack.tested(len(split)), strict=True)
+        }
+
+    def _take_up(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        if self._folder:
+            checkpoints.remove_unfinished(self._folder)
+        if self._folder and (found := checkpoints.load(self._folder / CHECKPOINT, self._at.spec)):
+            parts, self._at = found
+            self._done = self._at.step
+            for i, (lane, saved) in enumerate(zip(self._lanes, self._at.runs, strict=True)):
+                mine = {part.partition("-")[2]: named for part, named in parts.items() if part.startswith(f"{i}-")}
+                lane.take_up(saved, mine, len(self._lanes))
+        for lane in self._live:
+            lane.hooks.step(self._at.epoch * self._spec.steps_per_epoch + self._at.step)
+
+    def _save_if_due(self) -> None:
+        if self._folder:
+            waited = time.perf_counter() - self._saved_at
+            if waited > max(SAVE_SECONDS, self._save_took / SAVE_SHARE):
+                self._save()
+
+    def _save(self) -> None:
+        """Write a checkpoint of where all runs stand; go on without, if it cannot be written."""
+        if not self._folder:
+            return
+        start = time.perf_counter()
+        self._at = replace(
+            self._at,
+            step=self._done,
+            seconds=time.perf_counter() - self._began if self._done else 0.0,
+            runs=[lane.to_json() for lane in self._lanes],
+        )
+        parts = {f"{i}-{part}": named for i, lane in enumerate(self._lanes) for part, named in lane.tensors().items()}
+        try:
+            checkpoints.save(self._folder / CHECKPOINT, parts, self._at)
+        except (OSError, SafetensorError) as error:  # a full disk, say: the one before is still there
+            log.warning("no checkpoint: %s", error)
+        self._saved_at = time.perf_counter()
+        self._save_took = self._saved_at - start
+
+
+@contextlib.contextmanager
+def _pool(stacks: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that share the processor: as many as there are stacks, and no more than torch would use for one."""
+    before = torch.get_num_threads()
+    threads = min(stacks, before)
+    each = before // threads
+    torch.set_num_threads(each)
+    try:
+        with ThreadPoolExecutor(threads, "stack", initializer=lambda: torch.set_num_threads(each)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
