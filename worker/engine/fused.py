@@ -29,6 +29,7 @@ from worker.engine.together import Lane, Outcome, Together
 from worker.engine.wide import unfit
 
 SMALL = 3e6  # multiplications of a forward pass over a batch below which a CPU is kept busy by calls, not by them
+BUSY = 4e7  # the same above which Python's lock holds up threads with a run each less than they gain
 LARGE = 2e9  # the same above which one run alone is taken to keep a GPU busy
 MOST = 64  # runs at once: each has hooks to call at every step
 COPIES = 4  # of every value of a forward pass: itself, what the backward pass keeps, and its gradient
@@ -103,7 +104,8 @@ def pays(specs: Sequence[JobSpec], device: torch.device) -> bool:
         return False
     if device.type == "cuda":
         return _work_of(specs[0]) < LARGE
-    return torch.get_num_threads() > 1 or _work_of(specs[0]) < SMALL
+    work = _work_of(specs[0])
+    return work < SMALL or (work >= BUSY and torch.get_num_threads() > 1)
 
 
 def train_many(

@@ -1,18 +1,21 @@
 """Optimizers over the parameters of several runs in one flat tensor, each element with its own run's numbers.
 
-A cell is a parameter group of a run: what shares a rate, a momentum and a weight decay. Numbers are kept for cells, in
-float64 on the device, and spread to the elements when they are used. Torch's arithmetic in torch's order.
+A cell is a parameter group of a run: what shares a rate, a momentum and a weight decay. What torch computes from them
+in each step is computed here for a whole epoch, in float64 before it begins; the device only multiplies and adds, in
+torch's order.
 
-Letters in shapes: p elements of all parameters of all runs, k cells.
+Letters in shapes: p elements of all parameters of all runs, k cells, t steps of an epoch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lrcore.optimizers import Optimizer
@@ -20,30 +23,24 @@ from lrcore.optimizers.adam import Adam
 from lrcore.optimizers.adamw import AdamW
 from lrcore.optimizers.sgd import SGD
 
-
-class Numbers(NamedTuple):
-    """Of each cell in a step, (k,) float64; momentum is beta1 where the optimizer has that."""
-
-    lr: Tensor
-    momentum: Tensor
-    weight_decay: Tensor
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Cells:
-    """Which cell each element belongs to.
+class Course:
+    """The numbers of each cell in the steps of an epoch.
 
     Attributes:
-        count: how many there are.
-        owner: (p,) int32 on the device.
+        first: steps of the runs before the epoch.
+        lr, momentum, weight_decay: (t, k); momentum is beta1 where the optimizer has that.
+        begun: (k,) step of the run at which momentum is used for the first time.
     """
 
-    count: int
-    owner: Tensor
-
-    def spread(self, values: Tensor, dtype: torch.dtype) -> Tensor:
-        """(k,) to (p,), or to (1,) if all elements share a cell."""
-        return values.to(dtype) if self.count == 1 else values.to(dtype).index_select(0, self.owner)
+    first: int
+    lr: Floats
+    momentum: Floats
+    weight_decay: Floats
+    begun: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -65,82 +62,91 @@ class Rule(Protocol):
     """An optimizer.
 
     Attributes:
-        elements: its state for each element by torch's names, each (p,).
-        cells: its state for each cell, each (k,).
+        state: by torch's names, each (p,).
+        numbers: how many `course` gives.
     """
 
-    elements: dict[str, Tensor]
-    cells: dict[str, Tensor]
+    state: dict[str, Tensor]
+    numbers: int
 
-    def step(self, p: Tensor, grad: Tensor, now: Numbers) -> None:
-        """Update p (p,) in place; grad (p,) is used up."""
+    def course(self, course: Course) -> list[Floats]:
+        """The numbers that `step` takes, each (t, k)."""
+        ...
+
+    def step(self, p: Tensor, grad: Tensor, *numbers: Tensor) -> None:
+        """Update p (p,) in place, with a number for each element, or one for all; grad (p,) is used up."""
         ...
 
 
 class SGDRule:
     """torch.optim.SGD."""
 
-    def __init__(self, runs: Sequence[SGD], like: Tensor, cells: Cells, habits: Habits) -> None:
-        self._cells, self._habits = cells, habits
-        self._nesterov, self._maximize = runs[0].nesterov, runs[0].maximize
-        self._share = 1 - _of_cells([run.dampening for run in runs], cells, like.device)
-        self.elements, self.cells = dict[str, Tensor](), dict[str, Tensor]()
-        if habits.momentum:
-            self.elements["momentum_buffer"] = torch.zeros_like(like)
-            self.cells["begun"] = torch.zeros(cells.count, dtype=torch.float64, device=like.device)
+    numbers = 5
 
-    def step(self, p: Tensor, grad: Tensor, now: Numbers) -> None:
+    def __init__(self, runs: Sequence[SGD], like: Tensor, habits: Habits) -> None:
+        self._habits, self._nesterov, self._maximize = habits, runs[0].nesterov, runs[0].maximize
+        self._dampening = np.array([run.dampening for run in runs])
+        self.state = {"momentum_buffer": torch.zeros_like(like)} if habits.momentum else {}
+
+    def course(self, course: Course) -> list[Floats]:
+        used = course.momentum != 0  # else torch leaves the buffer alone
+        steps = course.first + np.arange(len(course.lr))[:, None]
+        whole = steps == course.begun  # the first gradient is taken whole
+        share = 1 - np.tile(self._dampening, len(course.begun) // len(self._dampening))
+        take = np.where(used, np.where(whole, 1.0, share), 0.0)
+        return [-course.lr, course.weight_decay, course.momentum, np.where(used, course.momentum, 1.0), take]
+
+    def step(self, p: Tensor, grad: Tensor, *numbers: Tensor) -> None:
+        minus_lr, weight_decay, momentum, keep, take = numbers
         if self._maximize:
             grad.neg_()
         if self._habits.weight_decay:
-            grad.addcmul_(p, self._cells.spread(now.weight_decay, p.dtype))
+            grad.addcmul_(p, weight_decay)
         if self._habits.momentum:
-            grad = self._with_momentum(grad, now.momentum)
-        p.addcmul_(grad, self._cells.spread(-now.lr, p.dtype))
-
-    def _with_momentum(self, grad: Tensor, momentum: Tensor) -> Tensor:
-        buffer, begun = self.elements["momentum_buffer"], self.cells["begun"]
-        used = momentum != 0  # else torch leaves the buffer alone
-        keep = torch.where(used, momentum, 1.0)
-        take = torch.where(used, torch.where(begun != 0, self._share, 1.0), 0.0)  # the first is taken whole
-        buffer.mul_(self._cells.spread(keep, grad.dtype)).addcmul_(grad, self._cells.spread(take, grad.dtype))
-        begun.copy_(torch.where(used, 1.0, begun))
-        if self._nesterov:
-            return grad.addcmul_(buffer, self._cells.spread(momentum, grad.dtype))
-        if self._habits.always_momentum:
-            return buffer
-        return torch.where(self._cells.spread(used, torch.bool), buffer, grad)
+            buffer = self.state["momentum_buffer"].mul_(keep).addcmul_(grad, take)
+            if self._nesterov:
+                grad.addcmul_(buffer, momentum)
+            else:
+                grad = buffer if self._habits.always_momentum else torch.where(momentum != 0, buffer, grad)
+        p.addcmul_(grad, minus_lr)
 
 
 class AdamRule:
     """torch.optim.Adam and AdamW."""
 
-    def __init__(self, runs: Sequence[Adam | AdamW], like: Tensor, cells: Cells, habits: Habits) -> None:
-        self._cells, self._habits = cells, habits
-        self._amsgrad, self._maximize = runs[0].amsgrad, runs[0].maximize
-        self._decoupled = isinstance(runs[0], AdamW) or runs[0].decoupled_weight_decay
-        self._beta2 = _of_cells([run.betas[1] for run in runs], cells, like.device)
-        self._eps = _of_cells([run.eps for run in runs], cells, like.device)
-        names = ("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if self._amsgrad else []))
-        self.elements = {name: torch.zeros_like(like) for name in names}
-        self.cells = {"step": torch.zeros(cells.count, dtype=torch.float64, device=like.device)}
+    numbers = 7
 
-    def step(self, p: Tensor, grad: Tensor, now: Numbers) -> None:
-        spread, dtype, t = self._cells.spread, p.dtype, self.cells["step"]
-        t.add_(1)
+    def __init__(self, runs: Sequence[Adam | AdamW], like: Tensor, habits: Habits) -> None:
+        self._habits, self._amsgrad, self._maximize = habits, runs[0].amsgrad, runs[0].maximize
+        self._decoupled = isinstance(runs[0], AdamW) or runs[0].decoupled_weight_decay
+        self._beta2, self._eps = (np.array(values) for values in zip(*((r.betas[1], r.eps) for r in runs), strict=True))
+        names = ("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if self._amsgrad else []))
+        self.state = {name: torch.zeros_like(like) for name in names}
+
+    def course(self, course: Course) -> list[Floats]:
+        steps = course.first + 1 + np.arange(len(course.lr))[:, None]
+        beta2, eps = (
+            np.broadcast_to(np.tile(values, course.lr.shape[1] // len(values)), course.lr.shape)
+            for values in (self._beta2, self._eps)
+        )
+        decay = 1 - course.lr * course.weight_decay if self._decoupled else course.weight_decay
+        size = -course.lr / (1 - course.momentum**steps)
+        return [decay, 1 - course.momentum, beta2, 1 - beta2, np.sqrt(1 - beta2**steps), eps, size]
+
+    def step(self, p: Tensor, grad: Tensor, *numbers: Tensor) -> None:
+        decay, share, beta2, rest, correction, eps, size = numbers
         if self._maximize:
             grad.neg_()
         if self._habits.weight_decay and self._decoupled:
-            p.mul_(spread(1 - now.lr * now.weight_decay, dtype))
+            p.mul_(decay)
         elif self._habits.weight_decay:
-            grad.addcmul_(p, spread(now.weight_decay, dtype))
-        mean, square = self.elements["exp_avg"], self.elements["exp_avg_sq"]
-        mean.lerp_(grad, spread(1 - now.momentum, dtype))
-        square.mul_(spread(self._beta2, dtype)).addcmul_(grad * spread(1 - self._beta2, dtype), grad)
+            grad.addcmul_(p, decay)
+        mean = self.state["exp_avg"].lerp_(grad, share)
+        square = self.state["exp_avg_sq"].mul_(beta2).addcmul_(grad * rest, grad)
         if self._amsgrad:
-            square = torch.maximum(self.elements["max_exp_avg_sq"], square, out=self.elements["max_exp_avg_sq"])
-        root = square.sqrt().div_(spread((1 - self._beta2**t).sqrt(), dtype)).add_(spread(self._eps, dtype))
-        p.addcmul_(mean / root, spread(-now.lr / (1 - now.momentum**t), dtype))
+            square = torch.maximum(self.state["max_exp_avg_sq"], square, out=self.state["max_exp_avg_sq"])
+        root = square.sqrt().div_(correction).add_(eps)
+        p.addcmul_(mean / root, size)
 
 
 RULES: dict[type[Optimizer], tuple[Any, tuple[str, ...]]] = {  # the rule, and the flags that all runs must share
@@ -148,8 +154,3 @@ RULES: dict[type[Optimizer], tuple[Any, tuple[str, ...]]] = {  # the rule, and t
     Adam: (AdamRule, ("amsgrad", "maximize", "decoupled_weight_decay")),
     AdamW: (AdamRule, ("amsgrad", "maximize")),
 }
-
-
-def _of_cells(values: list[float], cells: Cells, device: torch.device) -> Tensor:
-    """A number of each run, for its cells: a group's are beside each other, one a run."""
-    return torch.tensor(values, dtype=torch.float64, device=device).repeat(cells.count // len(values))

@@ -22,7 +22,7 @@ from worker.engine.data import Data, Plan, permutation
 from worker.engine.graph import Captured
 from worker.engine.loop import DTYPES, autocast, copied, exact, pieces_of, sizes_of
 from worker.engine.optim import Average, Scheduled, parameter_groups
-from worker.engine.rules import RULES, Cells, Habits, Numbers, Rule
+from worker.engine.rules import RULES, Course, Floats, Habits, Rule
 from worker.engine.wide import memory_order, model_order, widened
 
 Batch = tuple[Tensor, Tensor]  # images (b, r * c, h, w), labels (r, b)
@@ -60,7 +60,7 @@ class Stack:
         self.hits = torch.zeros((steps, runs), dtype=torch.int64, device=device)
         self._order = torch.zeros(len(data.training) * runs, dtype=torch.int64, device=device)
         self._plan: Plan | None = None
-        self._numbers = torch.zeros((steps, 3, self._cells.count), dtype=torch.float64, device=device)
+        self._numbers = torch.zeros((steps, self._rule.numbers, self._cells), dtype=dtype, device=device)
         self._cursor = torch.zeros(1, dtype=torch.int64, device=device)
         self._places = torch.arange(spec.batch_size * runs, device=device)
         self._sizes = sizes_of(spec)
@@ -89,11 +89,10 @@ class Stack:
             group = self._groups.index(tuple(place[name] for place in places))
             owners.append((group * runs + torch.arange(runs)).repeat_interleave(p.numel() // runs))
             begin += p.numel()
-        owner = torch.cat(owners).to(self.device, torch.int32)
-        self._cells = Cells(len(self._groups) * runs, owner)
+        self._cells = len(self._groups) * runs
+        self._owner = torch.cat(owners).to(self.device, torch.int32)  # (p,), the cell of each
         rule, _ = RULES[type(self.spec.optimizer)]
-        optimizers = [member.spec.optimizer for member in self.members]
-        self._rule: Rule = rule(optimizers, self._flat, self._cells, self._habits())
+        self._rule: Rule = rule([member.spec.optimizer for member in self.members], self._flat, self._habits())
 
     @staticmethod
     def _block(flat: Tensor, begin: int, like: Tensor) -> Tensor:
@@ -126,19 +125,21 @@ class Stack:
         if not training.resident:
             self._batches = map(self._wide, training.batches(self._order, pieces, self._plan))
 
-    def _numbers_of(self, epoch: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-        """Rate, momentum and weight decay of each cell in each step of the epoch, (steps, 3, k)."""
+    def _numbers_of(self, epoch: int) -> Floats:
+        """What the optimizer takes for each cell in each step of the epoch, (steps, numbers, k)."""
         steps, runs = self.spec.steps_per_epoch, len(self.members)
-        found = np.empty((steps, 3, self._cells.count))
+        length = steps if self.spec.interval == "step" else 1
+        found, begun = np.empty((3, steps, self._cells)), np.empty(self._cells, dtype=np.int64)
         for i, member in enumerate(self.members):
-            length = steps if self.spec.interval == "step" else 1
-            part = slice(epoch * length, (epoch + 1) * length)
-            parts = [table if len(table) == 1 else table[part] for table in member.scheduled.tables()]
+            tables = member.scheduled.tables()
+            first = (tables[1] != 0).argmax(axis=0) * (steps // length)
             for j, group in enumerate(self._groups):
                 column, scale, decays = group[i]
-                for at, (values, factor) in enumerate(zip(parts, (scale, 1.0, float(decays)), strict=True)):
-                    found[:, at, j * runs + i] = values[:, column] * factor
-        return found
+                begun[j * runs + i] = first[column]
+                for table, factor, values in zip(tables, (scale, 1.0, float(decays)), found, strict=True):
+                    part = table if len(table) == 1 else table[epoch * length : (epoch + 1) * length]
+                    values[:, j * runs + i] = part[:, column] * factor
+        return np.stack(self._rule.course(Course(epoch * steps, found[0], found[1], found[2], begun)), axis=1)
 
     def _pieces(self, step: int) -> list[slice]:
         runs = len(self.members)
@@ -182,30 +183,27 @@ class Stack:
 
     def _step(self, batches: Iterable[Batch], size: int, *, first: bool) -> None:
         """Loss, hits and update of a batch, a piece at a time. The cursor then moves on."""
-        runs = len(self.members)
-        losses, hits = torch.zeros_like(self.losses[0]), torch.zeros_like(self.hits[0])
-        grads: list[Tensor] = []
-        for images, labels in batches:
-            with autocast(self.spec, self.device):
-                logits = self.model(images)  # (r, b, classes)
-            loss = F.cross_entropy(
-                exact(self.spec, logits).flatten(0, 1),
-                labels.flatten(),
-                reduction="none",
-                label_smoothing=self.spec.label_smoothing,
-            )
-            loss = loss.view(runs, -1).mean(1)
-            if labels.shape[1] != size:
-                loss = loss * (labels.shape[1] / size)
-            new = torch.autograd.grad(loss.sum(), list(self._parameters.values()))
-            grads = [a + b for a, b in zip(grads, new, strict=True)] if grads else list(new)
-            losses, hits = losses + loss.detach(), hits + (logits.detach().argmax(2) == labels).sum(1)
-        self.losses.index_copy_(0, self._cursor, losses[None])
-        self.hits.index_copy_(0, self._cursor, hits[None])
+        found = [self._gradients(images, labels, size) for images, labels in batches]
+        self.losses.index_copy_(0, self._cursor, torch.stack([loss for loss, _, _ in found]).sum(0, keepdim=True))
+        self.hits.index_copy_(0, self._cursor, torch.stack([hits for _, hits, _ in found]).sum(0, keepdim=True))
+        grads = list(found[0][2])
+        for _, _, more in found[1:]:
+            torch._foreach_add_(grads, more)
         self._update(grads)
         if self.average:
             self.average.update(first=first)
         self._cursor.add_(1)
+
+    def _gradients(self, images: Tensor, labels: Tensor, size: int) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Loss and hits of each run over a piece of a batch of that size, and the gradients."""
+        with autocast(self.spec, self.device):
+            logits = self.model(images)  # (r, b, classes)
+        smoothing = self.spec.label_smoothing
+        flat = exact(self.spec, logits).flatten(0, 1)
+        losses = F.cross_entropy(flat, labels.flatten(), reduction="none", label_smoothing=smoothing)
+        loss = losses.view(labels.shape).sum(1) / size
+        grads = torch.autograd.grad(loss.sum(), list(self._parameters.values()))
+        return loss.detach(), (logits.detach().argmax(2) == labels).sum(1), grads
 
     @torch.no_grad()
     def _update(self, grads: list[Tensor]) -> None:
@@ -214,9 +212,12 @@ class Stack:
             norms = [torch.linalg.vector_norm(g, dim=tuple(range(1, g.ndim))) for g in grads]
             norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
             factor = torch.where(self._limits.isinf(), 1.0, (self._limits / (norm + 1e-6)).clamp(max=1.0))
-            grad.mul_(self._cells.spread(factor.repeat(len(self._groups)), grad.dtype))
-        now = Numbers(*self._numbers.index_select(0, self._cursor)[0])
-        self._rule.step(self._flat, grad, now)
+            grad.mul_(self._spread(factor.repeat(len(self._groups))[None])[0])
+        self._rule.step(self._flat, grad, *self._spread(self._numbers.index_select(0, self._cursor)[0]))
+
+    def _spread(self, values: Tensor) -> Tensor:
+        """Numbers of the cells, (m, k), as numbers of the elements, (m, p); (m, 1) if there is but one cell."""
+        return values if self._cells == 1 else values.index_select(1, self._owner)
 
     def begin_test(self) -> None:
         """Stand before a test pass."""
@@ -261,11 +262,9 @@ class Stack:
         """All that changes in training, each tensor with the runs first."""
         optimizer, begin = {}, 0
         for name, p in self._parameters.items():
-            for key, flat in self._rule.elements.items():
+            for key, flat in self._rule.state.items():
                 optimizer[f"{name}.{key}"] = self._block(flat, begin, p)
             begin += p.numel()
-        for key, values in self._rule.cells.items():
-            optimizer[key] = values.view(-1, len(self.members)).t()
         parts = {"model": self.model.state_dict(), "optimizer": optimizer}
         if self.average:
             parts["average"] = self.average.model.state_dict()

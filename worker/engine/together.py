@@ -202,11 +202,16 @@ class Together:
     def _each(self, call: Callable[[Stack], None]) -> None:
         """Do the same with every stack, at the same time if there are threads."""
         stacks = [stack for stack, _, _ in self._stacks]
-        if self._pool is None or len(stacks) == 1:
-            for stack in stacks:
+
+        def share(first: int, step: int) -> None:
+            for stack in stacks[first::step]:
                 call(stack)
-        else:
-            list(self._pool.map(call, stacks))
+
+        if self._pool is None:
+            share(0, 1)
+        else:  # a task for each thread costs less than one for each stack
+            threads = self._pool._max_workers
+            list(self._pool.map(share, range(threads), [threads] * threads))
 
     def _train_epoch(self, epoch: int) -> None:
         """One pass over the training set, from where the runs stand, and what it came to."""
