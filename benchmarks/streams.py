@@ -20,7 +20,7 @@ from lrcore.jobs.connection import connect
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
-from lrcore.jobs.store import Claim, JobStore, start_of
+from lrcore.jobs.store import Claim, JobStore
 
 JOBS, STREAMS_A_JOB = 100, 10
 BEATS = 8  # of each job, one a second
@@ -117,7 +117,7 @@ def heartbeats(url: str, claims: list[Claim]) -> int:
     store, start = JobStore(connect(url)), time.monotonic()
     for n, claim in enumerate(claims * BEATS):
         time.sleep(max(0.0, start + n / JOBS - time.monotonic()))
-        store.beat(claim, LEASE_SECONDS, start_of(claim.spec).model_copy(update={"step": 1 + n}))
+        store.beat(claim, LEASE_SECONDS, claim.spec.progress(0).model_copy(update={"step": 1 + n}))
     return BEATS
 
 

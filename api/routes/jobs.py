@@ -17,7 +17,7 @@ from api.deps import Bell, CurrentJob, Files, Store, json_body
 from api.json import dumps
 from api.negotiate import choose
 from api.problems import Invalid, documented, readable
-from api.requests import REQUESTS, JobRequest
+from api.requests import REQUESTS, JobRequest, RangeTestRequest
 from lrcore.curve import Curve, CurveRequest
 from lrcore.family import Spec
 from lrcore.grid import Grid, extent
@@ -26,6 +26,7 @@ from lrcore.jobs.job import Epoch, Job, Label, Priority, Terms
 from lrcore.jobs.kinds import kind_of
 from lrcore.jobs.metrics import as_csv
 from lrcore.jobs.queue import QUEUE
+from lrcore.jobs.range_test import RangeTestSpec
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
 from lrcore.jobs.store import IllegalMove, NewJob
@@ -149,8 +150,13 @@ async def create_job(
     """
     if dry_run:
         return Response(await run_in_threadpool(_dry_run, job.spec, job.terms, store), media_type="application/json")
+    return await submitted(job, idempotency_key, request, bell)
+
+
+async def submitted(asked: JobRequest | RangeTestRequest, key: str, request: Request, bell: Bell) -> Response:
+    """Put a new job of any kind into the store. `key`: the request's Idempotency-Key, or an empty string."""
     # a header of the standard's kind is quoted, and people leave the quotes out
-    wanted = NewJob(job.spec, job.terms, idempotency_key.strip('"'))
+    wanted = NewJob(asked.spec, asked.terms, key.strip('"'))
     return created(await request.app.state.submits.create(wanted), bell)
 
 
@@ -199,13 +205,18 @@ def _dry_run(spec: JobSpec, terms: Terms, store: Store) -> bytes:
         )
         extents = tuple(map(extent, lr))
         doubts = warnings(asked, Curve(Grid(0, 1, spec.intervals), lr, None, extents))
+    return planned(spec, lr, [doubt._asdict() for doubt in doubts] + no_worker(terms, store))
+
+
+def planned(spec: JobSpec | RangeTestSpec, lr: Any, doubts: list[dict[str, Any]]) -> bytes:
+    """A DryRun as JSON; `lr` may be arrays."""
     return dumps(
         {
             "spec": spec.model_dump(mode="json"),
             "steps": spec.steps,
             "steps_per_epoch": spec.steps_per_epoch,
             "lr": lr,
-            "warnings": [doubt._asdict() for doubt in doubts] + no_worker(terms, store),
+            "warnings": doubts,
         }
     )
 

@@ -9,14 +9,13 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from api.deps import Bell, CurrentJob, Store, json_body
-from api.json import dumps
 from api.negotiate import choose
 from api.problems import documented
 from api.requests import RangeTestRequest
-from api.routes.jobs import METRICS, DryRun, JobAnswer, created, no_worker
+from api.routes.jobs import METRICS, DryRun, JobAnswer, no_worker, planned, submitted
 from lrcore.jobs.job import Terms
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec, as_csv
-from lrcore.jobs.store import JobStore, NewJob
+from lrcore.jobs.store import JobStore
 
 router = APIRouter(prefix="/v1/lr-range-tests", tags=["range tests"])
 
@@ -55,21 +54,12 @@ async def create_range_test(
     """
     if dry_run:
         return Response(await run_in_threadpool(_dry_run, test.spec, test.terms, store), media_type="application/json")
-    wanted = NewJob(test.spec, test.terms, idempotency_key.strip('"'))  # quoted or not, as with jobs
-    return created(await request.app.state.submits.create(wanted), bell)
+    return await submitted(test, idempotency_key, request, bell)
 
 
 def _dry_run(spec: RangeTestSpec, terms: Terms, store: JobStore) -> bytes:
     rates = spec.rates()
-    return dumps(
-        {
-            "spec": spec.model_dump(mode="json"),
-            "steps": spec.steps,
-            "steps_per_epoch": spec.steps_per_epoch,
-            "lr": [rates * ratio for ratio in spec.ratios],
-            "warnings": no_worker(terms, store),
-        }
-    )
+    return planned(spec, [rates * ratio for ratio in spec.ratios], no_worker(terms, store))
 
 
 @router.get(

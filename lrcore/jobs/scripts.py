@@ -183,18 +183,11 @@ return found
 
 # worker, token, lease in ms, then queues -> {id, spec, attempt, queue, kind} of the best job of them all, or nothing
 CLAIM = """
-local id, score, queue
-local function claim()
-  local record = redis.call('HMGET', job(id), 'spec', 'attempt', 'kind')
-  return {id, record[1], record[2], queue, record[3]}
-end
+local function taken(id) return redis.call('HMGET', job(id), 'id', 'spec', 'attempt', 'queue', 'kind') end
 -- a call whose answer got lost comes a second time
-id = redis.call('HGET', P .. 'claims', ARGV[2])
-if id and redis.call('HGET', job(id), 'token') == ARGV[3] then
-  queue = redis.call('HGET', job(id), 'queue')
-  return claim()
-end
-id = nil
+local last = redis.call('HGET', P .. 'claims', ARGV[2])
+if last and redis.call('HGET', job(last), 'token') == ARGV[3] then return taken(last) end
+local id, score, queue
 for i = 5, #ARGV do
   local first = redis.call('ZRANGE', P .. 'queue:' .. ARGV[i], 0, 0, 'WITHSCORES')
   if first[1] and (not id or tonumber(first[2]) < score) then
@@ -212,7 +205,7 @@ redis.call('HSET', job(id), 'worker', ARGV[2], 'token', ARGV[3])
 redis.call('HSETNX', job(id), 'started_at', now())
 redis.call('HSET', P .. 'claims', ARGV[2], id)
 redis.call('ZADD', P .. 'leases', now() + ARGV[4], id)
-return claim()
+return taken(id)
 """
 
 # how a report of a worker begins: id, token, …

@@ -393,7 +393,7 @@ def _creation(spec: Work, terms: Terms, key: str, job_id: str = "") -> list[str 
     record: dict[str, str | int] = {
         "kind": spec.kind,
         "spec": text,
-        "progress": start_of(spec).model_dump_json(),
+        "progress": spec.progress(0).model_dump_json(),
         "queue": terms.hardware or QUEUE,
         "labels": json.dumps(terms.labels),
         "priority": terms.priority,
@@ -425,11 +425,6 @@ def _meant(error: ResponseError) -> Exception:
     if "-OOM " in message:  # how Redis 6 wraps it
         return OutOfMemoryError(message)
     return error
-
-
-def start_of(spec: Work) -> Progress:
-    """The progress of a job that has not begun."""
-    return spec.progress(0)
 
 
 def _ms(seconds: float) -> int:
