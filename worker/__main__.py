@@ -110,7 +110,8 @@ def main() -> int:
     def ring(queue: str) -> None:
         celery.send_task(RING_TASK, args=(queue,), queue=broker_queue(queue), retry=False)
 
-    runner = Runner(store, settings, name, queues, ring)
+    most_runs = settings.runs_at_once or (8 if pick_device().type == "cpu" else 64)
+    runner = Runner(store, settings, name, queues, ring, most_runs)
     celery = create_celery(runner)
     presence = Presence(store, name, queues)
     reaper = Reaper(store, settings, ring)

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from lrcore.jobs.experiment import PartSpec
 from lrcore.jobs.range_test import RangeTestSpec, result
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.work import Work
 from worker import artifacts
-from worker.engine import Hooks, Result, train
+from worker.engine import Hooks, Interrupted, Result, train
+from worker.engine.fused import train_many
 from worker.engine.range_test import range_test
+from worker.part import PartHooks
 from worker.tracking import track
 
 
@@ -21,13 +24,13 @@ class Outcome:
     """A run that succeeded.
 
     Attributes:
-        write: puts its files into the job's folder.
+        write: puts its files into the job's folder; None if it leaves none.
         logged: called with the folder once the files are where they stay.
         result: JSON for the job's record, or "".
         then: id and spec of a job that is to be submitted, or None.
     """
 
-    write: Callable[[Path], None]
+    write: Callable[[Path], None] | None
     logged: Callable[[Path], None] = lambda folder: None
     result: str = ""
     then: tuple[str, Work] | None = None
@@ -36,8 +39,12 @@ class Outcome:
 class Run(Protocol):
     """Runs a job of one kind; raises what the engine does."""
 
-    def __call__(self, spec: Any, job_id: str, *, data_root: Path, hooks: Hooks, folder: Path) -> Outcome:
-        """What came of the job, from the checkpoint in its folder if there is one."""
+    def __call__(self, spec: Any, job_id: str, *, data_root: Path, hooks: Any, folder: Path) -> Outcome:
+        """What came of the job, from the checkpoint in its folder if there is one.
+
+        Args:
+            hooks: of the kind that the kind's reporter has.
+        """
 
 
 def _training(spec: JobSpec, job_id: str, *, data_root: Path, hooks: Hooks, folder: Path) -> Outcome:
@@ -64,4 +71,12 @@ def _range_test(spec: RangeTestSpec, job_id: str, *, data_root: Path, hooks: Hoo
     return Outcome(lambda folder: artifacts.write_range_test(folder, spec, found), result=text, then=then)
 
 
-RUNS: dict[type[Work], Run] = {JobSpec: _training, RangeTestSpec: _range_test}
+def _part(spec: PartSpec, job_id: str, *, data_root: Path, hooks: PartHooks, folder: Path) -> Outcome:
+    specs = [spec.experiment.run(index) for index in spec.indices]
+    outcomes = train_many(specs, data_root=data_root, hooks=hooks.runs, folder=folder)
+    if any(isinstance(outcome, Interrupted) for outcome in outcomes) and hooks.stop():  # else they were pruned
+        raise Interrupted
+    return Outcome(None)
+
+
+RUNS: dict[type[Work], Run] = {JobSpec: _training, RangeTestSpec: _range_test, PartSpec: _part}

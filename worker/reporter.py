@@ -8,6 +8,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -15,8 +17,11 @@ from lrcore.jobs.job import Best, Epoch, JobError, Progress
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
 from lrcore.jobs.store import Claim, Gap, JobStore, LeaseLost
+from worker.engine.loop import Hooks
 
 log = logging.getLogger("lrserve.worker")
+
+Preparing = Callable[[], AbstractContextManager[object]]
 
 STALLED = 75  # exit status: EX_TEMPFAIL of sysexits.h
 
@@ -121,6 +126,10 @@ class Reporter:
         self.stop()
         self.check()
         return went
+
+    def hooks(self, stop: Callable[[], bool], preparing: Preparing) -> Any:
+        """What the kind's run calls: Hooks with these two."""
+        return Hooks(step=self.step, running=self.running, epoch=self.epoch, stop=stop, preparing=preparing)
 
     def stop(self) -> None:
         """Deliver what is left and end the thread."""

@@ -6,10 +6,12 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from lrcore.errors import DataUnavailable, MissingPackage
 from lrcore.jobs.artifacts import ArtifactsUnavailable
+from lrcore.jobs.experiment import PartSpec
 from lrcore.jobs.job import JobError
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
@@ -17,13 +19,15 @@ from lrcore.jobs.states import State
 from lrcore.jobs.store import Claim, JobExists, JobNotFound, JobStore, LeaseLost, StoreFault, StoreFull
 from lrcore.jobs.work import Work
 from worker import artifacts
-from worker.engine import Diverged, Hooks, Interrupted
+from worker.engine import Diverged, Interrupted
 from worker.kinds import RUNS, Outcome
 from worker.preparing import Stopped, interruptible
+from worker.part import PartReporter
 from worker.reporter import Reporter
 
 log = logging.getLogger("lrserve.worker")
 
+REPORTERS: dict[type[Work], type[Reporter]] = {PartSpec: PartReporter}  # all others have the plain one
 FINAL = ("diverged", "missing_package")  # errors that another attempt would only repeat
 PAUSES = (1.0, 4.0, 15.0)  # seconds between attempts to reach the artifact root
 
@@ -39,6 +43,7 @@ class Runner:
         name: the worker's name, the same after a restart.
         queues: those whose jobs it takes.
         ring: announces a job of a queue to other workers; may raise anything.
+        most_runs: of an experiment, that it takes at once.
     """
 
     def __init__(
@@ -48,8 +53,10 @@ class Runner:
         name: str,
         queues: Sequence[str] = (QUEUE,),
         ring: Callable[[str], None] = lambda queue: None,
+        most_runs: int = 1,
     ) -> None:
         self.settings = settings
+        self._most_runs = most_runs
         self.name = name
         self.queues = tuple(queues)
         self._store, self._ring = store, ring
@@ -77,13 +84,15 @@ class Runner:
         """
         if self._draining.is_set():
             return
-        claim = self._store.claim(self.queues, self.name, self.settings.lease_seconds)
+        claim = self._store.claim(self.queues, self.name, self.settings.lease_seconds, self._most_runs)
         if claim is None:
             return
         if claim.queue != queue:
             self._pass_on(queue)
+        if claim.more:
+            self._pass_on(claim.queue)
         log.info("job=%s attempt=%d started", claim.id, claim.attempt)
-        reporter = Reporter(self._store, claim, self.settings, self._draining)
+        reporter = REPORTERS.get(type(claim.spec), Reporter)(self._store, claim, self.settings, self._draining)
         reporter.start()
         try:
             state, error = self._see_through(claim, reporter)
@@ -125,18 +134,16 @@ class Runner:
             reporter.check()  # before the engine writes a checkpoint: a lost job's is its next worker's
             return stopping
 
-        hooks = Hooks(
-            step=reporter.step,
-            running=reporter.running,
-            epoch=reporter.epoch,
-            stop=stop,
-            preparing=lambda: interruptible(lambda: self._draining.is_set() or reporter.stopping()),
-        )
+        def preparing() -> AbstractContextManager[None]:
+            return interruptible(lambda: self._draining.is_set() or reporter.stopping())
+
         folder = self.folder(claim.id)
         try:
             run = RUNS[type(claim.spec)]
+            hooks = reporter.hooks(stop, preparing)
             outcome = run(claim.spec, claim.id, data_root=self.settings.data_folder, hooks=hooks, folder=folder)
-            self._keep(claim, reporter, outcome)
+            if outcome.write:
+                self._keep(claim, reporter, outcome, outcome.write)
             if outcome.then:
                 self._submit(claim, reporter, *outcome.then)
             reporter.result = outcome.result
@@ -156,7 +163,7 @@ class Runner:
             return State.FAILED, JobError(type=_kind(error), message=_text(error))
         return State.SUCCEEDED, None
 
-    def _keep(self, claim: Claim, reporter: Reporter, outcome: Outcome) -> None:
+    def _keep(self, claim: Claim, reporter: Reporter, outcome: Outcome, write: Callable[[Path], None]) -> None:
         """Write the job's files and copy them to where they stay.
 
         Raises:
@@ -167,7 +174,7 @@ class Runner:
         folder = self.folder(claim.id)
         reporter.confirm()
         try:
-            outcome.write(folder)
+            write(folder)
             self._publish(claim, reporter, folder)
         except (Interrupted, LeaseLost):
             raise

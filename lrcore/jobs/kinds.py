@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from lrcore.errors import LrcoreError
+from lrcore.jobs.experiment import ExperimentSpec, PartSpec
 from lrcore.jobs.range_test import RangeTestSpec
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.work import Work
 
-KINDS: dict[str, type[Work]] = {cls.kind: cls for cls in (JobSpec, RangeTestSpec)}
+KINDS: dict[str, type[Work]] = {cls.kind: cls for cls in (JobSpec, RangeTestSpec, ExperimentSpec, PartSpec)}
 
 
 class UnknownKind(LrcoreError):

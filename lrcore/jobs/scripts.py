@@ -52,6 +52,11 @@ end
 local function ended(state)
   return state == 'succeeded' or state == 'failed' or state == 'cancelled'
 end
+-- what is wanted of a job, or of the experiment that it is a part of
+local function want(id)
+  local record = redis.call('HMGET', job(id), 'want', 'parent')
+  return record[1] or record[2] and redis.call('HGET', job(record[2]), 'want')
+end
 -- how long a job has run, all attempts together, in ms
 local function ran(id)
   local record = redis.call('HMGET', job(id), 'ran', 'claimed_at')
@@ -66,11 +71,75 @@ local function pace(id, queue)
   local before = redis.call('HGET', P .. 'pace', queue)
   redis.call('HSET', P .. 'pace', queue, before and before * 0.9 + ran(id) * 0.1 or ran(id))
 end
+-- a key of an experiment's runs
+local function runs(id, what) return P .. 'runs:' .. id .. ':' .. what end
+-- whether an experiment has runs that no worker has
+local function offers(id)
+  local record = redis.call('HMGET', job(id), 'next', 'runs')
+  return record[2] and tonumber(record[1]) < tonumber(record[2]) or redis.call('LLEN', runs(id, 'returned')) > 0
+end
+local function run_is(id, run, state, error)
+  redis.call('HSET', runs(id, 'states'), run, state)
+  if error then redis.call('HSET', runs(id, 'errors'), run, error) end
+  local news = {run = tonumber(run), state = state}
+  if error then news.error = cjson.decode(error) end
+  say(id, 'run', cjson.encode(news))
+end
+-- news of which a stream keeps the last
+local function progressed(id, progress)
+  if progress == '' or redis.call('HGET', job(id), 'progress') == progress then return end
+  local before = redis.call('HGET', job(id), 'news')
+  if before then redis.call('XDEL', P .. 'events:' .. id, before) end
+  redis.call('HSET', job(id), 'progress', progress, 'news', say(id, 'progress', progress))
+end
+-- a part has done so many steps, all its runs together
+local function stepped(id, step)
+  local parent, before = unpack(redis.call('HMGET', job(id), 'parent', 'step'))
+  redis.call('HSET', job(id), 'step', step)
+  local done = redis.call('HINCRBY', job(parent), 'step', step - (before or 0))
+  local progress = cjson.decode(redis.call('HGET', job(parent), 'progress'))
+  if progress.step == done then return end
+  progress.step, progress.fraction = done, done / progress.steps
+  progress.epoch = math.floor(done * progress.epochs / progress.steps)
+  progress.eta_seconds = done > 0 and math.floor(ran(parent) * (progress.steps - done) / done / 100) / 10 or cjson.null
+  progressed(parent, cjson.encode(progress))
+end
+local settle
+-- a part of an experiment moves. It waits for its next worker in the experiment's place; its end is that of its runs.
+local function move_part(id, before, after, error)
+  local parent, first, count = unpack(redis.call('HMGET', job(id), 'parent', 'first', 'count'))
+  if after == 'paused' then after = 'queued' end
+  if before == 'running' then redis.call('HSET', job(id), 'ran', ran(id)) end
+  redis.call('HSET', job(id), 'state', after)
+  redis.call('HDEL', job(id), 'claimed_at', 'token', 'worker')
+  redis.call('ZREM', P .. 'leases', id)
+  redis.call('SREM', runs(parent, 'held'), id)
+  for run = first, first + count - 1 do
+    local state = redis.call('HGET', runs(parent, 'states'), run)
+    if not (ended(state) or state == 'pruned') then run_is(parent, run, after, error) end
+  end
+  if after == 'running' then
+    redis.call('HSET', job(id), 'claimed_at', now())
+    redis.call('SADD', runs(parent, 'held'), id)
+    return true
+  end
+  if after == 'queued' then
+    redis.call('RPUSH', runs(parent, 'returned'), id)
+  else
+    local progress, all = cjson.decode(redis.call('HGET', job(parent), 'progress')), redis.call('HGET', job(parent), 'runs')
+    stepped(id, progress.steps / all * count)
+    if after == 'succeeded' then pace(id, redis.call('HGET', job(parent), 'queue')) end
+    redis.call('EXPIRE', job(id), 3600)  -- for who asks a second time
+  end
+  settle(parent)
+  return true
+end
 -- the one place that changes a state. An error goes with the news, also where the job is tried again.
 local function move(id, after, error)
-  local record = redis.call('HMGET', job(id), 'state', 'queue', 'attempt')
+  local record = redis.call('HMGET', job(id), 'state', 'queue', 'attempt', 'parent', 'runs')
   local before, queue = record[1], record[2]
   if not before or not LEGAL[before .. '>' .. after] then return false end
+  if record[4] then return move_part(id, before, after, error) end
   if before == 'running' then redis.call('HSET', job(id), 'ran', ran(id)) end
   redis.call('HDEL', job(id), 'claimed_at')
   redis.call('HSET', job(id), 'state', after)
@@ -81,8 +150,9 @@ local function move(id, after, error)
   if after == 'queued' then enqueue(id) end
   if after ~= 'running' then redis.call('HDEL', job(id), 'token', 'worker', 'want') end
   if after == 'running' then redis.call('HSET', job(id), 'claimed_at', now()) end
-  if after == 'succeeded' then pace(id, queue) end
+  if after == 'succeeded' and not record[5] then pace(id, queue) end  -- an experiment's parts have theirs
   if ended(after) then
+    for _, part in ipairs(redis.call('LRANGE', runs(id, 'returned'), 0, -1)) do redis.call('DEL', job(part)) end
     redis.call('HSET', job(id), 'finished_at', now())
     redis.call('ZADD', P .. 'finished', now(), id)
   end
@@ -94,6 +164,47 @@ local function move(id, after, error)
   announce(id, after, error)
   return true
 end
+-- an experiment goes where its parts have left it
+settle = function(id)
+  local wanted = redis.call('HGET', job(id), 'want')
+  if redis.call('SCARD', runs(id, 'held')) > 0 then
+    if offers(id) and not wanted then enqueue(id) end
+  elseif offers(id) then
+    move(id, wanted == 'cancel' and 'cancelled' or wanted == 'pause' and 'paused' or 'queued')
+  else
+    local count = {}
+    for _, state in ipairs(redis.call('HVALS', runs(id, 'states'))) do count[state] = (count[state] or 0) + 1 end
+    if count.cancelled then
+      move(id, 'cancelled')
+    elseif count.succeeded then
+      move(id, 'succeeded')
+    else
+      local run, text = unpack(redis.call('HGETALL', runs(id, 'errors')))
+      local error = cjson.decode(text)
+      error.message = 'no run succeeded; of run ' .. run .. ': ' .. error.message
+      move(id, 'failed', cjson.encode(error))
+    end
+  end
+end
+-- take runs of an experiment: a part that has come back, or a fair share of those that nobody has had, at most `most`
+local function part_of(id, most, queue)
+  local part = redis.call('LPOP', runs(id, 'returned'))
+  if not part then
+    local first, all, attempts = unpack(redis.call('HMGET', job(id), 'next', 'runs', 'max_attempts'))
+    local workers = math.max(1, redis.call('ZCOUNT', P .. 'workers:' .. queue, now(), '+inf'))
+    local count = math.min(most, math.ceil((all - first) / workers))
+    part = id .. '/' .. redis.call('HINCRBY', job(id), 'parts', 1)
+    redis.call('HINCRBY', job(id), 'next', count)
+    redis.call('HSET', job(part), 'id', part, 'kind', 'runs', 'parent', id, 'first', first, 'count', count,
+      'state', 'queued', 'queue', queue, 'attempt', 0, 'losses', 0, 'errors', 0, 'max_attempts', attempts)
+  end
+  redis.call('HINCRBY', job(id), 'attempt', 1)
+  if redis.call('HGET', job(id), 'state') == 'queued' then move(id, 'running') end
+  redis.call('HSETNX', job(id), 'started_at', now())
+  redis.call('ZREM', P .. 'queue:' .. queue, id)
+  if offers(id) then enqueue(id) end
+  return part
+end
 -- whether the writer still holds the job
 local function held(id, token)
   local record = redis.call('HMGET', job(id), 'state', 'token')
@@ -104,16 +215,16 @@ end
 -- keep the lease; what is wanted of the job
 local function keep(id, lease)
   redis.call('ZADD', P .. 'leases', now() + lease, id)
-  return {'held', redis.call('HGET', job(id), 'want') or over(id) and 'expire' or ''}
+  return {'held', want(id) or over(id) and 'expire' or ''}
 end
 local function fail(id, kind, message)
   return move(id, 'failed', cjson.encode({type = kind, message = message}))
 end
 -- a running job that is not trained any more goes where it is wanted
 local function release(id, error)
-  local want = redis.call('HGET', job(id), 'want')
-  if want == 'cancel' then return move(id, 'cancelled') end
-  if want == 'pause' then return move(id, 'paused') end
+  local wanted = want(id)
+  if wanted == 'cancel' then return move(id, 'cancelled') end
+  if wanted == 'pause' then return move(id, 'paused') end
   if over(id) then return fail(id, 'timeout', 'it has run longer than its max_seconds') end
   return move(id, 'queued', error)
 end
@@ -123,8 +234,9 @@ local function lose(id, most)
     redis.call('ZREM', P .. 'leases', id)
     return
   end
-  local losses = redis.call('HINCRBY', job(id), 'losses', 1)
-  if losses > most and not redis.call('HGET', job(id), 'want') then
+  local losses, parent = redis.call('HINCRBY', job(id), 'losses', 1), redis.call('HGET', job(id), 'parent')
+  if parent then redis.call('HINCRBY', job(parent), 'losses', 1) end
+  if losses > most and not want(id) then
     return fail(id, 'worker_lost', losses .. ' workers were lost while they ran this job')
   end
   release(id)
@@ -171,7 +283,7 @@ return {'made', view(id)}
 """
 
 # id -> view or nothing
-READ = "return view(ARGV[2])"
+READ = "return not redis.call('HGET', job(ARGV[2]), 'parent') and view(ARGV[2])"
 
 # index, cursor or +inf, how many -> {order, view} of each, newest first
 PAGE = """
@@ -181,24 +293,36 @@ for i, id in ipairs(ids) do found[i] = {redis.call('HGET', job(id), 'order'), vi
 return found
 """
 
-# worker, token, lease in ms, then queues -> {id, spec, attempt, queue, kind} of the best job of them all, or nothing
+# worker, token, lease in ms, most runs of an experiment, then queues -> {id, spec, attempt, queue, kind, whether there
+# are more} of the best job of them all, or nothing. Of an experiment it is a part, with the spec of the whole.
 CLAIM = """
-local function taken(id) return redis.call('HMGET', job(id), 'id', 'spec', 'attempt', 'queue', 'kind') end
+local function taken(id)
+  local found = redis.call('HMGET', job(id), 'id', 'spec', 'attempt', 'queue', 'kind')
+  local parent, first, count = unpack(redis.call('HMGET', job(id), 'parent', 'first', 'count'))
+  if parent then
+    found[2] = '{"first":' .. first .. ',"count":' .. count .. ',"experiment":' ..
+      redis.call('HGET', job(parent), 'spec') .. '}'
+    found[6] = offers(parent) and 1 or 0
+  end
+  return found
+end
 -- a call whose answer got lost comes a second time
 local last = redis.call('HGET', P .. 'claims', ARGV[2])
 if last and redis.call('HGET', job(last), 'token') == ARGV[3] then return taken(last) end
 local id, score, queue
-for i = 5, #ARGV do
+for i = 6, #ARGV do
   local first = redis.call('ZRANGE', P .. 'queue:' .. ARGV[i], 0, 0, 'WITHSCORES')
   if first[1] and (not id or tonumber(first[2]) < score) then
     id, score, queue = first[1], tonumber(first[2]), ARGV[i]
   end
 end
 if not id then return false end
-if redis.call('HGET', job(id), 'state') ~= 'queued' then
+local state, parted = unpack(redis.call('HMGET', job(id), 'state', 'runs'))
+if state ~= 'queued' and not (parted and state == 'running' and offers(id)) then
   redis.call('ZREM', P .. 'queue:' .. queue, id)
   return redis.error_reply('FAULT the queue held ' .. id .. ', which is not queued')
 end
+if parted then id = part_of(id, tonumber(ARGV[5]), queue) end
 redis.call('HINCRBY', job(id), 'attempt', 1)
 move(id, 'running')
 redis.call('HSET', job(id), 'worker', ARGV[2], 'token', ARGV[3])
@@ -217,29 +341,87 @@ if standing ~= 'held' then return {standing, ''} end
 
 # id, token, lease in ms, progress or '' -> held | fenced | missing, want. Of the news of progress, the last one stays.
 BEAT = f"""{REPORTED}
-if ARGV[5] ~= '' and redis.call('HGET', job(id), 'progress') ~= ARGV[5] then
-  local before = redis.call('HGET', job(id), 'news')
-  if before then redis.call('XDEL', P .. 'events:' .. id, before) end
-  redis.call('HSET', job(id), 'progress', ARGV[5], 'news', say(id, 'progress', ARGV[5]))
-end
+progressed(id, ARGV[5])
 return keep(id, ARGV[4])
 """
 
 # id, token, lease in ms, index, row, best -> held | fenced | missing | gap, want; of a gap, the index that is missing.
 # A row whose figures are there already, as when a run is taken up again, changes nothing; another one takes the place
 # of what an earlier attempt wrote from this epoch on.
-EPOCH = f"""{REPORTED}
-local index, row, rows = tonumber(ARGV[5]), ARGV[6], P .. 'epochs:' .. id
-local function figures(text) return (string.gsub(text, '"seconds":[^,}}]*', '')) end
-local there = redis.call('LINDEX', rows, index)
-if there and figures(there) == figures(row) then return keep(id, ARGV[4]) end
-if index == 0 then redis.call('DEL', rows) else redis.call('LTRIM', rows, 0, index - 1) end
-local length = redis.call('LLEN', rows)
-if length ~= index then return {{'gap', tostring(length)}} end
-redis.call('RPUSH', rows, row)
-redis.call('HSET', job(id), 'metrics', row, 'best', ARGV[7])
-say(id, 'epoch', row)
+RECORD = """
+local function figures(text) return (string.gsub(text, '"seconds":[^,}]*', '')) end
+local function record(id, index, row)  -- whether it is new; of a gap the index that is missing
+  local rows = P .. 'epochs:' .. id
+  local there = redis.call('LINDEX', rows, index)
+  if there and figures(there) == figures(row) then return false end
+  if index == 0 then redis.call('DEL', rows) else redis.call('LTRIM', rows, 0, index - 1) end
+  local length = redis.call('LLEN', rows)
+  if length ~= index then return false, tostring(length) end
+  redis.call('RPUSH', rows, row)
+  return true
+end
+"""
+EPOCH = f"""{RECORD}{REPORTED}
+local row = ARGV[6]
+local new, missing = record(id, tonumber(ARGV[5]), row)
+if missing then return {{'gap', missing}} end
+if new then
+  redis.call('HSET', job(id), 'metrics', row, 'best', ARGV[7])
+  say(id, 'epoch', row)
+end
 return keep(id, ARGV[4])
+"""
+
+# id of a part, token, lease in ms, steps of all its runs, then of each report five values: 'epoch', run, index, row,
+# best; or 'end', run, state, error or '', '' -> held | fenced | missing | gap, want; of a gap, run and index. What a run
+# has come to stays, whatever a worker says that trains it once more.
+REPORT = f"""{RECORD}{REPORTED}
+local parent = redis.call('HGET', job(id), 'parent')
+for i = 6, #ARGV, 5 do
+  local what, run = ARGV[i], ARGV[i + 1]
+  local state = redis.call('HGET', runs(parent, 'states'), run)
+  if ended(state) or state == 'pruned' then  -- it stays so
+  elseif what == 'end' then
+    run_is(parent, run, ARGV[i + 2], ARGV[i + 3] ~= '' and ARGV[i + 3] or nil)
+  else
+    local row = ARGV[i + 3]
+    local new, missing = record(parent .. '/' .. run, tonumber(ARGV[i + 2]), row)
+    if missing then return {{'gap', run .. ' ' .. missing}} end
+    if new then
+      redis.call('HSET', runs(parent, 'metrics'), run, row)
+      redis.call('HSET', runs(parent, 'best'), run, ARGV[i + 4])
+      say(parent, 'epoch', '{{"run":' .. run .. ',' .. string.sub(row, 2))
+    end
+  end
+end
+stepped(id, tonumber(ARGV[5]))
+return keep(id, ARGV[4])
+"""
+
+# id of an experiment, index of an epoch -> {run, state, row or false} of each run that has begun
+REACHED = """
+local id, found = ARGV[2], {}
+for run = 0, redis.call('HGET', job(id), 'next') - 1 do
+  found[run + 1] = {run, redis.call('HGET', runs(id, 'states'), run),
+    redis.call('LINDEX', P .. 'epochs:' .. id .. '/' .. run, ARGV[3])}
+end
+return found
+"""
+
+# id of a part, token, then of each judgement: key, go | stop, first run, how many runs -> held | fenced | missing, the
+# verdicts that count: those that were given first. Runs of what is to stop are pruned, whoever has them.
+JUDGE = f"""{REPORTED}
+local parent, verdicts = redis.call('HGET', job(id), 'parent'), {{}}
+for i = 4, #ARGV, 4 do
+  redis.call('HSETNX', runs(parent, 'verdicts'), ARGV[i], ARGV[i + 1])
+  local verdict = redis.call('HGET', runs(parent, 'verdicts'), ARGV[i])
+  table.insert(verdicts, verdict)
+  for run = ARGV[i + 2], verdict == 'stop' and ARGV[i + 2] + ARGV[i + 3] - 1 or -1 do
+    local state = redis.call('HGET', runs(parent, 'states'), run)
+    if not (ended(state) or state == 'pruned') then run_is(parent, run, 'pruned') end
+  end
+end
+return {{'held', table.concat(verdicts, ' ')}}
 """
 
 # id, token, state, error or '', whether another attempt may succeed, result or '' -> held | fenced | missing, the new
@@ -266,14 +448,16 @@ return {{'held', ''}}
 # how a request about a job, by anyone, begins
 ASKED = """
 local id = ARGV[2]
-local state = redis.call('HGET', job(id), 'state')
-if not state then return 'missing' end
+local state, parent = unpack(redis.call('HMGET', job(id), 'state', 'parent'))
+if not state or parent then return 'missing' end
+local queue = P .. 'queue:' .. redis.call('HGET', job(id), 'queue')
 """
 
 # id -> missing | cancelled | requested | the ended state
 CANCEL = f"""{ASKED}
 if state == 'running' then
   redis.call('HSET', job(id), 'want', 'cancel')
+  redis.call('ZREM', queue, id)
   return 'requested'
 end
 return move(id, 'cancelled') and 'cancelled' or state
@@ -284,6 +468,7 @@ PAUSE = f"""{ASKED}
 if state == 'running' then
   if redis.call('HGET', job(id), 'want') == 'cancel' then return 'about to be cancelled' end
   redis.call('HSET', job(id), 'want', 'pause')
+  redis.call('ZREM', queue, id)
   return 'requested'
 end
 return move(id, 'paused') and 'paused' or state
@@ -292,7 +477,10 @@ return move(id, 'paused') and 'paused' or state
 # id -> missing | queued | running | the ended state
 RESUME = f"""{ASKED}
 if state == 'running' then
-  if redis.call('HGET', job(id), 'want') == 'pause' then redis.call('HDEL', job(id), 'want') end
+  if redis.call('HGET', job(id), 'want') == 'pause' then
+    redis.call('HDEL', job(id), 'want')
+    if offers(id) then enqueue(id) end
+  end
   return state
 end
 return move(id, 'queued') and 'queued' or state
@@ -302,7 +490,7 @@ return move(id, 'queued') and 'queued' or state
 PRIORITIZE = f"""{ASKED}
 if ended(state) then return state end
 redis.call('HSET', job(id), 'priority', ARGV[3])
-if state == 'queued' then enqueue(id) end
+if redis.call('ZSCORE', queue, id) then enqueue(id) end
 return 'changed'
 """
 
@@ -313,6 +501,10 @@ if ARGV[3] ~= '' and ARGV[3] ~= redis.call('HGET', job(id), 'finished_at') then 
 indexed(id, 'ZREM', ':' .. state)
 indexed(id, 'ZREM', '')
 redis.call('ZREM', P .. 'finished', id)
+for run = 0, (redis.call('HGET', job(id), 'next') or 0) - 1 do redis.call('DEL', P .. 'epochs:' .. id .. '/' .. run) end
+for _, what in ipairs({{'states', 'errors', 'metrics', 'best', 'held', 'returned', 'verdicts'}}) do
+  redis.call('DEL', runs(id, what))
+end
 redis.call('DEL', job(id), P .. 'epochs:' .. id, P .. 'events:' .. id)
 return 'forgotten'
 """

@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     retention_days: float | None = Field(
         None, gt=0, description="how long ended jobs are kept, with their files; for ever if not set"
     )
+    runs_at_once: int | None = Field(
+        None, ge=1, description="runs of an experiment that a worker takes at once; 64 on a GPU, else 8, if not set"
+    )
     hardware: str | None = Field(
         None,
         pattern=r"^[a-z0-9][a-z0-9._-]{0,31}(,[a-z0-9][a-z0-9._-]{0,31})*$",

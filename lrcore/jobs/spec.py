@@ -123,10 +123,14 @@ class JobSpec(Setup):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
+        self.check_schedules()
+        return self
+
+    def check_schedules(self) -> None:
+        """Raise CurveError if a schedule does not fit the job."""
         if self.schedule is not None and self.schedule.metric_driven and self.interval != "epoch":
             raise CurveError(("interval",), f"{self.schedule.type} follows a metric, once an epoch")
         self.tables()
-        return self
 
     @property
     def steps(self) -> int:

@@ -34,6 +34,22 @@ class State(StrEnum):
         return not MOVES[self]
 
 
+class RunState(StrEnum):
+    """Where a run of an experiment is; a pruned one was stopped because others were better."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    PRUNED = "pruned"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run never changes again."""
+        return self not in (RunState.QUEUED, RunState.RUNNING)
+
+
 MOVES: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.RUNNING, State.PAUSED, State.CANCELLED}),
     State.RUNNING: frozenset({State.QUEUED, State.PAUSED, State.SUCCEEDED, State.FAILED, State.CANCELLED}),

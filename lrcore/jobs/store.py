@@ -27,7 +27,7 @@ from lrcore.jobs.ids import new_id
 from lrcore.jobs.job import Best, Epoch, Job, JobError, Progress, Terms, rfc3339
 from lrcore.jobs.kinds import UnknownKind, kind_of
 from lrcore.jobs.queue import QUEUE, broker_list
-from lrcore.jobs.states import State
+from lrcore.jobs.states import RunState, State
 from lrcore.jobs.work import Work
 
 PREFIX = "lrserve:"
@@ -74,11 +74,11 @@ class StoreFault(LrcoreError):
 
 
 class Gap(LrcoreError):
-    """Redis has lost epochs of the job: they are to be told again, from `epoch` on."""
+    """Redis has lost epochs of the job: they are to be told again, from `epoch` on; of a part, those of a `run`."""
 
-    def __init__(self, job_id: str, epoch: int) -> None:
-        super().__init__(f"of job {job_id}, epoch {epoch} is missing")
-        self.epoch = epoch
+    def __init__(self, job_id: str, epoch: int, run: int | None = None) -> None:
+        super().__init__(f"of {f'run {run} of ' if run is not None else ''}job {job_id}, epoch {epoch} is missing")
+        self.epoch, self.run = epoch, run
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,45 @@ class Claim:
     attempt: int
     spec: Work
     queue: str = QUEUE
+    more: bool = False  # of an experiment there are runs that nobody has yet
+
+
+class RunEpoch(NamedTuple):
+    """A finished epoch of a run of an experiment."""
+
+    run: int
+    epoch: Epoch
+    best: Best
+
+
+class RunEnd(NamedTuple):
+    """What became of a run of an experiment."""
+
+    run: int
+    state: RunState
+    error: JobError | None = None
+
+
+class Judgement(NamedTuple):
+    """Whether some runs of an experiment go on.
+
+    Attributes:
+        key: names the question.
+    """
+
+    key: str
+    runs: range
+    goes_on: bool
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run of an experiment: where it is, its last epoch and its best one, and why it failed."""
+
+    state: RunState
+    metrics: Epoch | None = None
+    best: Best | None = None
+    error: JobError | None = None
 
 
 class NewJob(NamedTuple):
@@ -260,16 +299,19 @@ class JobStore:
             raise IllegalMove(job_id, outcome, wanted)
         return self.get(job_id)
 
-    def claim(self, queues: Sequence[str], worker: str, lease_seconds: float) -> Claim | None:
-        """Take the best waiting job of all the queues together; None if none waits."""
+    def claim(self, queues: Sequence[str], worker: str, lease_seconds: float, most_runs: int = 1) -> Claim | None:
+        """Take the best waiting job of all the queues together; None if none waits.
+
+        Of an experiment it is a part: at most so many runs, and no more than its share of all that live.
+        """
         while True:
             token = secrets.token_hex(16)
-            taken = self._run(scripts.CLAIM, worker, token, _ms(lease_seconds), *queues)
+            taken = self._run(scripts.CLAIM, worker, token, _ms(lease_seconds), most_runs, *queues)
             if not taken:
                 return None
-            job_id, spec, attempt, queue, kind = taken
+            job_id, spec, attempt, queue, kind, more = (*taken, 0)[:6]
             try:
-                return Claim(job_id, token, int(attempt), kind_of(kind).model_validate_json(spec), queue)
+                return Claim(job_id, token, int(attempt), kind_of(kind).model_validate_json(spec), queue, bool(more))
             except (ValidationError, UnknownKind) as error:  # accepted by another version
                 why = JobError(type="invalid_spec", message=f"this worker cannot read the job: {error}"[:2000])
                 self._run(scripts.FINISH, job_id, token, State.FAILED, why.model_dump_json(), 0)
@@ -295,6 +337,51 @@ class JobStore:
                 scripts.EPOCH, claim.id, claim.token, _ms(lease_seconds), epoch.epoch, row, best.model_dump_json()
             ),
         )
+
+    def report(self, claim: Claim, lease_seconds: float, step: int, news: Sequence[RunEpoch | RunEnd]) -> str:
+        """Record epochs and ends of the runs of a part, in order. Returns what is wanted of it, as `beat` does.
+
+        Args:
+            step: optimizer steps that are done, of all the part's runs together.
+
+        Raises LeaseLost, and Gap if an epoch before one of them is missing.
+        """
+        fields = [field for each in news for field in _reported(each)]
+        return self._still_held(claim, self._run(scripts.REPORT, claim.id, claim.token, _ms(lease_seconds), step, *fields))
+
+    def judge(self, claim: Claim, judgements: Sequence[Judgement]) -> list[bool]:
+        """Prune runs of the experiment. Returns for each judgement what counts: the one that was given first."""
+        fields = [f for j in judgements for f in (j.key, "go" if j.goes_on else "stop", j.runs.start, len(j.runs))]
+        answer = self._still_held(claim, self._run(scripts.JUDGE, claim.id, claim.token, *fields))
+        return [verdict == "go" for verdict in answer.split()]
+
+    def reached(self, experiment_id: str, epoch: int) -> dict[int, tuple[RunState, Epoch | None]]:
+        """State of each run that has begun, and its figures of an epoch, if it came so far."""
+        found = self._run(scripts.REACHED, experiment_id, epoch)
+        return {run: (RunState(state), Epoch.model_validate_json(row) if row else None) for run, state, row in found}
+
+    def runs(self, job_id: str) -> dict[int, RunView]:
+        """The runs of an experiment that have begun."""
+        with self._redis.pipeline(transaction=True) as pipe:
+            for what in ("states", "metrics", "best", "errors"):
+                pipe.hgetall(f"{self._prefix}runs:{job_id}:{what}")
+            states, metrics, best, errors = pipe.execute()
+        return {
+            int(run): RunView(
+                RunState(state),
+                Epoch.model_validate_json(metrics[run]) if run in metrics else None,
+                Best.model_validate_json(best[run]) if run in best else None,
+                JobError.model_validate_json(errors[run]) if run in errors else None,
+            )
+            for run, state in states.items()
+        }
+
+    def run_epochs(self, job_id: str, runs: Sequence[int]) -> list[list[Epoch]]:
+        """Every finished epoch of some runs of an experiment, in order."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for run in runs:
+                pipe.lrange(f"{self._prefix}epochs:{job_id}/{run}", 0, -1)
+            return [[Epoch.model_validate_json(row) for row in rows] for rows in pipe.execute()]
 
     def finish(
         self, claim: Claim, state: State, error: JobError | None = None, *, again: bool = False, result: str = ""
@@ -380,7 +467,8 @@ class JobStore:
     def _still_held(claim: Claim, answer: Any) -> str:
         standing, want = answer
         if standing == "gap":
-            raise Gap(claim.id, int(want))
+            *run, epoch = map(int, want.split())
+            raise Gap(claim.id, epoch, *run)
         if standing != "held":
             raise LeaseLost(f"job {claim.id} is {standing}: its token is no longer that of attempt {claim.attempt}")
         return str(want)
@@ -398,7 +486,7 @@ def _creation(spec: Work, terms: Terms, key: str, job_id: str = "") -> list[str 
         "labels": json.dumps(terms.labels),
         "priority": terms.priority,
         "max_attempts": terms.max_attempts,
-    }
+    } | spec.record()
     if terms.max_seconds is not None:
         record["max_ms"] = _ms(terms.max_seconds)
     fields = (part for item in record.items() for part in item)
@@ -415,6 +503,13 @@ def _created(answer: Any, key: str) -> Job | Exception:
     if answer[0] == "reused":
         return KeyReused(f"the key {key[:80]!r} was used for another job")
     return _job(answer[1])
+
+
+def _reported(news: RunEpoch | RunEnd) -> tuple[str | int, ...]:
+    """The arguments of REPORT."""
+    if isinstance(news, RunEnd):
+        return "end", news.run, news.state, news.error.model_dump_json() if news.error else "", ""
+    return "epoch", news.run, news.epoch.epoch, news.epoch.model_dump_json(), news.best.model_dump_json()
 
 
 def _meant(error: ResponseError) -> Exception:

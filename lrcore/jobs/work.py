@@ -16,3 +16,7 @@ class Work(Spec):
     def progress(self, step: int) -> Progress:
         """How far the job is when `step` steps are done."""
         raise NotImplementedError
+
+    def record(self) -> dict[str, str | int]:
+        """What the store has to know of it beside what every job has."""
+        return {}

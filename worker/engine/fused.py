@@ -7,7 +7,6 @@ on one small operation together wait for each other more than they work.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import gc
 from collections.abc import Sequence
@@ -133,7 +132,9 @@ def train_many(
     for group in _groups(specs, device):
         chosen, theirs = [specs[i] for i in group], [hooks[i] for i in group]
         place = folder and folder / str(group[0])
-        if len(group) > 1:
+        if all(hook.stop() for hook in theirs):  # not worth a beginning
+            found: list[Outcome] = [Interrupted() for _ in group]
+        elif len(group) > 1:
             found = train_together(
                 chosen, data_root=data_root, device=device, hooks=theirs, folder=place, memory=memory
             )
@@ -163,9 +164,13 @@ def _alone(
     spec: JobSpec, root: Path, device: torch.device, hooks: Hooks, folder: Path | None, memory: int | None
 ) -> Outcome:
     try:
-        return train(spec, data_root=root, device=device, hooks=hooks, folder=folder, memory=memory)
-    except (Interrupted, Diverged, SpecError) as error:
+        outcome: Outcome = train(spec, data_root=root, device=device, hooks=hooks, folder=folder, memory=memory)
+    except Interrupted as error:
         return error
+    except (Diverged, SpecError) as error:
+        outcome = error
+    hooks.ended(outcome)
+    return outcome
 
 
 def train_together(
@@ -200,9 +205,7 @@ def train_together(
     hooks = hooks or [Hooks()] * len(specs)
     with settings(first, device):
         try:
-            with contextlib.ExitStack() as preparing:
-                for hook in hooks:
-                    preparing.enter_context(hook.preparing())
+            with hooks[0].preparing():  # who stops one then, stops all
                 data = load(first.dataset, data_root, device, DTYPES[first.precision], memory)
                 lanes = [Lane(spec, hook, device) for spec, hook in zip(specs, hooks, strict=True)]
         except Interrupted:

@@ -66,6 +66,7 @@ class Hooks:
         stop: asked before each step and each batch of a test pass; True raises Interrupted.
         preparing: entered while the data are loaded and the model is made, where nobody asks `stop`; may raise
             Interrupted from inside.
+        ended: of a run among several, called with what it came to, as soon as that is known.
     """
 
     step: Callable[[int], None] = lambda step: None
@@ -74,6 +75,7 @@ class Hooks:
     epoch: Callable[[Epoch, Best], None] = lambda epoch, best: None
     stop: Callable[[], bool] = lambda: False
     preparing: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
+    ended: Callable[[object], None] = lambda outcome: None
 
 
 @dataclass(frozen=True)

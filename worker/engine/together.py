@@ -74,7 +74,12 @@ class Lane:
             pieces = [pieces_of(spec, size, step * spec.batch_size) for step, size in enumerate(sizes_of(spec))]
             check_pieces(spec, self.model, pieces)
         except SpecError as error:
-            self.outcome = error
+            self.end(error)
+
+    def end(self, outcome: Outcome) -> None:
+        """This is what it came to."""
+        self.outcome = outcome
+        self.hooks.ended(outcome)
 
     def member(self) -> Member:
         """As a stack takes it."""
@@ -85,7 +90,7 @@ class Lane:
         self.last = last
         self.model.load_state_dict(last)
         epochs = [Epoch.model_validate(row) for row in self.at.epochs]
-        self.outcome = Result(epochs, Best.model_validate(self.at.best), self.model, self.best_weights, together)
+        self.end(Result(epochs, Best.model_validate(self.at.best), self.model, self.best_weights, together))
 
     def to_json(self) -> dict[str, Any]:
         """What the checkpoint says of it, beside its tensors."""
@@ -112,7 +117,7 @@ class Lane:
             case {"type": "Result"}:
                 self.succeed(last, together)
             case {"type": "Diverged", "message": message}:
-                self.outcome = Diverged(message)
+                self.end(Diverged(message))
             case {"type": "Interrupted"}:
                 self.outcome = Interrupted()
 
@@ -254,7 +259,7 @@ class Together:
         for stack, lanes, _ in self._stacks:
             for row, lane in enumerate(lanes):
                 if lane.leaving:
-                    lane.outcome = Interrupted()
+                    lane.end(Interrupted())
                     continue
                 figures = trained[lane], validation[lane] if validation else None, test[lane]
                 self._finish_lane(lane, stack, row, figures, seconds)
@@ -271,7 +276,7 @@ class Together:
         try:
             lane.at, report, best = finish_epoch(lane.spec, lane.scheduled, lane.at, figures, seconds)
         except Diverged as error:
-            lane.outcome = error
+            lane.end(error)
             return
         if best.epoch == report.epoch:
             lane.best_weights = stack.weights(row)

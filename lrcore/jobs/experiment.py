@@ -1,0 +1,234 @@
+"""An experiment: one job varied over a grid of schedules, optimizer's numbers and seeds.
+
+Letters: c configurations (what is compared) of s seeds each are c * s runs. Run i is configuration i // s with seed
+i % s, both counted from 0; of the configurations, the grid's last axis varies fastest.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Annotated, Any, ClassVar, Self
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+
+from lrcore.errors import CurveError
+from lrcore.family import Integer, Name, Number, Spec
+from lrcore.jobs.job import Progress
+from lrcore.jobs.prune import Asha
+from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.work import Work
+from lrcore.lengths import resolved
+from lrcore.optimizers import Optimizer
+from lrcore.schedules import AnySchedule
+
+MAX_RUNS = 10_000
+CHECKED = 2 * 10**7  # rates that are computed to check a grid; a larger one is checked at its extremes
+FIXED = ("type", "param_groups")  # what is no number of an optimizer
+Seed = Annotated[Integer, Field(ge=0, lt=2**32)]
+
+
+class Axes(Spec):
+    """The values of each axis. An axis that is left out has the base's value alone."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Annotated[tuple[Any, ...], Field(min_length=1, strict=False)]]
+
+    schedule: Annotated[tuple[AnySchedule | None, ...], Field(min_length=1, strict=False)] | None = Field(
+        None, description="schedules; null is the fixed rate"
+    )
+    lr: Annotated[tuple[Number, ...], Field(min_length=1, strict=False)] | None = Field(
+        None, description="the optimizer's rates; those of its parameter groups keep their ratio to it"
+    )
+    weight_decay: Annotated[tuple[Number, ...], Field(min_length=1, strict=False)] | None = None
+    seed: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)] | None = Field(
+        None, description="equal ones are compared in pairs"
+    )
+
+    @model_validator(mode="after")
+    def _values_differ(self) -> Self:
+        for name, values in self.given().items():
+            seen: set[str] = set()
+            for i, value in enumerate(values):
+                text = json.dumps(_plain(value), sort_keys=True)
+                if text in seen:
+                    raise CurveError((name, i), "the value is there already")
+                seen.add(text)
+        return self
+
+    def given(self) -> dict[str, tuple[Any, ...]]:
+        """The axes that there are: the schedule first, the seed last."""
+        numbers = {"lr": self.lr, "weight_decay": self.weight_decay} | (self.__pydantic_extra__ or {})
+        axes = {"schedule": self.schedule} | numbers | {"seed": self.seed}
+        return {name: values for name, values in axes.items() if values is not None}
+
+
+def _resolve(data: Any, info: ValidationInfo) -> Any:
+    """The grid with its schedules' lengths in steps of the base."""
+    base, schedules = info.data.get("base"), data.get("schedule") if isinstance(data, dict) else None
+    if base is None or not isinstance(schedules, list | tuple):
+        return data
+    return data | {"schedule": [_resolved(base, schedule, i) for i, schedule in enumerate(schedules)]}
+
+
+def _resolved(base: JobSpec, schedule: Any, i: int) -> Any:
+    try:
+        return resolved(schedule, base.intervals, base.intervals // base.epochs)
+    except ValueError as error:
+        raise CurveError(("schedule", i), str(error)) from None
+
+
+class ExperimentSpec(Work):
+    """Train every combination of the grid's values, side by side where that pays, and compare."""
+
+    kind: ClassVar[str] = "experiment"
+
+    name: Name | None = Field(None, description="to tell it from others; need not be unique")
+    base: JobSpec = Field(description="what is the same in all runs")
+    grid: Annotated[Axes, BeforeValidator(_resolve)]
+    prune: Asha | None = Field(None, description="stop configurations early that are worse than others")
+
+    def progress(self, step: int) -> Progress:
+        """All runs together: an epoch of each counts."""
+        steps, epochs = self.runs * self.base.steps, self.runs * self.base.epochs
+        return Progress(
+            epoch=step * epochs // steps, epochs=epochs, step=step, steps=steps, fraction=step / steps, eta_seconds=None
+        )
+
+    def record(self) -> dict[str, str | int]:
+        return {"runs": self.runs, "next": 0, "step": 0}
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seed of each run of a configuration, (s,)."""
+        return self.grid.seed or (self.base.seed,)
+
+    @property
+    def configurations(self) -> int:
+        """How many there are."""
+        return math.prod(map(len, self._axes().values()))
+
+    @property
+    def runs(self) -> int:
+        """How many there are."""
+        return self.configurations * len(self.seeds)
+
+    def settings(self, configuration: int) -> dict[str, Any]:
+        """The values that make a configuration, by axis."""
+        axes = self._axes()
+        places = np.unravel_index(configuration, [len(values) for values in axes.values()] or [1])
+        return {name: values[place] for (name, values), place in zip(axes.items(), places, strict=bool(axes))}
+
+    def plain_settings(self, configuration: int) -> dict[str, Any]:
+        """The same as JSON."""
+        return {name: _plain(value) for name, value in self.settings(configuration).items()}
+
+    def run(self, index: int) -> JobSpec:
+        """A run as a job. Raises ValidationError if it cannot be one."""
+        configuration, place = divmod(index, len(self.seeds))
+        return self._spec(self.settings(configuration)).model_copy(update={"seed": self.seeds[place]})
+
+    def runs_of(self, configuration: int) -> range:
+        """The runs of a configuration."""
+        return range(configuration * len(self.seeds), (configuration + 1) * len(self.seeds))
+
+    def check(self) -> None:
+        """Find out whether all runs can be trained.
+
+        Raises:
+            CurveError: one cannot, or there are too many.
+        """
+        if self.runs > MAX_RUNS:
+            raise CurveError(("grid",), f"{self.runs} runs are more than {MAX_RUNS}")
+        if self.base.export:
+            raise CurveError(("base", "export"), "the runs of an experiment leave no files")
+        for name in self._axes():
+            if name != "schedule" and (name in FIXED or name not in type(self.base.optimizer).model_fields):
+                known = ", ".join(field for field in type(self.base.optimizer).model_fields if field not in FIXED)
+                message = f"{self.base.optimizer.type} has no such number; there are schedule, seed, {known}"
+                raise CurveError(("grid", name), message)
+        seen: set[object] = set()
+        for i in range(self.configurations):
+            settings = self.settings(i)
+            try:
+                spec = self._spec(settings)
+            except ValidationError as error:
+                self._blame(settings, error)
+            optimizer, schedule = spec.optimizer, id(spec.schedule)  # the axis holds it
+            bases = optimizer.base_lrs, optimizer.base_momenta, spec.weight_decay_schedule and optimizer.weight_decays
+            if (schedule, *bases) in seen or (self._too_many() and not self._extreme(i)):
+                continue
+            seen.add((schedule, *bases))
+            try:
+                spec.check_schedules()
+            except CurveError as error:
+                raise CurveError(self._place(settings, error.field), str(error)) from None
+
+    def _axes(self) -> dict[str, tuple[Any, ...]]:
+        """All but the seed's."""
+        axes = self.grid.given()
+        axes.pop("seed", None)
+        return axes
+
+    def _spec(self, settings: dict[str, Any]) -> JobSpec:
+        """A configuration with the base's seed. Raises ValidationError."""
+        changes = dict(settings)
+        changed = {name: changes.pop(name) for name in settings if name != "schedule"}
+        if changed:
+            changes["optimizer"] = self._optimizer(changed)
+        return self.base.model_copy(update=changes)
+
+    def _optimizer(self, numbers: dict[str, Any]) -> Optimizer:
+        base = self.base.optimizer
+        if "lr" in numbers and base.param_groups:
+            base = base.at(numbers["lr"])
+        return type(base).model_validate(base.model_dump() | numbers)
+
+    def _too_many(self) -> bool:
+        """Whether all tables of rates would take long."""
+        return self.configurations * self.base.intervals * len(self.base.optimizer.base_lrs) > CHECKED
+
+    def _extreme(self, configuration: int) -> bool:
+        """Whether a configuration has the first or the last value of each axis of numbers."""
+        settings = self.settings(configuration)
+        return all(
+            settings[name] in (values[0], values[-1]) for name, values in self._axes().items() if name != "schedule"
+        )
+
+    def _blame(self, settings: dict[str, Any], error: ValidationError) -> None:
+        first = error.errors()[0]
+        field = tuple(first["loc"]) if first["loc"][:1] and first["loc"][0] in settings else ()
+        raise CurveError(self._place(settings, field), str(first["msg"]).removeprefix("Value error, ")) from None
+
+    def _place(self, settings: dict[str, Any], field: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        """Where in the grid a configuration has a field of its job."""
+        if not field or field[0] not in settings:
+            return ("grid",)
+        name = str(field[0])
+        return ("grid", name, self._axes()[name].index(settings[name]), *field[1:])
+
+
+class PartSpec(Work):
+    """Some runs of an experiment, in a worker's hands."""
+
+    kind: ClassVar[str] = "runs"
+
+    first: int
+    count: int
+    experiment: ExperimentSpec
+
+    @property
+    def indices(self) -> range:
+        """The runs."""
+        return range(self.first, self.first + self.count)
+
+    def progress(self, step: int) -> Progress:
+        steps, epochs = self.count * self.experiment.base.steps, self.count * self.experiment.base.epochs
+        return Progress(
+            epoch=step * epochs // steps, epochs=epochs, step=step, steps=steps, fraction=step / steps, eta_seconds=None
+        )
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value

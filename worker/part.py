@@ -1,0 +1,167 @@
+"""Reports of runs that train side by side: a part of an experiment."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import fmean
+from typing import cast
+
+from lrcore.jobs.experiment import PartSpec
+from lrcore.jobs.job import Best, Epoch, JobError
+from lrcore.jobs.settings import Settings
+from lrcore.jobs.states import RunState
+from lrcore.jobs.store import Claim, Gap, JobStore, Judgement, RunEnd, RunEpoch
+from worker.engine import Diverged, Interrupted, Result
+from worker.engine.loop import Hooks
+from worker.pruning import survivors
+from worker.reporter import Preparing, Reporter
+
+log = logging.getLogger("lrserve.worker")
+
+AT_ONCE = 200  # reports in one call: Redis answers nobody else meanwhile
+
+
+@dataclass(frozen=True)
+class PartHooks:
+    """What the training of a part calls.
+
+    Attributes:
+        runs: Hooks of each run.
+        stop: whether all of them are to stop.
+    """
+
+    runs: list[Hooks]
+    stop: Callable[[], bool]
+
+
+class PartReporter(Reporter):
+    """The reporter of a part: one thread, one lease and one call for the epochs of all its runs."""
+
+    def __init__(self, store: JobStore, claim: Claim, settings: Settings, draining: threading.Event) -> None:
+        super().__init__(store, claim, settings, draining)
+        self._part = cast(PartSpec, claim.spec)
+        self._steps = dict.fromkeys(self._part.indices, 0)
+        self._epochs: dict[int, list[RunEpoch]] = {run: [] for run in self._part.indices}
+        self._news: deque[RunEpoch | RunEnd] = deque()
+        self._pruned: set[int] = set()
+        self._judged: set[tuple[int, int]] = set()  # rung and configuration
+
+    def hooks(self, stop: Callable[[], bool], preparing: Preparing) -> PartHooks:
+        def of(run: int) -> Hooks:
+            return Hooks(
+                step=functools.partial(self._stepped, run),
+                epoch=functools.partial(self._finished, run),
+                stop=lambda: stop() or run in self._pruned,
+                preparing=preparing,
+                ended=functools.partial(self._ended, run),
+            )
+
+        return PartHooks([of(run) for run in self._part.indices], stop)
+
+    def _stepped(self, run: int, step: int) -> None:
+        first = not any(self._steps.values())
+        self._steps[run] = step
+        if first and step:
+            self._reports.put(self._beat)
+
+    def _finished(self, run: int, epoch: Epoch, best: Best) -> None:
+        report = RunEpoch(run, epoch, best)
+        self._epochs[run].append(report)
+        self._tell_soon(report)
+
+    def _ended(self, run: int, outcome: object) -> None:
+        match outcome:
+            case Result():
+                self._tell_soon(RunEnd(run, RunState.SUCCEEDED))
+            case Diverged():
+                self._tell_soon(RunEnd(run, RunState.FAILED, JobError(type="diverged", message=str(outcome))))
+            case Exception() if not isinstance(outcome, Interrupted):
+                self._tell_soon(RunEnd(run, RunState.FAILED, JobError(type="error", message=str(outcome))))
+        if not isinstance(outcome, Interrupted):
+            self._steps[run] = self._part.experiment.base.steps
+
+    def _tell_soon(self, news: RunEpoch | RunEnd) -> None:
+        self._news.append(news)
+        if len(self._news) == 1:
+            self._reports.put(self._beat)
+
+    def _beat(self) -> str:
+        """Keep the lease, and say what is new."""
+        while True:
+            news = [self._news[i] for i in range(min(len(self._news), AT_ONCE))]
+            try:
+                wanted = self._report(news)
+            except Gap as gap:
+                log.warning("%s, and is told again", gap)
+                self._tell_again(gap, news)
+                continue
+            for _ in news:
+                self._news.popleft()
+            if any(isinstance(each, RunEpoch) for each in news):
+                self._judge()
+            if not self._news:
+                return wanted
+
+    def _report(self, news: list[RunEpoch | RunEnd]) -> str:
+        step = sum(self._steps.values())
+        return self._store.report(self._claim, self._settings.lease_seconds, step, news)
+
+    def _tell_again(self, gap: Gap, news: list[RunEpoch | RunEnd]) -> None:
+        """Record the epochs of a run that Redis has lost, up to those that are new."""
+        assert gap.run is not None
+        told = self._epochs[gap.run]
+        new = next(each.epoch.epoch for each in news if isinstance(each, RunEpoch) and each.run == gap.run)
+        self._report([*told[gap.epoch : new]])
+
+    def _judge(self) -> None:
+        """Ask whether the configurations that have come to a rung go on."""
+        experiment = self._part.experiment
+        if (rule := experiment.prune) is None:
+            return
+        for rung, epochs in enumerate(rule.rungs(experiment.base.epochs)):
+            mine = [c for c in self._at(epochs) if (rung, c) not in self._judged]
+            if not mine:
+                continue
+            values = self._values(epochs)
+            asked = [c for c in mine if c in values]  # the others have seeds that are not there yet
+            alive = survivors(rule, rung, values) if asked else set()
+            judgements = [Judgement(f"{rung}:{c}", experiment.runs_of(c), c in alive) for c in asked]
+            for configuration, goes_on in zip(asked, self._store.judge(self._claim, judgements), strict=True):
+                self._judged.add((rung, configuration))
+                if not goes_on:
+                    self._pruned.update(experiment.runs_of(configuration))
+
+    def _at(self, epochs: int) -> Iterator[int]:
+        """Configurations whose runs in this part have all finished so many epochs, or ended."""
+        seeds = len(self._part.experiment.seeds)
+        for configuration in range(self._part.first // seeds, (self._part.indices.stop - 1) // seeds + 1):
+            runs = [run for run in self._part.experiment.runs_of(configuration) if run in self._epochs]
+            if any(run not in self._pruned and len(self._epochs[run]) >= epochs for run in runs):
+                yield configuration
+
+    def _values(self, epochs: int) -> dict[int, float]:
+        """Mean accuracy of each configuration all of whose runs have finished so many epochs; NaN if one failed."""
+        reached = self._store.reached(self._claim.id.partition("/")[0], epochs - 1)
+        found = {}
+        for configuration in range(self._part.experiment.configurations):
+            runs = [reached.get(run) for run in self._part.experiment.runs_of(configuration)]
+            values = [_accuracy(*run) for run in runs if run is not None]
+            known = [value for value in values if value is not None]
+            if len(known) == len(runs):
+                found[configuration] = fmean(known)
+        return found
+
+
+def _accuracy(state: RunState, epoch: Epoch | None) -> float | None:
+    """What a run is judged by; None if it is not there yet."""
+    if state is RunState.FAILED:
+        return math.nan
+    if epoch is None:
+        return None
+    return epoch.test_accuracy if epoch.val_accuracy is None else epoch.val_accuracy
