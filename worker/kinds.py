@@ -11,7 +11,7 @@ from lrcore.jobs.experiment import PartSpec
 from lrcore.jobs.range_test import RangeTestSpec, result
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.work import Work
-from worker import artifacts
+from worker import artifacts, pruning
 from worker.engine import Hooks, Interrupted, Result, train
 from worker.engine.fused import train_many
 from worker.engine.range_test import range_test
@@ -72,6 +72,8 @@ def _range_test(spec: RangeTestSpec, job_id: str, *, data_root: Path, hooks: Hoo
 
 
 def _part(spec: PartSpec, job_id: str, *, data_root: Path, hooks: PartHooks, folder: Path) -> Outcome:
+    if spec.experiment.prune:
+        pruning.check()
     specs = [spec.experiment.run(index) for index in spec.indices]
     outcomes = train_many(specs, data_root=data_root, hooks=hooks.runs, folder=folder)
     if any(isinstance(outcome, Interrupted) for outcome in outcomes) and hooks.stop():  # else they were pruned

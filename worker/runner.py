@@ -21,13 +21,18 @@ from lrcore.jobs.work import Work
 from worker import artifacts
 from worker.engine import Diverged, Interrupted
 from worker.kinds import RUNS, Outcome
-from worker.preparing import Stopped, interruptible
 from worker.part import PartReporter
+from worker.preparing import Stopped, interruptible
 from worker.reporter import Reporter
 
 log = logging.getLogger("lrserve.worker")
 
 REPORTERS: dict[type[Work], type[Reporter]] = {PartSpec: PartReporter}  # all others have the plain one
+KNOWN: dict[type[Exception], str] = {
+    DataUnavailable: "data_unavailable",
+    MissingPackage: "missing_package",
+    Diverged: "diverged",
+}
 FINAL = ("diverged", "missing_package")  # errors that another attempt would only repeat
 PAUSES = (1.0, 4.0, 15.0)  # seconds between attempts to reach the artifact root
 
@@ -150,12 +155,8 @@ class Runner:
         except (Interrupted, Stopped):
             reporter.check()
             return State.QUEUED, None  # or where it is wanted: the store knows
-        except DataUnavailable as error:
-            return State.FAILED, JobError(type="data_unavailable", message=str(error))
-        except MissingPackage as error:
-            return State.FAILED, JobError(type="missing_package", message=str(error))
-        except Diverged as error:
-            return State.FAILED, JobError(type="diverged", message=str(error))
+        except tuple(KNOWN) as error:
+            return State.FAILED, JobError(type=KNOWN[type(error)], message=str(error))
         except LeaseLost:
             raise
         except Exception as error:  # whatever else a model or a device can do

@@ -143,6 +143,9 @@ class ExperimentSpec(Work):
             raise CurveError(("grid",), f"{self.runs} runs are more than {MAX_RUNS}")
         if self.base.export:
             raise CurveError(("base", "export"), "the runs of an experiment leave no files")
+        if self.prune and not self.prune.rungs(self.base.epochs):
+            first = self.prune.resource(0)
+            raise CurveError(("prune",), f"the first judgement, after {first} epochs, would come too late to save any")
         for name in self._axes():
             if name != "schedule" and (name in FIXED or name not in type(self.base.optimizer).model_fields):
                 known = ", ".join(field for field in type(self.base.optimizer).model_fields if field not in FIXED)

@@ -40,6 +40,7 @@ end
 local function indexed(id, command, suffix)
   local entry = command == 'ZADD' and {redis.call('HGET', job(id), 'order'), id} or {id}
   redis.call(command, P .. 'jobs' .. suffix, unpack(entry))
+  if redis.call('HEXISTS', job(id), 'runs') == 1 then redis.call(command, P .. 'experiments' .. suffix, unpack(entry)) end
   for _, label in ipairs(labels(id)) do
     redis.call(command, P .. 'label:' .. label .. suffix, unpack(entry))
   end
@@ -126,12 +127,12 @@ local function move_part(id, before, after, error)
   if after == 'queued' then
     redis.call('RPUSH', runs(parent, 'returned'), id)
   else
-    local progress, all = cjson.decode(redis.call('HGET', job(parent), 'progress')), redis.call('HGET', job(parent), 'runs')
-    stepped(id, progress.steps / all * count)
+    local progress, all = unpack(redis.call('HMGET', job(parent), 'progress', 'runs'))
+    stepped(id, cjson.decode(progress).steps / all * count)
     if after == 'succeeded' then pace(id, redis.call('HGET', job(parent), 'queue')) end
     redis.call('EXPIRE', job(id), 3600)  -- for who asks a second time
   end
-  settle(parent)
+  settle(parent, after)
   return true
 end
 -- the one place that changes a state. An error goes with the news, also where the job is tried again.
@@ -164,11 +165,15 @@ local function move(id, after, error)
   announce(id, after, error)
   return true
 end
--- an experiment goes where its parts have left it
-settle = function(id)
+-- whether no part of an experiment is held
+local function idle(id) return redis.call('HGET', job(id), 'runs') and redis.call('SCARD', runs(id, 'held')) == 0 end
+-- an experiment goes where its parts have left it. After one that ended it waits for its next worker as it is: it runs.
+settle = function(id, after)
   local wanted = redis.call('HGET', job(id), 'want')
-  if redis.call('SCARD', runs(id, 'held')) > 0 then
-    if offers(id) and not wanted then enqueue(id) end
+  if offers(id) and not wanted and (ended(after) or not idle(id)) then
+    enqueue(id)
+  elseif not idle(id) then
+    return
   elseif offers(id) then
     move(id, wanted == 'cancel' and 'cancelled' or wanted == 'pause' and 'paused' or 'queued')
   else
@@ -373,8 +378,8 @@ return keep(id, ARGV[4])
 """
 
 # id of a part, token, lease in ms, steps of all its runs, then of each report five values: 'epoch', run, index, row,
-# best; or 'end', run, state, error or '', '' -> held | fenced | missing | gap, want; of a gap, run and index. What a run
-# has come to stays, whatever a worker says that trains it once more.
+# best; or 'end', run, state, error or '', '' -> held | fenced | missing | gap, want; of a gap, run and index. What a
+# run has come to stays, whatever a worker says that trains it once more.
 REPORT = f"""{RECORD}{REPORTED}
 local parent = redis.call('HGET', job(id), 'parent')
 for i = 6, #ARGV, 5 do
@@ -455,7 +460,7 @@ local queue = P .. 'queue:' .. redis.call('HGET', job(id), 'queue')
 
 # id -> missing | cancelled | requested | the ended state
 CANCEL = f"""{ASKED}
-if state == 'running' then
+if state == 'running' and not idle(id) then
   redis.call('HSET', job(id), 'want', 'cancel')
   redis.call('ZREM', queue, id)
   return 'requested'
@@ -465,7 +470,7 @@ return move(id, 'cancelled') and 'cancelled' or state
 
 # id -> missing | paused | requested | the ended state
 PAUSE = f"""{ASKED}
-if state == 'running' then
+if state == 'running' and not idle(id) then
   if redis.call('HGET', job(id), 'want') == 'cancel' then return 'about to be cancelled' end
   redis.call('HSET', job(id), 'want', 'pause')
   redis.call('ZREM', queue, id)

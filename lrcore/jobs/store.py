@@ -231,11 +231,17 @@ class JobStore:
         *,
         state: State | None = None,
         label: str | None = None,
+        experiments: bool = False,
         limit: int = 20,
         cursor: str | None = None,
     ) -> tuple[list[Job], str | None]:
-        """Jobs, newest first, and the cursor of the next page or None. Every page costs the same, however far."""
-        index = (f"label:{label}" if label else "jobs") + (f":{state}" if state else "")
+        """Jobs, newest first, and the cursor of the next page or None. Every page costs the same, however far.
+
+        Args:
+            experiments: only these; then there is no choice by label.
+        """
+        index = "experiments" if experiments else f"label:{label}" if label else "jobs"
+        index += f":{state}" if state else ""
         found = self._run(scripts.PAGE, index, cursor or "+inf", limit + 1)
         jobs = [_job(view) for _, view in found[:limit] if view]
         return jobs, found[limit - 1][0] if len(found) > limit else None
@@ -347,7 +353,9 @@ class JobStore:
         Raises LeaseLost, and Gap if an epoch before one of them is missing.
         """
         fields = [field for each in news for field in _reported(each)]
-        return self._still_held(claim, self._run(scripts.REPORT, claim.id, claim.token, _ms(lease_seconds), step, *fields))
+        return self._still_held(
+            claim, self._run(scripts.REPORT, claim.id, claim.token, _ms(lease_seconds), step, *fields)
+        )
 
     def judge(self, claim: Claim, judgements: Sequence[Judgement]) -> list[bool]:
         """Prune runs of the experiment. Returns for each judgement what counts: the one that was given first."""
@@ -478,7 +486,7 @@ def _creation(spec: Work, terms: Terms, key: str, job_id: str = "") -> list[str 
     """The arguments of CREATE."""
     text, written = spec.model_dump_json(), terms.model_dump_json()
     content = hashlib.sha256(f"{text}\n{written}".encode()).hexdigest()
-    record: dict[str, str | int] = {
+    record: dict[str, str | int] = spec.record() | {
         "kind": spec.kind,
         "spec": text,
         "progress": spec.progress(0).model_dump_json(),
@@ -486,7 +494,7 @@ def _creation(spec: Work, terms: Terms, key: str, job_id: str = "") -> list[str 
         "labels": json.dumps(terms.labels),
         "priority": terms.priority,
         "max_attempts": terms.max_attempts,
-    } | spec.record()
+    }
     if terms.max_seconds is not None:
         record["max_ms"] = _ms(terms.max_seconds)
     fields = (part for item in record.items() for part in item)
