@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrcore.curve import Curve
-from lrcore.figure import encoded, new_figure
+from lrcore.figure import encoded, new_figure, thin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BUCKETS = 1500  # more points than that cannot be told apart on the picture
 FEW = 60  # points drawn one by one
 
 
@@ -57,16 +56,3 @@ def _lines(axes: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], la
         # a rate holds for its whole interval, which shows while intervals are wide enough to be seen
         style: dict[str, Any] = {"drawstyle": "steps-post", "marker": "o", "markersize": 3} if few else {}
         axes.plot(x, y, label=label, color=f"C{i}", **style)
-
-
-def thin(steps: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """At most 2 * BUCKETS points of a line, with the lowest and the highest of every stretch among them."""
-    if len(values) <= 2 * BUCKETS:
-        return steps, values
-    size = -(-len(values) // BUCKETS)
-    whole = len(values) // size * size
-    rows = values[:whole].reshape(-1, size)
-    first = np.arange(len(rows)) * size
-    kept = np.concatenate([first + rows.argmin(1), first + rows.argmax(1), [0, *range(whole, len(values), size)]])
-    kept = np.unique(np.append(kept, len(values) - 1))
-    return steps[kept], values[kept]
