@@ -14,7 +14,18 @@ from api.fast import FastCurves
 from api.follower import Follower
 from api.guard import Guard
 from api.limits import BodyLimit
-from api.routes import artifacts, catalogue, curves, fit, jobs, range_tests, system, translate, webhooks
+from api.routes import (
+    artifacts,
+    catalogue,
+    curves,
+    experiments,
+    fit,
+    jobs,
+    range_tests,
+    system,
+    translate,
+    webhooks,
+)
 from api.settings import ApiSettings
 from api.submits import Submits
 from api.webhooks import Dispatcher
@@ -62,7 +73,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(FastCurves)  # the last one added is the first to be asked
     problems.install(app)
-    routes = (fit, translate, curves, jobs, range_tests, artifacts, webhooks, system)
+    routes = (fit, translate, curves, jobs, range_tests, experiments, artifacts, webhooks, system)
     for router in (*(module.router for module in routes), *catalogue.routers):
         app.include_router(router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it

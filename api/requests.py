@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from lrcore.jobs.job import Terms
+from lrcore.jobs.experiment import ExperimentSpec
+from lrcore.jobs.job import Placement, Terms
 from lrcore.jobs.range_test import RangeTestSpec
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.work import Work
 
 
-class _Asked(Terms):
+class Asked(Placement):
+    """A job of any kind, and what does not change its result."""
+
     @property
     def terms(self) -> Terms:
         """How it is to be run."""
-        return Terms.model_construct(**{name: getattr(self, name) for name in Terms.model_fields})
+        return Terms.model_construct(**self._of(Terms))
 
-    def _of(self, kind: type[Work]) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in kind.model_fields}
+    @property
+    def spec(self) -> Work:
+        """The job alone."""
+        raise NotImplementedError
+
+    def _of(self, part: type[Terms | Work]) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in part.model_fields if name in type(self).model_fields}
 
 
-class JobRequest(_Asked, JobSpec):
+class JobRequest(Asked, Terms, JobSpec):
     """A job, and what does not change its result."""
 
     @property
@@ -29,7 +37,7 @@ class JobRequest(_Asked, JobSpec):
         return JobSpec.model_construct(**self._of(JobSpec))
 
 
-class RangeTestRequest(_Asked, RangeTestSpec):
+class RangeTestRequest(Asked, Terms, RangeTestSpec):
     """A range test, and what does not change its result."""
 
     @property
@@ -38,4 +46,17 @@ class RangeTestRequest(_Asked, RangeTestSpec):
         return RangeTestSpec.model_construct(**self._of(RangeTestSpec))
 
 
-REQUESTS: dict[str, type[JobRequest | RangeTestRequest]] = {cls.kind: cls for cls in (JobRequest, RangeTestRequest)}
+class ExperimentRequest(Asked, ExperimentSpec):
+    """An experiment, and what does not change its result."""
+
+    @property
+    def spec(self) -> ExperimentSpec:
+        """The experiment alone."""
+        return ExperimentSpec.model_construct(**self._of(ExperimentSpec))
+
+
+REQUESTS: dict[str, type[Asked]] = {
+    JobSpec.kind: JobRequest,
+    RangeTestSpec.kind: RangeTestRequest,
+    ExperimentSpec.kind: ExperimentRequest,
+}

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, R
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
+from api.answers import JobAnswer, no_worker, submitted
 from api.deps import Bell, CurrentJob, Store, json_body
 from api.negotiate import choose
 from api.problems import documented
 from api.requests import RangeTestRequest
-from api.routes.jobs import METRICS, DryRun, JobAnswer, no_worker, planned, submitted
+from api.routes.jobs import METRICS, DryRun, planned
 from lrcore.jobs.job import Terms
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec, as_csv
 from lrcore.jobs.store import JobStore

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from lrcore.figure import encoded, new_figure
+from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Epoch, Job
+from lrcore.jobs.overview import Overview
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec
+from lrcore.jobs.store import JobStore
 
 
 def title(spec: Mapping[str, Any]) -> str:
@@ -72,13 +75,11 @@ def draw_range_test(result: RangeTestResult | None, title: str, form: str) -> by
     return encoded(figure, form)
 
 
-def draw_job(job: Job, epochs: Callable[[str], Sequence[Epoch]], form: str) -> bytes:
-    """The figure of a job of any kind; `form` is png or svg.
-
-    Args:
-        epochs: gives the finished epochs of the job with an id.
-    """
+def draw_job(job: Job, store: JobStore, form: str) -> bytes:
+    """The figure of a job of any kind; `form` is png or svg."""
+    if job.kind == ExperimentSpec.kind:
+        return Overview.of(job, store).picture(store, form)
     if job.kind == RangeTestSpec.kind:
         result = None if job.result is None else RangeTestResult.model_validate(job.result)
         return draw_range_test(result, title(job.spec), form)
-    return draw_run(epochs(job.id), title(job.spec), form)
+    return draw_run(store.epochs(job.id), title(job.spec), form)

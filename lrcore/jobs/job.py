@@ -15,8 +15,8 @@ Priority = Annotated[Integer, Field(ge=0, le=9)]
 Hardware = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$", strict=True)]
 
 
-class Terms(Spec):
-    """How a job is to be run: what does not change its result."""
+class Placement(Spec):
+    """Where and when a job is to be run."""
 
     labels: Annotated[tuple[Label, ...], Field(max_length=20, strict=False)] = Field(
         (), description="to find the job by, such as team=vision"
@@ -28,6 +28,11 @@ class Terms(Spec):
     max_attempts: Annotated[Integer, Field(ge=1, le=10)] = Field(
         1, description="runs that may end in an error before the job fails; workers that were lost do not count"
     )
+
+
+class Terms(Placement):
+    """How a job is to be run: what does not change its result."""
+
     max_seconds: Annotated[Number, Field(gt=0, le=1e8)] | None = Field(
         None, description="of running, all attempts together and without pauses, after which the job fails"
     )
@@ -108,7 +113,7 @@ class Job(_View):
     """A snapshot of a job."""
 
     id: str
-    kind: str = Field(description="training, or lr_range_test")
+    kind: str = Field(description="training, lr_range_test or experiment")
     state: State
     spec: dict[str, Any]
     labels: list[str] = Field(description="given with the job, to find it by")

@@ -16,8 +16,13 @@ def as_csv(epochs: Sequence[Epoch]) -> str:
         for name in Epoch.model_fields
         if name not in OPTIONAL or any(getattr(epoch, name) is not None for epoch in epochs)
     ]
-    rows = [columns, *([_cell(getattr(epoch, name)) for name in columns] for epoch in epochs)]
+    rows = [columns, *(cells(epoch, columns) for epoch in epochs)]
     return "".join(",".join(row) + "\n" for row in rows)
+
+
+def cells(epoch: Epoch, columns: Sequence[str]) -> list[str]:
+    """An epoch's figures as text."""
+    return [_cell(getattr(epoch, name)) for name in columns]
 
 
 def _cell(value: float | list[float] | None) -> str:

@@ -39,10 +39,10 @@ end
 -- the indexes by which jobs are listed: `suffix` is empty, or a colon and a state
 local function indexed(id, command, suffix)
   local entry = command == 'ZADD' and {redis.call('HGET', job(id), 'order'), id} or {id}
-  redis.call(command, P .. 'jobs' .. suffix, unpack(entry))
-  if redis.call('HEXISTS', job(id), 'runs') == 1 then redis.call(command, P .. 'experiments' .. suffix, unpack(entry)) end
-  for _, label in ipairs(labels(id)) do
-    redis.call(command, P .. 'label:' .. label .. suffix, unpack(entry))
+  local keys = {'jobs', redis.call('HGET', job(id), 'runs') and 'experiments'}
+  for _, label in ipairs(labels(id)) do table.insert(keys, 'label:' .. label) end
+  for _, key in pairs(keys) do
+    if key then redis.call(command, P .. key .. suffix, unpack(entry)) end
   end
 end
 -- a higher priority goes first, then the job that came first; a job that comes back has its old place

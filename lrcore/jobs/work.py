@@ -17,6 +17,9 @@ class Work(Spec):
         """How far the job is when `step` steps are done."""
         raise NotImplementedError
 
+    def check(self) -> None:
+        """Raise CurveError for what takes too long to find out while it is read."""
+
     def record(self) -> dict[str, str | int]:
         """What the store has to know of it beside what every job has."""
         return {}

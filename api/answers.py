@@ -1,0 +1,112 @@
+"""Jobs of all kinds as the API shows them, and how they are submitted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from typing import Annotated, Any
+
+from fastapi import Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
+from redis.exceptions import RedisError
+
+from api.deps import Bell
+from api.requests import Asked
+from lrcore.jobs.experiment import ExperimentSpec
+from lrcore.jobs.job import Job, Terms
+from lrcore.jobs.queue import QUEUE
+from lrcore.jobs.store import JobStore, NewJob
+
+WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,9})(?:$|[,;\s])")
+MAX_WAIT = 60  # seconds
+
+Prefer = Annotated[
+    str, Header(description=f"wait=N: answer when the job has ended, or after N seconds; {MAX_WAIT} at most")
+]
+
+
+class Links(BaseModel):
+    """Where the rest of a job is."""
+
+    self: str
+    metrics: str
+    events: str
+    cancel: str
+    pause: str
+    resume: str
+    retry: str
+    clone: str
+    artifacts: str
+    plot: str
+
+
+class JobAnswer(Job):
+    """A job with its links."""
+
+    links: Links
+
+
+def path_of(job: Job) -> str:
+    """Where a job is."""
+    return f"/v1/{'experiments' if job.kind == ExperimentSpec.kind else 'jobs'}/{job.id}"
+
+
+def linked(job: Job) -> JobAnswer:
+    """The job as the API shows it."""
+    path = path_of(job)
+    links = Links(
+        self=path,
+        metrics=f"{path}/metrics",
+        events=f"{path}/events",
+        cancel=f"{path}/cancel",
+        pause=f"{path}/pause",
+        resume=f"{path}/resume",
+        retry=f"{path}/retry",
+        clone=f"{path}/clone",
+        artifacts=f"/v1/jobs/{job.id}/artifacts",
+        plot=f"{path}/plot.png",
+    )
+    return JobAnswer(**vars(job), links=links)
+
+
+async def submitted(asked: Asked, key: str, request: Request, bell: Bell) -> Response:
+    """Put a new job of any kind into the store. `key`: the request's Idempotency-Key, or an empty string."""
+    # a header of the standard's kind is quoted, and people leave the quotes out
+    wanted = NewJob(asked.spec, asked.terms, key.strip('"'))
+    return created(await request.app.state.submits.create(wanted), bell)
+
+
+def created(job: Job, bell: Bell, status: int = 202) -> Response:
+    """The answer as bytes: FastAPI would check and copy it first, at the cost of all else that a submit takes."""
+    bell.wake()
+    headers = {"Location": path_of(job)}
+    return Response(linked(job).model_dump_json(), status, headers, media_type="application/json")
+
+
+def no_worker(terms: Terms, store: JobStore) -> list[dict[str, Any]]:
+    """A doubt, if nobody would take the job."""
+    try:
+        served = [queue.name for queue in store.queues() if queue.workers]
+    except RedisError:  # then nobody knows, and the curve is none of Redis' business
+        return []
+    if (terms.hardware or QUEUE) in served:
+        return []
+    wanted = f"with hardware {terms.hardware!r} " if terms.hardware else ""
+    known = ", ".join(name for name in served if name != QUEUE) or "none"
+    return [{"code": "no_worker", "message": f"no worker {wanted}lives now; there are: {known}", "step": None}]
+
+
+async def waited(job: Job, prefer: str, store: JobStore, request: Request, response: Response) -> Job:
+    """The job once it has ended, or after as many seconds as the client prefers to wait, by RFC 7240."""
+    if (asked := WAIT.search(prefer)) is None:
+        return job
+    seconds = min(int(asked[1]), MAX_WAIT)
+    response.headers["Preference-Applied"] = f"wait={seconds}"
+    if job.state.ended:
+        return job
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await request.app.state.follower.wait_for(store.events_key(job.id), "end")
+    return await run_in_threadpool(store.get, job.id)

@@ -1,0 +1,235 @@
+"""Experiments: submit one, look at its runs, its leaderboard and its picture."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from api.answers import JobAnswer, Prefer, linked, no_worker, submitted, waited
+from api.deps import Bell, CurrentJob, Store, json_body
+from api.json import dumps
+from api.negotiate import choose
+from api.problems import Invalid, documented
+from api.requests import ExperimentRequest
+from api.routes import actions
+from api.routes.jobs import METRICS, PICTURES, JobPage
+from lrcore.jobs.experiment import ExperimentSpec
+from lrcore.jobs.job import Epoch, Job, Terms
+from lrcore.jobs.leaderboard import By, Row, as_csv
+from lrcore.jobs.overview import Overview, RunRow
+from lrcore.jobs.states import State
+from lrcore.jobs.store import JobStore
+
+router = APIRouter(prefix="/v1/experiments", tags=["experiments"])
+
+
+class ExperimentAnswer(JobAnswer):
+    """An experiment with its runs and its leaderboard."""
+
+    counts: dict[str, int] = Field(description="how many runs are in each state")
+    runs: list[RunRow]
+    leaderboard: list[Row] = Field(description="a row a configuration, the best one first")
+
+
+class ExperimentPlan(BaseModel):
+    """What an experiment would do."""
+
+    spec: dict[str, Any] = Field(description="the experiment with all its defaults")
+    configurations: int
+    runs: int
+    steps: int = Field(description="optimizer steps, of all runs together")
+    steps_per_epoch: int = Field(description="of each run")
+    warnings: list[dict[str, Any]] = Field(description="what may not be meant")
+
+
+class RunAnswer(RunRow):
+    """A run of an experiment."""
+
+    settings: dict[str, Any] = Field(description="what its configuration sets")
+    spec: dict[str, Any] = Field(description="the run as a job: POST /v1/jobs takes it")
+    epochs: list[Epoch]
+
+
+class Leaderboard(BaseModel):
+    """The configurations of an experiment, the best one first."""
+
+    id: str
+    leaderboard: list[Row]
+
+
+def _experiment(job: CurrentJob) -> Job:
+    if job.kind != ExperimentSpec.kind:
+        raise HTTPException(404, f"job {job.id} is no experiment, but of kind {job.kind}")
+    return job
+
+
+Experiment = Annotated[Job, Depends(_experiment)]
+Ranked = Annotated[By, Query(alias="by", description="the test accuracy that orders: of the last epoch or the best")]
+Baseline = Annotated[
+    int | None, Query(ge=0, description="configuration that the others are compared with; the leader if left out")
+]
+Format = Annotated[Literal["json", "csv"] | None, Query(alias="format", description="goes before Accept")]
+CSV: dict[str, Any] = {"content": {"text/csv": {}}}
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Submit an experiment",
+    response_model=JobAnswer,
+    dependencies=[Depends(json_body)],
+    responses=documented(
+        400, 413, 415, 422, 503, _200={"description": "With dry_run: what it would do", "model": ExperimentPlan}
+    ),
+)
+async def create_experiment(
+    experiment: ExperimentRequest,
+    request: Request,
+    store: Store,
+    bell: Bell,
+    idempotency_key: Annotated[
+        str, Header(max_length=255, description="a name for this request: sent again, it makes no second experiment")
+    ] = "",
+    dry_run: Annotated[bool, Query(description="validate, and say how much there is to do; nothing is made")] = False,
+) -> Any:
+    """The runs are the product of the grid's axes; an axis is `schedule`, `seed`, or a field of the base's optimizer.
+
+    Runs train side by side where that pays, several workers share them, and their figures are the same as if each
+    were trained alone, up to rounding.
+    """
+    await run_in_threadpool(experiment.spec.check)
+    if dry_run:
+        return Response(
+            await run_in_threadpool(_plan, experiment.spec, experiment.terms, store), media_type=METRICS["json"]
+        )
+    return await submitted(experiment, idempotency_key, request, bell)
+
+
+def _plan(spec: ExperimentSpec, terms: Terms, store: JobStore) -> bytes:
+    return dumps(
+        {
+            "spec": spec.model_dump(mode="json"),
+            "configurations": spec.configurations,
+            "runs": spec.runs,
+            "steps": spec.runs * spec.base.steps,
+            "steps_per_epoch": spec.base.steps_per_epoch,
+            "warnings": no_worker(terms, store),
+        }
+    )
+
+
+@router.get("", summary="List experiments", responses=documented(422, 503))
+def list_experiments(
+    store: Store,
+    state: Annotated[State | None, Query(description="only experiments in this state")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(pattern=r"^[0-9]{1,15}$", description="next_cursor of the page before")] = None,
+) -> JobPage:
+    """Newest first, without their runs."""
+    jobs, next_cursor = store.page(state=state, experiments=True, limit=limit, cursor=cursor)
+    return JobPage(jobs=[linked(job) for job in jobs], next_cursor=next_cursor)
+
+
+@router.get("/{job_id}", summary="One experiment", response_model=ExperimentAnswer, responses=documented(404, 422, 503))
+async def get_experiment(
+    job: Experiment,
+    store: Store,
+    request: Request,
+    response: Response,
+    by: Ranked = "final",
+    baseline: Baseline = None,
+    prefer: Prefer = "",
+) -> Any:
+    """State, progress, every run, and the leaderboard."""
+    job = await waited(job, prefer, store, request, response)
+    content = await run_in_threadpool(_whole, job, store, by, baseline)
+    return Response(content, headers=dict(response.headers), media_type=METRICS["json"])
+
+
+def _whole(job: Job, store: JobStore, by: By, baseline: int | None) -> bytes:
+    """An ExperimentAnswer as JSON: FastAPI would check ten thousand runs one by one."""
+    overview = Overview.of(job, store)
+    rows = overview.rows()
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.state.value] = counts.get(row.state, 0) + 1
+    return dumps(
+        linked(job).model_dump(mode="json")
+        | {
+            "counts": counts,
+            "runs": [row.model_dump(mode="json") for row in rows],
+            "leaderboard": [row.model_dump(mode="json") for row in _ranked(overview, by, baseline)],
+        }
+    )
+
+
+def _ranked(overview: Overview, by: By, baseline: int | None) -> list[Row]:
+    if baseline is not None and baseline >= overview.spec.configurations:
+        raise Invalid((("query", "baseline"), f"there are {overview.spec.configurations} configurations, from 0 on"))
+    return overview.leaderboard(by, baseline)
+
+
+@router.get(
+    "/{job_id}/leaderboard",
+    summary="The leaderboard",
+    response_model=Leaderboard,
+    responses=documented(404, 406, 422, 503, _200=CSV),
+)
+def get_leaderboard(
+    job: Experiment,
+    store: Store,
+    request: Request,
+    by: Ranked = "final",
+    baseline: Baseline = None,
+    form: Format = None,
+) -> Any:
+    """Mean and standard deviation over seeds, and the paired difference to the leader, or to the baseline."""
+    rows = _ranked(Overview.of(job, store), by, baseline)
+    if choose(request, METRICS) == "json":
+        return Response(
+            dumps({"id": job.id, "leaderboard": [row.model_dump(mode="json") for row in rows]}),
+            media_type=METRICS["json"],
+        )
+    return Response(as_csv(rows), media_type=METRICS["csv"], headers={"Vary": "Accept"})
+
+
+@router.get(
+    "/{job_id}/metrics",
+    summary="Every epoch of every run",
+    response_class=Response,
+    responses=documented(404, 503, _200=CSV),
+)
+def get_metrics(job: Experiment, store: Store) -> StreamingResponse:
+    """CSV, one row an epoch, with the run, its configuration and its seed."""
+    return StreamingResponse(Overview.of(job, store).metrics_csv(store), media_type=METRICS["csv"])
+
+
+@router.get("/{job_id}/runs/{run}", summary="One run", response_model=RunAnswer, responses=documented(404, 422, 503))
+def get_run(job: Experiment, run: Annotated[int, Path(ge=0)], store: Store) -> Any:
+    """What it is, as a job of its own would be described, and every finished epoch."""
+    overview = Overview.of(job, store)
+    if run >= overview.spec.runs:
+        raise HTTPException(404, f"there is no run {run}: there are {overview.spec.runs}, from 0 on")
+    row, spec = overview.row(run), overview.spec
+    (epochs,) = store.run_epochs(job.id, [run])
+    return RunAnswer(
+        **dict(row), settings=spec.plain_settings(row.configuration), spec=spec.run(run).model_dump(), epochs=epochs
+    )
+
+
+@router.get(
+    "/{job_id}/plot.{form}",
+    summary="The experiment's figure",
+    response_class=Response,
+    responses=documented(404, 422, 503, _200={"content": {media: {} for media in PICTURES.values()}}),
+)
+def get_picture(job: Experiment, form: Literal["png", "svg"], store: Store) -> Response:
+    """Test accuracies and rates of the configurations, the leading ones in colour."""
+    return Response(Overview.of(job, store).picture(store, form), media_type=PICTURES[form])
+
+
+router.include_router(actions.router, dependencies=[Depends(_experiment)])
