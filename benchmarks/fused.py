@@ -86,6 +86,7 @@ class SideBySide:
 
     def epoch(self) -> None:
         with self.together.arranged():
+            self.together.begin(self.done, 0)
             self.together.train_steps(self.done, 0)
             self.together.figures(self.done)
         self.done += 1

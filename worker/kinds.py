@@ -61,9 +61,9 @@ def trained(spec: JobSpec, job_id: str, done: Result) -> Outcome:
 
 
 def _range_test(spec: RangeTestSpec, job_id: str, *, data_root: Path, hooks: Hooks, folder: Path) -> Outcome:
-    losses, ended = range_test(spec, data_root=data_root, hooks=hooks, folder=folder)
+    done = range_test(spec, data_root=data_root, hooks=hooks, folder=folder)
     # an id that follows from the test's: whoever comes to submit it makes the same job, which is made once
-    found = result(spec, losses, ended, f"{job_id}-{spec.use_for}")
+    found = result(spec, done.losses, done.ended, f"{job_id}-{spec.use_for}", done.together)
     then = None
     if spec.use_for and found.job_id:
         then = found.job_id, spec.training(getattr(found.suggestion, spec.use_for))

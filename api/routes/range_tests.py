@@ -74,7 +74,10 @@ def get_curve(
     request: Request,
     form: Annotated[Literal["json", "csv"] | None, Query(alias="format", description="goes before Accept")] = None,
 ) -> Any:
-    """As CSV one row a step: step, lr, loss, smoothed_loss; before the test has succeeded, the header alone."""
+    """As CSV one row a step: step, lr, loss, smoothed_loss, and with several seeds loss_seed_N of each seed N.
+
+    Before the test has succeeded, the header alone.
+    """
     if job.kind != RangeTestSpec.kind:
         raise HTTPException(404, f"job {job.id} is no LR range test, but of kind {job.kind}")
     found = None if job.result is None else RangeTestResult.model_validate(job.result)

@@ -50,7 +50,10 @@ HEADROOM = 0.15  # above the highest smoothed loss: a step's loss that runs away
 
 
 def draw_range_test(result: RangeTestResult | None, title: str, form: str) -> bytes:
-    """Loss and smoothed loss over the rate, with the suggestions; `form` is png or svg. None: there is none yet."""
+    """Loss and smoothed loss over the rate, with the suggestions; `form` is png or svg. None: there is none yet.
+
+    The losses of several seeds are behind their mean.
+    """
     figure = new_figure([3])
     (axes,) = figure.axes
     axes.set_title(title)
@@ -61,7 +64,11 @@ def draw_range_test(result: RangeTestResult | None, title: str, form: str) -> by
         axes.text(0.5, 0.5, "no result yet", ha="center", transform=axes.transAxes)
         return encoded(figure, form)
     loss, smooth = (np.array(values, dtype=np.float64) for values in (result.loss, result.smoothed_loss))
-    axes.plot(result.lr, loss, color="tab:gray", alpha=0.5, linewidth=1, label="loss of a step")
+    for i, single in enumerate(result.losses or []):
+        values = np.array(single, dtype=np.float64)
+        axes.plot(result.lr, values, color="tab:cyan", alpha=0.4, linewidth=0.7, label="" if i else "of a seed")
+    mean = f", mean of {len(result.seeds)} seeds" if result.losses else ""
+    axes.plot(result.lr, loss, color="tab:gray", alpha=0.5, linewidth=1, label=f"loss of a step{mean}")
     axes.plot(result.lr, smooth, color="tab:blue", linewidth=2, label="smoothed")
     for name, (color, line) in MARKS.items():
         rate = getattr(result.suggestion, name)

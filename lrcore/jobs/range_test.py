@@ -1,6 +1,6 @@
 """The LR range test, Smith, arXiv:1506.01186: a job that raises its rate at every step, and what its losses suggest.
 
-Letters: n steps were made, with rates lr and losses loss of shape (n,).
+Letters: n steps were made, with rates lr and losses loss of shape (n,); with several seeds, loss is their mean.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lrcore.curve import table
 from lrcore.errors import CurveError
 from lrcore.family import Integer, Number
 from lrcore.grid import Grid
-from lrcore.jobs.spec import MAX_EPOCHS, JobSpec, Setup
+from lrcore.jobs.spec import MAX_EPOCHS, JobSpec, Seed, Setup
 from lrcore.schedules import Schedule
 from lrcore.schedules.range_test import ExponentialRangeTest, LinearRangeTest
 
@@ -27,6 +27,7 @@ Suggested = Literal["steepest", "valley", "max_lr"]
 Ending = Literal["num_iter", "diverged", "not_finite"]
 Rate = Annotated[Number, Field(gt=0)]
 
+MAX_SEEDS = 64
 SKIPPED_FIRST = 10  # one in ten, as fastai: the running mean has seen too few losses
 SKIPPED_LAST = 5  # as fastai: the losses run away
 FEWEST = 5  # points that a suggestion is made from
@@ -49,6 +50,11 @@ class RangeTestSpec(Setup):
     num_iter: Annotated[Integer, Field(ge=2, le=MAX_EPOCHS)] = Field(
         100, description="optimizer steps, over as many passes of the data as that takes"
     )
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MAX_SEEDS)] | None = Field(
+        None,
+        description="make the test once with each, side by side where that is faster, and look at the mean of their "
+        "losses; `seed` is then that of the training alone. null: only with `seed`",
+    )
     mode: Literal["exp", "linear"] = Field("exp", description="the same factor, or the same difference, at every step")
     smoothing: Annotated[Number, Field(gt=0, le=1)] = Field(
         0.05, description="weight of each new loss in the running mean, which is free of bias; 1 smooths nothing"
@@ -67,6 +73,8 @@ class RangeTestSpec(Setup):
     def _test_fits(self) -> Self:
         if self.end_lr <= self.start_lr:
             raise CurveError(("end_lr",), f"a test from {self.start_lr:g} must end above it, not at {self.end_lr:g}")
+        if len(set(self.tried)) < len(self.tried):
+            raise CurveError(("seeds",), "a seed is there twice, and would give the same losses")
         if self.use_for and self.epochs is None:
             raise CurveError(("epochs",), f"the training at {self.use_for} needs a number of epochs")
         if not self.optimizer.lr and len(set(self.optimizer.base_lrs)) > 1:
@@ -75,7 +83,12 @@ class RangeTestSpec(Setup):
 
     @property
     def steps(self) -> int:
-        return self.num_iter
+        return self.num_iter * len(self.tried)
+
+    @property
+    def tried(self) -> tuple[int, ...]:
+        """The seeds that the test is made with."""
+        return self.seeds or (self.seed,)
 
     @property
     def ramp(self) -> Schedule:
@@ -96,11 +109,18 @@ class RangeTestSpec(Setup):
         rates: Floats = table(self.ramp, (self.start_lr,), Grid(0, 1, self.num_iter)).lr[0]
         return rates
 
-    def run(self) -> JobSpec:
-        """The training that makes the test's steps: by its ramp, long enough for all of them."""
+    def run(self, seed: int | None = None) -> JobSpec:
+        """The training that makes the test's steps: by its ramp, long enough for all of them.
+
+        Args:
+            seed: one of those tried; the first if None.
+        """
         unused = {"ema_decay": None, "early_stopping": None, "export": ()}
-        steps = {"schedule": self.ramp.model_dump(), "interval": "step", "epochs": self.progress(0).epochs}
-        return JobSpec.model_validate(self._setup() | unused | steps)
+        epochs = -(-self.num_iter // self.steps_per_epoch)
+        steps = {"schedule": self.ramp.model_dump(), "interval": "step", "epochs": epochs}
+        return JobSpec.model_validate(
+            self._setup() | unused | steps | {"seed": self.tried[0] if seed is None else seed}
+        )
 
     def training(self, lr: float) -> JobSpec:
         """The training that `use_for` asks for, at a rate."""
@@ -126,16 +146,21 @@ class Suggestion(BaseModel):
 
 
 class RangeTestResult(BaseModel):
-    """What a range test came to. The three lists have one value a step; what is not finite is null."""
+    """What a range test came to. Lists of rates and losses have one value a step; what is not finite is null."""
 
     model_config = ConfigDict(frozen=True)
 
     lr: list[float] = Field(description="of each step, the optimizer's own, without those of parameter groups")
-    loss: list[float | None] = Field(description="of each step, mean over its batch, before the step")
+    loss: list[float | None] = Field(
+        description="of each step, mean over its batch and over all seeds, before the step; null if one of theirs is"
+    )
     smoothed_loss: list[float | None] = Field(description="its running mean")
     ended: Ending = Field(description="after num_iter steps, by stop_factor, or by a loss that is not finite")
     suggestion: Suggestion = Field(description="rates, each of them null if the losses do not allow it")
     job_id: str | None = Field(description="of the training that use_for asked for; null if there is none")
+    seeds: list[int] = Field(description="that the test was made with")
+    losses: list[list[float | None]] | None = Field(description="a list for each seed; null if there is only one")
+    together: int = Field(description="how many seeds at most were trained side by side")
 
 
 class RunningMean:
@@ -169,18 +194,41 @@ class Watch:
         return "diverged" if self._factor is not None and mean > self._factor * self._best else None
 
 
+def mean_losses(losses: Sequence[Sequence[float]]) -> list[float]:
+    """The mean over the seeds at each step that all of them have made; one seed's losses as they are.
+
+    Args:
+        losses: of each seed.
+    """
+    return [sum(values, -0.0) / len(values) for values in zip(*losses, strict=False)]  # from 0, a -0 would become 0
+
+
+def end_of(spec: RangeTestSpec, losses: Sequence[Sequence[float]]) -> tuple[int, Ending]:
+    """After how many steps the mean of the seeds' losses ends the test, and why."""
+    watch, means = Watch(spec), mean_losses(losses)
+    for n, loss in enumerate(means, 1):
+        if why := watch.after(loss):
+            return n, why
+    return len(means), "num_iter"
+
+
 def smoothed(loss: Sequence[float], weight: float) -> Floats:
     """The running mean after each loss, shape (n,); `weight` is that of a new one. From a NaN on it is NaN."""
     mean = RunningMean(weight)
     return np.array([mean.add(value) for value in loss], dtype=np.float64)
 
 
-def result(spec: RangeTestSpec, loss: Sequence[float], ended: Ending, job_id: str) -> RangeTestResult:
+def result(
+    spec: RangeTestSpec, losses: Sequence[Sequence[float]], ended: Ending, job_id: str, together: int = 1
+) -> RangeTestResult:
     """What the losses of the test's first n steps come to.
 
     Args:
+        losses: of each seed, n of them.
         job_id: of the training that `use_for` asks for.
+        together: how many seeds were trained side by side.
     """
+    loss = mean_losses(losses)
     lr, mean = spec.rates()[: len(loss)], smoothed(loss, spec.smoothing)
     found = suggestions(lr, mean)
     return RangeTestResult(
@@ -190,6 +238,9 @@ def result(spec: RangeTestSpec, loss: Sequence[float], ended: Ending, job_id: st
         ended=ended,
         suggestion=found,
         job_id=job_id if spec.use_for and getattr(found, spec.use_for) is not None else None,
+        seeds=list(spec.tried),
+        losses=[_finite(values) for values in losses] if len(losses) > 1 else None,
+        together=together,
     )
 
 
@@ -275,14 +326,19 @@ def _usable(lr: Floats, loss: Floats, *, broke: bool) -> float | None:
 
 
 def as_csv(found: RangeTestResult | None) -> str:
-    """One row a step; an empty cell is a value that is not finite. Without a result, the header alone."""
+    """One row a step, with several seeds a column for the losses of each; an empty cell is a value that is not finite.
+
+    Without a result, the header alone.
+    """
     return "".join(",".join(row) + "\n" for row in _rows(found))
 
 
 def _rows(found: RangeTestResult | None) -> Iterator[list[str]]:
-    yield ["step", "lr", "loss", "smoothed_loss"]
+    losses = (found and found.losses) or []
+    seeds = found.seeds if found and losses else []
+    yield ["step", "lr", "loss", "smoothed_loss", *(f"loss_seed_{seed}" for seed in seeds)]
     if found:
-        for step, values in enumerate(zip(found.lr, found.loss, found.smoothed_loss, strict=True)):
+        for step, values in enumerate(zip(found.lr, found.loss, found.smoothed_loss, *losses, strict=True)):
             yield [str(step), *("" if value is None else repr(value) for value in values)]
 
 

@@ -42,6 +42,7 @@ def steps_per_epoch(dataset: Dataset, batch_size: int, drop_last: bool) -> int:
 
 Scheduled = Annotated[AnySchedule | None, BeforeValidator(_resolve)]
 BatchSize = Annotated[Integer, Field(ge=1, le=65_536)]
+Seed = Annotated[Integer, Field(ge=0, lt=2**32)]
 
 
 class EarlyStopping(Spec):
@@ -64,7 +65,7 @@ class Setup(Work):
         None, description="images on the device at once; a step's gradients are accumulated over them"
     )
     eval_batch_size: BatchSize = Field(1000, description="images at once in the validation and test passes")
-    seed: Annotated[Integer, Field(ge=0, lt=2**32)] = 0
+    seed: Seed = 0
     precision: Literal["float32", "bfloat16", "float64"] = Field(
         "float32", description="bfloat16 is torch's autocast: the weights stay float32"
     )

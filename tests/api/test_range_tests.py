@@ -61,10 +61,27 @@ def test_its_result_has_the_curve_and_the_suggestions(done: Json) -> None:
     assert (done["state"], done["error"]) == ("succeeded", None)
     assert result["ended"] == "diverged"
     assert result["lr"][0] == 1e-3
+    assert (result["seeds"], result["losses"], result["together"]) == ([0], None, 1)
     assert len(result["lr"]) == len(result["loss"]) == len(result["smoothed_loss"]) == done["progress"]["step"] < 60
     assert set(suggestion) == {"steepest", "valley", "max_lr", "reasons"}
     for name in ("steepest", "valley", "max_lr"):
         assert 1e-3 <= suggestion[name] <= result["lr"][-1]
+
+
+def test_several_seeds_have_a_result_and_a_curve_each(http: httpx.Client, service: Service) -> None:
+    job = submit(http, seeds=[3, 8], seed=1)
+    service.ended(job["id"])
+    done = http.get(job["links"]["self"]).json()
+    result = done["result"]
+    rows = list(csv.DictReader(io.StringIO(http.get(f"{PATH}/{job['id']}/curve?format=csv").text)))
+
+    assert (done["state"], done["spec"]["seeds"], done["spec"]["seed"]) == ("succeeded", [3, 8], 1)
+    assert done["progress"]["steps"] == 120
+    assert result["seeds"] == [3, 8]
+    means = [sum(losses) / 2 for losses in zip(*result["losses"], strict=True)]
+    assert result["loss"] == pytest.approx(means, rel=1e-12)
+    assert [float(row["loss_seed_8"]) for row in rows] == result["losses"][1]
+    assert http.get(f"/v1/jobs/{job['id']}/plot.svg").status_code == 200
 
 
 def test_use_for_makes_one_training_at_the_suggested_rate(done: Json, http: httpx.Client, service: Service) -> None:
@@ -146,14 +163,15 @@ def test_a_test_goes_on_after_its_worker_was_killed(http: httpx.Client, service:
 def test_a_dry_run_shows_the_rates_and_makes_no_job(http: httpx.Client) -> None:
     before = http.get("/v1/jobs?limit=1").json()["jobs"]
     groups = [{"params": "*.bias", "lr": 0.05}]
+    optimizer = {"type": "SGD", "lr": 0.1, "param_groups": groups}
     answer = http.post(
         f"{PATH}?dry_run=true",
-        json=body(mode="linear", num_iter=3, end_lr=1.0, optimizer={"type": "SGD", "lr": 0.1, "param_groups": groups}),
+        json=body(mode="linear", num_iter=3, end_lr=1.0, optimizer=optimizer, seeds=[0, 1]),
     )
     found = answer.json()
 
     assert answer.status_code == 200
-    assert (found["steps"], found["steps_per_epoch"], found["warnings"]) == (3, 4, [])
+    assert (found["steps"], found["steps_per_epoch"], found["warnings"]) == (6, 4, [])
     assert found["lr"] == [pytest.approx([1e-3, 0.5005, 1.0]), pytest.approx([5e-4, 0.25025, 0.5])]
     assert http.get("/v1/jobs?limit=1").json()["jobs"] == before
 
@@ -199,6 +217,8 @@ def test_a_training_has_no_such_curve(http: httpx.Client, service: Service) -> N
         ({"smoothing": 2}, ["smoothing"]),
         ({"use_for": "best"}, ["use_for"]),
         ({"use_for": "valley"}, ["epochs"]),
+        ({"seeds": [2, 0, 2]}, ["seeds"]),
+        ({"seeds": ["one"]}, ["seeds", 0]),
         ({"schedule": {"type": "StepLR", "step_size": 5}}, ["schedule"]),
         ({"interval": "step"}, ["interval"]),
         ({"model": {"type": "lenett"}}, ["model", "type"]),

@@ -22,6 +22,8 @@ from lrcore.jobs.range_test import (
     Suggestion,
     Watch,
     as_csv,
+    end_of,
+    mean_losses,
     result,
     smoothed,
     suggestions,
@@ -171,7 +173,7 @@ def test_the_test_ends_when_the_smoothed_loss_runs_away() -> None:
 
 
 def test_what_is_not_finite_is_null_in_json_and_empty_in_csv() -> None:
-    found = result(spec(use_for="valley", epochs=1), [2.0, math.inf], "not_finite", "id")
+    found = result(spec(use_for="valley", epochs=1), [[2.0, math.inf]], "not_finite", "id")
     rows = list(csv.DictReader(io.StringIO(as_csv(found))))
 
     assert found.job_id is None
@@ -182,12 +184,50 @@ def test_what_is_not_finite_is_null_in_json_and_empty_in_csv() -> None:
     assert as_csv(None) == "step,lr,loss,smoothed_loss\n"
 
 
+def test_a_result_of_several_seeds_is_that_of_their_mean() -> None:
+    shift = np.sin(np.arange(100))
+    losses = [(bowl() + shift).tolist(), (bowl() - shift).tolist(), bowl().tolist()]
+    test = spec(seeds=[4, 0, 2], smoothing=0.5)
+    found = result(test, losses, "num_iter", "", together=3)
+    mean = result(spec(smoothing=0.5), [mean_losses(losses)], "num_iter", "")
+    rows = list(csv.DictReader(io.StringIO(as_csv(found))))
+
+    assert (found.losses, found.seeds, found.together) == (losses, [4, 0, 2], 3)
+    assert found.loss == pytest.approx(bowl())
+    assert found.suggestion == mean.suggestion
+    assert (found.loss, found.smoothed_loss) == (mean.loss, mean.smoothed_loss)
+    assert (mean.losses, mean.seeds, mean.together) == (None, [0], 1)
+    assert list(rows[0]) == ["step", "lr", "loss", "smoothed_loss", "loss_seed_4", "loss_seed_0", "loss_seed_2"]
+    assert [float(row["loss_seed_0"]) for row in rows] == losses[1]
+    assert RangeTestResult.model_validate_json(found.model_dump_json()) == found
+
+
+def test_a_mean_is_finite_where_all_seeds_are() -> None:
+    losses = [[1.0, 2.0, 3.0], [3.0, math.inf, 5.0], [2.0, 2.0, math.nan]]
+    found = result(spec(seeds=[0, 1, 2]), losses, "not_finite", "")
+
+    assert found.loss == [2.0, None, None]
+    assert found.losses == [[1.0, 2.0, 3.0], [3.0, None, 5.0], [2.0, 2.0, None]]
+    assert [math.copysign(1, loss) for loss in mean_losses([[-0.0, 0.0, -1.0]])] == [-1, 1, -1]
+
+
+def test_the_mean_ends_the_test() -> None:
+    steep, flat = [2.0, 1.0, 1.0, 9.0, 90.0], [2.0, 1.0, 1.0, 1.0, 1.0]
+    test = spec(smoothing=1.0, stop_factor=6)
+
+    assert end_of(test, [steep]) == (4, "diverged")
+    assert end_of(test, [steep, flat]) == (5, "diverged")
+    assert end_of(test, [flat, flat]) == (5, "num_iter")
+    assert end_of(test, [flat, [2.0, math.nan]]) == (2, "not_finite")
+
+
 @pytest.mark.parametrize("form", ["png", "svg"])
 def test_every_result_has_a_picture(form: str) -> None:
-    broken = result(spec(), [math.nan], "not_finite", "")
-    whole = result(spec(smoothing=1.0), bowl().tolist(), "num_iter", "")
+    broken = result(spec(), [[math.nan]], "not_finite", "")
+    whole = result(spec(smoothing=1.0), [bowl().tolist()], "num_iter", "")
+    several = result(spec(smoothing=1.0, seeds=[0, 1]), [bowl().tolist(), [math.nan] * 100], "not_finite", "")
 
-    for found in (None, broken, whole):
+    for found in (None, broken, whole, several):
         assert draw_range_test(found, "title", form)
     if form == "svg":
         text = draw_range_test(whole, "title", form)
@@ -205,6 +245,11 @@ def test_every_result_has_a_picture(form: str) -> None:
         ({"stop_factor": 1.0}, "stop_factor"),
         ({"use_for": "best", "epochs": 1}, "use_for"),
         ({"use_for": "valley"}, "epochs"),
+        ({"seeds": [3, 1, 3]}, "seeds"),
+        ({"seeds": []}, "seeds"),
+        ({"seeds": list(range(65))}, "seeds"),
+        ({"seeds": [0, -1]}, "seeds.1"),
+        ({"seeds": [0, 1.0]}, "seeds.1"),
         ({"schedule": None}, "schedule"),
         ({"drop_last": True, "batch_size": 1000}, "batch_size"),
         ({"optimizer": {"type": "SGD", "lr": 0.0, "param_groups": [{"params": "fc*", "lr": 0.1}]}}, "optimizer.lr"),

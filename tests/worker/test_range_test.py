@@ -13,13 +13,13 @@ import torch
 
 from lrcore.jobs.job import Terms
 from lrcore.jobs.queue import QUEUE
-from lrcore.jobs.range_test import RangeTestSpec
+from lrcore.jobs.range_test import RangeTestSpec, end_of
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.store import JobStore, StoreFull
 from tests.conftest import job_spec
 from tests.core.test_range_test import spec
-from worker.engine import Hooks, Interrupted, train
-from worker.engine.range_test import range_test
+from worker.engine import Hooks, Interrupted, fused, train
+from worker.engine.range_test import RangeLosses, range_test
 from worker.kinds import RUNS, Outcome
 from worker.runner import Runner
 
@@ -36,6 +36,13 @@ LEARNABLE = {
 
 
 def losses_of(test: RangeTestSpec, **how: Any) -> tuple[list[float], str]:
+    done = seeds_of(test, **how)
+    assert done.together == 1
+    (losses,) = done.losses
+    return losses, done.ended
+
+
+def seeds_of(test: RangeTestSpec, **how: Any) -> RangeLosses:
     return range_test(test, data_root=NOWHERE, device=CPU, **how)
 
 
@@ -130,6 +137,115 @@ def test_a_rate_that_is_too_high_ends_the_test() -> None:
     assert (why, math.isfinite(broken[-1]), np.isfinite(broken[:-1]).all()) == ("not_finite", False, True)
 
 
+SEEDS = (5, 0, 3)
+RATIO = {"type": "SGD", "lr": 0.2, "momentum": 0.9, "param_groups": [{"params": "*.bias", "lr": 0.05}]}
+NEVER, WIDE, THREADS, PAIRS = "never", "wide", "threads", "pairs"
+
+
+def way(how: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Train several seeds one after another, as one wide network, with a stack each, or two and then one.
+
+    Returns how many of SEEDS are trained together.
+    """
+    monkeypatch.setattr("worker.engine.fused.pays", lambda specs, device: how != NEVER and len(specs) > 1)
+    monkeypatch.setattr(fused, "SMALL", 0.0 if how == THREADS else math.inf)
+    monkeypatch.setattr(fused, "MOST", 2 if how == PAIRS else 64)
+    return {NEVER: 1, PAIRS: 2}.get(how, 3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        LEARNABLE,
+        LEARNABLE | {"optimizer": RATIO, "drop_last": True, "mode": "linear", "end_lr": 3.0},
+        {"optimizer": {"type": "AdamW"}, "model": {"type": "lenet"}, "end_lr": 0.03, "num_iter": 23},
+        {"dataset": {"type": "fake", "samples": 70, "flip": True, "crop": 2}, "micro_batch_size": 10, "num_iter": 20},
+        LEARNABLE | {"start_lr": 1e-3, "end_lr": 1e300, "stop_factor": None},
+        LEARNABLE | {"smoothing": 1.0, "stop_factor": 1.1},  # single seeds would end before their mean
+    ],
+    ids=["diverges", "groups", "lenet", "augmented", "not finite", "earlier"],
+)
+@pytest.mark.parametrize("how", [WIDE, THREADS, PAIRS, NEVER])
+def test_several_seeds_have_the_losses_that_each_has_alone(
+    how: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = way(how, monkeypatch)
+    given = changes | {"precision": "float64"}
+    done = seeds_of(spec(**given, seeds=SEEDS))
+    alone = [losses_of(spec(**given | {"seed": seed, "stop_factor": None}))[0] for seed in SEEDS]
+    n, ended = end_of(spec(**given), alone)
+
+    assert (done.ended, done.together) == (ended, together)
+    assert [len(losses) for losses in done.losses] == [n] * 3
+    np.testing.assert_allclose(done.losses, [losses[:n] for losses in alone], rtol=1e-9)
+    assert len({losses[0] for losses in done.losses}) == 3
+
+
+def test_one_seed_of_a_list_is_the_same_as_that_seed() -> None:
+    assert losses_of(spec(**LEARNABLE, seeds=[4])) == losses_of(spec(**LEARNABLE | {"seed": 4}))
+
+
+def test_seeds_with_dropout_are_trained_one_after_another() -> None:
+    given: dict[str, Any] = {"model": {"type": "mlp", "dropout": 0.5}, "num_iter": 6, "end_lr": 0.1}
+    done = seeds_of(spec(**given, seeds=SEEDS))
+
+    assert done.together == 1
+    assert done.losses == [losses_of(spec(**given, seed=seed))[0] for seed in SEEDS]
+
+
+@pytest.mark.parametrize("how", [WIDE, THREADS, PAIRS, NEVER])
+@pytest.mark.parametrize("stop", [0, 4, 13, 29, 34])
+def test_seeds_that_are_stopped_anywhere_and_resumed_are_those_that_were_not(
+    how: str, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = way(how, monkeypatch)
+    test = spec(start_lr=1e-3, end_lr=0.3, num_iter=14, seeds=SEEDS, optimizer=RATIO)
+    undisturbed = seeds_of(test)
+    steps: list[int] = []
+    with pytest.raises(Interrupted):
+        seeds_of(test, folder=tmp_path, hooks=Hooks(step=steps.append, stop=lambda: steps[-1] >= stop))
+    again: list[int] = []
+
+    assert seeds_of(test, folder=tmp_path, hooks=Hooks(step=again.append)) == undisturbed
+    assert undisturbed.together == together
+    assert again == sorted(again)
+    assert again[0] == steps[-1] < stop + together  # no step is lost, and none is made twice
+    assert again[-1] == test.steps == 42
+    assert seeds_of(test, folder=tmp_path) == undisturbed  # it is done: nothing is left to do
+
+
+def test_a_worker_that_is_killed_among_seeds_loses_none_that_was_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way(NEVER, monkeypatch)
+    test = spec(num_iter=5, end_lr=0.3, seeds=SEEDS)
+
+    class Killed(Exception):
+        pass
+
+    def kill(step: int) -> None:
+        if step == 12:
+            raise Killed
+
+    with pytest.raises(Killed):
+        seeds_of(test, folder=tmp_path, hooks=Hooks(step=kill))
+    again: list[int] = []
+
+    assert seeds_of(test, folder=tmp_path, hooks=Hooks(step=again.append)) == seeds_of(test)
+    assert again[0] == 10
+
+
+@pytest.mark.parametrize("how", [WIDE, THREADS])
+def test_the_running_figures_are_means_over_the_seeds(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    way(how, monkeypatch)
+    told: list[tuple[int, float]] = []
+    data = {"type": "fake", "samples": 120, "image_size": 12}
+    test = spec(dataset=data, batch_size=2, num_iter=55, end_lr=1e-3, seeds=SEEDS, precision="float64")
+    done = seeds_of(test, hooks=Hooks(running=lambda step, loss, accuracy: told.append((step, loss))))
+
+    assert told == [(150, pytest.approx(np.mean([losses[:50] for losses in done.losses])))]
+
+
 def runner_of(store: JobStore, home: Path) -> Runner:
     return Runner(store, Settings(home=home), "worker")
 
@@ -152,6 +268,21 @@ def test_a_worker_leaves_result_files_and_the_training_that_was_asked_for(store:
     assert names == {"spec.json", "result.json", "curve.csv", "plot.png", "plot.svg"}
     assert json.loads((folder / "result.json").read_text()) == job.result
     assert RangeTestSpec.model_validate_json((folder / "spec.json").read_text()) == test
+
+
+def test_a_worker_leaves_the_losses_of_every_seed(store: JobStore, tmp_path: Path) -> None:
+    test = spec(**LEARNABLE, seeds=[2, 7], seed=1, use_for="valley", epochs=2)
+    job_id = store.create(test).id
+    runner_of(store, tmp_path).answer(QUEUE)
+    job = store.get(job_id)
+
+    assert job.result is not None
+    assert (job.result["seeds"], len(job.result["losses"])) == ([2, 7], 2)
+    np.testing.assert_allclose(job.result["loss"], np.mean(job.result["losses"], axis=0), rtol=1e-15)
+    assert job.progress.steps == 120
+    assert store.get(job.result["job_id"]).spec["seed"] == 1
+    header = (tmp_path / "artifacts" / job_id / "curve.csv").read_text().splitlines()[0]
+    assert header == "step,lr,loss,smoothed_loss,loss_seed_2,loss_seed_7"
 
 
 def test_a_worker_that_is_lost_before_the_end_makes_no_second_training(

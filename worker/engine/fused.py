@@ -129,7 +129,7 @@ def train_many(
     """
     device, hooks = device or pick_device(), hooks or [Hooks()] * len(specs)
     outcomes: dict[int, Outcome] = {}
-    for group in _groups(specs, device):
+    for group in groups(specs, device):
         chosen, theirs = [specs[i] for i in group], [hooks[i] for i in group]
         place = folder and folder / str(group[0])
         if all(hook.stop() for hook in theirs):  # not worth a beginning
@@ -144,8 +144,8 @@ def train_many(
     return [outcomes[i] for i in range(len(specs))]
 
 
-def _groups(specs: Sequence[JobSpec], device: torch.device) -> list[list[int]]:
-    """Places of runs that train together, and of each that trains alone."""
+def groups(specs: Sequence[JobSpec], device: torch.device) -> list[list[int]]:
+    """Places of runs that train together, as they can, it pays and they fit, and of each that trains alone."""
     alike: list[list[int]] = []
     for i, spec in enumerate(specs):
         group = next((group for group in alike if why_not([specs[group[0]], spec]) is None), None)
@@ -153,11 +153,11 @@ def _groups(specs: Sequence[JobSpec], device: torch.device) -> list[list[int]]:
             alike.append([i])
         else:
             group.append(i)
-    groups: list[list[int]] = []
+    found: list[list[int]] = []
     for group in alike:
         fits = most(specs[group[0]], device) if pays([specs[i] for i in group], device) else 1
-        groups += [group[begin : begin + fits] for begin in range(0, len(group), fits)]
-    return groups
+        found += [group[begin : begin + fits] for begin in range(0, len(group), fits)]
+    return found
 
 
 def _alone(

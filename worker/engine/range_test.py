@@ -1,19 +1,49 @@
 """The LR range test: the first steps of a training whose rate rises at every step, and the loss of each.
 
-The losses are looked at one by one, so each step waits for the device; there are no evaluation passes.
+The losses are looked at one by one, so each step waits for the device; there are no evaluation passes. Seeds that
+cannot be trained side by side are trained one after another, each until its loss is no longer finite: only when all
+have been, their mean says where the test ends.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import functools
+import gc
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from lrcore import __version__
-from lrcore.jobs.range_test import Ending, RangeTestSpec, Watch
-from worker.engine.data import Data
-from worker.engine.loop import Hooks, Run, pick_device, seen_through
+from lrcore.jobs.range_test import Ending, RangeTestSpec, Watch, end_of, mean_losses
+from worker.engine import checkpoint as checkpoints
+from worker.engine.checkpoint import Position
+from worker.engine.data import Data, load
+from worker.engine.fused import groups, widths
+from worker.engine.loop import DTYPES, Hooks, Interrupted, Run, pick_device, settings
+from worker.engine.together import Lane, Together
+
+log = logging.getLogger("lrserve.engine")
+
+SEEDS = "seeds.safetensors"  # losses of the seeds that are done, without a tensor
+
+
+@dataclass(frozen=True)
+class RangeLosses:
+    """A range test that is done.
+
+    Attributes:
+        losses: of each seed at each step up to the end of the test.
+        ended: why it ended.
+        together: how many seeds at most were trained side by side.
+    """
+
+    losses: list[list[float]]
+    ended: Ending
+    together: int
 
 
 def range_test(
@@ -24,48 +54,108 @@ def range_test(
     hooks: Hooks | None = None,
     folder: Path | None = None,
     memory: int | None = None,
-) -> tuple[list[float], Ending]:
-    """The loss of each step up to the end of the test, and why it ended. From its checkpoint, if there is one.
+) -> RangeLosses:
+    """See the test through. From its checkpoint, if there is one.
 
     Arguments and errors are those of `loop.train`, but for Diverged: that is what the test looks for. A test that is
     taken up from a checkpoint gives the same losses as one that was never stopped, under the same conditions.
     """
     device, hooks = device or pick_device(), hooks or Hooks()
+    chosen = groups([spec.run(seed) for seed in spec.tried], device)
+    losses = _losses_before(spec, folder)
+    with hooks.preparing():
+        data = load(spec.dataset, data_root, device, DTYPES[spec.precision], memory)
+    try:
+        for group in chosen:
+            if part := _part(spec, [spec.tried[i] for i in group if i >= len(losses)]):
+                heard = _shifted(hooks, len(losses) * spec.num_iter, len(part.tried))
+                losses += _tested(part, data, device, heard, folder)
+                _remember(spec, losses, folder)
+    finally:  # the next job needs the memory
+        if device.type == "cuda":
+            del data
+            gc.collect()
+            torch.cuda.empty_cache()
+    n, ended = end_of(spec, losses)
+    return RangeLosses([values[:n] for values in losses], ended, max(map(len, chosen)))
 
-    def make(data: Data) -> RangeRun:
-        return RangeRun(spec, data, device, hooks, folder)
 
-    return seen_through(make, RangeRun.test, spec.run(), data_root, device, hooks, memory)
+def _part(spec: RangeTestSpec, seeds: list[int]) -> RangeTestSpec | None:
+    """The test of some of the seeds; None if there are none.
+
+    With others left out, it goes on to the last rate: where the mean of all ends the test is not known yet.
+    """
+    if tuple(seeds) == spec.tried:
+        return spec
+    return spec.model_copy(update={"seeds": tuple(seeds), "stop_factor": None}) if seeds else None
+
+
+def _tested(
+    spec: RangeTestSpec, data: Data, device: torch.device, hooks: Hooks, folder: Path | None
+) -> list[list[float]]:
+    """The losses of seeds that are trained side by side."""
+    with settings(spec.run(), device):
+        if len(spec.tried) > 1:
+            return RangesTogether(spec, data, device, hooks, folder).test()
+        torch.manual_seed(spec.tried[0])
+        run = RangeRun(spec, data, device, hooks, folder)
+        try:
+            return run.test()
+        finally:  # a graph and its run hold each other, and the next seed needs the memory
+            run.graph = None
+            if device.type == "cuda":
+                del run
+                gc.collect()
+
+
+def _shifted(hooks: Hooks, done: int, seeds: int) -> Hooks:
+    """Hooks for some seeds, with the steps of all seeds told: `done` of others were made before."""
+    return replace(
+        hooks,
+        step=lambda step: hooks.step(done + step * seeds),
+        running=lambda step, loss, accuracy: hooks.running(done + step * seeds, loss, accuracy),
+    )
+
+
+def _key(spec: RangeTestSpec) -> str:
+    return f"{__version__} {spec.kind} {spec.model_dump_json()}"
+
+
+def _losses_before(spec: RangeTestSpec, folder: Path | None) -> list[list[float]]:
+    """Of the seeds that were done before the test was stopped."""
+    found = folder and checkpoints.load(folder / SEEDS, _key(spec))
+    return [run["losses"] for run in found[1].runs] if found else []
+
+
+def _remember(spec: RangeTestSpec, losses: list[list[float]], folder: Path | None) -> None:
+    """Keep the losses of the seeds that are done while others are not; go on without, if they cannot be written."""
+    if folder and len(losses) < len(spec.tried):
+        try:
+            position = Position(spec=_key(spec), runs=[{"losses": values} for values in losses])
+            checkpoints.save(folder / SEEDS, {}, position)
+        except (OSError, SafetensorError) as error:
+            log.warning("no checkpoint: %s", error)
 
 
 class RangeRun(Run):
-    """A range test between its beginning and its end."""
+    """A range test of one seed between its beginning and its end."""
 
     def __init__(self, spec: RangeTestSpec, data: Data, device: torch.device, hooks: Hooks, folder: Path | None):
         super().__init__(spec.run(), data, device, hooks, folder)
-        self.at = replace(self.at, spec=f"{__version__} {spec.kind} {spec.model_dump_json()}")
+        self.at = replace(self.at, spec=_key(spec))
         self._test = spec
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["scale"] *= spec.ratios[group["column"]]
 
-    def test(self) -> tuple[list[float], Ending]:
-        """See the test through. Raises Interrupted."""
+    def test(self) -> list[list[float]]:
+        """The losses of the seed, in a list, up to the end of the test. Raises Interrupted."""
         self._take_up()
-        watch, losses, each = Watch(self._test), self.at.losses, self.spec.steps_per_epoch
-        why, begun = None, None
-        for loss in losses:  # of a checkpoint; the last one may have ended the test
-            why = watch.after(loss)
-        while why is None and len(losses) < self._test.num_iter:
-            epoch, step = divmod(len(losses), each)
-            if epoch != begun:
-                self._begin_pass(epoch, step)
-                begun = epoch
-            self.train_steps(epoch, step, step + 1)
-            why = watch.after(losses[-1])
+        losses = [self.at.losses]
+        _advance(self._test, losses, self._begin_pass, self.train_steps)
         self.live.flush()
         if self.folder:
             self._save()  # the caller may have to come back for what is left to do
-        return list(losses), why or "num_iter"
+        return losses
 
     def after_step(self, step: int, total: int) -> None:
         self.at.losses.append(self.losses[step].item())  # sync point
@@ -75,3 +165,75 @@ class RangeRun(Run):
         """Lay out a pass over the training set, of which `step` steps are done."""
         self.at, self._done = replace(self.at, epoch=epoch, step=step, seconds=0.0), step
         self.begin(epoch)
+
+
+class RangesTogether(Together):
+    """A range test of several seeds side by side."""
+
+    def __init__(self, spec: RangeTestSpec, data: Data, device: torch.device, hooks: Hooks, folder: Path | None):
+        heard: list[tuple[float, float]] = []
+
+        def running(step: int, loss: float, accuracy: float) -> None:
+            heard.append((loss, accuracy))
+            if len(heard) == len(spec.tried):
+                loss, accuracy = (sum(values) / len(heard) for values in zip(*heard, strict=True))
+                heard.clear()
+                hooks.running(step, loss, accuracy)
+
+        with hooks.preparing():
+            lanes = [Lane(spec.run(seed), Hooks(running=running), device, spec.ratios) for seed in spec.tried]
+        for lane in lanes:
+            if isinstance(lane.outcome, Exception):
+                raise lane.outcome
+        super().__init__(lanes, data, device, folder, functools.partial(widths, spec.run(), device))
+        self._at = replace(self._at, spec=_key(spec))
+        self._test, self._hooks = spec, hooks
+
+    def test(self) -> list[list[float]]:
+        """The losses of each seed up to the end of the test. Raises Interrupted."""
+        self._take_up()
+        losses = [lane.at.losses for lane in self._lanes]
+        self._hooks.step(len(losses[0]))
+        with self.arranged():
+            _advance(self._test, losses, self._begin_pass, self.train_steps)
+            for _, _, live in self._stacks:
+                live.flush()
+            self._save()  # the caller may have to come back for what is left to do
+        return losses
+
+    def after_step(self, step: int, total: int) -> None:
+        found = [loss for stack, _, _ in self._stacks for loss in stack.losses[step].tolist()]  # sync point
+        for lane, loss in zip(self._lanes, found, strict=True):
+            lane.at.losses.append(loss)
+        self._hooks.step(total)
+        super().after_step(step, total)
+
+    def _stop_if_asked(self) -> None:
+        """All seeds stop, or none."""
+        if self._hooks.stop():
+            self._save()
+            raise Interrupted
+
+    def _begin_pass(self, epoch: int, step: int) -> None:
+        """Lay out a pass over the training set, of which `step` steps are done."""
+        self._at, self._done = replace(self._at, epoch=epoch, step=step, seconds=0.0), step
+        self.begin(epoch, step)
+
+
+def _advance(
+    spec: RangeTestSpec,
+    losses: list[list[float]],
+    begin_pass: Callable[[int, int], None],
+    train_steps: Callable[[int, int, int], None],
+) -> None:
+    """Make steps until the mean of the losses, to which each step adds, ends the test."""
+    watch, each, why, begun = Watch(spec), spec.steps_per_epoch, None, None
+    for loss in mean_losses(losses):  # of a checkpoint; the last one may have ended the test
+        why = watch.after(loss)
+    while why is None and len(losses[0]) < spec.num_iter:
+        epoch, step = divmod(len(losses[0]), each)
+        if epoch != begun:
+            begin_pass(epoch, step)
+            begun = epoch
+        train_steps(epoch, step, step + 1)
+        why = watch.after(mean_losses([values[-1:] for values in losses])[0])

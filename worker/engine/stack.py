@@ -35,11 +35,13 @@ class Member:
 
     Attributes:
         model: as it is before its first step; not changed.
+        ratios: what each of the optimizer's columns has its scheduled rate multiplied by; None: nothing.
     """
 
     spec: JobSpec
     scheduled: Scheduled
     model: nn.Module
+    ratios: Sequence[float] | None = None
 
 
 class Stack:
@@ -278,8 +280,9 @@ Place = tuple[int, float, bool]  # column, scale, and whether weight decay acts
 def _places(member: Member) -> dict[str, Place]:
     """Where the trained parameters of a run belong, by name. Raises SpecError as parameter_groups does."""
     names = {parameter: name for name, parameter in member.model.named_parameters()}
+    ratios = member.ratios or [1.0] * len(member.spec.optimizer.base_lrs)
     return {
-        names[parameter]: (group["column"], group["scale"], group["decays"])
+        names[parameter]: (group["column"], group["scale"] * ratios[group["column"]], group["decays"])
         for group in parameter_groups(member.model, member.spec.optimizer)
         for parameter in group["params"]
     }

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -52,14 +52,19 @@ Partition = Callable[[int], list[int]]  # how many runs each stack takes, for so
 class Lane:
     """One of the runs.
 
+    Args:
+        ratios: as of a Member.
+
     Attributes:
         at: its epochs so far.
         outcome: what it came to, once it has ended.
         leaving: it was asked to stop, and does so at the epoch's end at the latest.
     """
 
-    def __init__(self, spec: JobSpec, hooks: Hooks, device: torch.device) -> None:
-        self.spec, self.hooks, self._device = spec, hooks, device
+    def __init__(
+        self, spec: JobSpec, hooks: Hooks, device: torch.device, ratios: Sequence[float] | None = None
+    ) -> None:
+        self.spec, self.hooks, self._device, self._ratios = spec, hooks, device, ratios
         self.scheduled = Scheduled(spec, [])
         self.at = Position(spec="")
         self.outcome: Outcome | None = None
@@ -83,7 +88,7 @@ class Lane:
 
     def member(self) -> Member:
         """As a stack takes it."""
-        return Member(self.spec, self.scheduled, self.model)
+        return Member(self.spec, self.scheduled, self.model, self._ratios)
 
     def succeed(self, last: dict[str, Tensor], together: int) -> None:
         """End with these weights."""
@@ -221,24 +226,32 @@ class Together:
     def _train_epoch(self, epoch: int) -> None:
         """One pass over the training set, from where the runs stand, and what it came to."""
         self._began = time.perf_counter() - self._at.seconds
+        self.begin(epoch, self._at.step)
         self.train_steps(epoch, self._at.step)
         self._finish_epoch(epoch)
 
-    def train_steps(self, epoch: int, first: int) -> None:
-        """The epoch's steps from the `first` one on. Raises Interrupted."""
-        steps = self._spec.steps_per_epoch
+    def begin(self, epoch: int, first: int) -> None:
+        """Lay out the epoch, of which the steps before the `first` one are done."""
         self._each(lambda stack: stack.begin(epoch, first))
-        for step in range(first, steps):
+
+    def train_steps(self, epoch: int, first: int, end: int | None = None) -> None:
+        """The epoch's steps from the `first` one on, up to `end` if given. Raises Interrupted."""
+        steps = self._spec.steps_per_epoch
+        for step in range(first, steps if end is None else end):
             self._stop_if_asked()
             total = epoch * steps + step
             self._each(lambda stack, step=step, total=total: stack.advance(step, first=total == 0))  # type: ignore[misc]
             self._done = step + 1
-            for stack, lanes, live in self._stacks:
-                for lane in lanes:
-                    if not lane.leaving:
-                        lane.hooks.step(total + 1)
-                live.after(step, total + 1, stack.losses, stack.hits)
+            self.after_step(step, total + 1)
             self._save_if_due()
+
+    def after_step(self, step: int, total: int) -> None:
+        """Report the epoch's step `step`, which is the last of `total` that are done."""
+        for stack, lanes, live in self._stacks:
+            for lane in lanes:
+                if not lane.leaving:
+                    lane.hooks.step(total)
+            live.after(step, total, stack.losses, stack.hits)
 
     def _stop_if_asked(self) -> None:
         """Mark who is to stop; Interrupted if nobody is left."""
@@ -327,6 +340,7 @@ class Together:
         if self._folder:
             waited = time.perf_counter() - self._saved_at
             if waited > max(SAVE_SECONDS, self._save_took / SAVE_SHARE):
+                self._stop_if_asked()  # what is due after a long freeze may be for another process to write
                 self._save()
 
     def _save(self) -> None:
