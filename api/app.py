@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic.warnings import UnsupportedFieldAttributeWarning
 
 from api import problems
 from api.doorbell import Doorbell
@@ -36,6 +38,9 @@ from lrcore.jobs.reaper import Reaper
 from lrcore.jobs.retention import Retention
 from lrcore.jobs.store import JobStore
 from lrcore.jobs.webhooks import WebhookStore
+
+# FastAPI says it of every body whose model is built when it is first needed
+warnings.filterwarnings("ignore", message="The 'alias' attribute", category=UnsupportedFieldAttributeWarning)
 
 
 def create_app(settings: ApiSettings | None = None) -> FastAPI:

@@ -56,7 +56,7 @@ class PartReporter(Reporter):
         def of(run: int) -> Hooks:
             return Hooks(
                 step=functools.partial(self._stepped, run),
-                epoch=functools.partial(self._finished, run),
+                epoch=functools.partial(self._epoch_of, run),
                 stop=lambda: stop() or run in self._pruned,
                 preparing=preparing,
                 ended=functools.partial(self._ended, run),
@@ -70,7 +70,7 @@ class PartReporter(Reporter):
         if first and step:
             self._reports.put(self._beat)
 
-    def _finished(self, run: int, epoch: Epoch, best: Best) -> None:
+    def _epoch_of(self, run: int, epoch: Epoch, best: Best) -> None:
         report = RunEpoch(run, epoch, best)
         self._epochs[run].append(report)
         self._tell_soon(report)

@@ -45,6 +45,7 @@ class Reporter:
         self._asked_at = time.monotonic()  # when Redis was asked last, whether or not it answered
         self._signs, self._seen, self._moved_at = 0, (0, 0.0), time.monotonic()
         self._trains = False  # else it prepares, or keeps files
+        self._finished = False
         self.wanted, self.result = "", ""  # the latter: of the job, as JSON, for `finish`
         self._thread = threading.Thread(target=self._loop, name=f"reporter-{claim.id}", daemon=True)
 
@@ -119,6 +120,7 @@ class Reporter:
         def end() -> str:
             nonlocal went
             went = self._store.finish(self._claim, state, error, again=again, result=self.result)
+            self._finished = True
             return self.wanted
 
         self._reports.put(self._beat)  # the progress of the last step
@@ -180,7 +182,7 @@ class Reporter:
                     if report is None:
                         return
                     self._deliver(report)
-                if time.monotonic() >= beat_at:  # also when epochs come faster than heartbeats
+                if time.monotonic() >= beat_at and not self._finished:  # also when epochs come faster than heartbeats
                     self._watch()
                     self._deliver(self._beat)
                     beat_at = time.monotonic() + self._settings.heartbeat_seconds

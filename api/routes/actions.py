@@ -103,9 +103,10 @@ def clone_job(
     bell: Bell,
 ) -> Any:
     """A new job from the old one's spec and terms and a JSON merge patch, RFC 7396: null takes a field out."""
-    patched = merged(old.spec | old.terms.model_dump(mode="json"), changes)
+    request = REQUESTS[old.kind]
+    patched = merged(old.spec | old.terms.model_dump(mode="json", include=set(request.model_fields)), changes)
     try:
-        job = REQUESTS[old.kind].model_validate(patched)
+        job = request.model_validate(patched)
     except ValidationError as error:
         raise Invalid(*[(("body", *loc), message) for loc, message in readable(error.errors(), patched)]) from None
     job.spec.check()

@@ -190,6 +190,7 @@ def test_an_experiment_without_a_good_run_fails(http: httpx.Client) -> None:
     assert "no run succeeded" in found["error"]["message"]
 
 
+SHORT = {"type": "OneCycleLR", "max_lr": 1.0, "total_steps": 2, "pct_start": 1.0}
 REFUSED = [
     ({"lr": [0.1, -1.0]}, ["grid", "lr", 1], "greater than or equal to 0"),
     ({"lr": []}, ["grid", "lr"], "at least 1 item"),
@@ -201,7 +202,11 @@ REFUSED = [
     ({"nesterov": [True]}, ["grid"], "nesterov needs momentum"),
     ({"schedule": [None, {"type": "StepLR"}]}, ["grid", "schedule", 1, "step_size"], "required"),
     ({"schedule": [{"type": "Steplr", "step_size": 1}]}, ["grid", "schedule", 0, "type"], "did you mean 'StepLR'"),
-    ({"schedule": [{"type": "OneCycleLR", "max_lr": 1.0, "total_steps": 2, "pct_start": 1.0}]}, ["grid", "schedule", 0], "ends after"),
+    (
+        {"schedule": [{"type": "OneCycleLR", "max_lr": 1.0, "total_steps": 2, "pct_start": 1.0}]},
+        ["grid", "schedule", 0],
+        "ends after",
+    ),
     ({"schedule": [{"type": "LambdaLR", "lr_lambda": "1 - epoch"}]}, ["grid", "schedule", 0], "would be"),
     ({"lr": [i / 1e6 for i in range(1, MAX_RUNS)]}, ["grid"], f"more than {MAX_RUNS}"),
 ]
@@ -285,12 +290,12 @@ def test_paused_resumed_and_cancelled_as_one(slow: Service) -> None:
         found: dict[str, Any] = http.get(made["links"]["self"]).json()
         return found
 
-    until(lambda: now()["counts"].get("running") == 4 and any(run["epoch"] is not None for run in now()["runs"]))
+    until(lambda: now()["counts"].get("running", 0) >= 3 and any(run["epoch"] is not None for run in now()["runs"]))
     assert http.post(made["links"]["pause"]).status_code == 202
     paused = until(lambda: now() if now()["state"] == "paused" else None)
     assert paused["counts"] == {"queued": 8}
     http.post(made["links"]["resume"]).raise_for_status()
-    until(lambda: now()["counts"].get("running") == 4)
+    until(lambda: now()["counts"].get("running", 0) >= 3)
     resumed = now()
     assert all(
         (run["epoch"] or 0) >= (before["epoch"] or 0)
@@ -306,7 +311,8 @@ def test_a_lost_worker_s_runs_go_on_elsewhere(tmp_path: Path) -> None:
     with running_service(
         tmp_path / "home", workers=2, runs_at_once=2, lease_seconds=2, heartbeat_seconds=0.2
     ) as service:
-        body = {"base": long_job(epochs=3), "grid": {"seed": [0, 1, 2, 3]}}
+        body = {"base": long_job(epochs=6), "grid": {"seed": [0, 1, 2, 3]}}
+        until(lambda: service.http.get("/readyz").json()["workers"] == 2)
         made = submit(service.http, body)
         undisturbed = submit(service.http, body)
 
@@ -314,9 +320,9 @@ def test_a_lost_worker_s_runs_go_on_elsewhere(tmp_path: Path) -> None:
             counts: dict[str, int] = service.http.get(made["links"]["self"]).json()["counts"]
             return counts.get("running", 0)
 
-        until(lambda: running() == 4)
-        service.kill("worker-0")
-        service.revive("worker-0")
+        until(lambda: running() >= 3)  # two and one: the last two are shared
+        service.kill("worker 0")
+        service.revive("worker 0")
         found, other = ended(service.http, made["id"]), ended(service.http, undisturbed["id"])
 
         assert found["counts"] == other["counts"] == {"succeeded": 4}
@@ -331,7 +337,7 @@ def test_bad_configurations_are_pruned(slow: Service) -> None:
     digits = {"type": "digits"}
     body = {
         "base": long_job(dataset=digits, epochs=16, batch_size=16),
-        "grid": {"lr": [1e-7, 1e-6, 1e-5, 0.1], "seed": [0, 1]},
+        "grid": {"lr": [0.1, 1e-5, 1e-6, 1e-7], "seed": [0, 1]},
         "prune": {"type": "asha", "min_resource": 2, "reduction_factor": 4},
         "labels": ["pruned"],
     }
