@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import cast
 
 from lrcore.jobs.experiment import PartSpec
-from lrcore.jobs.job import Best, Epoch, JobError
+from lrcore.jobs.job import Best, Epoch, JobError, RunTraining
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import RunState
 from lrcore.jobs.store import Claim, Gap, JobStore, Judgement, RunEnd, RunEpoch
@@ -77,8 +77,9 @@ class PartReporter(Reporter):
 
     def _ended(self, run: int, outcome: object) -> None:
         match outcome:
-            case Result():
-                self._tell_soon(RunEnd(run, RunState.SUCCEEDED))
+            case Result(together=together, alone=alone):
+                how = RunTraining(together=together, alone=alone)
+                self._tell_soon(RunEnd(run, RunState.SUCCEEDED, training=how))
             case Diverged():
                 self._tell_soon(RunEnd(run, RunState.FAILED, JobError(type="diverged", message=str(outcome))))
             case Exception() if not isinstance(outcome, Interrupted):

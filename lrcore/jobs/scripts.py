@@ -378,8 +378,8 @@ return keep(id, ARGV[4])
 """
 
 # id of a part, token, lease in ms, steps of all its runs, then of each report five values: 'epoch', run, index, row,
-# best; or 'end', run, state, error or '', '' -> held | fenced | missing | gap, want; of a gap, run and index. What a
-# run has come to stays, whatever a worker says that trains it once more.
+# best; or 'end', run, state, error or '', how it was trained or '' -> held | fenced | missing | gap, want; of a gap,
+# run and index. What a run has come to stays, whatever a worker says that trains it once more.
 REPORT = f"""{RECORD}{REPORTED}
 local parent = redis.call('HGET', job(id), 'parent')
 for i = 6, #ARGV, 5 do
@@ -387,6 +387,7 @@ for i = 6, #ARGV, 5 do
   local state = redis.call('HGET', runs(parent, 'states'), run)
   if ended(state) or state == 'pruned' then  -- it stays so
   elseif what == 'end' then
+    if ARGV[i + 4] ~= '' then redis.call('HSET', runs(parent, 'training'), run, ARGV[i + 4]) end
     run_is(parent, run, ARGV[i + 2], ARGV[i + 3] ~= '' and ARGV[i + 3] or nil)
   else
     local row = ARGV[i + 3]
@@ -507,7 +508,7 @@ indexed(id, 'ZREM', ':' .. state)
 indexed(id, 'ZREM', '')
 redis.call('ZREM', P .. 'finished', id)
 for run = 0, (redis.call('HGET', job(id), 'next') or 0) - 1 do redis.call('DEL', P .. 'epochs:' .. id .. '/' .. run) end
-for _, what in ipairs({{'states', 'errors', 'metrics', 'best', 'held', 'returned', 'verdicts'}}) do
+for _, what in ipairs({{'states', 'errors', 'metrics', 'best', 'held', 'returned', 'verdicts', 'training'}}) do
   redis.call('DEL', runs(id, what))
 end
 redis.call('DEL', job(id), P .. 'epochs:' .. id, P .. 'events:' .. id)
