@@ -59,7 +59,7 @@ class Row(_View):
     runs: dict[str, int] = Field(description="how many of its runs are in each state, without those that none is in")
     final_test_accuracy: Statistic | None = Field(description="after the last epoch; null if no run has ended well")
     best_test_accuracy: Statistic | None = Field(
-        description="at the best epoch, chosen by the test set unless there is a validation split: then it flatters"
+        description="at the best epoch; the test set chose it, and flatters, unless there is a validation split"
     )
     difference: Difference | None = Field(
         description="to the baseline, in the figure that orders; null for itself, and where no seed has both"
