@@ -199,6 +199,7 @@ local function part_of(id, most, queue)
     local workers = math.max(1, redis.call('ZCOUNT', P .. 'workers:' .. queue, now(), '+inf'))
     local count = math.min(most, math.ceil((all - first) / workers))
     part = id .. '/' .. redis.call('HINCRBY', job(id), 'parts', 1)
+    redis.call('DEL', job(part))  -- of a deleted experiment with the same id
     redis.call('HINCRBY', job(id), 'next', count)
     redis.call('HSET', job(part), 'id', part, 'kind', 'runs', 'parent', id, 'first', first, 'count', count,
       'state', 'queued', 'queue', queue, 'attempt', 0, 'losses', 0, 'errors', 0, 'max_attempts', attempts)

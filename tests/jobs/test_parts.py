@@ -1098,6 +1098,20 @@ def test_a_queued_experiment_that_is_cancelled_and_deleted_leaves_nothing(store:
     assert not [key for key in redis.scan_iter() if job.id in key]
 
 
+def test_an_experiment_made_anew_under_its_id_has_new_parts(store: JobStore, redis: Redis) -> None:
+    for _ in range(2):
+        store.put("mine", experiment(2))
+        store.lose(claimed(store), MOST)
+        claim = claimed(store)
+        assert claim.attempt == 2
+        store.report(claim, LEASE, STEPS, [told_epoch(0, 0)])
+        assert redis.ttl(f"lrserve:job:{claim.id}") == -1
+        assert store.get("mine").progress.step == STEPS
+        assert (store.finish(claim, State.SUCCEEDED), store.get("mine").state) == ("succeeded", "succeeded")
+        assert store.get("mine").progress.step == 2 * STEPS
+        store.forget("mine")
+
+
 def test_an_experiment_that_ended_long_ago_is_stale(store: JobStore) -> None:
     job_id, (claim,) = held(store, parts=1)
     assert store.take_stale(0, LEASE) is None
