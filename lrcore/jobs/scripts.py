@@ -165,6 +165,9 @@ local function move(id, after, error)
   announce(id, after, error)
   return true
 end
+local function fail(id, kind, message)
+  return move(id, 'failed', cjson.encode({type = kind, message = message}))
+end
 -- whether no part of an experiment is held
 local function idle(id) return redis.call('HGET', job(id), 'runs') and redis.call('SCARD', runs(id, 'held')) == 0 end
 -- an experiment goes where its parts have left it. After one that ended it waits for its next worker as it is: it runs.
@@ -185,9 +188,14 @@ settle = function(id, after)
       move(id, 'succeeded')
     else
       local run, text = unpack(redis.call('HGETALL', runs(id, 'errors')))
-      local error = cjson.decode(text)
-      error.message = 'no run succeeded; of run ' .. run .. ': ' .. error.message
-      move(id, 'failed', cjson.encode(error))
+      if text then
+        local error = cjson.decode(text)
+        fail(id, error.type, 'no run succeeded; of run ' .. run .. ': ' .. error.message)
+      elseif count.failed then
+        fail(id, 'error', 'no run succeeded')
+      else
+        fail(id, 'pruned', 'no run succeeded: all were pruned')
+      end
     end
   end
 end
@@ -222,9 +230,6 @@ end
 local function keep(id, lease)
   redis.call('ZADD', P .. 'leases', now() + lease, id)
   return {'held', want(id) or over(id) and 'expire' or ''}
-end
-local function fail(id, kind, message)
-  return move(id, 'failed', cjson.encode({type = kind, message = message}))
 end
 -- a running job that is not trained any more goes where it is wanted
 local function release(id, error)

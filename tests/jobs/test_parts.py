@@ -831,6 +831,25 @@ def test_an_experiment_of_which_all_runs_failed_or_were_pruned_has_failed(store:
     assert "of run 3: the loss is not finite" in job.error.message
 
 
+def test_an_experiment_of_which_all_runs_were_pruned_has_failed(store: JobStore) -> None:
+    job_id, (claim,) = held(store, parts=1)
+    store.judge(claim, [Judgement("0:0", range(4), False)])
+
+    assert store.finish(claim, State.SUCCEEDED) == "succeeded"
+
+    job = store.get(job_id)
+    assert job.state == "failed"
+    assert job.error == JobError(type="pruned", message="no run succeeded: all were pruned")
+
+
+def test_a_part_may_fail_without_saying_why(store: JobStore) -> None:
+    job_id, (claim,) = held(store, parts=1)
+
+    store.finish(claim, State.FAILED)
+
+    assert store.get(job_id).state == "failed"
+
+
 def test_a_part_that_this_version_cannot_read_fails_and_the_next_job_is_taken(store: JobStore, redis: Redis) -> None:
     broken, sound = create(store, 4), store.create(SPEC)
     redis.hset(f"lrserve:job:{broken.id}", "spec", experiment(4).model_dump_json().replace("lenet", "another"))
