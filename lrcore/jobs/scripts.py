@@ -81,7 +81,7 @@ local function offers(id)
 end
 local function run_is(id, run, state, error)
   redis.call('HSET', runs(id, 'states'), run, state)
-  if error then redis.call('HSET', runs(id, 'errors'), run, error) end
+  if error and state == 'failed' then redis.call('HSET', runs(id, 'errors'), run, error) end
   local news = {run = tonumber(run), state = state}
   if error then news.error = cjson.decode(error) end
   say(id, 'run', cjson.encode(news))

@@ -768,6 +768,16 @@ def test_an_error_is_tried_again_as_often_as_asked_for(store: JobStore, redis: R
     ]
 
 
+def test_a_run_that_succeeds_at_the_second_attempt_has_no_error(store: JobStore) -> None:
+    job = create(store, 2, max_attempts=2)
+    store.finish(claimed(store), State.FAILED, BROKE, again=True)
+    assert store.runs(job.id)[0] == RunView(RunState.QUEUED)
+
+    store.finish(claimed(store), State.SUCCEEDED)
+
+    assert store.runs(job.id) == {run: RunView(RunState.SUCCEEDED) for run in (0, 1)}
+
+
 def test_an_error_that_would_come_again_is_not_tried_again(store: JobStore) -> None:
     create(store, 2, max_attempts=3)
 
