@@ -128,7 +128,7 @@ local function move_part(id, before, after, error)
     redis.call('RPUSH', runs(parent, 'returned'), id)
   else
     local progress, all = unpack(redis.call('HMGET', job(parent), 'progress', 'runs'))
-    stepped(id, cjson.decode(progress).steps / all * count)
+    if after ~= 'cancelled' then stepped(id, cjson.decode(progress).steps / all * count) end
     if after == 'succeeded' then pace(id, redis.call('HGET', job(parent), 'queue')) end
     redis.call('EXPIRE', job(id), 3600)  -- for who asks a second time
   end

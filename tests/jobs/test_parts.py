@@ -373,6 +373,16 @@ def test_runs_that_end_early_count_as_done(store: JobStore) -> None:
     assert store.get(job.id).progress.step == 4 * STEPS
 
 
+def test_a_cancelled_experiment_has_not_done_what_it_had_not_done(store: JobStore) -> None:
+    job_id, (claim,) = held(store, parts=1)
+    store.report(claim, LEASE, 7, [])
+    store.cancel(job_id)
+
+    store.finish(claim, State.QUEUED)
+
+    assert store.get(job_id).progress.step == 7
+
+
 # cancel, pause and resume
 
 
