@@ -413,7 +413,7 @@ return keep(id, ARGV[4])
 # id of an experiment, index of an epoch -> {run, state, row or false} of each run that has begun
 REACHED = """
 local id, found = ARGV[2], {}
-for run = 0, redis.call('HGET', job(id), 'next') - 1 do
+for run = 0, (redis.call('HGET', job(id), 'next') or 0) - 1 do
   found[run + 1] = {run, redis.call('HGET', runs(id, 'states'), run),
     redis.call('LINDEX', P .. 'epochs:' .. id .. '/' .. run, ARGV[3])}
 end

@@ -1094,6 +1094,7 @@ def test_what_runs_have_reached_is_known_of_those_that_began(store: JobStore) ->
     store.report(claim, LEASE, 4, [told_epoch(1, 0)])
 
     assert store.reached(job.id, 0) == {0: (RunState.RUNNING, None), 1: (RunState.RUNNING, epoch(0))}
+    assert store.reached("nobody", 0) == {}
 
 
 # what is left, and what is seen
