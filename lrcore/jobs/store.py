@@ -251,7 +251,7 @@ class JobStore:
     def epochs(self, job_id: str) -> list[Epoch]:
         """Every finished epoch, in order. Raises JobNotFound."""
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.exists(self._key(job_id))
+            pipe.hexists(self._key(job_id), "spec")  # a part of an experiment has none
             pipe.lrange(f"{self._prefix}epochs:{job_id}", 0, -1)
             exists, rows = pipe.execute()
         if not exists:
