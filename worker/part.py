@@ -52,18 +52,24 @@ class PartReporter(Reporter):
         self._news: deque[RunEpoch | RunEnd] = deque()
         self._pruned: set[int] = set()
         self._judged: set[tuple[int, int]] = set()  # rung and configuration
+        self._to_judge = False  # there are new epochs
+        self._stopped = False  # all runs are to stop, also if that is taken back before they have
 
     def hooks(self, stop: Callable[[], bool], preparing: Preparing) -> PartHooks:
+        def stopped() -> bool:
+            self._stopped = stop() or self._stopped
+            return self._stopped
+
         def of(run: int) -> Hooks:
             return Hooks(
                 step=functools.partial(self._stepped, run),
                 epoch=functools.partial(self._epoch_of, run),
-                stop=lambda: stop() or run in self._pruned,
+                stop=lambda: stopped() or run in self._pruned,
                 preparing=preparing,
                 ended=functools.partial(self._ended, run),
             )
 
-        return PartHooks([of(run) for run in self._part.indices], stop)
+        return PartHooks([of(run) for run in self._part.indices], stopped)
 
     def finish(self, state: State, error: JobError | None, *, again: bool = False) -> State:
         """Say first what became of each run once more: one whose end Redis has lost would be taken to succeed."""
@@ -84,6 +90,8 @@ class PartReporter(Reporter):
     def _epoch_of(self, run: int, epoch: Epoch, best: Best) -> None:
         report = RunEpoch(run, epoch, best)
         self._epochs[run].append(report)
+        done = (epoch.epoch + 1) * self._part.experiment.base.steps_per_epoch
+        self._steps[run] = max(self._steps[run], done)  # of a run that is taken up, epochs are told before steps
         self._tell_soon(report)
 
     def _ended(self, run: int, outcome: object) -> None:
@@ -119,13 +127,17 @@ class PartReporter(Reporter):
                 continue
             for _ in news:
                 self._news.popleft()
-            if any(isinstance(each, RunEpoch) for each in news):
+            self._to_judge = self._to_judge or any(isinstance(each, RunEpoch) for each in news)
+            if self._to_judge:
                 self._judge()
+                self._to_judge = False
             if not self._news:
                 return wanted
 
     def _report(self, news: list[RunEpoch | RunEnd]) -> str:
         step = sum(self._steps.values())
+        if not step and not news:  # a part that is taken up has come further
+            return self._store.beat(self._claim, self._settings.lease_seconds, None)
         return self._store.report(self._claim, self._settings.lease_seconds, step, news)
 
     def _tell_again(self, gap: Gap, news: list[RunEpoch | RunEnd]) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, NoReturn, Self
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
+from lrcore.curve import MAX_WORK
 from lrcore.errors import CurveError
 from lrcore.family import Integer, Name, Number, Spec
 from lrcore.jobs.job import Progress
@@ -24,7 +25,8 @@ from lrcore.optimizers import Optimizer
 from lrcore.schedules import AnySchedule
 
 MAX_RUNS = 10_000
-CHECKED = 2 * 10**7  # rates that are computed to check a grid; a larger one is checked at its extremes
+CHECKED = 2 * 10**7  # work that checking all rates of a grid may take; a larger one is checked at its extremes
+MAX_SETTINGS = 2 * 10**7  # characters of the settings of all configurations, which every leaderboard holds
 FIXED = ("type", "param_groups")  # what is no number of an optimizer
 Seed = Annotated[Integer, Field(ge=0, lt=2**32)]
 
@@ -51,7 +53,7 @@ class Axes(Spec):
         for name, values in self.given().items():
             seen: set[str] = set()
             for i, value in enumerate(values):
-                text = json.dumps(_plain(value), sort_keys=True)
+                text = _text(value)
                 if text in seen:
                     raise CurveError((name, i), "the value is there already")
                 seen.add(text)
@@ -116,9 +118,8 @@ class ExperimentSpec(Work):
 
     def settings(self, configuration: int) -> dict[str, Any]:
         """The values that make a configuration, by axis."""
-        axes = self._axes()
-        places = np.unravel_index(configuration, [len(values) for values in axes.values()] or [1])
-        return {name: values[place] for (name, values), place in zip(axes.items(), places, strict=bool(axes))}
+        places = self._places(configuration)
+        return {name: values[places[name]] for name, values in self._axes().items()}
 
     def plain_settings(self, configuration: int) -> dict[str, Any]:
         """The same as JSON."""
@@ -146,27 +147,60 @@ class ExperimentSpec(Work):
         if self.prune and not self.prune.rungs(self.base.epochs):
             first = self.prune.resource(0)
             raise CurveError(("prune",), f"the first judgement, after {first} epochs, would come too late to save any")
+        self._check_axes()
+        self._check_settings()
+        self._check_rates()
+
+    def _check_axes(self) -> None:
         for name in self._axes():
             if name != "schedule" and (name in FIXED or name not in type(self.base.optimizer).model_fields):
                 known = ", ".join(field for field in type(self.base.optimizer).model_fields if field not in FIXED)
                 message = f"{self.base.optimizer.type} has no such number; there are schedule, seed, {known}"
                 raise CurveError(("grid", name), message)
-        seen: set[object] = set()
+        try:
+            self.base.optimizer.at(1.0)
+        except ZeroDivisionError:
+            if "lr" in self._axes():
+                message = "rates of parameter groups keep their ratio to it: it must not be 0"
+                raise CurveError(("base", "optimizer", "lr"), message) from None
+
+    def _check_settings(self) -> None:
+        each = sum(sum(len(_text(value)) for value in values) / len(values) for values in self._axes().values())
+        if self.configurations * each > MAX_SETTINGS:
+            size = f"{self.configurations * each:.0f} characters"
+            message = f"the settings of {self.configurations} configurations have {size}, more than {MAX_SETTINGS}"
+            raise CurveError(("grid",), message)
+
+    def _check_rates(self) -> None:
+        rates: dict[object, tuple[int, JobSpec, bool]] = {}  # by all that decides them
+        extremes = {name: _extremes(values) for name, values in self._axes().items() if name != "schedule"}
         for i in range(self.configurations):
-            settings = self.settings(i)
             try:
-                spec = self._spec(settings)
+                spec = self._spec(settings := self.settings(i))
             except ValidationError as error:
-                self._blame(settings, error)
+                self._blame(i, error)
             optimizer, schedule = spec.optimizer, id(spec.schedule)  # the axis holds it
             bases = optimizer.base_lrs, optimizer.base_momenta, spec.weight_decay_schedule and optimizer.weight_decays
-            if (schedule, *bases) in seen or (self._too_many() and not self._extreme(i)):
-                continue
-            seen.add((schedule, *bases))
+            extreme = all(settings[name] in values for name, values in extremes.items())
+            if (schedule, *bases) not in rates or extreme:
+                rates[schedule, *bases] = i, spec, extreme
+        checked = [(i, spec) for i, spec, _ in rates.values()]
+        if sum(_work(spec) for _, spec in checked) > CHECKED:
+            checked = [(i, spec) for i, spec, extreme in rates.values() if extreme]
+        if (work := sum(_work(spec) for _, spec in checked)) > MAX_WORK:
+            message = f"{work} rates, each counted once for each part of its schedule, are too much work to check"
+            raise CurveError(("grid",), message)
+        for i, spec in checked:
             try:
                 spec.check_schedules()
             except CurveError as error:
-                raise CurveError(self._place(settings, error.field), str(error)) from None
+                raise CurveError(self._place(i, error.field), str(error)) from None
+
+    def _places(self, configuration: int) -> dict[str, int]:
+        """Index of each of a configuration's values in its axis."""
+        axes = self._axes()
+        places = np.unravel_index(configuration, [len(values) for values in axes.values()] or [1])
+        return {name: int(place) for name, place in zip(axes, places, strict=bool(axes))}
 
     def _axes(self) -> dict[str, tuple[Any, ...]]:
         """All but the seed's."""
@@ -184,32 +218,26 @@ class ExperimentSpec(Work):
 
     def _optimizer(self, numbers: dict[str, Any]) -> Optimizer:
         base = self.base.optimizer
-        if "lr" in numbers and base.param_groups:
+        if "lr" in numbers:
             base = base.at(numbers["lr"])
         return type(base).model_validate(base.model_dump() | numbers)
 
-    def _too_many(self) -> bool:
-        """Whether all tables of rates would take long."""
-        return self.configurations * self.base.intervals * len(self.base.optimizer.base_lrs) > CHECKED
-
-    def _extreme(self, configuration: int) -> bool:
-        """Whether a configuration has the first or the last value of each axis of numbers."""
-        settings = self.settings(configuration)
-        return all(
-            settings[name] in (values[0], values[-1]) for name, values in self._axes().items() if name != "schedule"
-        )
-
-    def _blame(self, settings: dict[str, Any], error: ValidationError) -> None:
+    def _blame(self, configuration: int, error: ValidationError) -> NoReturn:
         first = error.errors()[0]
-        field = tuple(first["loc"]) if first["loc"][:1] and first["loc"][0] in settings else ()
-        raise CurveError(self._place(settings, field), str(first["msg"]).removeprefix("Value error, ")) from None
+        raise CurveError(
+            self._place(configuration, tuple(first["loc"])), str(first["msg"]).removeprefix("Value error, ")
+        ) from None
 
-    def _place(self, settings: dict[str, Any], field: tuple[str | int, ...]) -> tuple[str | int, ...]:
-        """Where in the grid a configuration has a field of its job."""
-        if not field or field[0] not in settings:
-            return ("grid",)
-        name = str(field[0])
-        return ("grid", name, self._axes()[name].index(settings[name]), *field[1:])
+    def _place(self, configuration: int, field: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        """Where a configuration has a field of its job, or of its optimizer."""
+        places = self._places(configuration)
+        match field:
+            case (str() as name, *rest) if name in places:
+                return ("grid", name, places[name], *rest)
+            case (name, *_) if name in JobSpec.model_fields:
+                return ("base", *field)
+            case _:
+                return ("grid",)
 
 
 class PartSpec(Work):
@@ -235,3 +263,23 @@ class PartSpec(Work):
 
 def _plain(value: Any) -> Any:
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+
+def _text(value: Any) -> str:
+    """The value as JSON; the same for numbers that are equal, as 1 and 1.0 are."""
+    return json.dumps(json.loads(json.dumps(_plain(value)), parse_int=float), sort_keys=True)
+
+
+def _extremes(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The first, the last, the lowest and the highest value of an axis."""
+    numbers = [value for value in values if isinstance(value, int | float)]
+    return (values[0], values[-1], *((min(numbers), max(numbers)) if numbers else ()))
+
+
+def _work(spec: JobSpec) -> int:
+    """What the table of a run's rates takes, in the units of MAX_WORK."""
+    last, schedule = spec.intervals - 1, spec.rate_schedule
+    rates = 0 if schedule.metric_driven else schedule.work(last, spec.intervals)
+    others = [other for other in (spec.momentum_schedule, spec.weight_decay_schedule) if other]
+    each = rates + sum(other.work(last, spec.intervals) for other in others)
+    return each * len(spec.optimizer.base_lrs)

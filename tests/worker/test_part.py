@@ -1,72 +1,141 @@
-"""What the reporter of a part tells the store."""
+"""Reports of a part of an experiment, and what comes back, with a real Redis."""
 
 from __future__ import annotations
 
 import threading
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
-from redis import Redis
-from torch import nn
+import pytest
+from redis.exceptions import ConnectionError as RedisGone
 
 from lrcore.jobs.experiment import ExperimentSpec
-from lrcore.jobs.job import Best
+from lrcore.jobs.job import Best, Epoch
+from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
-from lrcore.jobs.states import State
-from lrcore.jobs.store import JobStore
+from lrcore.jobs.states import RunState, State
+from lrcore.jobs.store import Claim, JobStore, Judgement
 from tests.conftest import job_spec, until
-from tests.jobs.test_parts import claimed, contents, experiment, rewind, states
-from tests.jobs.test_store import epoch
-from worker.engine import Diverged, Result
+from worker import kinds
+from worker.engine import Interrupted
 from worker.part import PartHooks, PartReporter
+from worker.runner import Runner
 
-BEST = Best(epoch=0, test_accuracy=0.5)
+SETTINGS = Settings(heartbeat_seconds=0.02)
+STEPS = 4  # of an epoch
 
 
-def reported(store: JobStore, home: Path, spec: ExperimentSpec) -> tuple[PartReporter, PartHooks]:
-    """The reporter of a part with all runs, and what their training calls."""
-    store.create(spec)
-    reporter = PartReporter(store, claimed(store), Settings(home=home), threading.Event())
+def experiment(changes: dict[str, Any] | None = None, **axes: Any) -> ExperimentSpec:
+    return ExperimentSpec.model_validate({"base": job_spec(epochs=8), "grid": axes} | (changes or {}))
+
+
+def epoch(index: int, accuracy: float = 0.5) -> tuple[Epoch, Best]:
+    """Figures of an epoch, which is the best one."""
+    losses = {"train_loss": 1.0, "train_accuracy": 0.5, "test_loss": 1.0}
+    figures = Epoch(epoch=index, lr=[0.1], test_accuracy=accuracy, seconds=1.0, **losses)
+    return figures, Best.of(figures)
+
+
+def claimed(store: JobStore, most: int = 8) -> Claim:
+    claim = store.claim([QUEUE], "worker", 45, most)
+    assert claim is not None
+    return claim
+
+
+@contextmanager
+def reporting(store: JobStore, claim: Claim) -> Iterator[tuple[PartReporter, PartHooks]]:
+    reporter = PartReporter(store, claim, SETTINGS, threading.Event())
     reporter.start()
-    return reporter, reporter.hooks(lambda: False, nullcontext)
+    try:
+        yield reporter, reporter.hooks(reporter.must_stop, nullcontext)
+    finally:
+        reporter.stop()
+        reporter.check()
 
 
-def test_what_became_of_runs_is_told_again_if_redis_has_lost_it(store: JobStore, redis: Redis, tmp_path: Path) -> None:
-    reporter, hooks = reported(store, tmp_path, experiment(4))
-    [job] = store.page()[0]
-    for run in hooks.runs:
-        run.epoch(epoch(0), BEST)
-    until(lambda: all(store.run_epochs(job.id, range(4))), 5)
-    before = contents(redis)
-    for run in hooks.runs[:3]:
-        run.epoch(epoch(1), BEST)
-    hooks.runs[0].ended(Diverged("the loss is not finite"))
-    hooks.runs[1].ended(Result([], BEST, nn.Identity(), {}))
-    until(lambda: states(store, job.id)[:2] == ["failed", "succeeded"], 5)
-    rewind(redis, before)
+def test_a_stop_that_is_taken_back_stops_all_runs_nevertheless(store: JobStore) -> None:
+    job = store.create(experiment(seed=[0, 1]))
+    with reporting(store, claimed(store)) as (reporter, hooks):
+        store.pause(job.id)
+        until(hooks.runs[0].stop)  # the other one has not been asked yet
+        store.resume(job.id)
+        until(lambda: reporter.wanted == "")
 
-    reporter.finish(State.SUCCEEDED, None)
-
-    assert states(store, job.id) == ["failed", "succeeded", "succeeded", "succeeded"]
-    assert [len(epochs) for epochs in store.run_epochs(job.id, range(4))] == [2, 2, 2, 1]
-    error = store.runs(job.id)[0].error
-    assert error is not None
-    assert error.type == "diverged"
+        assert hooks.runs[1].stop()
+        assert hooks.stop()
 
 
-def test_a_run_whose_pruning_redis_has_lost_is_pruned(store: JobStore, redis: Redis, tmp_path: Path) -> None:
-    spec = ExperimentSpec.model_validate(
-        {"base": job_spec(), "grid": {"lr": [0.1, 0.2, 0.3, 0.4]}, "prune": {"type": "asha"}}
-    )
-    reporter, hooks = reported(store, tmp_path, spec)
-    [job] = store.page()[0]
-    before = contents(redis)
-    for run, accuracy in zip(hooks.runs, (0.8, 0.6, 0.4, 0.2), strict=True):  # the best one first: it goes on
-        run.epoch(epoch(0, accuracy), Best(epoch=0, test_accuracy=accuracy))
-    until(lambda: all(run.stop() for run in hooks.runs[1:]), 10)
-    rewind(redis, before)
+def test_runs_that_were_stopped_in_passing_have_not_succeeded(
+    store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = store.create(experiment(seed=[0, 1]))
 
-    reporter.finish(State.SUCCEEDED, None)
+    def train_many(specs: list[Any], *, hooks: list[Any], **others: Any) -> list[Exception]:
+        store.pause(job.id)
+        until(lambda: all(hook.stop() for hook in hooks))
+        store.resume(job.id)
+        threading.Event().wait(0.3)  # a checkpoint is written
+        return [Interrupted() for _ in specs]
 
-    assert states(store, job.id) == ["succeeded", "pruned", "pruned", "pruned"]
-    assert all(store.run_epochs(job.id, range(4)))
+    monkeypatch.setattr(kinds, "train_many", train_many)
+    settings = Settings(home=tmp_path, heartbeat_seconds=0.02)
+    Runner(store, settings, "worker", most_runs=8).answer(QUEUE)
+
+    assert store.get(job.id).state is State.QUEUED
+    assert {run.state for run in store.runs(job.id).values()} == {RunState.QUEUED}
+
+
+def test_progress_does_not_fall_back_while_a_part_is_taken_up(store: JobStore) -> None:
+    job = store.create(experiment(seed=[0, 1]))
+
+    def step() -> int:
+        progress = store.get(job.id).progress
+        assert progress is not None
+        return progress.step
+
+    with reporting(store, claimed(store)) as (reporter, hooks):
+        for run in hooks.runs:
+            run.step(0)
+            run.step(STEPS)
+            run.epoch(*epoch(0))
+        reporter.finish(State.QUEUED, None)
+    assert step() == 2 * STEPS
+
+    with reporting(store, claimed(store)) as (reporter, hooks):
+        reporter.confirm()  # it loads the data, say
+        assert step() == 2 * STEPS
+        for run in hooks.runs:
+            run.epoch(*epoch(0))
+        reporter.confirm()
+        assert step() == 2 * STEPS
+        for run in hooks.runs:
+            run.step(STEPS)
+            run.step(STEPS + 1)
+        until(lambda: step() == 2 * STEPS + 2)
+
+
+def test_a_judgement_that_redis_did_not_answer_is_asked_for_again(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prune = {"prune": {"type": "asha", "min_resource": 1, "reduction_factor": 2}}
+    job = store.create(experiment(prune, lr=[0.1, 0.2]))
+    judge, away = store.judge, [True]
+
+    def broken(claim: Claim, judgements: list[Judgement]) -> list[bool]:
+        if away and judgements[0].key == "0:0":
+            away.pop()
+            raise RedisGone("away")
+        return judge(claim, judgements)
+
+    monkeypatch.setattr(store, "judge", broken)
+    with reporting(store, claimed(store)) as (_, hooks):
+        hooks.runs[1].epoch(*epoch(0, 0.2))
+        until(lambda: 1 in store.runs(job.id) and store.runs(job.id)[1].metrics)
+        hooks.runs[0].epoch(*epoch(0, 0.1))
+
+        until(hooks.runs[0].stop, 5)
+        assert not hooks.runs[1].stop()
+        assert not hooks.stop()
+    assert [run.state for run in store.runs(job.id).values()] == [RunState.PRUNED, RunState.RUNNING]
