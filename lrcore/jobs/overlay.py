@@ -73,6 +73,7 @@ def draw_experiment(title: str, lines: Sequence[Line], form: str, *, more: int =
     begun = [found.mean[found.n > 0] for found in over_seeds if found.n.any()]
     if begun:
         _focus(accuracy, begun)
+        _bands(accuracy, over_seeds[: len(COLORS)])
     else:
         accuracy.text(0.5, 0.5, "no finished epoch yet", ha="center", transform=accuracy.transAxes)
     _scale(rate, [line.lr for line in ordered if line.lr is not None and line.lr.size])
@@ -81,18 +82,26 @@ def draw_experiment(title: str, lines: Sequence[Line], form: str, *, more: int =
 
 
 def _draw(accuracy: Axes, rate: Axes, line: Line, over_seeds: Moments, place: int) -> None:
-    _, mean, std = over_seeds
+    mean = over_seeds.mean
     at = np.arange(1, len(mean) + 1)
     style: dict[str, Any] = {"color": GREY, "linewidth": 0.8, "zorder": 0.5}
     if place < len(COLORS):
         style = {"color": COLORS[place], "linewidth": 1.5}
-        accuracy.fill_between(at, mean - std, mean + std, color=COLORS[place], alpha=0.15, linewidth=0)
         accuracy.plot(at, mean, color=COLORS[place], marker="o", markersize=3, linestyle="none")
     accuracy.plot(at, mean, **style)
     if line.lr is not None and line.lr.size:
         # the last interval ends where no other begins
         x, y = thin(np.arange(line.lr.size + 1) / line.per_epoch, np.append(line.lr, line.lr[-1]))
         rate.plot(x, y, **style, drawstyle="steps-post")
+
+
+def _bands(axes: Axes, over_seeds: Sequence[Moments]) -> None:
+    """One deviation to both sides of the lines that end in sight: that of a line below would cover the others."""
+    bottom, _ = axes.get_ylim()
+    for color, (n, mean, std) in zip(COLORS, over_seeds, strict=False):
+        if n.any() and mean[n > 0][-1] >= bottom:
+            at = np.arange(1, len(mean) + 1)
+            axes.fill_between(at, mean - std, mean + std, color=color, alpha=0.15, linewidth=0)
 
 
 def _focus(axes: Axes, means: Sequence[Floats]) -> None:
