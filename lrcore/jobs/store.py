@@ -310,7 +310,8 @@ class JobStore:
     def claim(self, queues: Sequence[str], worker: str, lease_seconds: float, most_runs: int = 1) -> Claim | None:
         """Take the best waiting job of all the queues together; None if none waits.
 
-        Of an experiment it is a part: at most so many runs, and no more than its share of all that live.
+        Of an experiment it is a part: at most so many runs, and no more than its share of all that live; or one that
+        has come back, whole, as its checkpoint is.
         """
         while True:
             token = secrets.token_hex(16)

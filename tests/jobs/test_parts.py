@@ -13,7 +13,7 @@ from redis import Redis
 
 from lrcore.jobs import scripts
 from lrcore.jobs.experiment import MAX_RUNS, ExperimentSpec, PartSpec
-from lrcore.jobs.job import Best, Job, JobError, Terms
+from lrcore.jobs.job import Best, Job, JobError, RunTraining, Terms
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import (
@@ -210,6 +210,13 @@ def test_a_part_that_came_back_goes_first(store: JobStore) -> None:
     assert store.get(job.id).attempt == 2
 
 
+def test_a_part_that_came_back_stays_whole(store: JobStore) -> None:
+    create(store, 6)
+    store.finish(claimed(store, most=4), State.QUEUED)
+
+    assert indices(claimed(store, most=1)) == [0, 1, 2, 3]  # its checkpoint is one
+
+
 def test_a_part_is_no_job(store: JobStore) -> None:
     job_id, (claim,) = held(store, parts=1)
 
@@ -323,13 +330,21 @@ def test_a_report_shows_in_the_runs(store: JobStore) -> None:
         [
             *(told_epoch(0, 0, 0.8), told_epoch(2, 0)),
             RunEpoch(0, epoch(1, 0.6), Best(epoch=0, test_accuracy=0.8)),
-            *(RunEnd(0, RunState.SUCCEEDED), RunEnd(2, RunState.FAILED, DIVERGED)),
+            *(
+                RunEnd(0, RunState.SUCCEEDED, training=RunTraining(together=2, alone=None)),
+                RunEnd(2, RunState.FAILED, DIVERGED),
+            ),
         ],
     )
 
     assert wanted == ""
     assert store.runs(job.id) == {
-        0: RunView(RunState.SUCCEEDED, epoch(1, 0.6), Best(epoch=0, test_accuracy=0.8)),
+        0: RunView(
+            RunState.SUCCEEDED,
+            epoch(1, 0.6),
+            Best(epoch=0, test_accuracy=0.8),
+            training=RunTraining(together=2, alone=None),
+        ),
         1: RunView(RunState.RUNNING),
         2: RunView(RunState.FAILED, epoch(0), Best(epoch=0, test_accuracy=0.5), DIVERGED),
     }
