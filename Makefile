@@ -7,7 +7,7 @@ PIP_TORCH ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := test
-.PHONY: demo up test test-faults lint format docs bench bench-jobs bench-train article clean
+.PHONY: demo up test test-faults lint format docs bench bench-jobs bench-experiments bench-train article clean
 
 demo: .venv/ready
 	$(BIN)/lrserve demo
@@ -53,6 +53,11 @@ bench: .venv/ready
 # The job service: store, submits, event streams, latency. About four minutes.
 bench-jobs: .venv/ready
 	$(BIN)/python -m benchmarks.jobs $(ARGS)
+
+# Runs together, and experiments through the API. On a GPU, 64 runs against plain PyTorch; on two cores five minutes.
+bench-experiments: .venv/ready
+	$(BIN)/python -m benchmarks.fused
+	$(BIN)/python -m benchmarks.experiments $(ARGS)
 
 # DATA is where torchvision finds FashionMNIST; generated images of the same shape without it.
 bench-train: .venv/ready

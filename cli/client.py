@@ -14,6 +14,7 @@ import httpx
 
 from lrcore.jobs.artifacts import Artifact
 from lrcore.jobs.job import Epoch, Job
+from lrcore.jobs.leaderboard import Row
 
 RECONNECTS = 20  # a stream may break that often in a row before following is given up
 
@@ -68,12 +69,18 @@ class Client:
         return self._call("POST", "/v1/curves", params={"format": form}, json=body).content
 
     def submit(self, spec: dict[str, Any]) -> Job:
-        """Submit a training job."""
-        return Job.model_validate(self._call("POST", "/v1/jobs", json=spec).json())
+        """Submit a training job, or an experiment, which has a grid."""
+        path = "/v1/experiments" if "grid" in spec else "/v1/jobs"
+        return Job.model_validate(self._call("POST", path, json=spec).json())
 
     def job(self, job_id: str) -> Job:
         """The job as it is now."""
         return Job.model_validate(self._call("GET", f"/v1/jobs/{job_id}").json())
+
+    def leaderboard(self, job_id: str) -> list[Row]:
+        """The configurations of an experiment, the best one first."""
+        rows = self._call("GET", f"/v1/experiments/{job_id}/leaderboard").json()["leaderboard"]
+        return [Row.model_validate(row) for row in rows]
 
     def metrics(self, job_id: str) -> list[Epoch]:
         """Every finished epoch."""

@@ -21,8 +21,9 @@ from cli.client import ApiError, Client
 from cli.demo import run
 from cli.embedded import NoRedis
 from cli.stack import Stack, StackError, free_port, gpus
-from cli.terminal import draw, watch
+from cli.terminal import board, draw, watch
 from lrcore import __version__
+from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
 
@@ -199,11 +200,13 @@ def curve(
 
 @app.command()
 def submit(
-    spec: Annotated[str, typer.Argument(help="the job: a JSON file, JSON itself, or - for standard input")],
+    spec: Annotated[
+        str, typer.Argument(help="the job or experiment: a JSON file, JSON itself, or - for standard input")
+    ],
     follow: Annotated[bool, typer.Option("--watch", help="stay until it has ended")] = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Submit a training job and print its id."""
+    """Submit a training job, or an experiment, and print its id."""
     if spec == "-":
         text = sys.stdin.buffer.read().decode("utf-8", "replace")
     elif spec.lstrip().startswith("{"):
@@ -282,7 +285,9 @@ def _watch(client: Client, job_id: str) -> None:
         reason = f": {job.error.message}" if job.error else ""
         err.print(f"{job.state}{reason}", style="red", highlight=False, soft_wrap=True)
         raise typer.Exit(1)
-    if job.metrics and job.best:
+    if job.kind == ExperimentSpec.kind:
+        out.print(board(client.leaderboard(job_id)), end="", highlight=False, soft_wrap=True)
+    elif job.metrics and job.best:
         out.print(
             f"{job.state}: final test accuracy {job.metrics.test_accuracy:.4f}, "
             f"best {job.best.test_accuracy:.4f} at epoch {job.best.epoch}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +10,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from cli.client import Client, Event
 from lrcore.jobs.job import Job
+from lrcore.jobs.leaderboard import Row
+from lrcore.jobs.names import names
 from lrcore.jobs.states import State
 
 BAR = 40
@@ -37,6 +39,24 @@ def figures(epoch: dict[str, Any]) -> str:
     )
 
 
+def board(rows: Sequence[Row]) -> str:
+    """A leaderboard as a table: accuracies of the last epoch, and the difference to the leader with its interval."""
+    labels = names([row.settings for row in rows])
+    width = max(map(len, labels))
+    lines = [f"{'':3} {'':{width}} {'final test accuracy':>20}  {'difference to the first (95 %)'}"]
+    for row, label in zip(rows, labels, strict=True):
+        figure, apart = row.final_test_accuracy, row.difference
+        mean = (
+            "" if figure is None else f"{figure.mean:.4f}" + (f" ± {figure.std:.4f}" if figure.std is not None else "")
+        )
+        difference = "" if apart is None else f"{apart.mean:+.4f}"
+        if apart is not None and apart.low is not None and apart.high is not None:
+            difference += f"  [{apart.low:+.4f}, {apart.high:+.4f}]"
+        lost = [f"{row.runs[state]} {state}" for state in ("failed", "pruned") if state in row.runs]
+        lines.append(f"{row.rank:3} {label:{width}} {mean:>20}  {difference:26} {', '.join(lost)}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
 def watch(client: Client, job_id: str, console: Console, title: str = "") -> Job:
     """Show a progress bar until the job has ended; returns it as it ended. Raises ApiError."""
     job = client.job(job_id)
@@ -62,4 +82,7 @@ def _updates(events: Iterable[Event]) -> Iterable[dict[str, Any]]:
         elif event.type == "progress":
             yield {"completed": data["fraction"] * data["epochs"]}
         elif event.type == "epoch":
-            yield {"completed": data["epoch"] + 1, "figures": figures(data)}
+            if "run" in data:  # of an experiment, whose progress counts all runs
+                yield {"figures": f"run {data['run']}  {figures(data)}"}
+            else:
+                yield {"completed": data["epoch"] + 1, "figures": figures(data)}

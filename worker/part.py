@@ -13,9 +13,9 @@ from statistics import fmean
 from typing import cast
 
 from lrcore.jobs.experiment import PartSpec
-from lrcore.jobs.job import Best, Epoch, JobError
+from lrcore.jobs.job import Best, Epoch, JobError, RunTraining
 from lrcore.jobs.settings import Settings
-from lrcore.jobs.states import RunState
+from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import Claim, Gap, JobStore, Judgement, RunEnd, RunEpoch
 from worker.engine import Diverged, Interrupted, Result
 from worker.engine.loop import Hooks
@@ -48,6 +48,7 @@ class PartReporter(Reporter):
         self._part = cast(PartSpec, claim.spec)
         self._steps = dict.fromkeys(self._part.indices, 0)
         self._epochs: dict[int, list[RunEpoch]] = {run: [] for run in self._part.indices}
+        self._ends: dict[int, RunEnd] = {}
         self._news: deque[RunEpoch | RunEnd] = deque()
         self._pruned: set[int] = set()
         self._judged: set[tuple[int, int]] = set()  # rung and configuration
@@ -70,6 +71,16 @@ class PartReporter(Reporter):
 
         return PartHooks([of(run) for run in self._part.indices], stopped)
 
+    def finish(self, state: State, error: JobError | None, *, again: bool = False) -> State:
+        """Say first what became of each run once more: one whose end Redis has lost would be taken to succeed."""
+        for run, told in self._epochs.items():
+            self._news.extend(told[-1:])  # which shows whether those before it are missing
+            if run in self._ends:
+                self._news.append(self._ends[run])
+            elif run in self._pruned:
+                self._news.append(RunEnd(run, RunState.PRUNED))
+        return super().finish(state, error, again=again)
+
     def _stepped(self, run: int, step: int) -> None:
         first = not any(self._steps.values())
         self._steps[run] = step
@@ -85,14 +96,19 @@ class PartReporter(Reporter):
 
     def _ended(self, run: int, outcome: object) -> None:
         match outcome:
-            case Result():
-                self._tell_soon(RunEnd(run, RunState.SUCCEEDED))
+            case Result(together=together, alone=alone):
+                how = RunTraining(together=together, alone=alone)
+                self._tell_end(RunEnd(run, RunState.SUCCEEDED, training=how))
             case Diverged():
-                self._tell_soon(RunEnd(run, RunState.FAILED, JobError(type="diverged", message=str(outcome))))
+                self._tell_end(RunEnd(run, RunState.FAILED, JobError(type="diverged", message=str(outcome))))
             case Exception() if not isinstance(outcome, Interrupted):
-                self._tell_soon(RunEnd(run, RunState.FAILED, JobError(type="error", message=str(outcome))))
+                self._tell_end(RunEnd(run, RunState.FAILED, JobError(type="error", message=str(outcome))))
         if not isinstance(outcome, Interrupted):
             self._steps[run] = self._part.experiment.base.steps
+
+    def _tell_end(self, end: RunEnd) -> None:
+        self._ends[end.run] = end
+        self._tell_soon(end)
 
     def _tell_soon(self, news: RunEpoch | RunEnd) -> None:
         self._news.append(news)

@@ -10,7 +10,10 @@ from pydantic import BaseModel
 
 from lrcore.datasets import DATASETS, Dataset
 from lrcore.family import Member
+from lrcore.jobs.experiment import Axes, ExperimentSpec
 from lrcore.jobs.job import Terms
+from lrcore.jobs.leaderboard import Difference, Row
+from lrcore.jobs.prune import Asha
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec, Suggestion
 from lrcore.jobs.spec import EarlyStopping, JobSpec, Setup
 from lrcore.models import MODELS, Model
@@ -48,6 +51,17 @@ def _lines() -> Iterator[str]:
     yield "\nThe job's `result`, once it has succeeded:\n"
     yield from _fields(RangeTestResult, "")
     yield from _fields(Suggestion, "suggestion.")
+    yield "\n## An experiment\n"
+    yield f"{inspect.getdoc(ExperimentSpec)} What `POST /v1/experiments` takes, beside how it is run, without"
+    yield "`max_seconds`:\n"
+    yield table(ExperimentSpec, types={"base": "a job", "grid": "the axes", "prune": "a rule"})
+    yield "\n`grid`: any of these, and any other argument of the base's optimizer, each with values that differ:\n"
+    yield table(Axes, types={"schedule": "schedules"})
+    yield f"\n`prune`: {inspect.getdoc(Asha)}\n"
+    yield table(Asha)
+    yield "\nA row of its leaderboard:\n"
+    yield from _fields(Row, "")
+    yield from _fields(Difference, "difference.")
     yield from _family("Models", MODELS, Model)
     yield from _family("Data sets", DATASETS, Dataset)
     yield from _family("Optimizers", OPTIMIZERS, Optimizer)

@@ -109,6 +109,13 @@ class JobError(_View):
     message: str
 
 
+class RunTraining(_View):
+    """How a run of an experiment was trained."""
+
+    together: int = Field(description="runs side by side, this one counted")
+    alone: str | None = Field(description="why there was but one, although there were others")
+
+
 class Job(_View):
     """A snapshot of a job."""
 

@@ -59,7 +59,7 @@ class Row(_View):
     runs: dict[str, int] = Field(description="how many of its runs are in each state, without those that none is in")
     final_test_accuracy: Statistic | None = Field(description="after the last epoch; null if no run has ended well")
     best_test_accuracy: Statistic | None = Field(
-        description="the best of all epochs, which the test set itself chose: higher than fresh data would show"
+        description="at the best epoch; the test set chose it, and flatters, unless there is a validation split"
     )
     difference: Difference | None = Field(
         description="to the baseline, in the figure that orders; null for itself, and where no seed has both"
@@ -85,8 +85,8 @@ def leaderboard(
 
     What the figures do not say:
 
-    - `best` is the highest of many epochs on the test set, so it is optimistic, the more so the longer the run and the
-      noisier its accuracy. `final` chooses nothing.
+    - `best` is the highest of many epochs on the test set, unless there is a validation split to choose by. So it is
+      optimistic, the more so the longer the run and the noisier its accuracy. `final` chooses nothing.
     - An interval is for one comparison that was chosen before the figures were seen. Nothing is corrected for many:
       with 20 configurations that are all alike, one interval is expected to miss 0.
     - The leader leads by the same figures, part of which is luck. As the baseline it makes the others look worse than

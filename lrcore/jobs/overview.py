@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from lrcore.jobs.experiment import ExperimentSpec
-from lrcore.jobs.job import Epoch, Job, JobError
+from lrcore.jobs.job import Epoch, Job, JobError, RunTraining
 from lrcore.jobs.leaderboard import By, Row, leaderboard
 from lrcore.jobs.metrics import cells
 from lrcore.jobs.names import name, names
@@ -38,6 +38,7 @@ class RunRow(BaseModel):
     best_test_accuracy: float | None = Field(description="of the best epoch so far")
     best_epoch: int | None
     error: JobError | None
+    training: RunTraining | None = Field(description="how it was trained; null before it has succeeded")
 
 
 class Overview:
@@ -76,6 +77,7 @@ class Overview:
             best_test_accuracy=best.test_accuracy if best else None,
             best_epoch=best.epoch if best else None,
             error=view.error,
+            training=view.training,
         )
 
     def leaderboard(self, by: By = "final", baseline: int | None = None) -> list[Row]:

@@ -81,7 +81,7 @@ local function offers(id)
 end
 local function run_is(id, run, state, error)
   redis.call('HSET', runs(id, 'states'), run, state)
-  if error then redis.call('HSET', runs(id, 'errors'), run, error) end
+  if error and state == 'failed' then redis.call('HSET', runs(id, 'errors'), run, error) end
   local news = {run = tonumber(run), state = state}
   if error then news.error = cjson.decode(error) end
   say(id, 'run', cjson.encode(news))
@@ -128,7 +128,7 @@ local function move_part(id, before, after, error)
     redis.call('RPUSH', runs(parent, 'returned'), id)
   else
     local progress, all = unpack(redis.call('HMGET', job(parent), 'progress', 'runs'))
-    stepped(id, cjson.decode(progress).steps / all * count)
+    if after ~= 'cancelled' then stepped(id, cjson.decode(progress).steps / all * count) end
     if after == 'succeeded' then pace(id, redis.call('HGET', job(parent), 'queue')) end
     redis.call('EXPIRE', job(id), 3600)  -- for who asks a second time
   end
@@ -165,6 +165,9 @@ local function move(id, after, error)
   announce(id, after, error)
   return true
 end
+local function fail(id, kind, message)
+  return move(id, 'failed', cjson.encode({type = kind, message = message}))
+end
 -- whether no part of an experiment is held
 local function idle(id) return redis.call('HGET', job(id), 'runs') and redis.call('SCARD', runs(id, 'held')) == 0 end
 -- an experiment goes where its parts have left it. After one that ended it waits for its next worker as it is: it runs.
@@ -185,9 +188,14 @@ settle = function(id, after)
       move(id, 'succeeded')
     else
       local run, text = unpack(redis.call('HGETALL', runs(id, 'errors')))
-      local error = cjson.decode(text)
-      error.message = 'no run succeeded; of run ' .. run .. ': ' .. error.message
-      move(id, 'failed', cjson.encode(error))
+      if text then
+        local error = cjson.decode(text)
+        fail(id, error.type, 'no run succeeded; of run ' .. run .. ': ' .. error.message)
+      elseif count.failed then
+        fail(id, 'error', 'no run succeeded')
+      else
+        fail(id, 'pruned', 'no run succeeded: all were pruned')
+      end
     end
   end
 end
@@ -199,6 +207,7 @@ local function part_of(id, most, queue)
     local workers = math.max(1, redis.call('ZCOUNT', P .. 'workers:' .. queue, now(), '+inf'))
     local count = math.min(most, math.ceil((all - first) / workers))
     part = id .. '/' .. redis.call('HINCRBY', job(id), 'parts', 1)
+    redis.call('DEL', job(part))  -- of a deleted experiment with the same id
     redis.call('HINCRBY', job(id), 'next', count)
     redis.call('HSET', job(part), 'id', part, 'kind', 'runs', 'parent', id, 'first', first, 'count', count,
       'state', 'queued', 'queue', queue, 'attempt', 0, 'losses', 0, 'errors', 0, 'max_attempts', attempts)
@@ -221,9 +230,6 @@ end
 local function keep(id, lease)
   redis.call('ZADD', P .. 'leases', now() + lease, id)
   return {'held', want(id) or over(id) and 'expire' or ''}
-end
-local function fail(id, kind, message)
-  return move(id, 'failed', cjson.encode({type = kind, message = message}))
 end
 -- a running job that is not trained any more goes where it is wanted
 local function release(id, error)
@@ -378,8 +384,8 @@ return keep(id, ARGV[4])
 """
 
 # id of a part, token, lease in ms, steps of all its runs, then of each report five values: 'epoch', run, index, row,
-# best; or 'end', run, state, error or '', '' -> held | fenced | missing | gap, want; of a gap, run and index. What a
-# run has come to stays, whatever a worker says that trains it once more.
+# best; or 'end', run, state, error or '', how it was trained or '' -> held | fenced | missing | gap, want; of a gap,
+# run and index. What a run has come to stays, whatever a worker says that trains it once more.
 REPORT = f"""{RECORD}{REPORTED}
 local parent = redis.call('HGET', job(id), 'parent')
 for i = 6, #ARGV, 5 do
@@ -387,6 +393,7 @@ for i = 6, #ARGV, 5 do
   local state = redis.call('HGET', runs(parent, 'states'), run)
   if ended(state) or state == 'pruned' then  -- it stays so
   elseif what == 'end' then
+    if ARGV[i + 4] ~= '' then redis.call('HSET', runs(parent, 'training'), run, ARGV[i + 4]) end
     run_is(parent, run, ARGV[i + 2], ARGV[i + 3] ~= '' and ARGV[i + 3] or nil)
   else
     local row = ARGV[i + 3]
@@ -406,7 +413,7 @@ return keep(id, ARGV[4])
 # id of an experiment, index of an epoch -> {run, state, row or false} of each run that has begun
 REACHED = """
 local id, found = ARGV[2], {}
-for run = 0, redis.call('HGET', job(id), 'next') - 1 do
+for run = 0, (redis.call('HGET', job(id), 'next') or 0) - 1 do
   found[run + 1] = {run, redis.call('HGET', runs(id, 'states'), run),
     redis.call('LINDEX', P .. 'epochs:' .. id .. '/' .. run, ARGV[3])}
 end
@@ -507,7 +514,7 @@ indexed(id, 'ZREM', ':' .. state)
 indexed(id, 'ZREM', '')
 redis.call('ZREM', P .. 'finished', id)
 for run = 0, (redis.call('HGET', job(id), 'next') or 0) - 1 do redis.call('DEL', P .. 'epochs:' .. id .. '/' .. run) end
-for _, what in ipairs({{'states', 'errors', 'metrics', 'best', 'held', 'returned', 'verdicts'}}) do
+for _, what in ipairs({{'states', 'errors', 'metrics', 'best', 'held', 'returned', 'verdicts', 'training'}}) do
   redis.call('DEL', runs(id, what))
 end
 redis.call('DEL', job(id), P .. 'epochs:' .. id, P .. 'events:' .. id)

@@ -24,7 +24,7 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 from lrcore.errors import LrcoreError
 from lrcore.jobs import scripts
 from lrcore.jobs.ids import new_id
-from lrcore.jobs.job import Best, Epoch, Job, JobError, Progress, Terms, rfc3339
+from lrcore.jobs.job import Best, Epoch, Job, JobError, Progress, RunTraining, Terms, rfc3339
 from lrcore.jobs.kinds import UnknownKind, kind_of
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.states import RunState, State
@@ -107,6 +107,7 @@ class RunEnd(NamedTuple):
     run: int
     state: RunState
     error: JobError | None = None
+    training: RunTraining | None = None
 
 
 class Judgement(NamedTuple):
@@ -123,12 +124,13 @@ class Judgement(NamedTuple):
 
 @dataclass(frozen=True)
 class RunView:
-    """A run of an experiment: where it is, its last epoch and its best one, and why it failed."""
+    """A run of an experiment: where it is, its last epoch and its best one, why it failed, and how it was trained."""
 
     state: RunState
     metrics: Epoch | None = None
     best: Best | None = None
     error: JobError | None = None
+    training: RunTraining | None = None
 
 
 class NewJob(NamedTuple):
@@ -249,7 +251,7 @@ class JobStore:
     def epochs(self, job_id: str) -> list[Epoch]:
         """Every finished epoch, in order. Raises JobNotFound."""
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.exists(self._key(job_id))
+            pipe.hexists(self._key(job_id), "spec")  # a part of an experiment has none
             pipe.lrange(f"{self._prefix}epochs:{job_id}", 0, -1)
             exists, rows = pipe.execute()
         if not exists:
@@ -371,15 +373,16 @@ class JobStore:
     def runs(self, job_id: str) -> dict[int, RunView]:
         """The runs of an experiment that have begun."""
         with self._redis.pipeline(transaction=True) as pipe:
-            for what in ("states", "metrics", "best", "errors"):
+            for what in ("states", "metrics", "best", "errors", "training"):
                 pipe.hgetall(f"{self._prefix}runs:{job_id}:{what}")
-            states, metrics, best, errors = pipe.execute()
+            states, metrics, best, errors, training = pipe.execute()
         return {
             int(run): RunView(
                 RunState(state),
                 Epoch.model_validate_json(metrics[run]) if run in metrics else None,
                 Best.model_validate_json(best[run]) if run in best else None,
                 JobError.model_validate_json(errors[run]) if run in errors else None,
+                RunTraining.model_validate_json(training[run]) if run in training else None,
             )
             for run, state in states.items()
         }
@@ -516,7 +519,8 @@ def _created(answer: Any, key: str) -> Job | Exception:
 def _reported(news: RunEpoch | RunEnd) -> tuple[str | int, ...]:
     """The arguments of REPORT."""
     if isinstance(news, RunEnd):
-        return "end", news.run, news.state, news.error.model_dump_json() if news.error else "", ""
+        how = news.training.model_dump_json() if news.training else ""
+        return "end", news.run, news.state, news.error.model_dump_json() if news.error else "", how
     return "epoch", news.run, news.epoch.epoch, news.epoch.model_dump_json(), news.best.model_dump_json()
 
 

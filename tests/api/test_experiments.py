@@ -59,6 +59,7 @@ def test_every_combination_is_run(done: dict[str, Any]) -> None:
         "fraction": 1,
         "eta_seconds": 0,
     }
+    assert all(run["training"]["together"] > 1 or run["training"]["alone"] for run in done["runs"])
     assert [(run["run"], run["configuration"], run["seed"]) for run in done["runs"]] == [
         (i, i // 3, i % 3) for i in range(18)
     ]

@@ -88,6 +88,19 @@ def test_a_job_is_submitted_from_standard_input_and_watched_at_once(service: Ser
     assert "succeeded" in done.stdout
 
 
+def test_an_experiment_is_submitted_and_its_leaderboard_printed(service: Service) -> None:
+    body = {"base": job_spec(), "grid": {"lr": [0.1, 0.01, 1e15], "seed": [0, 1]}}
+    done = lrserve("submit", "-", "--watch", url=service.url, input=json.dumps(body))
+    job_id, _, *rows = done.stdout.splitlines()
+
+    assert done.returncode == 0
+    assert service.client.job(job_id).kind == "experiment"
+    assert [row.split()[0] for row in rows] == ["1", "2", "3"]
+    assert "±" in rows[0]
+    assert "[" in rows[1]
+    assert rows[2].split()[-2:] == ["2", "failed"]
+
+
 def test_watching_a_job_that_failed_ends_with_its_reason(service: Service) -> None:
     done = lrserve("submit", json.dumps(job_spec(optimizer={"type": "SGD", "lr": 1e9})), "--watch", url=service.url)
 

@@ -372,6 +372,19 @@ def test_any_runs_are_trained_as_it_suits_them(monkeypatch: pytest.MonkeyPatch) 
 
     assert [outcome.together if isinstance(outcome, Result) else None for outcome in outcomes] == [2, 1, 2, None, 2]
     assert isinstance(outcomes[3], Diverged)
+    assert "the type of their optimizer" in (outcomes[1].alone or "")  # type: ignore[union-attr]
+    assert outcomes[0].alone is None  # type: ignore[union-attr]
+
+
+def test_a_run_says_why_it_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "SMALL", 0)  # then threads are no gain either
+
+    assert "would not be done sooner" in (fused.why_alone(0, [spec()] * 2, CPU) or "")
+    assert fused.why_alone(0, [spec()], CPU) is None
+    monkeypatch.setattr(fused, "SMALL", WIDE)
+    monkeypatch.setattr(fused, "MOST", 1)
+    outcomes = train_many([spec(), spec(seed=1)], data_root=NOWHERE, device=CPU)
+    assert {outcome.alone for outcome in outcomes} == {"there is no memory for one more"}  # type: ignore[union-attr]
 
 
 def test_a_large_model_keeps_a_gpu_busy_alone() -> None:

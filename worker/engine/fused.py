@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import gc
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -29,6 +30,7 @@ from worker.engine.wide import unfit
 
 SMALL = 3e6  # multiplications of a forward pass over a batch below which a CPU is kept busy by calls, not by them
 BUSY = 4e7  # the same above which Python's lock holds up threads with a run each less than they gain
+REUSED = 500  # multiplications a parameter, above which steps of threads gain more than the optimizer's copies cost
 LARGE = 2e9  # the same above which one run alone is taken to keep a GPU busy
 MOST = 64  # runs at once: each has hooks to call at every step
 COPIES = 4  # of every value of a forward pass: itself, what the backward pass keeps, and its gradient
@@ -86,12 +88,16 @@ def _cost(model: Model, image_shape: tuple[int, int, int], num_classes: int) -> 
 
 def _work_of(spec: JobSpec) -> int:
     """Multiplications of a step's forward pass."""
-    return _cost(spec.model, spec.dataset.image_shape, spec.dataset.num_classes)[0] * spec.batch_size
+    return _cost_of(spec)[0] * spec.batch_size
+
+
+def _cost_of(spec: JobSpec) -> tuple[int, int, int]:
+    return _cost(spec.model, spec.dataset.image_shape, spec.dataset.num_classes)
 
 
 def most(spec: JobSpec, device: torch.device) -> int:
     """How many runs like this one fit into half of what memory is free, by a generous estimate."""
-    _, values, parameters = _cost(spec.model, spec.dataset.image_shape, spec.dataset.num_classes)
+    _, values, parameters = _cost_of(spec)
     batch = max(spec.micro_batch_size or spec.batch_size, spec.eval_batch_size)
     size = 8 if spec.precision == "float64" else 4
     return max(1, min(MOST, free_memory(device) // 2 // (size * (COPIES * values * batch + STATES * parameters))))
@@ -103,8 +109,8 @@ def pays(specs: Sequence[JobSpec], device: torch.device) -> bool:
         return False
     if device.type == "cuda":
         return _work_of(specs[0]) < LARGE
-    work = _work_of(specs[0])
-    return work < SMALL or (work >= BUSY and torch.get_num_threads() > 1)
+    work, parameters = _work_of(specs[0]), _cost_of(specs[0])[2]
+    return work < SMALL or (work >= max(BUSY, REUSED * parameters) and torch.get_num_threads() > 1)
 
 
 def train_many(
@@ -160,7 +166,8 @@ def train_in_turn(
                 train_together(chosen, data_root=data_root, device=device, hooks=theirs, folder=place, memory=memory),
             )
         else:
-            yield group, [_alone(chosen[0], data_root, device, theirs[0], place, memory)]
+            why = why_alone(group[0], specs, device)
+            yield group, [_alone(chosen[0], why, data_root, device, theirs[0], place, memory)]
 
 
 def groups(specs: Sequence[JobSpec], device: torch.device) -> list[list[int]]:
@@ -179,11 +186,32 @@ def groups(specs: Sequence[JobSpec], device: torch.device) -> list[list[int]]:
     return found
 
 
+def why_alone(place: int, specs: Sequence[JobSpec], device: torch.device) -> str | None:
+    """Why one of several runs trains alone, in a sentence for users; None if it is the only one."""
+    others = [spec for i, spec in enumerate(specs) if i != place]
+    if not others:
+        return None
+    reasons = [why_not([other, specs[place]]) for other in others]
+    if all(reasons):
+        return reasons[0]
+    if not pays(specs, device):
+        where = "a GPU" if device.type == "cuda" else f"{torch.get_num_threads()} cores"
+        return f"on {where}, runs of {specs[place].model.type} side by side would not be done sooner"
+    return "there is no memory for one more"
+
+
 def _alone(
-    spec: JobSpec, root: Path, device: torch.device, hooks: Hooks, folder: Path | None, memory: int | None
+    spec: JobSpec,
+    why: str | None,
+    root: Path,
+    device: torch.device,
+    hooks: Hooks,
+    folder: Path | None,
+    memory: int | None,
 ) -> Outcome:
     try:
-        outcome: Outcome = train(spec, data_root=root, device=device, hooks=hooks, folder=folder, memory=memory)
+        done = train(spec, data_root=root, device=device, hooks=hooks, folder=folder, memory=memory)
+        outcome: Outcome = replace(done, alone=why)
     except Interrupted as error:
         return error
     except (Diverged, SpecError) as error:

@@ -88,6 +88,7 @@ class Result:
         model: the model after the last epoch; with ema_decay, the averaged one.
         best_weights: its state_dict after the best epoch.
         together: how many runs were trained side by side, this one counted.
+        alone: why it was trained alone although there were others.
     """
 
     epochs: list[Epoch]
@@ -95,6 +96,7 @@ class Result:
     model: nn.Module
     best_weights: dict[str, Tensor]
     together: int = 1
+    alone: str | None = None
 
 
 def train(
