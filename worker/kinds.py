@@ -13,7 +13,7 @@ from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.work import Work
 from worker import artifacts, pruning
 from worker.engine import Hooks, Interrupted, Result, train
-from worker.engine.fused import train_many
+from worker.engine.fused import train_in_turn
 from worker.engine.range_test import range_test
 from worker.part import PartHooks
 from worker.tracking import track
@@ -75,8 +75,11 @@ def _part(spec: PartSpec, job_id: str, *, data_root: Path, hooks: PartHooks, fol
     if spec.experiment.prune:
         pruning.check()
     specs = [spec.experiment.run(index) for index in spec.indices]
-    outcomes = train_many(specs, data_root=data_root, hooks=hooks.runs, folder=folder)
-    if any(isinstance(outcome, Interrupted) for outcome in outcomes) and hooks.stop():  # else they were pruned
+    interrupted = False
+    for _, outcomes in train_in_turn(specs, data_root=data_root, hooks=hooks.runs, folder=folder):
+        interrupted = interrupted or any(isinstance(outcome, Interrupted) for outcome in outcomes)
+        del outcomes  # with the runs' weights
+    if interrupted and hooks.stop():  # else they were pruned
         raise Interrupted
     return Outcome(None)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisGone
 
-from lrcore.jobs.experiment import ExperimentSpec
+from lrcore.jobs.experiment import ExperimentSpec, PartSpec
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
@@ -19,7 +21,7 @@ from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import Claim, JobStore, Judgement
 from tests.conftest import job_spec, until
 from worker import kinds
-from worker.engine import Interrupted
+from worker.engine import Hooks, Interrupted
 from worker.part import PartHooks, PartReporter
 from worker.runner import Runner
 
@@ -72,19 +74,36 @@ def test_runs_that_were_stopped_in_passing_have_not_succeeded(
 ) -> None:
     job = store.create(experiment(seed=[0, 1]))
 
-    def train_many(specs: list[Any], *, hooks: list[Any], **others: Any) -> list[Exception]:
+    def train_in_turn(specs: list[Any], *, hooks: list[Any], **others: Any) -> Iterator[Any]:
         store.pause(job.id)
         until(lambda: all(hook.stop() for hook in hooks))
         store.resume(job.id)
         threading.Event().wait(0.3)  # a checkpoint is written
-        return [Interrupted() for _ in specs]
+        yield list(range(len(specs))), [Interrupted() for _ in specs]
 
-    monkeypatch.setattr(kinds, "train_many", train_many)
+    monkeypatch.setattr(kinds, "train_in_turn", train_in_turn)
     settings = Settings(home=tmp_path, heartbeat_seconds=0.02)
     Runner(store, settings, "worker", most_runs=8).answer(QUEUE)
 
     assert store.get(job.id).state is State.QUEUED
     assert {run.state for run in store.runs(job.id).values()} == {RunState.QUEUED}
+
+
+def test_a_run_s_weights_are_gone_before_the_next_run_has_its_own(tmp_path: Path) -> None:
+    spec = experiment({"base": job_spec(epochs=1, optimizer={"type": "Muon"})}, seed=[0, 1, 2])
+    weights: list[weakref.ref[Any]] = []
+    left: list[int] = []
+
+    def ended(outcome: Any) -> None:
+        gc.collect()
+        left.append(sum(found() is not None for found in weights))
+        weights.append(weakref.ref(outcome.model))
+
+    hooks = PartHooks([Hooks(ended=ended)] * 3, lambda: False)
+    part = PartSpec(first=0, count=3, experiment=spec)
+    kinds.RUNS[PartSpec](part, "x/1", data_root=tmp_path, hooks=hooks, folder=tmp_path)
+
+    assert left == [0, 0, 0]
 
 
 def test_progress_does_not_fall_back_while_a_part_is_taken_up(store: JobStore) -> None:

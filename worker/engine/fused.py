@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,22 +133,41 @@ def train_many(
     Raises:
         DataUnavailable: a data set, or pretrained weights, cannot be loaded.
     """
-    device, hooks = device or pick_device(), hooks or [Hooks()] * len(specs)
     outcomes: dict[int, Outcome] = {}
+    for group, found in train_in_turn(
+        specs, data_root=data_root, device=device, hooks=hooks, folder=folder, memory=memory
+    ):
+        outcomes |= zip(group, found, strict=True)
+    return [outcomes[i] for i in range(len(specs))]
+
+
+def train_in_turn(
+    specs: Sequence[JobSpec],
+    *,
+    data_root: Path,
+    device: torch.device | None = None,
+    hooks: Sequence[Hooks] | None = None,
+    folder: Path | None = None,
+    memory: int | None = None,
+) -> Iterator[tuple[list[int], list[Outcome]]]:
+    """What `train_many` does, a group of runs at a time: the weights of them all might not fit into memory.
+
+    Yields the places of a group's runs in specs, and what became of each.
+    """
+    device, hooks = device or pick_device(), hooks or [Hooks()] * len(specs)
     for group in groups(specs, device):
         chosen, theirs = [specs[i] for i in group], [hooks[i] for i in group]
         place = folder and folder / str(group[0])
         if all(hook.stop() for hook in theirs):  # not worth a beginning
-            found: list[Outcome] = [Interrupted() for _ in group]
+            yield group, [Interrupted() for _ in group]
         elif len(group) > 1:
-            found = train_together(
-                chosen, data_root=data_root, device=device, hooks=theirs, folder=place, memory=memory
+            yield (
+                group,
+                train_together(chosen, data_root=data_root, device=device, hooks=theirs, folder=place, memory=memory),
             )
         else:
             why = why_alone(group[0], specs, device)
-            found = [_alone(chosen[0], why, data_root, device, theirs[0], place, memory)]
-        outcomes |= zip(group, found, strict=True)
-    return [outcomes[i] for i in range(len(specs))]
+            yield group, [_alone(chosen[0], why, data_root, device, theirs[0], place, memory)]
 
 
 def groups(specs: Sequence[JobSpec], device: torch.device) -> list[list[int]]:
