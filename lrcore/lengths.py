@@ -47,6 +47,20 @@ def resolved(data: Any, run: int | None, steps_per_epoch: int | None) -> Any:
     return _in_steps(data, {"%": None if run is None else run / 100, "ep": steps_per_epoch}) if shares else data
 
 
+def text_in(data: Any) -> int:
+    """Characters of text in JSON, without names of fields and types: expressions take long to read."""
+    waiting, found = [data], 0
+    while waiting:
+        match waiting.pop():
+            case str() as words:
+                found += len(words)
+            case dict() as fields:
+                waiting.extend(value for name, value in fields.items() if name != "type")
+            case list() | tuple() as items:
+                waiting.extend(items)
+    return found
+
+
 def _in_steps(data: Any, units: dict[str, float | None]) -> Any:
     if isinstance(data, dict):
         return {name: _in_steps(value, units) for name, value in data.items()}

@@ -166,7 +166,7 @@ class PartReporter(Reporter):
                     self._pruned.update(experiment.runs_of(configuration))
 
     def _at(self, epochs: int) -> Iterator[int]:
-        """Configurations whose runs in this part have all finished so many epochs, or ended."""
+        """Configurations of which a run in this part has finished so many epochs."""
         seeds = len(self._part.experiment.seeds)
         for configuration in range(self._part.first // seeds, (self._part.indices.stop - 1) // seeds + 1):
             runs = [run for run in self._part.experiment.runs_of(configuration) if run in self._epochs]

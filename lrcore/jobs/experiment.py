@@ -20,7 +20,7 @@ from lrcore.jobs.job import Progress
 from lrcore.jobs.prune import Asha
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.work import Work
-from lrcore.lengths import resolved
+from lrcore.lengths import MAX_TEXT, resolved, text_in
 from lrcore.optimizers import Optimizer
 from lrcore.schedules import AnySchedule
 
@@ -71,6 +71,8 @@ def _resolve(data: Any, info: ValidationInfo) -> Any:
     base, schedules = info.data.get("base"), data.get("schedule") if isinstance(data, dict) else None
     if base is None or not isinstance(schedules, list | tuple):
         return data
+    if (text := text_in(schedules)) > MAX_TEXT:
+        raise CurveError(("schedule",), f"the schedules have {text} characters of text, more than {MAX_TEXT}")
     return data | {"schedule": [_resolved(base, schedule, i) for i, schedule in enumerate(schedules)]}
 
 
@@ -147,6 +149,8 @@ class ExperimentSpec(Work):
         if self.prune and not self.prune.rungs(self.base.epochs):
             first = self.prune.resource(0)
             raise CurveError(("prune",), f"the first judgement, after {first} epochs, would come too late to save any")
+        if self.prune and self.base.early_stopping:
+            raise CurveError(("prune",), "runs that stop early by themselves have no figure to be judged by")
         self._check_axes()
         self._check_settings()
         self._check_rates()

@@ -39,14 +39,27 @@ APART = 10  # times the lowest line's highest rate: with a higher one, rates are
 FLOOR = 0.01  # of the lowest line's highest rate: a logarithmic axis shows nothing below it
 
 
+Steps = tuple[Floats, Floats]  # places in epochs, and the rate from there on
+
+
+def steps(lr: Floats, per_epoch: int) -> Steps:
+    """The rates of a run's intervals as they are drawn, which for a long run takes far less memory.
+
+    Args:
+        lr: shape (n,), not empty.
+        per_epoch: intervals an epoch.
+    """
+    # the last interval ends where no other begins
+    return thin(np.arange(lr.size + 1) / per_epoch, np.append(lr, lr[-1]))
+
+
 @dataclass(frozen=True, eq=False)
 class Line:
     """A configuration in the picture."""
 
     label: str
     rank: int  # from 1
-    lr: Floats | None  # rate of each interval of the run: shape (n,)
-    per_epoch: int  # intervals an epoch
+    rates: Steps | None
     accuracy: Floats  # after each epoch: shape (seeds, epochs), NaN where there is none yet
 
 
@@ -76,7 +89,7 @@ def draw_experiment(title: str, lines: Sequence[Line], form: str, *, more: int =
         _bands(accuracy, over_seeds[: len(COLORS)])
     else:
         accuracy.text(0.5, 0.5, "no finished epoch yet", ha="center", transform=accuracy.transAxes)
-    _scale(rate, [line.lr for line in ordered if line.lr is not None and line.lr.size])
+    _scale(rate, [line.rates[1] for line in ordered if line.rates])
     _legend(figure, ordered[: len(COLORS)], grey=max(0, len(ordered) - len(COLORS)), more=more)
     return encoded(figure, form)
 
@@ -89,10 +102,8 @@ def _draw(accuracy: Axes, rate: Axes, line: Line, over_seeds: Moments, place: in
         style = {"color": COLORS[place], "linewidth": 1.5}
         accuracy.plot(at, mean, color=COLORS[place], marker="o", markersize=3, linestyle="none")
     accuracy.plot(at, mean, **style)
-    if line.lr is not None and line.lr.size:
-        # the last interval ends where no other begins
-        x, y = thin(np.arange(line.lr.size + 1) / line.per_epoch, np.append(line.lr, line.lr[-1]))
-        rate.plot(x, y, **style, drawstyle="steps-post")
+    if line.rates:
+        rate.plot(*line.rates, **style, drawstyle="steps-post")
 
 
 def _bands(axes: Axes, over_seeds: Sequence[Moments]) -> None:

@@ -15,7 +15,7 @@ from lrcore.jobs.job import Epoch, Job, JobError, RunTraining
 from lrcore.jobs.leaderboard import By, Row, leaderboard
 from lrcore.jobs.metrics import cells
 from lrcore.jobs.names import name, names
-from lrcore.jobs.overlay import Line, draw_experiment
+from lrcore.jobs.overlay import Line, draw_experiment, steps
 from lrcore.jobs.states import RunState
 from lrcore.jobs.store import JobStore, RunView
 from lrcore.statistics import Floats
@@ -140,10 +140,10 @@ class Overview:
         epochs = store.run_epochs(self._job.id, runs)
         spec = self.spec.run(runs[0])
         lr, per_epoch = spec.tables().lr, spec.intervals // spec.epochs
-        rates: Floats | None = None if lr is None else lr[0]
-        if rates is None:  # it follows a metric
-            rates, per_epoch = np.array([epoch.lr[0] for epoch in epochs[0]]), 1
-        return Line(label, row.rank, rates, per_epoch, _accuracies(epochs, spec.epochs))
+        if lr is None:  # it follows a metric
+            lr, per_epoch = np.array([[epoch.lr[0] for epoch in epochs[0]]]), 1
+        rates = steps(lr[0], per_epoch) if lr.size else None
+        return Line(label, row.rank, rates, _accuracies(epochs, spec.epochs))
 
 
 def _accuracies(epochs: Sequence[Sequence[Epoch]], length: int) -> Floats:

@@ -191,6 +191,7 @@ def test_an_experiment_without_a_good_run_fails(http: httpx.Client) -> None:
     assert "no run succeeded" in found["error"]["message"]
 
 
+LONG = {"type": "LambdaLR", "lr_lambda": ["1" + " " * 5000] * 21}
 SHORT = {"type": "OneCycleLR", "max_lr": 1.0, "total_steps": 2, "pct_start": 1.0}
 REFUSED = [
     ({"lr": [0.1, -1.0]}, ["grid", "lr", 1], "greater than or equal to 0"),
@@ -231,6 +232,8 @@ def test_a_bad_grid_is_refused_by_its_field(
         ({"base": job_spec(export=["onnx"])}, ["base", "export"]),
         ({"prune": {"type": "asha", "min_resource": 3}}, ["prune"]),
         ({"prune": {"type": "median"}}, ["prune", "type"]),
+        ({"base": job_spec(early_stopping={"patience": 1}), "prune": {"type": "asha"}}, ["prune"]),
+        ({"grid": {"schedule": [LONG]}}, ["grid", "schedule"]),
         ({"max_seconds": 3.0}, ["max_seconds"]),
     ],
 )

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from lrcore.jobs.overlay import COLORS, Line, draw_experiment
+from lrcore.jobs.overlay import COLORS, Line, draw_experiment, steps
 
 EPOCHS, PER_EPOCH = 4, 5
 
@@ -16,7 +16,8 @@ EPOCHS, PER_EPOCH = 4, 5
 def line(rank: int, end: float = 0.9, **changes: object) -> Line:
     grown = end - 0.3 * 0.5 ** np.arange(EPOCHS)
     seeds = np.random.default_rng(rank).normal(0, 0.005, (3, EPOCHS))
-    given = {"lr": np.linspace(0.1 / rank, 0, EPOCHS * PER_EPOCH), "per_epoch": PER_EPOCH, "accuracy": grown + seeds}
+    rates = steps(np.linspace(0.1 / rank, 0, EPOCHS * PER_EPOCH), PER_EPOCH)
+    given = {"rates": rates, "accuracy": grown + seeds}
     return Line(label=f"lr={0.1 / rank:.3g}", rank=rank, **(given | changes))  # type: ignore[arg-type]
 
 
@@ -80,7 +81,7 @@ def test_what_the_axis_leaves_out_is_said(lines: list[Line], said: list[str]) ->
     [
         [],
         [line(1, accuracy=np.full((3, EPOCHS), np.nan))],
-        [line(1, accuracy=np.empty((3, 0))), line(2, accuracy=np.empty((0, EPOCHS)), lr=None)],
+        [line(1, accuracy=np.empty((3, 0))), line(2, accuracy=np.empty((0, EPOCHS)), rates=None)],
     ],
 )
 def test_without_an_accuracy_the_picture_says_so(lines: list[Line]) -> None:
@@ -90,7 +91,12 @@ def test_without_an_accuracy_the_picture_says_so(lines: list[Line]) -> None:
 def test_what_is_missing_is_left_out_without_a_warning() -> None:
     gaps = line(1).accuracy.copy()
     gaps[:, 1] = gaps[1:, 2] = np.nan
-    lines = [line(1, accuracy=gaps), line(2, lr=None), line(3, accuracy=gaps[:1]), line(4, lr=np.zeros(3))]
+    lines = [
+        line(1, accuracy=gaps),
+        line(2, rates=None),
+        line(3, accuracy=gaps[:1]),
+        line(4, rates=steps(np.zeros(3), PER_EPOCH)),
+    ]
 
     assert "no finished epoch yet" not in texts(draw_experiment("runs", lines, "svg"))
 
@@ -98,9 +104,9 @@ def test_what_is_missing_is_left_out_without_a_warning() -> None:
 def test_names_are_no_formulas_and_no_markup() -> None:
     label = "_$x^{$ <b> & --"
 
-    found = texts(draw_experiment(label, [line(1), line(1, lr=np.full(9, 3.0), per_epoch=2)], "svg"))
+    found = texts(draw_experiment(label, [line(1), line(1, rates=steps(np.full(9, 3.0), 2))], "svg"))
     assert any("$x^{$" in text for text in found)
-    assert size(draw_experiment(label, [Line(label, 1, None, 1, np.ones((1, 1)))], "png"))
+    assert size(draw_experiment(label, [Line(label, 1, None, np.ones((1, 1)))], "png"))
 
 
 def test_the_same_experiment_has_the_same_bytes() -> None:
