@@ -115,9 +115,13 @@ local function move_part(id, before, after, error)
   redis.call('HDEL', job(id), 'claimed_at', 'token', 'worker')
   redis.call('ZREM', P .. 'leases', id)
   redis.call('SREM', runs(parent, 'held'), id)
+  local cut = false  -- whether runs stop before their end
   for run = first, first + count - 1 do
     local state = redis.call('HGET', runs(parent, 'states'), run)
-    if not (ended(state) or state == 'pruned') then run_is(parent, run, after, error) end
+    if not (ended(state) or state == 'pruned') then
+      run_is(parent, run, after, error)
+      cut = after == 'cancelled'
+    end
   end
   if after == 'running' then
     redis.call('HSET', job(id), 'claimed_at', now())
@@ -128,7 +132,7 @@ local function move_part(id, before, after, error)
     redis.call('RPUSH', runs(parent, 'returned'), id)
   else
     local progress, all = unpack(redis.call('HMGET', job(parent), 'progress', 'runs'))
-    if after ~= 'cancelled' then stepped(id, cjson.decode(progress).steps / all * count) end
+    if not cut then stepped(id, cjson.decode(progress).steps / all * count) end
     if after == 'succeeded' then pace(id, redis.call('HGET', job(parent), 'queue')) end
     redis.call('EXPIRE', job(id), 3600)  -- for who asks a second time
   end
