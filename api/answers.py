@@ -74,7 +74,7 @@ def linked(job: Job) -> JobAnswer:
 async def submitted(asked: Asked, key: str, request: Request, bell: Bell) -> Response:
     """Put a new job of any kind into the store. `key`: the request's Idempotency-Key, or an empty string."""
     # a header of the standard's kind is quoted, and people leave the quotes out
-    wanted = NewJob(asked.spec, asked.terms, key.strip('"'))
+    wanted = NewJob(asked.spec, asked.terms, key.strip('"'), request.state.caller.tenant)
     return created(await request.app.state.submits.create(wanted), bell)
 
 
@@ -108,5 +108,5 @@ async def waited(job: Job, prefer: str, store: JobStore, request: Request, respo
         return job
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await request.app.state.follower.wait_for(store.events_key(job.id), "end")
+            await request.app.state.follower.wait_for(store.events_key(job.key), "end")
     return await run_in_threadpool(store.get, job.id)

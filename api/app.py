@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
 from api import problems
+from api.auth import Authentication
 from api.doorbell import Doorbell
 from api.fast import FastCurves
 from api.follower import Follower
@@ -23,6 +24,7 @@ from api.routes import (
     experiments,
     fit,
     jobs,
+    keys,
     range_tests,
     system,
     translate,
@@ -33,7 +35,9 @@ from api.submits import Submits
 from api.webhooks import Dispatcher
 from lrcore import __version__
 from lrcore.jobs.artifacts import Artifacts
+from lrcore.jobs.audit import AuditLog
 from lrcore.jobs.connection import connect
+from lrcore.jobs.keys import KeyStore
 from lrcore.jobs.reaper import Reaper
 from lrcore.jobs.retention import Retention
 from lrcore.jobs.store import JobStore
@@ -76,9 +80,13 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.state.artifacts = Artifacts(settings.artifact_url)
     app.state.webhooks, app.state.guard = WebhookStore(redis), Guard(settings.webhook_allow)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
-    app.add_middleware(FastCurves)  # the last one added is the first to be asked
+    app.add_middleware(FastCurves)
+    audit = AuditLog(redis)
+    app.state.keys, app.state.audit = KeyStore(redis), audit
+    # the last one added is the first to be asked
+    app.add_middleware(Authentication, keys=app.state.keys if settings.auth else None, audit=audit)
     problems.install(app)
-    routes = (fit, translate, curves, jobs, range_tests, experiments, artifacts, webhooks, system)
+    routes = (fit, translate, curves, jobs, range_tests, experiments, keys, artifacts, webhooks, system)
     for router in (*(module.router for module in routes), *catalogue.routers):
         app.include_router(router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it

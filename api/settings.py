@@ -12,6 +12,9 @@ from lrcore.jobs.settings import Settings
 class ApiSettings(Settings):
     """What only the API needs to know."""
 
+    auth: bool = Field(
+        True, description="whether callers need a key; `lrserve` sets it to false while it listens on loopback alone"
+    )
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="largest request body; larger ones get 413")
     shutdown_seconds: int = Field(3, ge=0, description="how long open streams may go on after SIGTERM")
     webhook_allow: tuple[IPvAnyNetwork, ...] = Field(

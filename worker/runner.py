@@ -195,7 +195,8 @@ class Runner:
 
         def put() -> None:
             try:
-                self._store.put(job_id, spec, self._store.get(claim.id).terms)
+                job = self._store.get(claim.id)
+                self._store.of(job.tenant).put(job_id, spec, job.terms)
             except JobExists:  # a lost worker's, whose device rounds otherwise
                 pass
             except StoreFull as error:

@@ -144,8 +144,8 @@ def delete_job(job: CurrentJob, store: Store, files: Files) -> None:
     """Record, metrics, events and artifacts; 409 if the job has not ended."""
     if not job.state.ended:
         raise IllegalMove(job.id, job.state, "deleted")
-    files.remove(job.id)  # first: what is left after a failure can be deleted again
-    store.forget(job.id)
+    files.remove(job.key)  # first: what is left after a failure can be deleted again
+    store.forget(job.key)
 
 
 def _of_64_bits(event_id: str) -> str:
@@ -167,5 +167,5 @@ async def get_events(
     last_event_id: Annotated[str | None, Header(pattern=EVENT_ID), AfterValidator(_of_64_bits)] = None,
 ) -> EventStream:
     """Server-sent events from the job's beginning, or after Last-Event-ID: state, progress, epoch; the last is end."""
-    stream, after, growing = store.events_key(job.id), last_event_id or "0", not job.state.ended
+    stream, after, growing = store.events_key(job.key), last_event_id or "0", not job.state.ended
     return EventStream(request.app.state.follower.follow(stream, after, growing=growing), headers=NOT_STORED)

@@ -169,7 +169,7 @@ def get_metrics(
     form: Annotated[Literal["json", "csv"] | None, Query(alias="format", description="goes before Accept")] = None,
 ) -> Any:
     """One row an epoch. `lr` is the rate at the epoch's first step: the curve, at the same steps, to the last bit."""
-    epochs = store.epochs(job.id)
+    epochs = store.epochs(job.key)
     if choose(request, METRICS) == "json":
         return Metrics(id=job.id, epochs=epochs)
     return Response(as_csv(epochs), media_type=METRICS["csv"], headers={"Vary": "Accept"})
