@@ -17,7 +17,7 @@ local P = ARGV[1]
 local function job(id) return P .. 'job:' .. id end
 -- what every tenant has for itself; the default one under the plain name
 local function own(tenant, name)
-  return P .. ((not tenant or tenant == 'default') and name or 'of:' .. tenant .. ':' .. name)
+  return P .. ((not tenant or tenant == '' or tenant == 'default') and name or 'of:' .. tenant .. ':' .. name)
 end
 local function owner(id) return redis.call('HGET', job(id), 'tenant') or 'default' end
 -- where a job waits
