@@ -18,20 +18,21 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        received = 0
+        received, limit = 0, min(self.limit, int(scope["state"]["caller"].limits.get("body_bytes", self.limit)))
         announced = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
 
         async def counted() -> Message:
             nonlocal received
-            if announced.isdigit() and int(announced) > self.limit:
-                raise self._too_large()
+            if announced.isdigit() and int(announced) > limit:
+                raise _too_large(limit)
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.limit:
-                raise self._too_large()
+            if received > limit:
+                raise _too_large(limit)
             return message
 
         await self.app(scope, counted, send)
 
-    def _too_large(self) -> HTTPException:
-        return HTTPException(413, f"the body is larger than {self.limit} bytes", {"Connection": "close"})
+
+def _too_large(limit: int) -> HTTPException:
+    return HTTPException(413, f"the body is larger than {limit} bytes", {"Connection": "close"})

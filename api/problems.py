@@ -93,6 +93,8 @@ AWAY = {
 
 TITLES = {
     400: "Bad request",
+    401: "Not authorized",
+    403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
     406: "Not acceptable",

@@ -534,6 +534,14 @@ lose(id, tonumber(ARGV[4]))
 return {{'held', ''}}
 """
 
+# id, token, bytes -> held | fenced | missing, ''. What a job has left behind counts for its tenant.
+STORED = f"""{REPORTED}
+local before = tonumber(redis.call('HGET', job(id), 'stored') or 0)
+redis.call('HSET', job(id), 'stored', ARGV[4])
+redis.call('INCRBY', own(owner(id), 'stored'), ARGV[4] - before)
+return {{'held', ''}}
+"""
+
 # how a request about a job, by anyone, begins
 ASKED = """
 local id = ARGV[2]
@@ -590,6 +598,7 @@ if ARGV[3] ~= '' and ARGV[3] ~= redis.call('HGET', job(id), 'finished_at') then 
 indexed(id, 'ZREM', ':' .. state)
 indexed(id, 'ZREM', '')
 redis.call('ZREM', P .. 'finished', id)
+redis.call('DECRBY', own(owner(id), 'stored'), redis.call('HGET', job(id), 'stored') or 0)
 for run = 0, (redis.call('HGET', job(id), 'next') or 0) - 1 do redis.call('DEL', P .. 'epochs:' .. id .. '/' .. run) end
 for _, what in ipairs({{'states', 'errors', 'metrics', 'best', 'held', 'returned', 'verdicts', 'training'}}) do
   redis.call('DEL', runs(id, what))

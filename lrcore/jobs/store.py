@@ -434,6 +434,10 @@ class JobStore:
         answer = self._run(scripts.FINISH, claim.id, claim.token, state, text, int(again), result)
         return State(self._still_held(claim, answer))
 
+    def stored(self, claim: Claim, size: int) -> None:
+        """Say how many bytes a job's files have. Raises LeaseLost."""
+        self._still_held(claim, self._run(scripts.STORED, claim.id, claim.token, size))
+
     def lose(self, claim: Claim, max_losses: int) -> None:
         """What `reap` does, for a worker that knows that it will end. Raises LeaseLost."""
         self._still_held(claim, self._run(scripts.LOSE, claim.id, claim.token, max_losses))

@@ -128,6 +128,13 @@ def test_the_document_has_every_route_with_its_errors(route: tuple[str, str], do
             assert list(answer["content"]) == ["application/problem+json"]
 
 
+def test_the_document_says_that_a_key_may_be_needed(document: dict[str, Any]) -> None:
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            assert ("security" in operation) is path.startswith("/v1/")
+            assert path.startswith("/v1/") is ({"401", "403", "429"} <= set(operation["responses"]))
+
+
 def test_the_document_has_no_other_route(document: dict[str, Any]) -> None:
     assert {(method, path) for path, methods in document["paths"].items() for method in methods} == ROUTES
 
