@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
-from api import problems
+from api import headers, problems
 from api.doorbell import Doorbell
 from api.fast import FastCurves
 from api.follower import Follower
@@ -75,8 +75,9 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.state.store, app.state.reaper, app.state.submits = store, reaper, Submits(store)
     app.state.artifacts = Artifacts(settings.artifact_url)
     app.state.webhooks, app.state.guard = WebhookStore(redis), Guard(settings.webhook_allow)
-    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
-    app.add_middleware(FastCurves)  # the last one added is the first to be asked
+    app.add_middleware(FastCurves)
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes, seconds=settings.body_seconds)
+    headers.install(app, settings)  # the last one added is the first to be asked
     problems.install(app)
     routes = (fit, translate, curves, jobs, range_tests, experiments, artifacts, webhooks, system)
     for router in (*(module.router for module in routes), *catalogue.routers):
