@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import socket
 import sys
 from functools import partial
@@ -28,6 +29,14 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to an address. A name other than localhost may mean any."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def main() -> None:
     """Run one uvicorn process until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="python -m api", description=__doc__)
@@ -35,6 +44,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
     settings = ApiSettings()
+    if "auth" not in settings.model_fields_set and _is_loopback(arguments.host):
+        settings = settings.model_copy(update={"auth": False})
+    if not settings.auth and not _is_loopback(arguments.host):
+        print(f"LRSERVE_AUTH=false: whoever reaches {arguments.host} may do everything", file=sys.stderr, flush=True)
     app = create_app(settings)
     config = uvicorn.Config(
         app,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 from typing import Annotated, Any
 
@@ -12,12 +13,15 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 
+from api.auth import Caller
 from api.deps import Bell
+from api.problems import Invalid
 from api.requests import Asked
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Job, Terms
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.store import JobStore, NewJob
+from lrcore.jobs.work import Work
 
 WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,9})(?:$|[,;\s])")
 MAX_WAIT = 60  # seconds
@@ -71,10 +75,21 @@ def linked(job: Job) -> JobAnswer:
     return JobAnswer(**vars(job), links=links)
 
 
+def within_limits(spec: Work, caller: Caller) -> None:
+    """Refuse what is larger than the caller's tenant may ask for, at any time. Raises Invalid."""
+    runs, most_runs = getattr(spec, "runs", 1), caller.limits.get("runs", math.inf)
+    if runs > most_runs:
+        raise Invalid((("body", "grid"), f"{runs} runs are more than the limit of {most_runs:g}"))
+    if spec.steps > (most := caller.limits.get("steps", math.inf)):
+        field = ("body", "grid") if runs > 1 else ("body", "epochs")
+        raise Invalid((field, f"{spec.steps} optimizer steps are more than the limit of {most:g}"))
+
+
 async def submitted(asked: Asked, key: str, request: Request, bell: Bell) -> Response:
     """Put a new job of any kind into the store. `key`: the request's Idempotency-Key, or an empty string."""
+    within_limits(asked.spec, request.state.caller)
     # a header of the standard's kind is quoted, and people leave the quotes out
-    wanted = NewJob(asked.spec, asked.terms, key.strip('"'))
+    wanted = NewJob(asked.spec, asked.terms, key.strip('"'), request.state.caller.tenant)
     return created(await request.app.state.submits.create(wanted), bell)
 
 
@@ -108,5 +123,5 @@ async def waited(job: Job, prefer: str, store: JobStore, request: Request, respo
         return job
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await request.app.state.follower.wait_for(store.events_key(job.id), "end")
+            await request.app.state.follower.wait_for(store.events_key(job.key), "end")
     return await run_in_threadpool(store.get, job.id)

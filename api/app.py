@@ -11,11 +11,13 @@ from fastapi import FastAPI
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
 from api import headers, problems
+from api.auth import Authentication
 from api.doorbell import Doorbell
 from api.fast import FastCurves
 from api.follower import Follower
 from api.guard import Guard
 from api.limits import BodyLimit
+from api.rates import Rates
 from api.routes import (
     artifacts,
     catalogue,
@@ -23,6 +25,7 @@ from api.routes import (
     experiments,
     fit,
     jobs,
+    keys,
     range_tests,
     system,
     translate,
@@ -33,7 +36,10 @@ from api.submits import Submits
 from api.webhooks import Dispatcher
 from lrcore import __version__
 from lrcore.jobs.artifacts import Artifacts
+from lrcore.jobs.audit import AuditLog
 from lrcore.jobs.connection import connect
+from lrcore.jobs.keys import KeyStore
+from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.reaper import Reaper
 from lrcore.jobs.retention import Retention
 from lrcore.jobs.store import JobStore
@@ -77,9 +83,19 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.state.webhooks, app.state.guard = WebhookStore(redis), Guard(settings.webhook_allow)
     app.add_middleware(FastCurves)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, seconds=settings.body_seconds)
-    headers.install(app, settings)  # the last one added is the first to be asked
+    audit = AuditLog(redis)
+    app.state.keys, app.state.audit = KeyStore(redis), audit
+    # the last one added is the first to be asked
+    app.add_middleware(
+        Authentication,
+        keys=app.state.keys if settings.auth else None,
+        limits=LimitStore(redis),
+        rates=Rates(settings.redis_url),
+        audit=audit,
+    )
+    headers.install(app, settings)
     problems.install(app)
-    routes = (fit, translate, curves, jobs, range_tests, experiments, artifacts, webhooks, system)
+    routes = (fit, translate, curves, jobs, range_tests, experiments, keys, artifacts, webhooks, system)
     for router in (*(module.router for module in routes), *catalogue.routers):
         app.include_router(router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
@@ -96,8 +112,12 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         components["Problem"] = problem
         for name in ("HTTPValidationError", "ValidationError"):
             components.pop(name, None)
-        for operation in (each for methods in schema["paths"].values() for each in methods.values()):
+        schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        for path, operation in ((path, each) for path, methods in schema["paths"].items() for each in methods.values()):
             answers = operation["responses"]
+            if path.startswith("/v1/"):  # what Authentication answers before any route
+                operation["security"] = [{"key": []}]
+                answers.update({str(status): entry for status, entry in problems.documented(401, 403, 429).items()})
             if "application/json" in answers.get("422", {}).get("content", {}):  # put there by FastAPI, and never sent
                 del answers["422"]
     return app.openapi_schema or {}

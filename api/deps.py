@@ -6,15 +6,21 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
 
+from api.auth import Caller
 from lrcore.jobs.artifacts import Artifacts
 from lrcore.jobs.job import Job
 from lrcore.jobs.reaper import Reaper
 from lrcore.jobs.store import JobStore
 
 
+async def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
 async def _store(request: Request) -> JobStore:
     store: JobStore = request.app.state.store
-    return store
+    return store.of(request.state.caller.tenant)
 
 
 async def _reaper(request: Request) -> Reaper:
@@ -27,6 +33,7 @@ async def _artifacts(request: Request) -> Artifacts:
     return artifacts
 
 
+Who = Annotated[Caller, Depends(_caller)]
 Store = Annotated[JobStore, Depends(_store)]
 Bell = Annotated[Reaper, Depends(_reaper)]
 Files = Annotated[Artifacts, Depends(_artifacts)]

@@ -27,13 +27,14 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         received, coming, begun = 0, True, False
+        limit = min(self.limit, int(scope["state"]["caller"].limits.get("body_bytes", self.limit)))
         announced = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
         deadline = asyncio.get_running_loop().time() + self.seconds
 
         async def counted() -> Message:
             nonlocal received, coming
-            if announced.isdigit() and int(announced) > self.limit:
-                raise self._too_large()
+            if announced.isdigit() and int(announced) > limit:
+                raise _too_large(limit)
             if not coming:  # what is received now is that the client has gone
                 return await receive()
             try:
@@ -43,8 +44,8 @@ class BodyLimit:
                 raise _Refused(408, f"the body took longer than {self.seconds:g} s") from None
             received += len(message.get("body", b""))
             coming = message.get("more_body", False)
-            if received > self.limit:
-                raise self._too_large()
+            if received > limit:
+                raise _too_large(limit)
             return message
 
         async def noted(message: Message) -> None:
@@ -59,10 +60,11 @@ class BodyLimit:
                 raise
             await of_http(Request(scope), refusal)(scope, receive, send)
 
-    def _too_large(self) -> _Refused:
-        return _Refused(413, f"the body is larger than {self.limit} bytes")
-
 
 class _Refused(HTTPException):
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(status, detail, {"Connection": "close"})
+
+
+def _too_large(limit: int) -> _Refused:
+    return _Refused(413, f"the body is larger than {limit} bytes")

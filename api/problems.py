@@ -14,13 +14,14 @@ from pydantic import BaseModel, Field
 from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
-from starlette.status import HTTP_422_UNPROCESSABLE_CONTENT
+from starlette.status import HTTP_422_UNPROCESSABLE_CONTENT, HTTP_429_TOO_MANY_REQUESTS
 
 from api.headers import HEADERS
 from api.json import dumps
 from lrcore.errors import CurveError
 from lrcore.jobs.artifacts import ArtifactNotFound, ArtifactsUnavailable
-from lrcore.jobs.store import IllegalMove, JobExists, JobNotFound, KeyReused, StoreFull
+from lrcore.jobs.keys import KeyNotFound
+from lrcore.jobs.store import IllegalMove, JobExists, JobNotFound, KeyReused, LimitReached, StoreFull
 from lrcore.jobs.webhooks import DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound
 
 log = logging.getLogger("lrserve.api")
@@ -69,6 +70,8 @@ TABLE: dict[type[Exception], tuple[int, str, str]] = {
     JobNotFound: (404, "job-not-found", "Job not found"),
     ArtifactNotFound: (404, "artifact-not-found", "Artifact not found"),
     JobExists: (409, "job-exists", "The id belongs to another job"),
+    LimitReached: (429, "limit-reached", "A limit is reached"),
+    KeyNotFound: (404, "key-not-found", "Key not found"),
     KeyReused: (422, "idempotency-key-reused", "The idempotency key belongs to another request"),
     IllegalMove: (409, "illegal-move", "The job's state does not allow this"),
     StoreFull: (503, "store-full", "The job store has no room for more jobs"),
@@ -91,6 +94,8 @@ AWAY = {
 
 TITLES = {
     400: "Bad request",
+    401: "Not authorized",
+    403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
     406: "Not acceptable",
@@ -226,7 +231,8 @@ def _allowed(request: Request) -> str:
 def _mapped(status: int, kind: str, title: str) -> Callable[[Request, Exception], Response]:
     def handle(request: Request, error: Exception) -> Response:
         if status < 500:
-            return problem(status, kind, title, str(error))
+            retry = {"Retry-After": "10"} if status == HTTP_429_TOO_MANY_REQUESTS else None
+            return problem(status, kind, title, str(error), headers=retry)
         log.warning("%s %s: %s", request.method, request.url.path, error)
         return problem(status, kind, title, AWAY[kind], headers={"Retry-After": "5"})
 
@@ -238,7 +244,12 @@ Responses = dict[int | str, dict[str, Any]]
 
 def documented(*statuses: int, **also: dict[str, Any]) -> Responses:
     """OpenAPI entries for the problems that a route may answer with, and for its other answers: `_200={…}`."""
-    names = TITLES | {409: "The job's state does not allow this", 422: "Invalid input", 503: "The job store is away"}
+    names = TITLES | {
+        409: "The job's state does not allow this",
+        422: "Invalid input",
+        429: "A limit of the tenant is reached",
+        503: "The job store is away",
+    }
     others: Responses = {int(name.removeprefix("_")): entry for name, entry in also.items()}
     return others | {
         status: {

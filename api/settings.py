@@ -15,6 +15,9 @@ Origin = Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9.\[\]:-]+)$")]
 class ApiSettings(Settings):
     """What only the API needs to know."""
 
+    auth: bool = Field(
+        True, description="whether callers need a key; `lrserve` sets it to false while it listens on loopback alone"
+    )
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="largest request body; larger ones get 413")
     body_seconds: float = Field(
         30.0, gt=0, le=3600, description="how long a request body may take; slower ones get 408"

@@ -41,12 +41,18 @@ class Event:
 
 
 class Client:
-    """One lrserve server. Every method raises ApiError, and so does a URL that is none."""
+    """One lrserve server. Every method raises ApiError, and so does a URL that is none.
 
-    def __init__(self, url: str, timeout: float = 30.0) -> None:
+    Args:
+        key: token of a key; that in LRSERVE_KEY, if any, if None.
+    """
+
+    def __init__(self, url: str, timeout: float = 30.0, key: str | None = None) -> None:
         self.url = url.rstrip("/")
+        key = os.environ.get("LRSERVE_KEY") if key is None else key
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            self._http = httpx.Client(base_url=self.url, timeout=timeout)
+            self._http = httpx.Client(base_url=self.url, timeout=timeout, headers=headers)
         except httpx.InvalidURL as error:
             raise ApiError(f"{self.url} is no URL: {error}") from error
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from api.settings import ApiSettings
+from cli import keys, limits
 from cli.client import ApiError, Client
 from cli.demo import run
 from cli.embedded import NoRedis
@@ -79,6 +80,10 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+app.add_typer(keys.app, name="keys")
+app.add_typer(limits.app, name="limits")
 
 
 @app.callback(invoke_without_command=True)

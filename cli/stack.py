@@ -21,6 +21,7 @@ from cli.embedded import EmbeddedRedis
 from lrcore.jobs.settings import Settings
 
 STOP_SECONDS = 10.0
+REDIS_URL = "redis.url"  # file in HOME: where the embedded Redis is, for `lrserve keys`
 START_SECONDS = 90.0
 HEALTHY_SECONDS = 10.0  # a process that lived that long may start again at once
 MOST_FAILURES = 5
@@ -83,6 +84,7 @@ class Stack:
                 redis = EmbeddedRedis(self.settings.home_folder / "redis")
                 ending.callback(redis.remove_socket)
                 environment["LRSERVE_REDIS_URL"] = redis.url
+                (self.settings.home_folder / REDIS_URL).write_text(redis.url)
                 self._add(ending, Service("redis", redis.command, environment))
                 redis.wait()
             environment["LRSERVE_HOME"] = str(self.settings.home_folder)

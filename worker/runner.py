@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import shutil
 import threading
@@ -195,7 +196,8 @@ class Runner:
 
         def put() -> None:
             try:
-                self._store.put(job_id, spec, self._store.get(claim.id).terms)
+                job = self._store.get(claim.id)
+                self._store.of(job.tenant).put(job_id, spec, job.terms)
             except JobExists:  # a lost worker's, whose device rounds otherwise
                 pass
             except StoreFull as error:
@@ -212,7 +214,9 @@ class Runner:
         for pause in (*PAUSES, None):
             reporter.confirm()  # a worker that was only frozen must not write over its successor's files
             try:
-                return artifacts.publish(folder, self.settings.artifact_url, claim.id)
+                artifacts.publish(folder, self.settings.artifact_url, claim.id)
+                size = sum(file.stat().st_size for file in artifacts.files(folder))
+                return reporter.while_held(functools.partial(self._store.stored, claim, size))
             except ArtifactsUnavailable as error:
                 if pause is None:
                     raise

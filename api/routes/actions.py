@@ -8,8 +8,8 @@ from fastapi import APIRouter, Body, Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, ValidationError
 
-from api.answers import JobAnswer, created, linked
-from api.deps import Bell, CurrentJob, Files, Store, json_body
+from api.answers import JobAnswer, created, linked, within_limits
+from api.deps import Bell, CurrentJob, Files, Store, Who, json_body
 from api.problems import Invalid, documented, readable
 from api.requests import REQUESTS
 from lrcore.family import Spec
@@ -81,11 +81,13 @@ def resume_job(job_id: str, store: Store, bell: Bell) -> JobAnswer:
     response_model=JobAnswer,
     responses=documented(404, 409, 503),
 )
-def retry_job(old: CurrentJob, store: Store, bell: Bell) -> Any:
+def retry_job(old: CurrentJob, store: Store, bell: Bell, who: Who) -> Any:
     """A new job, the same as the old one, from the beginning; 409 if the old one has not ended."""
     if not old.state.ended:
         raise IllegalMove(old.id, old.state, "retried")
-    return created(store.create(kind_of(old.kind).model_validate(old.spec), old.terms), bell)
+    spec = kind_of(old.kind).model_validate(old.spec)
+    within_limits(spec, who)
+    return created(store.create(spec, old.terms), bell)
 
 
 @router.post(
@@ -101,6 +103,7 @@ def clone_job(
     changes: Annotated[dict[str, Any], Body(examples=[{"optimizer": {"lr": 0.1}, "epochs": 20}])],
     store: Store,
     bell: Bell,
+    who: Who,
 ) -> Any:
     """A new job from the old one's spec and terms and a JSON merge patch, RFC 7396: null takes a field out."""
     request = REQUESTS[old.kind]
@@ -110,6 +113,7 @@ def clone_job(
     except ValidationError as error:
         raise Invalid(*[(("body", *loc), message) for loc, message in readable(error.errors(), patched)]) from None
     job.spec.check()
+    within_limits(job.spec, who)
     return created(store.create(job.spec, job.terms), bell)
 
 
@@ -144,8 +148,8 @@ def delete_job(job: CurrentJob, store: Store, files: Files) -> None:
     """Record, metrics, events and artifacts; 409 if the job has not ended."""
     if not job.state.ended:
         raise IllegalMove(job.id, job.state, "deleted")
-    files.remove(job.id)  # first: what is left after a failure can be deleted again
-    store.forget(job.id)
+    files.remove(job.key)  # first: what is left after a failure can be deleted again
+    store.forget(job.key)
 
 
 def _of_64_bits(event_id: str) -> str:
@@ -167,5 +171,5 @@ async def get_events(
     last_event_id: Annotated[str | None, Header(pattern=EVENT_ID), AfterValidator(_of_64_bits)] = None,
 ) -> EventStream:
     """Server-sent events from the job's beginning, or after Last-Event-ID: state, progress, epoch; the last is end."""
-    stream, after, growing = store.events_key(job.id), last_event_id or "0", not job.state.ended
+    stream, after, growing = store.events_key(job.key), last_event_id or "0", not job.state.ended
     return EventStream(request.app.state.follower.follow(stream, after, growing=growing), headers=NOT_STORED)

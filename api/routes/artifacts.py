@@ -48,7 +48,7 @@ def _documented(**also: dict[str, Any]) -> Responses:
 def list_artifacts(job: CurrentJob, files: Files) -> ArtifactList:
     """Spec, metrics, figure, weights of the best and the last epoch, TensorBoard events, and what was exported."""
     path = f"/v1/jobs/{job.id}/artifacts"
-    found = [LinkedArtifact(**vars(artifact), url=f"{path}/{artifact.name}") for artifact in files.of(job.id)]
+    found = [LinkedArtifact(**vars(artifact), url=f"{path}/{artifact.name}") for artifact in files.of(job.key)]
     return ArtifactList(id=job.id, artifacts=found)
 
 
@@ -71,7 +71,7 @@ def get_artifact(
     job: CurrentJob, name: Annotated[str, Path(description="as listed")], files: Files, request: Request
 ) -> Response:
     """The file as it is now, whole: a job that is run again replaces a file at once."""
-    file = files.open(job.id, name)
+    file = files.open(job.key, name)
     headers = {"ETag": etag(job.id.encode(), name.encode(), file.version), "Cache-Control": "private, no-cache"}
     if matches(request.headers.get("if-none-match"), headers["ETag"]):
         file.close()

@@ -215,7 +215,7 @@ def get_run(job: Experiment, run: Annotated[int, Path(ge=0)], store: Store) -> A
     if run >= overview.spec.runs:
         raise HTTPException(404, f"there is no run {run}: there are {overview.spec.runs}, from 0 on")
     row, spec = overview.row(run), overview.spec
-    (epochs,) = store.run_epochs(job.id, [run])
+    (epochs,) = store.run_epochs(job.key, [run])
     return RunAnswer(
         **dict(row), settings=spec.plain_settings(row.configuration), spec=spec.run(run).model_dump(), epochs=epochs
     )

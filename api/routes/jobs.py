@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from api.answers import JobAnswer, Prefer, created, linked, no_worker, submitted, waited
-from api.deps import Bell, CurrentJob, Store, json_body
+from api.answers import JobAnswer, Prefer, created, linked, no_worker, submitted, waited, within_limits
+from api.deps import Bell, CurrentJob, Store, Who, json_body
 from api.json import dumps
 from api.negotiate import choose
 from api.problems import documented
@@ -100,8 +100,11 @@ async def create_job(
         400, 409, 413, 415, 422, 503, _200={"description": "It was submitted before", "model": JobAnswer}
     ),
 )
-def put_job(job_id: Annotated[str, Path(pattern=CLIENT_ID)], job: JobRequest, store: Store, bell: Bell) -> Any:
+def put_job(
+    job_id: Annotated[str, Path(pattern=CLIENT_ID)], job: JobRequest, store: Store, bell: Bell, who: Who
+) -> Any:
     """202 if the job is new, 200 if this very request has made it before; 409 if the id belongs to another job."""
+    within_limits(job.spec, who)
     made, new = store.put(job_id, job.spec, job.terms)
     return created(made, bell, 202 if new else 200)
 
@@ -169,7 +172,7 @@ def get_metrics(
     form: Annotated[Literal["json", "csv"] | None, Query(alias="format", description="goes before Accept")] = None,
 ) -> Any:
     """One row an epoch. `lr` is the rate at the epoch's first step: the curve, at the same steps, to the last bit."""
-    epochs = store.epochs(job.id)
+    epochs = store.epochs(job.key)
     if choose(request, METRICS) == "json":
         return Metrics(id=job.id, epochs=epochs)
     return Response(as_csv(epochs), media_type=METRICS["csv"], headers={"Vary": "Accept"})

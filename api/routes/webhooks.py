@@ -77,7 +77,7 @@ class DeliveryPage(BaseModel):
 
 def _store(request: Request) -> WebhookStore:
     store: WebhookStore = request.app.state.webhooks
-    return store
+    return store.of(request.state.caller.tenant)
 
 
 def _guard(request: Request) -> Guard:

@@ -49,9 +49,10 @@ class Batches:
             tools.check_integrity(str(folder / n), md5) for n, md5 in published.train_list + published.test_list
         ):
             raise RuntimeError("files are missing, or are not as they were published")
-        files = [_unpickled(folder / n) for n, _ in (published.train_list if train else published.test_list)]
-        self.data = np.concatenate([file["data"] for file in files]).reshape(-1, 3, 32, 32)
-        self.targets = [label for file in files for label in file[label_key]]
+        split = published.train_list if train else published.test_list
+        batches = [_unpickled(folder / name) for name, _ in split]
+        self.data = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
+        self.targets = [label for batch in batches for label in batch[label_key]]
 
 
 class _Plain(pickle.Unpickler):

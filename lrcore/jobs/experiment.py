@@ -93,6 +93,10 @@ class ExperimentSpec(Work):
     grid: Annotated[Axes, BeforeValidator(_resolve)]
     prune: Asha | None = Field(None, description="stop configurations early that are worse than others")
 
+    @property
+    def steps(self) -> int:
+        return self.runs * self.base.steps
+
     def progress(self, step: int) -> Progress:
         """All runs together: an epoch of each counts."""
         steps, epochs = self.runs * self.base.steps, self.runs * self.base.epochs
@@ -257,6 +261,10 @@ class PartSpec(Work):
     def indices(self) -> range:
         """The runs."""
         return range(self.first, self.first + self.count)
+
+    @property
+    def steps(self) -> int:
+        return self.count * self.experiment.base.steps
 
     def progress(self, step: int) -> Progress:
         steps, epochs = self.count * self.experiment.base.steps, self.count * self.experiment.base.epochs

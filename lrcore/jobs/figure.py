@@ -89,4 +89,4 @@ def draw_job(job: Job, store: JobStore, form: str) -> bytes:
     if job.kind == RangeTestSpec.kind:
         result = None if job.result is None else RangeTestResult.model_validate(job.result)
         return draw_range_test(result, title(job.spec), form)
-    return draw_run(store.epochs(job.id), title(job.spec), form)
+    return draw_run(store.epochs(job.key), title(job.spec), form)

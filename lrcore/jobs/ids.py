@@ -6,6 +6,7 @@ import secrets
 import time
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, in ASCII order
+NOBODY = "default"  # the one tenant where no keys are asked for
 LENGTH = 26  # 48 bits of milliseconds, 80 bits of chance, as in a ULID
 
 
@@ -17,3 +18,8 @@ def new_id() -> str:
         number, digit = divmod(number, 32)
         digits.append(ALPHABET[digit])
     return "".join(reversed(digits))
+
+
+def display(stored: str) -> str:
+    """An id as its tenant knows it: one that it chose itself is stored behind the tenant's name."""
+    return stored.rpartition(":")[2]

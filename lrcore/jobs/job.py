@@ -120,6 +120,8 @@ class Job(_View):
     """A snapshot of a job."""
 
     id: str
+    key: str = Field("", exclude=True, description="the id under which it is stored")
+    tenant: str = Field("", exclude=True)
     kind: str = Field(description="training, lr_range_test or experiment")
     state: State
     spec: dict[str, Any]

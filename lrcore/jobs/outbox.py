@@ -14,6 +14,7 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 
 from lrcore.jobs import webhook_scripts
+from lrcore.jobs.ids import display
 from lrcore.jobs.job import rfc3339
 from lrcore.jobs.store import PREFIX
 from lrcore.jobs.webhooks import SECRET_PREFIX, Attempt
@@ -129,7 +130,7 @@ def _body(record: dict[str, str]) -> bytes:
         if error:
             error["message"] = error["message"][:ERROR_CHARACTERS]
         data = {
-            "id": record["job"],
+            "id": display(record["job"]),
             "kind": record["kind"],
             "state": record["job_state"],
             "attempt": int(record["attempt"]),

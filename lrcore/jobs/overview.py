@@ -57,7 +57,7 @@ class Overview:
     @classmethod
     def of(cls, job: Job, store: JobStore) -> Overview:
         """As the store has it."""
-        return cls(job, store.runs(job.id))
+        return cls(job, store.runs(job.key))
 
     def rows(self) -> list[RunRow]:
         """All runs, in order."""
@@ -116,7 +116,7 @@ class Overview:
             chosen = runs[begin : begin + AT_ONCE]
             text = io.StringIO()
             writer = csv.writer(text, lineterminator="\n")
-            for run, epochs in zip(chosen, store.run_epochs(self._job.id, chosen), strict=True):
+            for run, epochs in zip(chosen, store.run_epochs(self._job.key, chosen), strict=True):
                 configuration, place = divmod(run, len(self._seeds))
                 first = [run, configuration, self._seeds[place], labels[configuration]]
                 writer.writerows([*first, *cells(epoch, columns)] for epoch in epochs)
@@ -137,7 +137,7 @@ class Overview:
 
     def _line(self, row: Row, label: str, store: JobStore) -> Line:
         runs = self.spec.runs_of(row.configuration)
-        epochs = store.run_epochs(self._job.id, runs)
+        epochs = store.run_epochs(self._job.key, runs)
         spec = self.spec.run(runs[0])
         lr, per_epoch = spec.tables().lr, spec.intervals // spec.epochs
         if lr is None:  # it follows a metric

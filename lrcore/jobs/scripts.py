@@ -15,6 +15,18 @@ COMMON = (
     """
 local P = ARGV[1]
 local function job(id) return P .. 'job:' .. id end
+-- what every tenant has for itself; the default one under the plain name
+local function own(tenant, name)
+  return P .. ((not tenant or tenant == '' or tenant == 'default') and name or 'of:' .. tenant .. ':' .. name)
+end
+local function owner(id) return redis.call('HGET', job(id), 'tenant') or 'default' end
+-- where a job waits
+local function line(id) return own(owner(id), 'queue:' .. redis.call('HGET', job(id), 'queue')) end
+-- a bound that an operator has set for a tenant, or for all
+local function limit(tenant, name)
+  local found = redis.call('HGET', P .. 'limits:' .. tenant, name) or redis.call('HGET', P .. 'limits:*', name)
+  return found and tonumber(found)
+end
 local function now()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
@@ -30,8 +42,8 @@ end
 local function announce(id, state, error)
   if redis.call('EXISTS', P .. 'webhooks') == 0 then return end
   local record = redis.call('HMGET', job(id), 'kind', 'attempt', 'labels')
-  redis.call('XADD', P .. 'outbox', 'MAXLEN', '~', 10000, '*', 'job', id, 'job_state', state, 'kind', record[1],
-    'attempt', record[2], 'labels', record[3], 'error', error or 'null')
+  redis.call('XADD', P .. 'outbox', 'MAXLEN', '~', 10000, '*', 'job', id, 'tenant', owner(id), 'job_state', state,
+    'kind', record[1], 'attempt', record[2], 'labels', record[3], 'error', error or 'null')
 end
 local function labels(id)
   return cjson.decode(redis.call('HGET', job(id), 'labels') or '[]')
@@ -42,13 +54,14 @@ local function indexed(id, command, suffix)
   local keys = {'jobs', redis.call('HGET', job(id), 'runs') and 'experiments'}
   for _, label in ipairs(labels(id)) do table.insert(keys, 'label:' .. label) end
   for _, key in pairs(keys) do
-    if key then redis.call(command, P .. key .. suffix, unpack(entry)) end
+    if key then redis.call(command, own(owner(id), key .. suffix), unpack(entry)) end
   end
 end
 -- a higher priority goes first, then the job that came first; a job that comes back has its old place
 local function enqueue(id)
   local record = redis.call('HMGET', job(id), 'queue', 'order', 'priority')
-  redis.call('ZADD', P .. 'queue:' .. record[1], record[2] - record[3] * 1e12, id)
+  redis.call('ZADD', line(id), record[2] - record[3] * 1e12, id)
+  if owner(id) ~= 'default' then redis.call('SADD', P .. 'tenants:' .. record[1], owner(id)) end
 end
 local function ended(state)
   return state == 'succeeded' or state == 'failed' or state == 'cancelled'
@@ -105,12 +118,25 @@ local function stepped(id, step)
   progress.eta_seconds = done > 0 and math.floor(ran(parent) * (progress.steps - done) / done / 100) / 10 or cjson.null
   progressed(parent, cjson.encode(progress))
 end
+-- what runs for a tenant, and how long its jobs have run today
+local function today() return 'spent:' .. math.floor(now() / 86400000) end
+local function busy(id, running)
+  local tenant = owner(id)
+  if running then
+    redis.call('SADD', own(tenant, 'busy'), id)
+  elseif redis.call('SREM', own(tenant, 'busy'), id) == 1 then
+    local since = redis.call('HGET', job(id), 'claimed_at') or now()
+    redis.call('INCRBY', own(tenant, today()), now() - since)
+    redis.call('EXPIRE', own(tenant, today()), 259200)
+  end
+end
 local settle
 -- a part of an experiment moves. It waits for its next worker in the experiment's place; its end is that of its runs.
 local function move_part(id, before, after, error)
   local parent, first, count = unpack(redis.call('HMGET', job(id), 'parent', 'first', 'count'))
   if after == 'paused' then after = 'queued' end
   if before == 'running' then redis.call('HSET', job(id), 'ran', ran(id)) end
+  busy(id, after == 'running')
   redis.call('HSET', job(id), 'state', after)
   redis.call('HDEL', job(id), 'claimed_at', 'token', 'worker')
   redis.call('ZREM', P .. 'leases', id)
@@ -146,12 +172,13 @@ local function move(id, after, error)
   if not before or not LEGAL[before .. '>' .. after] then return false end
   if record[4] then return move_part(id, before, after, error) end
   if before == 'running' then redis.call('HSET', job(id), 'ran', ran(id)) end
+  if not record[5] then busy(id, after == 'running') end
   redis.call('HDEL', job(id), 'claimed_at')
   redis.call('HSET', job(id), 'state', after)
   indexed(id, 'ZREM', ':' .. before)
   indexed(id, 'ZADD', ':' .. after)
   redis.call('ZREM', P .. 'leases', id)
-  redis.call('ZREM', P .. 'queue:' .. queue, id)
+  redis.call('ZREM', line(id), id)
   if after == 'queued' then enqueue(id) end
   if after ~= 'running' then redis.call('HDEL', job(id), 'token', 'worker', 'want') end
   if after == 'running' then redis.call('HSET', job(id), 'claimed_at', now()) end
@@ -214,12 +241,13 @@ local function part_of(id, most, queue)
     redis.call('DEL', job(part))  -- of a deleted experiment with the same id
     redis.call('HINCRBY', job(id), 'next', count)
     redis.call('HSET', job(part), 'id', part, 'kind', 'runs', 'parent', id, 'first', first, 'count', count,
-      'state', 'queued', 'queue', queue, 'attempt', 0, 'losses', 0, 'errors', 0, 'max_attempts', attempts)
+      'tenant', owner(id), 'state', 'queued', 'queue', queue, 'attempt', 0, 'losses', 0, 'errors', 0,
+      'max_attempts', attempts)
   end
   redis.call('HINCRBY', job(id), 'attempt', 1)
   if redis.call('HGET', job(id), 'state') == 'queued' then move(id, 'running') end
   redis.call('HSETNX', job(id), 'started_at', now())
-  redis.call('ZREM', P .. 'queue:' .. queue, id)
+  redis.call('ZREM', line(id), id)
   if offers(id) then enqueue(id) end
   return part
 end
@@ -262,17 +290,18 @@ local function view(id)
   if #record == 0 then return false end
   local state, queue = unpack(redis.call('HMGET', job(id), 'state', 'queue'))
   if state ~= 'queued' then return {record} end
-  return {record, redis.call('ZRANK', P .. 'queue:' .. queue, id),
+  return {record, redis.call('ZRANK', line(id), id),
     redis.call('ZCOUNT', P .. 'workers:' .. queue, now(), '+inf'), redis.call('HGET', P .. 'pace', queue)}
 end
 """
 )
 
-# id, whether it was chosen by the client, key of the request or '', its content, then fields and values of the record
-# -> made | there | taken | reused, view. There: this very request has made the job before. Taken: another has, under
-# this id. Reused: the key was used for another one.
+# id, whether it was chosen by the client, key of the request or '', its content, tenant, then fields and values of the
+# record -> made | there | taken | reused, view; or limit, its name, its value. There: this very request has made the
+# job before. Taken: another has, under this id. Reused: the key was used for another one.
 CREATE = """
-local id, key, content = ARGV[2], P .. 'request:' .. ARGV[4], ARGV[5]
+local id, tenant, content = ARGV[2], ARGV[6], ARGV[5]
+local key = own(tenant, 'request:' .. ARGV[4])
 if redis.call('EXISTS', job(id)) == 1 then
   if ARGV[3] == '0' then return {'made', view(id)} end  -- by this very call, whose answer got lost
   return redis.call('HGET', job(id), 'content') == content and {'there', view(id)} or {'taken'}
@@ -282,11 +311,19 @@ if ARGV[4] ~= '' then
   if made[1] and redis.call('EXISTS', job(made[1])) == 1 then
     return made[2] == content and {'there', view(made[1])} or {'reused'}
   end
+end
+for _, name in ipairs({'queued', 'stored_bytes'}) do
+  local most = limit(tenant, name)
+  local there = name == 'queued' and redis.call('ZCARD', own(tenant, 'jobs:queued'))
+    or tonumber(redis.call('GET', own(tenant, 'stored')) or 0)
+  if most and there >= most then return {'limit', name, tostring(most)} end
+end
+if ARGV[4] ~= '' then
   redis.call('HSET', key, 'id', id, 'content', content)
   redis.call('EXPIRE', key, 86400)
 end
 redis.call('HSET', job(id), 'id', id, 'state', 'queued', 'attempt', 0, 'losses', 0, 'errors', 0,
-  'created_at', now(), 'order', redis.call('INCR', P .. 'order'), unpack(ARGV, 6))
+  'created_at', now(), 'order', redis.call('INCR', P .. 'order'), 'tenant', tenant, unpack(ARGV, 7))
 if ARGV[3] == '1' then redis.call('HSET', job(id), 'content', content) end
 redis.call('SADD', P .. 'queues', redis.call('HGET', job(id), 'queue'))
 indexed(id, 'ZADD', '')
@@ -297,13 +334,26 @@ announce(id, 'queued')
 return {'made', view(id)}
 """
 
-# id -> view or nothing
-READ = "return not redis.call('HGET', job(ARGV[2]), 'parent') and view(ARGV[2])"
+# id, tenant or '' for any -> the id under which the tenant has the job, or nothing: one that it chose itself stands
+# behind its name, so that nobody meets another one's
+MINE = """
+local function mine(id, tenant)
+  for _, each in ipairs({id, tenant .. ':' .. id}) do
+    local record = redis.call('HMGET', job(each), 'id', 'parent')
+    if record[1] and not record[2] and (tenant == '' or owner(each) == tenant) then return each end
+  end
+  return false
+end
+"""
+RESOLVE = f"{MINE} return mine(ARGV[2], ARGV[3])"
 
-# index, cursor or +inf, how many -> {order, view} of each, newest first
+# id, tenant or '' for any -> view or nothing
+READ = f"{MINE} local id = mine(ARGV[2], ARGV[3]) return id and view(id)"
+
+# index, cursor or +inf, how many, tenant -> {order, view} of each, newest first
 PAGE = """
 local found = {}
-local ids = redis.call('ZRANGE', P .. ARGV[2], '(' .. ARGV[3], '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, ARGV[4])
+local ids = redis.call('ZRANGE', own(ARGV[5], ARGV[2]), '(' .. ARGV[3], '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, ARGV[4])
 for i, id in ipairs(ids) do found[i] = {redis.call('HGET', job(id), 'order'), view(id)} end
 return found
 """
@@ -324,17 +374,40 @@ end
 -- a call whose answer got lost comes a second time
 local last = redis.call('HGET', P .. 'claims', ARGV[2])
 if last and redis.call('HGET', job(last), 'token') == ARGV[3] then return taken(last) end
-local id, score, queue
+-- whether a tenant has not had its share
+local function may_run(tenant)
+  local most, seconds = limit(tenant, 'running'), limit(tenant, 'gpu_seconds_per_day')
+  local running = redis.call('SMEMBERS', own(tenant, 'busy'))
+  if most and #running >= most then return false end
+  local spent = tonumber(redis.call('GET', own(tenant, today())) or 0)  -- ms
+  if seconds then
+    for _, id in ipairs(running) do
+      spent = spent + now() - (redis.call('HGET', job(id), 'claimed_at') or now())
+    end
+  end
+  return not seconds or spent < seconds * 1000
+end
+-- the tenant for which the fewest jobs run goes first; then the better job
+local id, score, queue, load
 for i = 6, #ARGV do
-  local first = redis.call('ZRANGE', P .. 'queue:' .. ARGV[i], 0, 0, 'WITHSCORES')
-  if first[1] and (not id or tonumber(first[2]) < score) then
-    id, score, queue = first[1], tonumber(first[2]), ARGV[i]
+  local tenants = redis.call('SMEMBERS', P .. 'tenants:' .. ARGV[i])
+  table.insert(tenants, 'default')
+  for _, tenant in ipairs(tenants) do
+    local first = redis.call('ZRANGE', own(tenant, 'queue:' .. ARGV[i]), 0, 0, 'WITHSCORES')
+    if not first[1] then
+      redis.call('SREM', P .. 'tenants:' .. ARGV[i], tenant)
+    elseif may_run(tenant) then
+      local busy, place = redis.call('SCARD', own(tenant, 'busy')), tonumber(first[2])
+      if not id or busy < load or busy == load and place < score then
+        id, score, queue, load = first[1], place, ARGV[i], busy
+      end
+    end
   end
 end
 if not id then return false end
 local state, parted = unpack(redis.call('HMGET', job(id), 'state', 'runs'))
 if state ~= 'queued' and not (parted and state == 'running' and offers(id)) then
-  redis.call('ZREM', P .. 'queue:' .. queue, id)
+  redis.call('ZREM', line(id), id)
   return redis.error_reply('FAULT the queue held ' .. id .. ', which is not queued')
 end
 if parted then id = part_of(id, tonumber(ARGV[5]), queue) end
@@ -461,12 +534,20 @@ lose(id, tonumber(ARGV[4]))
 return {{'held', ''}}
 """
 
+# id, token, bytes -> held | fenced | missing, ''. What a job has left behind counts for its tenant.
+STORED = f"""{REPORTED}
+local before = tonumber(redis.call('HGET', job(id), 'stored') or 0)
+redis.call('HSET', job(id), 'stored', ARGV[4])
+redis.call('INCRBY', own(owner(id), 'stored'), ARGV[4] - before)
+return {{'held', ''}}
+"""
+
 # how a request about a job, by anyone, begins
 ASKED = """
 local id = ARGV[2]
 local state, parent = unpack(redis.call('HMGET', job(id), 'state', 'parent'))
 if not state or parent then return 'missing' end
-local queue = P .. 'queue:' .. redis.call('HGET', job(id), 'queue')
+local queue = line(id)
 """
 
 # id -> missing | cancelled | requested | the ended state
@@ -517,6 +598,7 @@ if ARGV[3] ~= '' and ARGV[3] ~= redis.call('HGET', job(id), 'finished_at') then 
 indexed(id, 'ZREM', ':' .. state)
 indexed(id, 'ZREM', '')
 redis.call('ZREM', P .. 'finished', id)
+redis.call('DECRBY', own(owner(id), 'stored'), redis.call('HGET', job(id), 'stored') or 0)
 for run = 0, (redis.call('HGET', job(id), 'next') or 0) - 1 do redis.call('DEL', P .. 'epochs:' .. id .. '/' .. run) end
 for _, what in ipairs({{'states', 'errors', 'metrics', 'best', 'held', 'returned', 'verdicts', 'training'}}) do
   redis.call('DEL', runs(id, what))
@@ -535,7 +617,7 @@ for _, worker in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', '-inf', now(
 end
 for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
   redis.call('ZREMRANGEBYSCORE', P .. 'workers:' .. queue, '-inf', now())
-  if redis.call('EXISTS', P .. 'workers:' .. queue, P .. 'queue:' .. queue) == 0 then
+  if redis.call('EXISTS', P .. 'workers:' .. queue, P .. 'queue:' .. queue, P .. 'tenants:' .. queue) == 0 then
     redis.call('SREM', P .. 'queues', queue)
     redis.call('DEL', ARGV[3] .. queue)
   end
@@ -590,7 +672,11 @@ QUEUES = """
 local queues = redis.call('SMEMBERS', P .. 'queues')
 table.sort(queues)
 for i, queue in ipairs(queues) do
-  queues[i] = {queue, redis.call('ZCARD', P .. 'queue:' .. queue),
+  local waiting = redis.call('ZCARD', P .. 'queue:' .. queue)
+  for _, tenant in ipairs(redis.call('SMEMBERS', P .. 'tenants:' .. queue)) do
+    waiting = waiting + redis.call('ZCARD', own(tenant, 'queue:' .. queue))
+  end
+  queues[i] = {queue, waiting,
     redis.call('ZCOUNT', P .. 'workers:' .. queue, now(), '+inf'), redis.call('LLEN', ARGV[2] .. queue)}
 end
 return queues

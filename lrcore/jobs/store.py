@@ -8,6 +8,7 @@ successor.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import secrets
@@ -23,7 +24,7 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from lrcore.errors import LrcoreError
 from lrcore.jobs import scripts
-from lrcore.jobs.ids import new_id
+from lrcore.jobs.ids import NOBODY, display, new_id
 from lrcore.jobs.job import Best, Epoch, Job, JobError, Progress, RunTraining, Terms, rfc3339
 from lrcore.jobs.kinds import UnknownKind, kind_of
 from lrcore.jobs.queue import QUEUE, broker_list
@@ -59,6 +60,14 @@ class JobExists(LrcoreError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"there is another job {job_id!r} already; a job cannot be changed, but cloned or deleted")
+
+
+class LimitReached(LrcoreError):
+    """The tenant has as much as it may have."""
+
+    def __init__(self, name: str, most: str) -> None:
+        super().__init__(f"the limit {name} is reached: {most}")
+        self.name = name
 
 
 class StoreFull(LrcoreError):
@@ -134,11 +143,12 @@ class RunView:
 
 
 class NewJob(NamedTuple):
-    """A job that is wanted; arguments of JobStore.create."""
+    """A job that is wanted; arguments of JobStore.create. Without a tenant it is the store's."""
 
     spec: Work
     terms: Terms
     key: str = ""
+    tenant: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,7 +175,8 @@ class Queue:
 class JobStore:
     """Jobs in Redis. Safe to share between threads.
 
-    Every method raises redis.RedisError if Redis does not answer.
+    Every method raises redis.RedisError if Redis does not answer. What a job's client does, it does for one tenant's
+    jobs if the store is bound to one by `of`: all others are not found.
     """
 
     def __init__(self, redis: Redis, prefix: str = PREFIX) -> None:
@@ -173,6 +184,13 @@ class JobStore:
         self._prefix = prefix
         self._scripts: dict[str, Callable[..., Any]] = {}
         self._room_until = 0.0
+        self._tenant = ""  # any
+
+    def of(self, tenant: str) -> JobStore:
+        """The store as a tenant sees it."""
+        bound = copy.copy(self)
+        bound._tenant = tenant
+        return bound
 
     def ping(self) -> None:
         """Ask Redis for a sign of life."""
@@ -198,7 +216,8 @@ class JobStore:
         self._check_room()
         with self._redis.pipeline(transaction=False) as pipe:
             for each in wanted:
-                self._run(scripts.CREATE, *_creation(each.spec, each.terms, each.key), client=pipe)
+                tenant = each.tenant or self._tenant or NOBODY
+                self._run(scripts.CREATE, *_creation(each.spec, each.terms, each.key, tenant=tenant), client=pipe)
             answers = pipe.execute(raise_on_error=False)
         return [_created(answer, each.key) for each, answer in zip(wanted, answers, strict=True)]
 
@@ -214,16 +233,20 @@ class JobStore:
         """
         self._check_room()
         try:
-            answer = self._run(scripts.CREATE, *_creation(spec, terms or Terms(), "", job_id))
+            tenant = self._tenant or NOBODY
+            inner = job_id if tenant == NOBODY or ":" in job_id else f"{tenant}:{job_id}"
+            answer = self._run(scripts.CREATE, *_creation(spec, terms or Terms(), "", inner, tenant=tenant))
         except OutOfMemoryError as error:
             raise StoreFull(f"nothing was stored: {error}") from error
         if answer[0] == "taken":
             raise JobExists(job_id)
+        if answer[0] == "limit":
+            raise LimitReached(*answer[1:])
         return _job(answer[1]), answer[0] == "made"
 
     def get(self, job_id: str) -> Job:
         """The job as it is now. Raises JobNotFound."""
-        view = self._run(scripts.READ, job_id)
+        view = self._run(scripts.READ, job_id, self._tenant)
         if not view:
             raise JobNotFound(job_id)
         return _job(view)
@@ -244,7 +267,7 @@ class JobStore:
         """
         index = "experiments" if experiments else f"label:{label}" if label else "jobs"
         index += f":{state}" if state else ""
-        found = self._run(scripts.PAGE, index, cursor or "+inf", limit + 1)
+        found = self._run(scripts.PAGE, index, cursor or "+inf", limit + 1, self._tenant)
         jobs = [_job(view) for _, view in found[:limit] if view]
         return jobs, found[limit - 1][0] if len(found) > limit else None
 
@@ -293,14 +316,14 @@ class JobStore:
             JobNotFound: there is no such job.
             IllegalMove: it has not ended.
         """
-        outcome = self._run(scripts.FORGET, job_id, finished_at or "")
+        outcome = self._run(scripts.FORGET, self._mine(job_id), finished_at or "")
         if outcome == "missing":
             raise JobNotFound(job_id)
         if outcome != "forgotten":
             raise IllegalMove(job_id, outcome, "deleted")
 
     def _asked(self, script: str, job_id: str, wanted: str, good: set[str], *arguments: int) -> Job:
-        outcome = self._run(script, job_id, *arguments)
+        outcome = self._run(script, self._mine(job_id), *arguments)
         if outcome == "missing":
             raise JobNotFound(job_id)
         if outcome not in good:
@@ -411,6 +434,10 @@ class JobStore:
         answer = self._run(scripts.FINISH, claim.id, claim.token, state, text, int(again), result)
         return State(self._still_held(claim, answer))
 
+    def stored(self, claim: Claim, size: int) -> None:
+        """Say how many bytes a job's files have. Raises LeaseLost."""
+        self._still_held(claim, self._run(scripts.STORED, claim.id, claim.token, size))
+
     def lose(self, claim: Claim, max_losses: int) -> None:
         """What `reap` does, for a worker that knows that it will end. Raises LeaseLost."""
         self._still_held(claim, self._run(scripts.LOSE, claim.id, claim.token, max_losses))
@@ -452,6 +479,15 @@ class JobStore:
         """The Redis stream of a job's events: fields `type` and `data` (JSON)."""
         return f"{self._prefix}events:{job_id}"
 
+    def _mine(self, job_id: str) -> str:
+        """The id under which a job is stored. Raises JobNotFound if it is not the tenant's."""
+        if not self._tenant:
+            return job_id
+        found: str | None = self._run(scripts.RESOLVE, job_id, self._tenant)
+        if not found:
+            raise JobNotFound(job_id)
+        return found
+
     def _check_room(self) -> None:
         """Look at Redis' memory, once a second. Raises StoreFull."""
         if time.monotonic() > self._room_until:
@@ -486,7 +522,7 @@ class JobStore:
         return str(want)
 
 
-def _creation(spec: Work, terms: Terms, key: str, job_id: str = "") -> list[str | int]:
+def _creation(spec: Work, terms: Terms, key: str, job_id: str = "", *, tenant: str = NOBODY) -> list[str | int]:
     """The arguments of CREATE."""
     text, written = spec.model_dump_json(), terms.model_dump_json()
     content = hashlib.sha256(f"{text}\n{written}".encode()).hexdigest()
@@ -502,7 +538,7 @@ def _creation(spec: Work, terms: Terms, key: str, job_id: str = "") -> list[str 
     if terms.max_seconds is not None:
         record["max_ms"] = _ms(terms.max_seconds)
     fields = (part for item in record.items() for part in item)
-    return [job_id or new_id(), int(bool(job_id)), key, content, *fields]
+    return [job_id or new_id(), int(bool(job_id)), key, content, tenant, *fields]
 
 
 def _created(answer: Any, key: str) -> Job | Exception:
@@ -512,6 +548,8 @@ def _created(answer: Any, key: str) -> Job | Exception:
         return StoreFull(f"nothing was stored: {error}") if isinstance(error, OutOfMemoryError) else error
     if isinstance(answer, Exception):
         return answer
+    if answer[0] == "limit":
+        return LimitReached(*answer[1:])
     if answer[0] == "reused":
         return KeyReused(f"the key {key[:80]!r} was used for another job")
     return _job(answer[1])
@@ -548,7 +586,9 @@ def _job(view: Sequence[Any]) -> Job:
         return json.loads(record[field]) if field in record else None
 
     return Job(
-        id=record["id"],
+        id=display(record["id"]),
+        key=record["id"],
+        tenant=record.get("tenant", NOBODY),
         kind=record["kind"],
         state=State(record["state"]),
         spec=parsed("spec"),

@@ -140,11 +140,12 @@ local entries = redis.call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', ARGV[2])
 if #entries == 0 then return 0 end
 local endpoints = {}
 for _, endpoint in ipairs(redis.call('ZRANGE', P .. 'webhooks', 0, -1)) do
-  local record = redis.call('HMGET', webhook(endpoint), 'events', 'label', 'created_at')
+  local record = redis.call('HMGET', webhook(endpoint), 'events', 'label', 'created_at', 'tenant')
   if enabled(endpoint) then
     local events = {}
     for _, event in ipairs(cjson.decode(record[1])) do events[event] = true end
-    table.insert(endpoints, {id = endpoint, events = events, label = record[2], since = tonumber(record[3])})
+    table.insert(endpoints, {id = endpoint, events = events, label = record[2], since = tonumber(record[3]),
+      tenant = record[4]})
   end
 end
 for _, entry in ipairs(entries) do
@@ -153,7 +154,8 @@ for _, entry in ipairs(entries) do
   local event, labelled = 'job.' .. fields.job_state, {[''] = true}
   for _, label in ipairs(cjson.decode(fields.labels)) do labelled[label] = true end
   for _, endpoint in ipairs(endpoints) do
-    if endpoint.events[event] and labelled[endpoint.label] and at >= endpoint.since then
+    local wanted = endpoint.events[event] and labelled[endpoint.label] and at >= endpoint.since
+    if wanted and endpoint.tenant == fields.tenant then
       make(endpoint.id, event, at, entry[2])
     end
   end

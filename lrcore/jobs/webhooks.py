@@ -10,6 +10,7 @@ is due), `webhook-sending:ID` (by when its lease runs out), `webhook-over:ID` (b
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import secrets
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from redis import Redis
 
 from lrcore.errors import LrcoreError
 from lrcore.jobs import webhook_scripts
-from lrcore.jobs.ids import new_id
+from lrcore.jobs.ids import NOBODY, display, new_id
 from lrcore.jobs.job import rfc3339
 from lrcore.jobs.store import PREFIX
 
@@ -107,11 +108,25 @@ class WebhookStore:
         self._redis = redis
         self._prefix = prefix
         self._scripts: dict[str, Callable[..., Any]] = {}
+        self._tenant = NOBODY
+
+    def of(self, tenant: str) -> WebhookStore:
+        """The store as a tenant sees it."""
+        bound = copy.copy(self)
+        bound._tenant = tenant
+        return bound
 
     def register(self, url: str, events: list[Event], label: str | None, description: str) -> tuple[Webhook, str]:
         """A new endpoint and its secret, which no other call tells. Raises TooManyWebhooks."""
         secret, webhook_id = new_secret(), new_id()
-        told = {"url": url, "events": events, "label": label, "description": description, "enabled": True}
+        told = {
+            "url": url,
+            "events": events,
+            "label": label,
+            "description": description,
+            "enabled": True,
+            "tenant": self._tenant,
+        }
         if not self._run(webhook_scripts.REGISTER, webhook_id, "secret", secret, *_flat(told)):
             raise TooManyWebhooks
         return self.get(webhook_id), secret
@@ -119,7 +134,7 @@ class WebhookStore:
     def get(self, webhook_id: str) -> Webhook:
         """The endpoint as it is now. Raises WebhookNotFound."""
         record: dict[str, str] = self._redis.hgetall(self._key("webhook", webhook_id))  # type: ignore[assignment]
-        if not record:
+        if not record or record.get("tenant", NOBODY) != self._tenant:
             raise WebhookNotFound(webhook_id)
         return _webhook(record)
 
@@ -129,10 +144,12 @@ class WebhookStore:
         with self._redis.pipeline(transaction=False) as pipe:
             for webhook_id in ids:
                 pipe.hgetall(self._key("webhook", webhook_id))
-            return [_webhook(record) for record in pipe.execute() if record]
+            found = [record for record in pipe.execute() if record and record.get("tenant", NOBODY) == self._tenant]
+        return [_webhook(record) for record in found]
 
     def change(self, webhook_id: str, changes: dict[str, Any]) -> Webhook:
         """Give the endpoint other values of url, events, label, description or enabled. Raises WebhookNotFound."""
+        self.get(webhook_id)
         if "enabled" in changes:
             changes = changes | {"disabled_reason": ""}
         if changes and not self._run(webhook_scripts.CHANGE, webhook_id, *_flat(changes)):
@@ -141,6 +158,7 @@ class WebhookStore:
 
     def rotate(self, webhook_id: str) -> tuple[Webhook, str]:
         """Give the endpoint a new secret; for a day the old one signs beside it. Raises WebhookNotFound."""
+        self.get(webhook_id)
         secret = new_secret()
         if not self._run(webhook_scripts.ROTATE, webhook_id, secret):
             raise WebhookNotFound(webhook_id)
@@ -148,11 +166,13 @@ class WebhookStore:
 
     def remove(self, webhook_id: str) -> None:
         """Forget the endpoint with its deliveries. Raises WebhookNotFound."""
+        self.get(webhook_id)
         if not self._run(webhook_scripts.REMOVE, webhook_id):
             raise WebhookNotFound(webhook_id)
 
     def test(self, webhook_id: str) -> Delivery:
         """Send an event of the type webhook.test. Raises WebhookNotFound and WebhookDisabled."""
+        self.get(webhook_id)
         made = self._run(webhook_scripts.TEST, webhook_id)
         if made == "missing":
             raise WebhookNotFound(webhook_id)
@@ -165,6 +185,7 @@ class WebhookStore:
 
         Raises WebhookNotFound, DeliveryNotFound and WebhookDisabled.
         """
+        self.get(webhook_id)
         outcome = self._run(webhook_scripts.REDELIVER, webhook_id, delivery_id)
         if outcome == "disabled":
             raise WebhookDisabled(webhook_id)
@@ -240,7 +261,7 @@ def _delivery(record: dict[str, str], attempts: list[str], due: float | None) ->
         {
             "id": record["id"],
             "event": record["event"],
-            "job_id": record.get("job"),
+            "job_id": display(record["job"]) if "job" in record else None,
             "state": record["state"],
             "attempts": [attempt | {"at": rfc3339(attempt["at"])} for attempt in tried],
             "next_attempt_at": None if due is None else rfc3339(int(due)),

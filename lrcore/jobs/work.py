@@ -17,6 +17,11 @@ class Work(Spec):
         """How far the job is when `step` steps are done."""
         raise NotImplementedError
 
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole job."""
+        raise NotImplementedError
+
     def check(self) -> None:
         """Raise CurveError for what takes too long to find out while it is read."""
 

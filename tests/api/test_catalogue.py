@@ -54,6 +54,10 @@ ROUTES = {
     ("post", "/v1/experiments/{job_id}/resume"),
     ("post", "/v1/experiments/{job_id}/retry"),
     ("post", "/v1/experiments/{job_id}/clone"),
+    ("get", "/v1/keys"),
+    ("post", "/v1/keys"),
+    ("delete", "/v1/keys/{key_id}"),
+    ("get", "/v1/audit"),
     ("post", "/v1/webhooks"),
     ("get", "/v1/webhooks"),
     ("get", "/v1/webhooks/{webhook_id}"),
@@ -122,6 +126,13 @@ def test_the_document_has_every_route_with_its_errors(route: tuple[str, str], do
     for status, answer in operation["responses"].items():
         if int(status) >= 400:
             assert list(answer["content"]) == ["application/problem+json"]
+
+
+def test_the_document_says_that_a_key_may_be_needed(document: dict[str, Any]) -> None:
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            assert ("security" in operation) is path.startswith("/v1/")
+            assert path.startswith("/v1/") is ({"401", "403", "429"} <= set(operation["responses"]))
 
 
 def test_the_document_has_no_other_route(document: dict[str, Any]) -> None:

@@ -1,0 +1,177 @@
+"""Who calls: a key in `Authorization: Bearer`, the tenant whose it is, and what it may do."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from cachetools import TTLCache
+from fastapi.concurrency import run_in_threadpool
+from redis.exceptions import RedisError
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import problem
+from api.rates import Rate, Rates
+from lrcore.jobs.audit import AuditLog, Entry
+from lrcore.jobs.ids import NOBODY
+from lrcore.jobs.keys import Key, KeyStore, Role
+from lrcore.jobs.limits import LimitStore
+
+log = logging.getLogger("lrserve.api")
+
+FRESH_SECONDS = 5.0  # until a revoked key is refused by a process that has just seen it
+KNOWN_SECONDS = 600.0  # how long a key is believed while Redis does not answer: curves need no Redis
+KEYS = 10_000
+OPEN = ("/", "/healthz", "/readyz", "/openapi.json")
+COMPUTED = ("/v1/curves", "/v1/schedules/")  # POSTs that make nothing
+ADMIN = ("/v1/keys", "/v1/audit")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who makes a request.
+
+    Attributes:
+        key: id of the key; "" where none is asked for.
+        limits: of the tenant, by the names of lrcore.jobs.limits.
+    """
+
+    tenant: str = NOBODY
+    role: Role = Role.ADMIN
+    key: str = ""
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+
+Known = tuple[Key, Mapping[str, float]]
+
+
+class Authentication:
+    """Lets nobody in without a good key, and tells the application whose it is.
+
+    Args:
+        keys: None where everybody may do everything, as the default tenant.
+    """
+
+    def __init__(self, app: ASGIApp, keys: KeyStore | None, limits: LimitStore, rates: Rates, audit: AuditLog) -> None:
+        self.app, self._keys, self._limits, self._rates, self._audit = app, keys, limits, rates, audit
+        self._fresh: TTLCache[bytes, Known] = TTLCache(KEYS, FRESH_SECONDS)
+        self._known: TTLCache[bytes, Known] = TTLCache(KEYS, KNOWN_SECONDS)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its caller in `state`, or refuse it."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        caller: Caller | Response = Caller()
+        if self._keys is not None and not _is_open(scope["path"]):
+            caller = await self._caller(self._keys, scope)
+        if isinstance(caller, Response):
+            return await caller(scope, receive, send)
+        scope = dict(scope, state=dict(scope.get("state") or {}, caller=caller))
+        if per_minute := caller.limits.get("requests_per_minute"):
+            rate = await self._rates.hit(caller.tenant, int(per_minute))
+            if rate and not rate.allowed:
+                return await _too_many(rate)(scope, receive, send)
+            send = _with(rate.headers(), send) if rate else send
+        if not caller.key or wanted(scope["method"], scope["path"]) is Role.READ:
+            return await self.app(scope, receive, send)
+        await self.app(scope, receive, self._audited(scope, caller, send))
+
+    async def _caller(self, keys: KeyStore, scope: Scope) -> Caller | Response:
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        scheme, _, token = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
+        if scheme.lower() != b"bearer":
+            return _unauthorized("a key is needed: Authorization: Bearer lrs_...")
+        try:
+            known = await self._key(keys, token.strip())
+        except RedisError as error:
+            log.warning("keys cannot be checked: %s", error)
+            detail = "Keys cannot be checked: the job store does not answer."
+            title = "The job store does not answer"
+            return problem(503, "store-unavailable", title, detail, headers={"Retry-After": "5"})
+        if known is None or not known[0].good:
+            return _unauthorized("this key is not, or no longer, good")
+        key, limits = known
+        role = wanted(scope["method"], scope["path"])
+        if not key.role.may(role):
+            return problem(403, "forbidden", "Not allowed", f"the key's role is {key.role}; this needs {role}")
+        return Caller(key.tenant, key.role, key.id, limits)
+
+    async def _key(self, keys: KeyStore, token: bytes) -> Known | None:
+        """The key of a token, with its tenant's limits. Raises RedisError."""
+        name = hashlib.sha256(token).digest()  # a memory dump has no tokens from here
+        if name in self._fresh:
+            return self._fresh[name]
+        try:
+            found = await run_in_threadpool(self._look_up, keys, token.decode("ascii", "replace"))
+        except RedisError:
+            if (known := self._known.get(name)) is not None:
+                return known
+            raise
+        if found is None:
+            self._known.pop(name, None)
+        else:
+            self._fresh[name] = self._known[name] = found
+        return found
+
+    def _look_up(self, keys: KeyStore, token: str) -> Known | None:
+        key = keys.check(token)
+        return None if key is None else (key, self._limits.of(key.tenant))
+
+    def _audited(self, scope: Scope, caller: Caller, send: Send) -> Send:
+        async def sent(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                location = next((v.decode("latin-1") for k, v in message["headers"] if k.lower() == b"location"), "")
+                client = (scope.get("client") or ("",))[0]
+                entry = Entry(caller.tenant, caller.key, scope["method"], scope["path"], location, client)
+                task = asyncio.create_task(self._write(entry))
+                self._tasks.add(task)  # the loop alone would let it be collected
+                task.add_done_callback(self._tasks.discard)
+
+        return sent
+
+    async def _write(self, entry: Entry) -> None:
+        try:
+            await run_in_threadpool(self._audit.add, entry)
+        except RedisError as error:
+            log.error("audit entry not stored: %s: %s", json.dumps(asdict(entry)), error)
+
+
+def wanted(method: str, path: str) -> Role:
+    """What a request needs."""
+    if path.startswith(ADMIN):
+        return Role.ADMIN
+    if method in ("GET", "HEAD", "OPTIONS") or path.startswith(COMPUTED):
+        return Role.READ
+    return Role.SUBMIT
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN or path == "/docs" or path.startswith("/docs/")
+
+
+def _with(headers: list[tuple[bytes, bytes]], send: Send) -> Send:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = dict(message, headers=[*message["headers"], *headers])
+        await send(message)
+
+    return sent
+
+
+def _too_many(rate: Rate) -> Response:
+    detail = f"more than {rate.most} requests in a minute"
+    headers = {name.decode(): value.decode() for name, value in rate.headers()} | {"Retry-After": str(rate.reset)}
+    return problem(429, "too-many-requests", "Too many requests", detail, headers=headers)
+
+
+def _unauthorized(detail: str) -> Response:
+    headers: dict[str, Any] = {"WWW-Authenticate": 'Bearer realm="lrserve"'}
+    return problem(401, "unauthorized", "Not authorized", detail, headers=headers)

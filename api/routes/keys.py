@@ -1,0 +1,102 @@
+"""Keys of the caller's tenant, and who has done what."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field
+
+from api.deps import Who, json_body
+from api.problems import documented
+from lrcore.family import Number, Spec
+from lrcore.jobs.audit import AuditLog
+from lrcore.jobs.keys import Key, KeyNotFound, KeyStore, Role
+
+router = APIRouter(prefix="/v1", tags=["keys"])
+
+
+class KeyRequest(Spec):
+    """A key that is wanted."""
+
+    role: Annotated[Role, Field(strict=False)]
+    name: str = Field("", max_length=200, description="what it is for")
+    days: Annotated[Number, Field(gt=0, le=36_500)] | None = Field(None, description="how long it is good for")
+
+
+class NewKey(Key):
+    """A new key, with its token."""
+
+    token: str = Field(description="for `Authorization: Bearer`; it is not told again")
+
+
+class KeyList(BaseModel):
+    """Keys of a tenant."""
+
+    keys: list[Key] = Field(description="oldest first, revoked ones included")
+
+
+class AuditEntry(BaseModel):
+    """Something that was done."""
+
+    at: str = Field(description="RFC 3339, UTC")
+    tenant: str
+    key: str = Field(description="id of the key; cli for the operator's command line")
+    method: str
+    path: str
+    made: str = Field(description="path of what was made, or an empty string")
+    client: str = Field(description="address of the caller")
+
+
+class Audit(BaseModel):
+    """What was done in a tenant."""
+
+    entries: list[AuditEntry] = Field(description="newest first")
+
+
+async def _keys(request: Request) -> KeyStore:
+    keys: KeyStore = request.app.state.keys
+    return keys
+
+
+async def _audit(request: Request) -> AuditLog:
+    audit: AuditLog = request.app.state.audit
+    return audit
+
+
+Keys = Annotated[KeyStore, Depends(_keys)]
+
+
+@router.get("/keys", summary="List keys", responses=documented(503))
+def list_keys(keys: Keys, who: Who) -> KeyList:
+    """Without their secrets, which nobody has."""
+    return KeyList(keys=keys.all(who.tenant))
+
+
+@router.post(
+    "/keys",
+    status_code=201,
+    summary="Make a key",
+    dependencies=[Depends(json_body)],
+    responses=documented(400, 413, 415, 422, 503),
+)
+def create_key(wanted: KeyRequest, keys: Keys, who: Who) -> NewKey:
+    """For the caller's tenant. `role`: read; submit, which also makes, changes and deletes; admin, which also this."""
+    key, token = keys.create(who.tenant, wanted.role, wanted.name, wanted.days)
+    return NewKey(**vars(key), token=token)
+
+
+@router.delete("/keys/{key_id}", status_code=204, summary="Revoke a key", responses=documented(404, 503))
+def revoke_key(key_id: str, keys: Keys, who: Who) -> None:
+    """It is refused within five seconds, and stays in the list."""
+    if keys.get(key_id).tenant != who.tenant:
+        raise KeyNotFound(key_id)
+    keys.revoke(key_id)
+
+
+@router.get("/audit", summary="Who has done what", responses=documented(422, 503))
+def get_audit(
+    log: Annotated[AuditLog, Depends(_audit)], who: Who, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> Audit:
+    """What keys of the tenant have made, changed and deleted with success; not who has looked."""
+    return Audit(entries=[AuditEntry.model_validate(entry) for entry in log.last(limit, who.tenant)])
