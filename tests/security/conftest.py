@@ -24,7 +24,7 @@ def api_process(home: Path, **settings: Any) -> Iterator[int]:
     """An API without a Redis; the port it listens on."""
     port = free_port()
     environment = {f"LRSERVE_{name.upper()}": str(value) for name, value in settings.items()}
-    redis = {"LRSERVE_REDIS_URL": f"unix://{home}/none.sock", "LRSERVE_HOME": str(home)}
+    redis = {"LRSERVE_AUTH": "false", "LRSERVE_REDIS_URL": f"unix://{home}/none.sock", "LRSERVE_HOME": str(home)}
     command = [sys.executable, "-m", "api", "--port", str(port)]
     process = subprocess.Popen(command, env=dict(os.environ) | redis | environment, stderr=subprocess.DEVNULL)
 
