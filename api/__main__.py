@@ -6,11 +6,13 @@ import argparse
 import ipaddress
 import socket
 import sys
+from functools import partial
 
 import uvicorn
 from starlette.datastructures import State
 
 from api.app import create_app
+from api.protocol import BoundedProtocol
 from api.settings import ApiSettings
 
 
@@ -53,6 +55,12 @@ def main() -> None:
         port=arguments.port,
         log_level="info",
         access_log=False,
+        http=partial(  # type: ignore[arg-type]
+            BoundedProtocol, head_seconds=settings.head_seconds, body_seconds=settings.body_seconds
+        ),
+        ws="none",
+        server_header=False,
+        limit_concurrency=settings.max_connections,
         timeout_graceful_shutdown=settings.shutdown_seconds,  # a client that does not read would hold it for ever
     )
     server = Server(config, app.state)

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
-from api import problems
+from api import headers, problems
 from api.auth import Authentication
 from api.doorbell import Doorbell
 from api.fast import FastCurves
@@ -81,8 +81,8 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.state.store, app.state.reaper, app.state.submits = store, reaper, Submits(store)
     app.state.artifacts = Artifacts(settings.artifact_url)
     app.state.webhooks, app.state.guard = WebhookStore(redis), Guard(settings.webhook_allow)
-    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(FastCurves)
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes, seconds=settings.body_seconds)
     audit = AuditLog(redis)
     app.state.keys, app.state.audit = KeyStore(redis), audit
     # the last one added is the first to be asked
@@ -93,6 +93,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         rates=Rates(settings.redis_url),
         audit=audit,
     )
+    headers.install(app, settings)
     problems.install(app)
     routes = (fit, translate, curves, jobs, range_tests, experiments, keys, artifacts, webhooks, system)
     for router in (*(module.router for module in routes), *catalogue.routers):

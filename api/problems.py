@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.status import HTTP_422_UNPROCESSABLE_CONTENT, HTTP_429_TOO_MANY_REQUESTS
 
+from api.headers import HEADERS
 from api.json import dumps
 from lrcore.errors import CurveError
 from lrcore.jobs.artifacts import ArtifactNotFound, ArtifactsUnavailable
@@ -98,8 +99,10 @@ TITLES = {
     404: "Not found",
     405: "Method not allowed",
     406: "Not acceptable",
+    408: "Request timeout",
     413: "Request body too large",
     415: "Unsupported media type",
+    431: "Request headers too large",
 }
 
 
@@ -188,22 +191,31 @@ def install(app: FastAPI) -> None:
         where = "query" if request.method == "GET" else "body"
         return invalid([((where, *error.field), str(error))])
 
-    @app.exception_handler(HTTPException)
-    def _(request: Request, error: HTTPException) -> Response:
-        title = TITLES.get(error.status_code, "Error")
-        kind = title.lower().replace(" ", "-")
-        detail = error.detail
-        if error.status_code in (404, 405) and detail in ("Not Found", "Method Not Allowed"):
-            detail = f"{request.method} {request.url.path} is not served here; /docs lists what is"
-        headers = dict(error.headers or {}) | ({"Allow": _allowed(request)} if error.status_code == 405 else {})
-        return problem(error.status_code, kind, title, detail, headers=headers)
+    app.add_exception_handler(HTTPException, of_http)  # type: ignore[arg-type]
 
     for kind, (status, name, title) in TABLE.items():
         app.add_exception_handler(kind, _mapped(status, name, title))
 
     @app.exception_handler(Exception)
     def _(request: Request, error: Exception) -> Response:
-        return problem(500, "internal-error", "Internal error", "This is a fault of the server; its log says more.")
+        return problem(
+            500,
+            "internal-error",
+            "Internal error",
+            "This is a fault of the server; its log says more.",
+            headers=HEADERS,  # no middleware comes after this
+        )
+
+
+def of_http(request: Request, error: HTTPException) -> Response:
+    """The answer for an error that is a status already."""
+    title = TITLES.get(error.status_code, "Error")
+    kind = title.lower().replace(" ", "-")
+    detail = error.detail
+    if error.status_code in (404, 405) and detail in ("Not Found", "Method Not Allowed"):
+        detail = f"{request.method} {request.url.path} is not served here; /docs lists what is"
+    headers = dict(error.headers or {}) | ({"Allow": _allowed(request)} if error.status_code == 405 else {})
+    return problem(error.status_code, kind, title, detail, headers=headers)
 
 
 def _allowed(request: Request) -> str:
@@ -244,5 +256,5 @@ def documented(*statuses: int, **also: dict[str, Any]) -> Responses:
             "description": names[status],
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in statuses
+        for status in sorted({*statuses, *([408] if 413 in statuses else [])})  # what has a body may be slow
     }

@@ -8,6 +8,9 @@ from pydantic import Field, IPvAnyNetwork
 
 from lrcore.jobs.settings import Settings
 
+# as browsers send it: without a path, and without a slash at its end; or any
+Origin = Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9.\[\]:-]+)$")]
+
 
 class ApiSettings(Settings):
     """What only the API needs to know."""
@@ -16,6 +19,14 @@ class ApiSettings(Settings):
         True, description="whether callers need a key; `lrserve` sets it to false while it listens on loopback alone"
     )
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="largest request body; larger ones get 413")
+    body_seconds: float = Field(
+        30.0, gt=0, le=3600, description="how long a request body may take; slower ones get 408"
+    )
+    head_seconds: float = Field(10.0, gt=0, le=3600, description="how long the headers of a request may take")
+    max_connections: int = Field(10_000, ge=1, description="open connections to a process; with more, requests get 503")
+    cors_origins: tuple[Origin, ...] = Field(
+        (), description='origins whose pages may ask, such as ["https://a.example"]'
+    )
     shutdown_seconds: int = Field(3, ge=0, description="how long open streams may go on after SIGTERM")
     webhook_allow: tuple[IPvAnyNetwork, ...] = Field(
         (), description='networks that webhooks may reach though they are not public, such as ["10.0.0.0/8"]'

@@ -20,7 +20,7 @@ from lrcore.jobs.store import IllegalMove
 
 router = APIRouter()
 
-NOT_STORED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # the second is for nginx
+NOT_STORED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second is for nginx
 EVENT_ID = r"^[0-9]{1,20}(-[0-9]{1,20})?$"
 
 

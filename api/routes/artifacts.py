@@ -72,7 +72,7 @@ def get_artifact(
 ) -> Response:
     """The file as it is now, whole: a job that is run again replaces a file at once."""
     file = files.open(job.key, name)
-    headers = {"ETag": etag(job.id.encode(), name.encode(), file.version)}
+    headers = {"ETag": etag(job.id.encode(), name.encode(), file.version), "Cache-Control": "private, no-cache"}
     if matches(request.headers.get("if-none-match"), headers["ETag"]):
         file.close()
         return Response(status_code=304, headers=headers)

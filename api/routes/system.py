@@ -9,6 +9,7 @@ from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import BaseModel, Field
 
+from api import headers
 from api.deps import Store
 from api.problems import documented
 
@@ -36,7 +37,8 @@ PAGE = """<!doctype html>
 </body>
 </html>
 """
-START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true});\n'
+# validatorUrl: the badge of a validator elsewhere, which would be told where this service is
+START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});\n'
 
 
 class Health(BaseModel):
@@ -83,7 +85,7 @@ def root() -> RedirectResponse:
 @router.get("/docs", include_in_schema=False)
 def docs() -> HTMLResponse:
     """The API to read and to try, with every file from here."""
-    return HTMLResponse(PAGE)
+    return HTMLResponse(PAGE, headers={"Content-Security-Policy": headers.PAGE})
 
 
 @router.get("/docs/{name}", include_in_schema=False)
@@ -93,5 +95,5 @@ def asset(name: str) -> Response:
         return Response(START, media_type="text/javascript")
     if name not in ASSETS:
         raise HTTPException(404)
-    headers = {"Cache-Control": "public, max-age=86400"}
-    return Response((SWAGGER / name).read_bytes(), media_type=ASSETS[name], headers=headers)
+    kept = {"Cache-Control": "public, max-age=86400"}
+    return Response((SWAGGER / name).read_bytes(), media_type=ASSETS[name], headers=kept)

@@ -55,6 +55,10 @@ class FromTorchvision(Dataset):
         """Arguments of `source`, beside root and download, for each of the parts that a split is made of."""
         return ({"train": train},)
 
+    def reader(self) -> Any:
+        """What is called for an instance of `source`."""
+        return getattr(torchvision_datasets(), self.source)
+
     def pixels(self, data: Any) -> Images:
         """The images of an instance of `source`, shape (n, channels, height, width)."""
         stored = np.asarray(data.data)
@@ -105,7 +109,7 @@ class FromTorchvision(Dataset):
 
     def _instances(self, root: Path, train: bool) -> list[Any]:
         """Instances of `source`, of each part of a split; what is not there is downloaded."""
-        source, parts = getattr(torchvision_datasets(), self.source), self.parts(train)
+        source, parts = self.reader(), self.parts(train)
         try:
             return [source(str(root), download=False, **part) for part in parts]
         except RuntimeError:  # how torchvision says that files are missing or damaged

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lrcore.datasets._from_torchvision import Facts, FromTorchvision
+from lrcore.datasets._cifar import Cifar
+from lrcore.datasets._from_torchvision import Facts
 
 
-class CIFAR10(FromTorchvision):
+class CIFAR10(Cifar):
     """Usually trained on with normalize, flip and a crop of 4."""
 
     summary = "50,000 + 10,000 colour 32x32 photographs, 10 classes; downloaded on first use"
     origin = "Krizhevsky, Nair and Hinton, https://www.cs.toronto.edu/~kriz/cifar.html"
     example = {"type": "cifar10", "normalize": True, "flip": True, "crop": 4}
-    source, place = "CIFAR10", "cifar-10-batches-py"
+    source, place, label_key = "CIFAR10", "cifar-10-batches-py", "labels"
 
     type: Literal["cifar10"]
 

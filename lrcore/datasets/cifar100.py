@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lrcore.datasets._from_torchvision import Facts, FromTorchvision
+from lrcore.datasets._cifar import Cifar
+from lrcore.datasets._from_torchvision import Facts
 
 
-class CIFAR100(FromTorchvision):
+class CIFAR100(Cifar):
     """The fine labels; the 20 superclasses are not used."""
 
     summary = "50,000 + 10,000 colour 32x32 photographs, 100 classes; downloaded on first use"
     origin = "Krizhevsky, Nair and Hinton, https://www.cs.toronto.edu/~kriz/cifar.html"
     example = {"type": "cifar100", "normalize": True, "flip": True, "crop": 4}
-    source, place = "CIFAR100", "cifar-100-python"
+    source, place, label_key = "CIFAR100", "cifar-100-python", "fine_labels"
 
     type: Literal["cifar100"]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,8 @@ from lrcore.errors import DataUnavailable
 from lrcore.family import Integer
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
+MOST_PIXELS = 50_000_000  # of an image: 150 MB as colours; a file of some kilobytes may claim billions
+MOST_FILES = 5_000_000  # of a split, those that are no images included; their names take half a gigabyte
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")  # what Pillow may take a file for, whatever its name
 
 ONE_FOLDER = r"^[A-Za-z0-9_][A-Za-z0-9_.+ -]*$"  # no path leads out of the data root
@@ -142,18 +145,30 @@ class ImageFiles:
         try:
             from PIL import Image
 
-            with Image.open(file, formats=FORMATS) as stored:
+            with Image.open(file, formats=FORMATS) as stored:  # reads the head of the file alone
+                _refuse_giants(*stored.size)
                 image = stored.convert("L" if channels == 1 else "RGB")
             width, height = image.size
             if min(width, height) != side:
                 short = min(width, height)
                 width, height = int(side * width / short), int(side * height / short)
+                _refuse_giants(width, height)  # a line of pixels, become a band
                 image = image.resize((width, height), Image.Resampling.BILINEAR)
             left, top = round((width - side) / 2), round((height - side) / 2)
             pixels = np.asarray(image.crop((left, top, left + side, top + side)))
         except Exception as error:  # each of Pillow's decoders has its own
-            raise DataUnavailable(f"{file} cannot be read as an image: {error}") from error
+            raise DataUnavailable(f"{_printable(file)} cannot be read as an image: {error}") from error
         out[:] = pixels.reshape(side, side, channels).transpose(2, 0, 1)
+
+
+def _refuse_giants(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"it has {width} x {height} pixels, and {MOST_PIXELS:,} are the most that are decoded")
+
+
+def _printable(path: str | Path) -> str:
+    """A path for a message: names that are no UTF-8 have surrogates, which no JSON and no log takes."""
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 def _labels(classes: Classes, numbers: dict[str, int]) -> Labels:
@@ -163,33 +178,46 @@ def _labels(classes: Classes, numbers: dict[str, int]) -> Labels:
 
 def _listed(split: Path, root: Path) -> Classes:
     """The image files in each class under `split`. Raises DataUnavailable, which names no path above `root`."""
+    left = iter(range(MOST_FILES))
     try:
         _refuse_outside(split, root)
-        with os.scandir(split) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-        classes = {name: _images(split / name, root) for name in names}
+        names = sorted(
+            entry.name for entry in _entries(split, root, left) if entry.is_dir() and not entry.name.startswith(".")
+        )
+        classes = {name: _images(split / name, root, left) for name in names}
     except OSError as error:
-        raise DataUnavailable(f"{split.relative_to(root)} cannot be listed: {error.strerror}") from error
+        raise DataUnavailable(f"{_printable(split.relative_to(root))} cannot be listed: {error.strerror}") from error
     return {name: files for name, files in classes.items() if files}
 
 
-def _images(folder: Path, root: Path) -> list[str]:
+def _images(folder: Path, root: Path, left: Iterator[int]) -> list[str]:
     """Sorted names of the image files in `folder`."""
     _refuse_outside(folder, root)
     names = []
+    for entry in _entries(folder, root, left):
+        name = entry.name
+        if name.startswith(".") or os.path.splitext(name)[1].lower() not in SUFFIXES:
+            continue
+        if entry.is_symlink():
+            _refuse_outside(folder / name, root)
+            if entry.is_file() or not os.path.exists(entry.path):  # what leads to nothing is told of when it is read
+                names.append(name)
+        elif entry.is_file():
+            names.append(name)
+    return sorted(names)
+
+
+def _entries(folder: Path, root: Path, left: Iterator[int]) -> Iterator[os.DirEntry[str]]:
+    """What is in `folder`, as long as there is something `left` to count with."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            name = entry.name
-            if name.startswith(".") or os.path.splitext(name)[1].lower() not in SUFFIXES:
-                continue
-            if entry.is_symlink():
-                _refuse_outside(folder / name, root)
-                names.append(name)
-            elif entry.is_file():
-                names.append(name)
-    return sorted(names)
+            if next(left, None) is None:
+                raise DataUnavailable(
+                    f"{_printable(folder.relative_to(root))}: there are more than {MOST_FILES:,} files"
+                )
+            yield entry
 
 
 def _refuse_outside(path: Path, root: Path) -> None:
     if not Path(os.path.realpath(path)).is_relative_to(root):
-        raise DataUnavailable(f"{path.relative_to(root)} is a link that leads out of the data root")
+        raise DataUnavailable(f"{_printable(path.relative_to(root))} is a link that leads out of the data root")

@@ -10,8 +10,10 @@ Made for images of about 224x224: most halve them five times, so that little is 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, Strict
@@ -137,7 +139,8 @@ class TorchvisionModel(Model):
         if self.weights not in usable:
             raise DataUnavailable(f"{self.type} has no weights {self.weights}; there are {', '.join(usable)}")
         try:
-            with redirect_stdout(sys.stderr):  # torch.hub prints what it downloads, and stdout is for results
+            # torch.hub prints what it downloads, and stdout is for results
+            with redirect_stdout(sys.stderr), _without_code():
                 model: nn.Module = make(weights=known[self.weights], progress=False, **options)
         except Exception as error:  # torch.hub raises whatever urllib, pickle or the file system does
             raise DataUnavailable(
@@ -147,6 +150,20 @@ class TorchvisionModel(Model):
         if self.architecture == "inception_v3":  # torchvision insists on loading the auxiliary classifier
             model.aux_logits, model.AuxLogits = False, None  # type: ignore[assignment]
         return model
+
+
+@contextmanager
+def _without_code() -> Iterator[None]:
+    """Let torch.load take tensors alone: torchvision asks for whatever a pickle says, and checks no file it has."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _models() -> Any:

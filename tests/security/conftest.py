@@ -1,0 +1,50 @@
+"""An API by itself: what hostile clients do to it needs no Redis and no worker."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cli.stack import free_port
+from tests.conftest import until
+
+QUICK = {"head_seconds": 1, "body_seconds": 1}
+
+
+@contextmanager
+def api_process(home: Path, **settings: Any) -> Iterator[int]:
+    """An API without a Redis; the port it listens on."""
+    port = free_port()
+    environment = {f"LRSERVE_{name.upper()}": str(value) for name, value in settings.items()}
+    redis = {"LRSERVE_AUTH": "false", "LRSERVE_REDIS_URL": f"unix://{home}/none.sock", "LRSERVE_HOME": str(home)}
+    command = [sys.executable, "-m", "api", "--port", str(port)]
+    process = subprocess.Popen(command, env=dict(os.environ) | redis | environment, stderr=subprocess.DEVNULL)
+
+    def answers() -> bool:
+        assert process.poll() is None
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/healthz").is_success
+        except httpx.TransportError:
+            return False
+
+    try:
+        until(answers)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of an API that waits a second for a request's headers and a second for its body."""
+    with api_process(tmp_path_factory.mktemp("api"), **QUICK) as port:
+        yield port

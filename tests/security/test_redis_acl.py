@@ -1,0 +1,161 @@
+"""The users of deploy/redis.acl are enough for everything, and can do no more."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+
+from cli.client import ApiError, Client
+from cli.stack import free_port
+from lrcore.jobs.store import JobStore
+from tests.conftest import SERVERS, job_spec, long_job, until
+
+ROOT = Path(__file__).parents[2]
+PASSWORDS = {name: f"{name}-pass-of-a-test" for name in ("operator", "api", "worker")}
+
+
+class Guarded:
+    """A Redis with the users of deploy/redis.acl."""
+
+    def __init__(self, server: Path, folder: Path) -> None:
+        self.port = free_port()
+        acl = (ROOT / "deploy" / "redis.acl").read_text()
+        for name, password in PASSWORDS.items():
+            acl = acl.replace(f"{name.upper()}_PASSWORD", password)
+        (folder / "users.acl").write_text(acl)
+        options = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "")
+        command = [str(server), *options, "--aclfile", str(folder / "users.acl")]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+    def url(self, user: str) -> str:
+        return f"redis://{user}:{PASSWORDS[user]}@127.0.0.1:{self.port}/0"
+
+    def client(self, user: str) -> Redis:
+        return Redis.from_url(self.url(user), decode_responses=True)
+
+    def refused(self) -> list[tuple[str, str, str]]:
+        """User, reason and what was refused, of everything that was."""
+        log: Any = self.client("operator").acl_log()
+        found = [(entry["username"], entry["reason"], entry["object"]) for entry in log]
+        return [entry for entry in found if not entry[2].startswith("client")]  # redis-py does without its answer
+
+
+def answers(redis: Redis) -> bool:
+    try:
+        return bool(redis.ping())
+    except RedisError:
+        return False
+
+
+@pytest.fixture(scope="module", params=list(SERVERS))
+def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    server = SERVERS[request.param]()
+    if server is None:
+        pytest.skip(f"no {request.param} Redis server: see the Makefile's target redis-server")
+    redis = Guarded(server, tmp_path_factory.mktemp("redis"))
+    try:
+        until(lambda: answers(redis.client("operator")))
+        yield redis
+    finally:
+        redis.process.terminate()
+        redis.process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def client(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of an API and a worker that have a user each."""
+    home, port = tmp_path_factory.mktemp("home"), free_port()
+    common = dict(os.environ, LRSERVE_HOME=str(home), LRSERVE_AUTH="false", LRSERVE_REAP_SECONDS="0.2")
+    commands = {"api": ["api", "--port", str(port)], "worker": ["worker", "--name", "guarded"]}
+    with ExitStack() as ending:
+        for name, command in commands.items():
+            environment = dict(common, LRSERVE_REDIS_URL=guarded.url(name))
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            ending.callback(process.wait, 20)
+            ending.callback(process.terminate)
+        api = ending.enter_context(Client(f"http://127.0.0.1:{port}"))
+
+        def ready() -> bool:
+            try:
+                return bool(api.ready()["workers"])
+            except ApiError:
+                return False
+
+        until(ready)
+        yield api
+
+
+def ended(client: Client, job_id: str) -> str:
+    until(lambda: client.job(job_id).state.ended, 60)
+    return str(client.job(job_id).state)
+
+
+def test_two_users_are_enough_for_a_job_and_an_experiment(guarded: Guarded, client: Client) -> None:
+    http = client._http
+    http.post("/v1/webhooks", json={"url": "https://example.com/hook"}).raise_for_status()
+    first = client.submit(job_spec(labels=["a"])).id
+    with http.stream("GET", f"/v1/jobs/{first}/events", timeout=20) as events:
+        assert b"event: end" in b"".join(events.iter_bytes())
+    assert ended(client, first) == "succeeded"
+
+    paused = client.submit(long_job()).id
+    until(lambda: client.job(paused).progress.step > 0)
+    http.post(f"/v1/jobs/{paused}/pause").raise_for_status()
+    until(lambda: client.job(paused).state == "paused")
+    http.post(f"/v1/jobs/{paused}/resume").raise_for_status()
+    http.post(f"/v1/jobs/{paused}/cancel").raise_for_status()
+    assert ended(client, paused) == "cancelled"
+
+    made = http.post("/v1/experiments", json={"base": job_spec(), "grid": {"seed": [0, 1]}})
+    experiment = made.raise_for_status().json()["id"]
+    assert ended(client, experiment) == "succeeded"
+    for path in (f"/v1/jobs/{first}/metrics", f"/v1/experiments/{experiment}", "/v1/jobs?label=a", "/v1/webhooks"):
+        http.get(path).raise_for_status()
+    http.put("/v1/jobs/mine", json=job_spec(), headers={"Prefer": "wait=30"}).raise_for_status()
+    assert ended(client, "mine") == "succeeded"
+    for job_id in (first, experiment, "mine"):
+        http.delete(f"/v1/jobs/{job_id}").raise_for_status()
+
+    assert guarded.refused() == []
+
+
+OPERATORS = (("FLUSHALL",), ("KEYS", "*"), ("CONFIG", "GET", "*"), ("ACL", "LIST"), ("DEBUG", "SLEEP", "0"), ("MONITOR",))
+OUTSIDE = (("GET", "other"), ("SET", "other", "1"), ("EVAL", "return redis.call('GET', 'other')", "0"))
+SECRETS = (("HGETALL", "lrserve:webhook:x"), ("HGETALL", "lrserve:key:x"), ("ZRANGE", "lrserve:keys", "0", "-1"))
+
+
+@pytest.mark.parametrize("user", ["api", "worker"])
+def test_neither_user_rules_the_server_or_sees_the_rest_of_it(user: str, guarded: Guarded) -> None:
+    redis = guarded.client(user)
+    for command in (*OPERATORS, *OUTSIDE, *(SECRETS if user == "worker" else ())):
+        with pytest.raises(RedisError, match=r"(?i)permission|can't (run|access)|not allowed"):
+            redis.execute_command(*command)
+
+
+def test_nobody_comes_in_without_a_password(guarded: Guarded) -> None:
+    with pytest.raises(AuthenticationError):
+        Redis(port=guarded.port).get("lrserve:jobs")
+    with pytest.raises(AuthenticationError):
+        Redis(port=guarded.port, username="api", password="guessed").ping()
+
+
+def test_the_health_check_learns_nothing_more(guarded: Guarded) -> None:
+    redis = Redis(port=guarded.port, username="health", password="any")
+    assert redis.ping()
+    with pytest.raises(NoPermissionError):
+        redis.get("lrserve:jobs")
+
+
+def test_the_store_works_as_the_api_s_user(guarded: Guarded) -> None:
+    assert JobStore(guarded.client("api")).queues() is not None
