@@ -31,7 +31,9 @@ class Summary(BaseModel):
     min: float
     max: float
     mean: float
-    integral: float = Field(description="sum of the rates over all steps, each value standing for `stride` of them")
+    integral: float | None = Field(
+        description="sum of the rates over all steps, each value standing for `stride` of them; null beyond 1.8e308"
+    )
 
 
 class Where(BaseModel):

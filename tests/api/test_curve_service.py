@@ -57,6 +57,16 @@ def test_compared_curves_have_the_fields_that_the_document_names(http: httpx.Cli
     assert {"start", "stride", "steps"} <= set(schemas["CurveAnswer"]["required"])
 
 
+def test_an_integral_that_is_no_float64_is_null_as_the_document_says(http: httpx.Client) -> None:
+    asked = {"schedule": {"type": "Constant"}, "base_lr": 1e308, "steps": 3}
+    answer = post(http, "/v1/curves", asked).raise_for_status().json()
+    schemas = http.get("/openapi.json").raise_for_status().json()["components"]["schemas"]
+
+    assert answer["summary"]["integral"] is None
+    assert answer["summary"]["mean"] == 1e308
+    assert {"type": "null"} in schemas["Summary"]["properties"]["integral"]["anyOf"]
+
+
 def test_compared_curves_as_columns(http: httpx.Client) -> None:
     text = post(http, "/v1/curves/compare", TWO, params={"format": "csv"}).text.splitlines()
     array = np.load(io.BytesIO(post(http, "/v1/curves/compare", TWO, params={"format": "npy"}).content))
