@@ -130,7 +130,14 @@ def test_two_users_are_enough_for_a_job_and_an_experiment(guarded: Guarded, clie
     assert guarded.refused() == []
 
 
-OPERATORS = (("FLUSHALL",), ("KEYS", "*"), ("CONFIG", "GET", "*"), ("ACL", "LIST"), ("DEBUG", "SLEEP", "0"), ("MONITOR",))
+OPERATORS = (
+    ("FLUSHALL",),
+    ("KEYS", "*"),
+    ("CONFIG", "GET", "*"),
+    ("ACL", "LIST"),
+    ("DEBUG", "SLEEP", "0"),
+    ("MONITOR",),
+)
 OUTSIDE = (("GET", "other"), ("SET", "other", "1"), ("EVAL", "return redis.call('GET', 'other')", "0"))
 SECRETS = (("HGETALL", "lrserve:webhook:x"), ("HGETALL", "lrserve:key:x"), ("ZRANGE", "lrserve:keys", "0", "-1"))
 
