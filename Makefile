@@ -7,7 +7,7 @@ PIP_TORCH ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := test
-.PHONY: demo up test test-faults lint format docs bench bench-jobs bench-experiments bench-train article clean
+.PHONY: demo up test test-faults test-security lint format docs bench bench-jobs bench-experiments bench-train article clean
 
 demo: .venv/ready
 	$(BIN)/lrserve demo
@@ -22,6 +22,10 @@ test: .venv/ready lint redis-server
 # FAULTS_SEED=n repeats the random rounds of an earlier run.
 test-faults: .venv/ready redis-server
 	$(BIN)/python -m pytest -m faults tests/faults $(ARGS)
+
+# Twenty thousand requests that fit the OpenAPI document or do not, and a million inputs for whatever reads text.
+test-security: .venv/ready redis-server
+	$(BIN)/python -m pytest -m "not faults" -s tests/security $(ARGS)
 
 # The tests run against the bundled Redis 6.2 and, where there is one, the system's. Not started: each test has its own.
 .PHONY: redis-server

@@ -120,4 +120,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
                 answers.update({str(status): entry for status, entry in problems.documented(401, 403, 429).items()})
             if "application/json" in answers.get("422", {}).get("content", {}):  # put there by FastAPI, and never sent
                 del answers["422"]
+            for stream in (answer.get("content", {}).get("text/event-stream") for answer in answers.values()):
+                if stream is not None:  # FastAPI's, of the stream as one text: readers take it for each event's
+                    stream.pop("schema", None)
     return app.openapi_schema or {}

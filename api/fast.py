@@ -12,7 +12,7 @@ from lrcore.curve import CurveRequest, sample
 from lrcore.errors import CurveError
 
 PATH = "/v1/curves"
-SMALL = 50_000  # values times the schedule's size that are computed at once, without a thread for them
+SMALL = 50_000  # work, most often values times the schedule's size, that is done at once, without a thread for them
 LARGEST = 2**16  # bytes of a body
 HEADERS = [(b"content-type", b"application/json"), (b"vary", b"Accept")]
 ANY_JSON = (b"*/*", b"application/json")
@@ -66,7 +66,7 @@ def _plain(scope: Scope) -> bool:
 def _computed(body: bytes) -> bytes | None:
     try:
         curve = CurveRequest.model_validate_json(body)
-        if curve.schedule.metric_driven or curve.steps * len(curve.base_lrs) * curve.schedule.size > SMALL:
+        if curve.schedule.metric_driven or curve.work > SMALL:
             return None
         return dumps(answer(curve, sample(curve)))
     except (ValidationError, CurveError):

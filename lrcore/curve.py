@@ -70,6 +70,17 @@ class CurveRequest(Spec):
         """Steps of the whole run."""
         return self.total_steps or self.start + self.stride * self.steps
 
+    @property
+    def last(self) -> int:
+        """The last step."""
+        return self.start + self.stride * (self.steps - 1)
+
+    @property
+    def work(self) -> int:
+        """Work for all rates, in the units of the schedule's `size`."""
+        each = max(self.steps * self.schedule.size, self.schedule.work(self.last, self.steps))
+        return each * len(self.base_lrs)
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         self.check()
@@ -77,8 +88,7 @@ class CurveRequest(Spec):
 
     def check(self) -> None:
         """Raise CurveError if the fields do not fit together."""
-        schedule = self.schedule
-        last = self.start + self.stride * (self.steps - 1)
+        schedule, last = self.schedule, self.last
         if last > MAX_STEP:
             raise CurveError(("steps",), f"the last step would be {last}, more than {MAX_STEP}")
         length = schedule.length

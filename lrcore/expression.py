@@ -8,6 +8,7 @@ powers overflows at once and is refused.
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Callable
 from functools import reduce
 from itertools import pairwise
@@ -23,6 +24,11 @@ from lrcore.grid import raised
 
 Array = NDArray[np.float64]
 Evaluate = Callable[[Array], Any]  # an array for what depends on the variable, a float64 for what does not
+
+# Python's parser has doubts about texts such as "1if x else 2", which an operator can do nothing about
+FILE = "<expression>"
+warnings.filterwarnings("ignore", category=SyntaxWarning, module=FILE)
+warnings.filterwarnings("ignore", category=DeprecationWarning, module=FILE)
 
 MAX_LENGTH = 1000
 MAX_NODES = 200
@@ -92,7 +98,7 @@ class Expression:
         if len(source) > MAX_LENGTH:
             raise ValueError(f"the expression has {len(source)} characters, more than {MAX_LENGTH}")
         try:
-            body = ast.parse(source.strip(), mode="eval").body
+            body = ast.parse(source.strip(), FILE, mode="eval").body
         except SyntaxError as error:
             raise ValueError(f"not an expression: {error.msg}") from None
         except ValueError:
@@ -115,7 +121,7 @@ class Expression:
 
     def as_formula(self) -> Value:
         """The same function of formulas.T: from its syntax tree, never from its text."""
-        return _formula(ast.parse(self.source.strip(), mode="eval").body)
+        return _formula(ast.parse(self.source.strip(), FILE, mode="eval").body)
 
     def _power_of(self, body: ast.expr) -> tuple[float, float] | None:
         """(base, per) if the expression is base ** variable or base ** (variable / per), for the fast way to it."""

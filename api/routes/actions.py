@@ -36,6 +36,14 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
 
+JSON_TEXT = {"type": "string", "contentMediaType": "application/json"}
+STREAM = {
+    "itemSchema": {  # OpenAPI 3.2's word for one event
+        "type": "object",
+        "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": JSON_TEXT},
+        "required": ["id", "event", "data"],
+    },
+}
 STOPPING = documented(404, 409, 503, _202={"description": "The worker was asked to stop", "model": JobAnswer})
 
 
@@ -162,7 +170,7 @@ def _of_64_bits(event_id: str) -> str:
     "/{job_id}/events",
     summary="Follow a job",
     response_class=EventStream,
-    responses=documented(404, 422, 503, _200={"content": {"text/event-stream": {"schema": {"type": "string"}}}}),
+    responses=documented(404, 422, 503, _200={"content": {"text/event-stream": STREAM}}),
 )
 async def get_events(
     job: CurrentJob,

@@ -52,14 +52,11 @@ class CurveWarning(BaseModel):
     step: int
 
 
-class CurveAnswer(BaseModel):
-    """The request with its defaults, and the curve."""
+class SampledCurve(BaseModel):
+    """A curve without its steps."""
 
     schedule: dict[str, Any]
     base_lr: float | list[float]
-    start: int
-    stride: int
-    steps: int
     lr: list[float] | list[list[float]] = Field(
         description="lr[i] is the rate in force during interval start + i * stride; with a list of base rates, "
         "one such list a parameter group"
@@ -72,7 +69,15 @@ class CurveAnswer(BaseModel):
     warnings: list[CurveWarning]
 
 
-class NamedAnswer(CurveAnswer):
+class CurveAnswer(SampledCurve):
+    """The request with its defaults, and the curve."""
+
+    start: int
+    stride: int
+    steps: int
+
+
+class NamedAnswer(SampledCurve):
     """One of the curves, without what they have in common."""
 
     name: str

@@ -27,7 +27,7 @@ class KeyRequest(Spec):
 class NewKey(Key):
     """A new key, with its token."""
 
-    token: str = Field(description="for `Authorization: Bearer`; it is not told again")
+    token: str = Field(repr=False, description="for `Authorization: Bearer`; it is not told again")
 
 
 class KeyList(BaseModel):

@@ -15,7 +15,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LRSERVE_", frozen=True, hide_input_in_errors=True)
 
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="redis://, rediss:// or unix://, the job store")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0", repr=False, description="redis://, rediss:// or unix://, the job store"
+    )
     home: Path = Field(Path("~/.lrserve"), description="folder of the embedded Redis and of checkpoints")
     data_root: Path | None = Field(None, description="folder of the data sets; HOME/datasets if not set")
     artifact_root: str | None = Field(

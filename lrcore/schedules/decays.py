@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from lrcore import formulas, grid
@@ -105,15 +106,28 @@ class Chebyshev(Schedule):
     m: Factor = Field(0.05, description="lower end of the spectrum")
     M: Factor = Field(1.0, description="upper end of the spectrum")
 
+    @property
+    def size(self) -> int:
+        return 1 + self.log2_steps // 4
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         total = 2**self.log2_steps
-        order = np.zeros(1, dtype=np.int64)
-        while len(order) < total:
-            order = np.stack([order, 2 * len(order) - 1 - order], axis=1).ravel()
-        middle, radius = (self.M + self.m) / 2, (self.M - self.m) / 2
-        rates = base_lr / (middle - radius * np.cos((order + 0.5) * np.pi / total))
-        out[:] = rates[t.integers() % total]
+        places = t.integers() % total
+        if t.count > total:
+            out[:] = self._at(np.arange(total), base_lr)[places]
+        else:  # a few rates of a long cycle must not take what the whole cycle takes
+            out[:] = self._at(places, base_lr)
         return grid.extent(out)
+
+    def _at(self, places: NDArray[np.int64], base_lr: float) -> Rates:
+        """The rates at places of the cycle, in [0, T)."""
+        order, total = np.zeros_like(places), 1
+        for bit in reversed(range(self.log2_steps)):  # perm(2 T)[2 i] = perm(T)[i], perm(2 T)[2 i + 1] mirrors it
+            total *= 2
+            order = np.where(places >> bit & 1, total - 1 - order, order)
+        middle, radius = (self.M + self.m) / 2, (self.M - self.m) / 2
+        rates: Rates = base_lr / (middle - radius * np.cos((order + 0.5) * np.pi / total))
+        return rates
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         total = 2**self.log2_steps

@@ -48,6 +48,15 @@ def test_compared_curves_are_the_curves(http: httpx.Client) -> None:
         assert {key: alone[key] for key in curve if key != "name"} == {k: v for k, v in curve.items() if k != "name"}
 
 
+def test_compared_curves_have_the_fields_that_the_document_names(http: httpx.Client) -> None:
+    answer = post(http, "/v1/curves/compare", TWO).raise_for_status().json()
+    schemas = http.get("/openapi.json").raise_for_status().json()["components"]["schemas"]
+
+    assert set(schemas["CompareAnswer"]["required"]) == set(answer)
+    assert all(set(schemas["NamedAnswer"]["required"]) <= set(curve) for curve in answer["curves"])
+    assert {"start", "stride", "steps"} <= set(schemas["CurveAnswer"]["required"])
+
+
 def test_compared_curves_as_columns(http: httpx.Client) -> None:
     text = post(http, "/v1/curves/compare", TWO, params={"format": "csv"}).text.splitlines()
     array = np.load(io.BytesIO(post(http, "/v1/curves/compare", TWO, params={"format": "npy"}).content))

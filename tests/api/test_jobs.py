@@ -69,6 +69,15 @@ def test_a_submitted_job_is_accepted_and_where_it_is(http: httpx.Client, service
     assert service.ended(job["id"]).state == "succeeded"
 
 
+def test_the_document_describes_one_event_of_a_stream(http: httpx.Client) -> None:
+    paths = http.get("/openapi.json").raise_for_status().json()["paths"]
+
+    for kind in ("jobs", "experiments"):
+        (stream,) = paths[f"/v1/{kind}/{{job_id}}/events"]["get"]["responses"]["200"]["content"].values()
+        assert set(stream) == {"itemSchema"}
+        assert stream["itemSchema"]["required"] == ["id", "event", "data"]
+
+
 def test_everything_but_model_data_and_epochs_has_a_default(http: httpx.Client, service: Service) -> None:
     body = {"model": {"type": "lenet"}, "dataset": {"type": "fake", "samples": 64}, "epochs": 1}
     spec = http.post("/v1/jobs", json=body).json()

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import ast
 import math
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -346,3 +348,10 @@ def in_python_or_nan(source: str, t: int) -> float:
         return in_python(source, t)
     except (ArithmeticError, TypeError, ValueError):  # Python raises where arrays have inf and nan, or goes complex
         return math.nan
+
+
+def test_a_text_that_python_doubts_leaves_no_line_in_the_log() -> None:
+    code = "from lrcore.expression import Expression; Expression('1if epoch else 2')"
+    done = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stderr == ""

@@ -12,7 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+from api.app import create_app
 from api.auth import FRESH_SECONDS
+from api.settings import ApiSettings
 from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore, Role
 from tests.conftest import Service, job_spec, running_service, until
@@ -259,3 +261,10 @@ def test_the_command_makes_lists_and_revokes_keys(guarded: Service) -> None:
         )
         assert "revoked" in lrserve("keys", "revoke", key_id)
         until(lambda: client.get("/v1/jobs").status_code == 401, FRESH_SECONDS + 2)
+
+
+def test_no_secret_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRSERVE_REDIS_URL", "rediss://user:hunter2@redis.example.org:6380/0")
+    shown = repr(ApiSettings()) + repr(create_app(ApiSettings()).state._state)
+
+    assert "hunter2" not in shown

@@ -1,4 +1,4 @@
-"""The users of deploy/redis.acl are enough for everything, and can do no more."""
+"""The users of docs/deploy/redis.acl are enough for everything, and can do no more."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ PASSWORDS = {name: f"{name}-pass-of-a-test" for name in ("operator", "api", "wor
 
 
 class Guarded:
-    """A Redis with the users of deploy/redis.acl."""
+    """A Redis with the users of docs/deploy/redis.acl."""
 
     def __init__(self, server: Path, folder: Path) -> None:
         self.port = free_port()
-        acl = (ROOT / "deploy" / "redis.acl").read_text()
+        acl = (ROOT / "docs" / "deploy" / "redis.acl").read_text()
         for name, password in PASSWORDS.items():
             acl = acl.replace(f"{name.upper()}_PASSWORD", password)
         (folder / "users.acl").write_text(acl)
