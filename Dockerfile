@@ -13,12 +13,14 @@ RUN useradd --system --uid 10001 --user-group --no-create-home lrserve \
 WORKDIR /app
 
 FROM base AS api
+COPY requirements/api.txt requirements/
+RUN pip install --require-hashes -r requirements/api.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY api ./api
 COPY cli ./cli
 COPY lrcore ./lrcore
 COPY worker ./worker
-RUN pip install .
+RUN pip install --no-deps .
 USER lrserve
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
@@ -26,17 +28,20 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
 CMD ["lrserve", "api", "--host", "0.0.0.0", "--port", "8000"]
 
 FROM base AS worker
-ARG TORCH="torch==2.13.0"
+ARG TORCH="torch==2.13.0 torchvision==0.28.0"
 ARG PIP_TORCH=""
-# torch first: a layer of gigabytes that a change of the code does not touch
+# torch first: a layer of gigabytes that a change of the code does not touch. Its builds differ by hardware and come from
+# different places, so that versions are fixed here and hashes are not
 # hadolint ignore=DL3013,SC2086
 RUN pip install ${PIP_TORCH} ${TORCH}
+COPY requirements/worker.txt requirements/
+RUN pip install --require-hashes -r requirements/worker.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY api ./api
 COPY cli ./cli
 COPY lrcore ./lrcore
 COPY worker ./worker
-RUN pip install '.[worker,onnx,mlflow]'
+RUN pip install --no-deps .
 USER lrserve
 # SIGTERM, which `docker stop` sends: the present job goes back to the queue, and the process ends
 CMD ["lrserve", "worker"]

@@ -71,8 +71,32 @@ bench-train: .venv/ready
 article: .venv/ready
 	$(BIN)/python -m benchmarks.article $(if $(DATA),--data-root $(DATA))
 
+# What the images are built from, for the Python that they have: make PYTHON=python3.12 lock. Extras of the worker but for
+# torch, whose builds have an index each.
+COMPILE := .venv-tools/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+.PHONY: lock audit secrets
+lock: export CUSTOM_COMPILE_COMMAND = make lock
+lock: .venv-tools/ready
+	$(COMPILE) -o requirements/api.txt pyproject.toml
+	$(COMPILE) --extra worker-libraries --extra onnx --extra mlflow -o requirements/worker.txt pyproject.toml
+
+# Known faults of what is locked, from PyPI's advisories. --strict: what cannot be looked up is a failure, too.
+audit: .venv-tools/ready
+	.venv-tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/api.txt
+	.venv-tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/worker.txt
+
+# Anything in the tree that looks like a secret and is not in .secrets.baseline, where examples and tests stand
+secrets: .venv-tools/ready
+	git ls-files -z | xargs -0 .venv-tools/bin/detect-secrets-hook --baseline .secrets.baseline
+
+.venv-tools/ready:
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/python -m pip install --quiet pip-tools pip-audit detect-secrets
+	touch $@
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis lrserve-demo
+	rm -rf .venv .venv-tools build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis lrserve-demo
 
 # torch first and by itself: asked for by a range, pip would take the newest build there is
 .venv/ready: pyproject.toml

@@ -57,7 +57,7 @@ def test_every_answer_tells_browsers_to_take_it_for_nothing_else(case: str, http
 
 
 def test_a_fault_of_the_server_has_the_headers_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = create_app()
+    app = create_app(ApiSettings(auth=False))
 
     @app.get("/fault")
     def fault() -> None:

@@ -97,7 +97,7 @@ def test_a_redirect_goes_nowhere_else(http: httpx.Client, service: Service) -> N
 
 def test_text_in_a_picture_is_text(http: httpx.Client) -> None:
     schedule = {"type": "StepLR", "step_size": 2}
-    body = {"steps": 5, "base_lr": 0.1, "curves": [{"name": f"{SCRIPT}&", "schedule": schedule}]}
+    body = {"steps": 5, "curves": [{"name": f"{SCRIPT}&", "base_lr": 0.1, "schedule": schedule}]}
     answer = http.post("/v1/curves/compare?format=svg", json=body)
 
     assert answer.status_code == 200
