@@ -86,7 +86,8 @@ audit: .venv-tools/ready
 	.venv-tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/api.txt
 	.venv-tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/worker.txt
 
-# Anything in the tree that looks like a secret and is not in .secrets.baseline, where examples and tests stand
+# Anything in the tree that looks like a secret and is not in .secrets.baseline, where examples and tests stand.
+# Where lines have moved it renews the baseline and fails once
 secrets: .venv-tools/ready
 	git ls-files -z | xargs -0 .venv-tools/bin/detect-secrets-hook --baseline .secrets.baseline
 
