@@ -84,7 +84,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.add_middleware(FastCurves)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, seconds=settings.body_seconds)
     audit = AuditLog(redis)
-    app.state.keys, app.state.audit = KeyStore(redis), audit
+    app.state.auth, app.state.keys, app.state.audit = settings.auth, KeyStore(redis), audit
     # the last one added is the first to be asked
     app.add_middleware(
         Authentication,
@@ -112,11 +112,13 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         components["Problem"] = problem
         for name in ("HTTPValidationError", "ValidationError"):
             components.pop(name, None)
-        schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        if app.state.auth:
+            schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         for path, operation in ((path, each) for path, methods in schema["paths"].items() for each in methods.values()):
             answers = operation["responses"]
             if path.startswith("/v1/"):  # what Authentication answers before any route
-                operation["security"] = [{"key": []}]
+                if app.state.auth:
+                    operation["security"] = [{"key": []}]
                 answers.update({str(status): entry for status, entry in problems.documented(401, 403, 429).items()})
             if "application/json" in answers.get("422", {}).get("content", {}):  # put there by FastAPI, and never sent
                 del answers["422"]

@@ -263,6 +263,15 @@ def test_the_command_makes_lists_and_revokes_keys(guarded: Service) -> None:
         until(lambda: client.get("/v1/jobs").status_code == 401, FRESH_SECONDS + 2)
 
 
+def test_the_document_asks_for_a_key(guarded: Service) -> None:
+    document = guarded.http.get("/openapi.json").json()
+
+    assert document["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            assert operation.get("security") == ([{"key": []}] if path.startswith("/v1/") else None)
+
+
 def test_no_secret_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LRSERVE_REDIS_URL", "rediss://user:hunter2@redis.example.org:6380/0")
     shown = repr(ApiSettings()) + repr(create_app(ApiSettings()).state._state)
