@@ -33,7 +33,7 @@ class Placement(Spec):
 class Terms(Placement):
     """How a job is to be run: what does not change its result."""
 
-    max_seconds: Annotated[Number, Field(gt=0, le=1e8)] | None = Field(
+    max_seconds: Annotated[Number, Field(ge=0.001, le=1e8)] | None = Field(  # kept in milliseconds
         None, description="of running, all attempts together and without pauses, after which the job fails"
     )
 

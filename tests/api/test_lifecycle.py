@@ -374,3 +374,14 @@ def test_an_event_that_never_was_is_followed_by_nothing(http: httpx.Client, busy
 
 def test_a_page_has_a_number_of_plain_digits(http: httpx.Client) -> None:
     assert http.get("/v1/jobs?cursor=\N{ARABIC-INDIC DIGIT THREE}").status_code == 422
+
+
+def test_a_job_with_the_shortest_time_can_be_run_again(http: httpx.Client, service: Service) -> None:
+    shorter = http.post("/v1/jobs", json=job_spec(max_seconds=1e-9))
+    job = service.ended(submit(http, max_seconds=0.001)["id"])
+    again = http.post(f"/v1/jobs/{job.id}/retry")
+
+    assert shorter.status_code == 422
+    assert shorter.json()["errors"][0]["loc"] == ["body", "max_seconds"]
+    assert (again.status_code, again.json()["max_seconds"]) == (202, 0.001)
+    service.ended(again.json()["id"])
