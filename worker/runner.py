@@ -148,8 +148,7 @@ class Runner:
             run = RUNS[type(claim.spec)]
             hooks = reporter.hooks(stop, preparing)
             outcome = run(claim.spec, claim.id, data_root=self.settings.data_folder, hooks=hooks, folder=folder)
-            if outcome.write:
-                self._keep(claim, reporter, outcome, outcome.write)
+            self._keep(claim, reporter, outcome)
             if outcome.then:
                 self._submit(claim, reporter, *outcome.then)
             reporter.result = outcome.result
@@ -165,7 +164,7 @@ class Runner:
             return State.FAILED, JobError(type=_kind(error), message=_text(error))
         return State.SUCCEEDED, None
 
-    def _keep(self, claim: Claim, reporter: Reporter, outcome: Outcome, write: Callable[[Path], None]) -> None:
+    def _keep(self, claim: Claim, reporter: Reporter, outcome: Outcome) -> None:
         """Write the job's files and copy them to where they stay.
 
         Raises:
@@ -173,10 +172,12 @@ class Runner:
             Interrupted: the worker is to end before the artifact root is back.
             LeaseLost: the job is another worker's now.
         """
+        if outcome.write is None:
+            return
         folder = self.folder(claim.id)
         reporter.confirm()
         try:
-            write(folder)
+            outcome.write(folder)
             self._publish(claim, reporter, folder)
         except (Interrupted, LeaseLost):
             raise

@@ -393,6 +393,6 @@ def test_progress_of_a_test_is_in_its_own_steps(store: JobStore, tmp_path: Path)
 def test_a_job_of_each_kind_can_be_run() -> None:
     from lrcore.jobs.kinds import KINDS
 
-    assert set(RUNS) == set(KINDS.values())
+    assert set(RUNS) == set(KINDS.values()) - {ExperimentSpec}  # workers have its parts
     assert {kind: cls.kind for kind, cls in KINDS.items()} == {kind: kind for kind in KINDS}
     assert job_spec().keys() - {"epochs"} <= RangeTestSpec.model_fields.keys()
