@@ -391,6 +391,7 @@ def test_progress_of_a_test_is_in_its_own_steps(store: JobStore, tmp_path: Path)
 
 
 def test_a_job_of_each_kind_can_be_run() -> None:
+    from lrcore.jobs.experiment import ExperimentSpec
     from lrcore.jobs.kinds import KINDS
 
     assert set(RUNS) == set(KINDS.values()) - {ExperimentSpec}  # workers have its parts
