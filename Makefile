@@ -7,7 +7,7 @@ PIP_TORCH ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := test
-.PHONY: demo up test test-faults test-security lint format docs bench bench-jobs bench-experiments bench-train article clean
+.PHONY: demo up test test-faults test-security test-web lint format docs bench bench-jobs bench-experiments bench-train article clean
 
 demo: .venv/ready
 	$(BIN)/lrserve demo
@@ -15,7 +15,7 @@ demo: .venv/ready
 up: .venv/ready
 	$(BIN)/lrserve up $(ARGS)
 
-test: .venv/ready lint redis-server
+test: .venv/ready lint redis-server chromium
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Processes are killed, frozen and cut off, and every job is checked afterwards: twenty minutes, with a table at the end.
@@ -27,6 +27,10 @@ test-faults: .venv/ready redis-server
 test-security: .venv/ready redis-server
 	$(BIN)/python -m pytest -m "not faults" -s tests/security $(ARGS)
 
+# The dashboard in a browser. Pictures of what it showed are in .screenshots afterwards.
+test-web: .venv/ready redis-server chromium
+	$(BIN)/python -m pytest tests/web $(ARGS)
+
 # The tests run against the bundled Redis 6.2 and, where there is one, the system's. Not started: each test has its own.
 .PHONY: redis-server
 redis-server:
@@ -35,6 +39,14 @@ redis-server:
 	    apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
 	      apt-get install -qq -y --no-install-recommends redis-server >/dev/null; \
 	  else echo "no redis-server here, and only root could install it: those tests are skipped"; fi; }
+
+.PHONY: chromium
+chromium:
+	@command -v chromium chromium-browser >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	      apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
+	  else echo "no Chromium here, and only root could install it: the tests in a browser are skipped"; fi; }
 
 lint: .venv/ready
 	$(BIN)/ruff check .
