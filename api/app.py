@@ -29,6 +29,7 @@ from api.routes import (
     range_tests,
     system,
     translate,
+    web,
     webhooks,
 )
 from api.settings import ApiSettings
@@ -95,7 +96,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     )
     headers.install(app, settings)
     problems.install(app)
-    routes = (fit, translate, curves, jobs, range_tests, experiments, keys, artifacts, webhooks, system)
+    routes = (fit, translate, curves, jobs, range_tests, experiments, keys, artifacts, webhooks, system, web)
     for router in (*(module.router for module in routes), *catalogue.routers):
         app.include_router(router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it

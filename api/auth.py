@@ -154,7 +154,7 @@ def wanted(method: str, path: str) -> Role:
 
 
 def _is_open(path: str) -> bool:
-    return path in OPEN or path == "/docs" or path.startswith("/docs/")
+    return path in OPEN or path == "/docs" or path.startswith(("/docs/", "/web/"))
 
 
 def _with(headers: list[tuple[bytes, bytes]], send: Send) -> Send:

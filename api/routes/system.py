@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Literal
 
 from fastapi import APIRouter, HTTPException, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
 from api import headers
@@ -74,12 +74,6 @@ def readyz(store: Store) -> Readiness:
     """Redis answers; how many workers live, and what waits for which of them."""
     queues = {queue.name: QueueState(waiting=queue.waiting, workers=queue.workers) for queue in store.queues()}
     return Readiness(workers=store.workers(), queues=queues)
-
-
-@router.get("/", include_in_schema=False)
-def root() -> RedirectResponse:
-    """To the documentation."""
-    return RedirectResponse("/docs")
 
 
 @router.get("/docs", include_in_schema=False)

@@ -162,7 +162,3 @@ def test_the_docs_need_no_other_server(http: httpx.Client) -> None:
         assert file.startswith("/docs/")
         assert http.get(file).raise_for_status().content
     assert "https://" not in page + http.get("/docs/start.js").text
-
-
-def test_the_root_leads_to_the_docs(http: httpx.Client) -> None:
-    assert http.get("/").headers["location"] == "/docs"

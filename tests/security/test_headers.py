@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from api.app import create_app
 from api.headers import CONTENT, PAGE
+from api.routes.web import POLICY
 from api.settings import ApiSettings
 from tests.conftest import Service, job_spec
 from tests.security.conftest import api_process
@@ -27,7 +28,8 @@ def directives(answer: httpx.Response) -> dict[str, list[str]]:
 
 
 REQUESTS: dict[str, tuple[str, str, Any]] = {
-    "the root": ("GET", "/", None),
+    "the dashboard": ("GET", "/", None),
+    "a script of the dashboard": ("GET", "/web/js/main.js", None),
     "the page": ("GET", "/docs", None),
     "a script": ("GET", "/docs/start.js", None),
     "the OpenAPI document": ("GET", "/openapi.json", None),
@@ -51,7 +53,7 @@ def test_every_answer_tells_browsers_to_take_it_for_nothing_else(case: str, http
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert answer.headers["x-frame-options"] == "DENY"
-    assert answer.headers["content-security-policy"] == (PAGE if path == "/docs" else CONTENT)
+    assert answer.headers["content-security-policy"] == {"/docs": PAGE, "/": POLICY}.get(path, CONTENT)
     assert "server" not in answer.headers
     assert all(len(answer.headers.get_list(name)) == 1 for name in answer.headers)
 

@@ -1,0 +1,155 @@
+// A chart: Plotly, in the page's colours, changed in place.
+
+import {h} from "./dom.js";
+import {t} from "./texts.js";
+
+let library = null;
+
+/** Plotly, loaded at first use from the address that the page names. */
+function plotly() {
+  library ??= new Promise((resolve, reject) => {
+    if (window.Plotly) return resolve(window.Plotly);
+    const script = h("script", {src: document.getElementById("plotly").getAttribute("href")});
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => {
+      library = null;  // so that it is tried again
+      reject(new Error(t("chart.no_library")));
+    };
+    document.head.append(script);
+  });
+  return library;
+}
+
+function colours() {
+  const style = getComputedStyle(document.documentElement);
+  const value = (name) => style.getPropertyValue(name).trim();
+  return {
+    text: value("--text"),
+    muted: value("--muted"),
+    grid: value("--line"),
+    back: value("--surface"),
+    font: value("--font"),
+    traces: value("--traces").split(/\s*,\s*/),
+  };
+}
+
+/** The colour of the i-th trace, as the theme has it now. */
+export function traceColour(i) {
+  const {traces} = colours();
+  return traces[i % traces.length];
+}
+
+/**
+ * Makes a chart in `root`. Returns {update(spec), resize(), destroy()}.
+ *
+ * spec:
+ *   traces: [{name, x, y, colour (an index into the theme's, or a CSS colour), axis ("y2" for the right one), dash, width,
+ *             opacity, mode ("lines", "markers", "lines+markers"), step (true for a staircase), hover (Plotly's template)}]
+ *   x, y, y2: {title, log, range, zero (true to begin at 0)}; y2 only if a trace is on it
+ *   marks: [{x, label, colour}] vertical lines
+ *   legend: whether to show one (default: more than one trace)
+ *   label: what the picture shows, for those who do not see it
+ *   key: zoom is kept while it stays the same
+ */
+export async function chart(root, {height = 360} = {}) {
+  const Plotly = await plotly();
+  const box = h("div", {class: "chart", role: "img", style: {height: `${height}px`}});
+  root.replaceChildren(box);
+  let spec = {traces: []};
+  let dead = false;
+  const config = {displayModeBar: false, responsive: false, displaylogo: false, doubleClick: "reset", showTips: false};
+
+  function draw() {
+    if (dead) return undefined;
+    box.setAttribute("aria-label", spec.label ?? "");
+    return Plotly.react(box, spec.traces.map((trace, i) => data(trace, i, colours())), layout(spec, colours()), config);
+  }
+
+  const redraw = () => draw();
+  const size = new ResizeObserver(() => { if (!dead && box.offsetWidth && box.classList.contains("js-plotly-plot")) Plotly.Plots.resize(box); });
+  size.observe(root);
+  document.addEventListener("themechange", redraw);
+  return {
+    element: box,
+    update(changed) {
+      spec = changed;
+      return draw();
+    },
+    resize: () => Plotly.Plots.resize(box),
+    destroy() {
+      dead = true;
+      size.disconnect();
+      document.removeEventListener("themechange", redraw);
+      Plotly.purge(box);
+      box.remove();
+    },
+  };
+}
+
+function data(trace, i, theme) {
+  const colour = typeof trace.colour === "string" ? trace.colour : theme.traces[(trace.colour ?? i) % theme.traces.length];
+  return {
+    type: "scatter",  // not scattergl: WebGL's compiler needs unsafe-eval
+    name: trace.name,
+    x: trace.x,
+    y: trace.y,
+    yaxis: trace.axis ?? "y",
+    mode: trace.mode ?? "lines",
+    opacity: trace.opacity ?? 1,
+    connectgaps: false,
+    hovertemplate: trace.hover,
+    line: {color: colour, width: trace.width ?? 2, dash: trace.dash ?? "solid", shape: trace.step ? "hv" : "linear"},
+    marker: {color: colour, size: trace.size ?? 5},
+    showlegend: trace.legend ?? true,
+  };
+}
+
+function layout(spec, theme) {
+  const twice = spec.traces.some((trace) => trace.axis === "y2");
+  const narrow = window.innerWidth < 640;
+  return {
+    uirevision: spec.key ?? "kept",
+    autosize: true,
+    paper_bgcolor: "transparent",
+    plot_bgcolor: "transparent",
+    font: {family: theme.font, size: 12, color: theme.text},
+    margin: {l: narrow ? 48 : 64, r: twice ? (narrow ? 44 : 60) : 16, t: 12, b: 44},
+    hovermode: spec.traces.length > 12 ? "closest" : "x unified",
+    hoverlabel: {bgcolor: theme.back, bordercolor: theme.grid, font: {color: theme.text}},
+    showlegend: spec.legend ?? spec.traces.length > 1,
+    legend: {orientation: "h", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "transparent"},
+    dragmode: narrow ? false : "zoom",
+    xaxis: axis(spec.x ?? {}, theme),
+    yaxis: axis(spec.y ?? {}, theme),
+    ...(twice ? {yaxis2: {...axis(spec.y2 ?? {}, theme), overlaying: "y", side: "right", showgrid: false}} : {}),
+    shapes: (spec.marks ?? []).map((mark) => ({
+      type: "line", xref: "x", yref: "paper", x0: mark.x, x1: mark.x, y0: 0, y1: 1,
+      line: {color: mark.colour ?? theme.muted, width: 1.5, dash: "dot"},
+    })),
+    annotations: (spec.marks ?? []).filter((mark) => mark.label).map((mark, i) => ({
+      x: spec.x?.log ? Math.log10(mark.x) : mark.x, xref: "x", y: 1 - 0.08 * (i % 4), yref: "paper", text: plain(mark.label),
+      showarrow: false, xanchor: "left", xshift: 4, font: {color: mark.colour ?? theme.muted, size: 12},
+    })),
+  };
+}
+
+/** Plotly reads a few tags and entities in texts: names from the API are to be shown as they are. */
+export function plain(text) {
+  return String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+}
+
+function axis({title, log, range, zero}, theme) {
+  return {
+    title: {text: title ?? "", standoff: 8},
+    type: log ? "log" : "linear",
+    exponentformat: "power",
+    ...(range ? {range: log ? range.map(Math.log10) : range, autorange: false} : {autorange: true}),
+    rangemode: zero && !log ? "tozero" : "normal",
+    gridcolor: theme.grid,
+    linecolor: theme.grid,
+    zerolinecolor: theme.grid,
+    tickcolor: theme.grid,
+    automargin: true,
+    fixedrange: false,
+  };
+}
