@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+
+from redis.exceptions import RedisError
 
 from lrcore.errors import DataUnavailable, MissingPackage
 from lrcore.jobs.artifacts import ArtifactsUnavailable
@@ -36,6 +40,7 @@ KNOWN: dict[type[Exception], str] = {
 }
 FINAL = ("diverged", "missing_package")  # errors that another attempt would only repeat
 PAUSES = (1.0, 4.0, 15.0)  # seconds between attempts to reach the artifact root
+SWEEP_SECONDS = 60.0  # between two looks for folders of jobs that ended while no worker had them
 
 
 class FilesNotKept(Exception):
@@ -67,6 +72,7 @@ class Runner:
         self.queues = tuple(queues)
         self._store, self._ring = store, ring
         self._draining = threading.Event()
+        self._swept_at = time.monotonic()  # a worker begins with it
 
     def drain(self) -> None:
         """Give the present job back between two steps, and take no other."""
@@ -74,6 +80,7 @@ class Runner:
 
     def sweep(self) -> None:
         """Remove the folders of jobs that ended elsewhere, or while nobody held them. Raises RedisError."""
+        self._swept_at = time.monotonic()
         for folder in self.folder("any").parent.glob("*"):
             try:
                 ended = self._store.get(folder.name).state.ended
@@ -110,6 +117,9 @@ class Runner:
         log.info("job=%s attempt=%d %s", claim.id, claim.attempt, error.message if error else state)
         if state.ended:
             shutil.rmtree(self.folder(claim.id), ignore_errors=True)
+        if time.monotonic() - self._swept_at > SWEEP_SECONDS:
+            with contextlib.suppress(RedisError):
+                self.sweep()
 
     def _pass_on(self, queue: str) -> None:
         """Ring again for a queue whose message was spent on another one's job, which has a message of its own."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -24,6 +26,7 @@ from lrcore.jobs.spec import JobSpec
 
 MOST_SECONDS = 0.05  # of processor time
 MOST_MEMORY = 200 * 2**20
+MOST_SPACE = 2 * 2**30  # of addresses, for all inputs together: what goes on taking ends with a MemoryError
 MEASURED = 3  # times before an input is called slow
 SMALL = 10**6  # work that is done in a part of MOST_SECONDS; by its own bounds the service goes on for ten seconds
 FEW_RUNS = 100
@@ -99,27 +102,27 @@ TARGETS: dict[str, Callable[[bytes], bool]] = {"expression": expression, "spec":
 
 
 def bound() -> None:
-    """Set the bounds for the rest of the process."""
+    """Set the bounds, and one on its memory, for the rest of the process."""
     for (module, name), value in BOUNDS.items():
         setattr(module, name, value)
+    most = _status("VmSize") + MOST_SPACE
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
-def judged(target: Callable[[bytes], bool], data: bytes, before: int) -> bool:
-    """Whether the target accepts the input.
-
-    Args:
-        before: `peak()` when the target was warm.
+def judged(target: Callable[[bytes], bool], data: bytes) -> bool:
+    """Whether the target, which is warm, accepts the input.
 
     Raises:
         Broken: it takes too long, or too much memory.
     """
+    before = _new_peak()
     accepted, seconds = _timed(target, data)
+    if (taken := _status("VmHWM") - before) > MOST_MEMORY:
+        raise Broken(f"{taken / 2**20:.0f} MB with {data[:200]!r}")
     if seconds > MOST_SECONDS:
         seconds = min(_timed(target, data)[1] for _ in range(MEASURED))
         if seconds > MOST_SECONDS:
             raise Broken(f"{seconds * 1000:.0f} ms for {data[:200]!r}")
-    if peak() - before > MOST_MEMORY:
-        raise Broken(f"{(peak() - before) / 2**20:.0f} MB with {data[:200]!r}")
     return accepted
 
 
@@ -129,6 +132,17 @@ def _timed(target: Callable[[bytes], bool], data: bytes) -> tuple[bool, float]:
     return accepted, time.process_time() - began
 
 
-def peak() -> int:
-    """Bytes of memory that the process has had at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _new_peak() -> int:
+    """Let the most memory that the process has had be what it has now; that, in bytes.
+
+    Not getrusage's: that of a process begins with the peak of the one that started it, which may be far higher.
+    """
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmHWM")
+
+
+def _status(name: str) -> int:
+    """Bytes, of what Linux says about this process."""
+    found = re.search(rf"^{name}:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024

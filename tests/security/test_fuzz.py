@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,7 +34,20 @@ def bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_once_broke_something_does_no_more(file: Path) -> None:
     target = targets.TARGETS[file.name.partition("-")[0]]
     target(file.read_bytes())  # warm
-    targets.judged(target, file.read_bytes(), targets.peak())
+    targets.judged(target, file.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        (lambda data: bool(b"a" * 300 * 2**20), r"[23]\d\d MB with"),
+        (lambda data: any(i < 0 for i in range(3_000_000)), " ms for"),
+    ],
+    ids=["memory", "time"],
+)
+def test_what_takes_too_much_is_told(target: Callable[[bytes], bool], why: str) -> None:
+    with pytest.raises(targets.Broken, match=why):
+        targets.judged(target, b"input")
 
 
 def fuzzed(target: str, folder: Path, runs: int, seed: int) -> tuple[int, int]:

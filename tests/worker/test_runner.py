@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.store import JobStore
 from tests.jobs.test_store import SPEC
@@ -21,3 +24,19 @@ def test_folders_of_ended_jobs_are_removed_and_no_others(store: JobStore, tmp_pa
     runner.sweep()
 
     assert {folder.name for folder in (tmp_path / "jobs").iterdir()} == {waiting, "unknown"}
+
+
+def test_a_worker_that_goes_on_removes_what_was_cancelled_while_it_was_paused(
+    store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.runner.SWEEP_SECONDS", 0.0)
+    runner = Runner(store, Settings(home=tmp_path), "worker")
+    paused, other = store.create(SPEC).id, store.create(SPEC).id
+    runner.folder(paused).mkdir(parents=True)
+    store.pause(paused)
+    store.cancel(paused)
+
+    runner.answer(QUEUE)
+
+    assert store.get(other).state.ended
+    assert not list((tmp_path / "jobs").iterdir())
