@@ -25,9 +25,10 @@ TYPES = {
     ".json": "application/json",
     ".svg": "image/svg+xml",
 }
-# No inline script, no inline style. What Plotly sets on elements it sets through the DOM, which the policy allows; the
-# style sheet that it would make itself is plotly.css, whose link has the id that Plotly looks for. blob: is for
-# pictures and files of jobs, which are fetched with the key.
+# No inline script, no inline style. What Plotly sets on elements it sets through the DOM, which the policy allows. It would
+# also make two style sheets, unless there are elements with the ids that they would have: its own, which is plotly.css
+# here, and that of the maps in it, which no chart here needs. blob: is for pictures and files of jobs, which are
+# fetched with the key.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -61,7 +62,8 @@ def _read(path: Path, modified: int) -> File:
     """A file in memory. `modified` only tells its versions apart, so that an edited file is read again."""
     content = path.read_bytes()
     if path.suffix == ".html":
-        content = content.replace(b"{plotly}", plotly_name().encode())
+        name, maps = _plotly()
+        content = content.replace(b"{plotly}", name.encode()).replace(b"{maps}", maps.encode())
     packed = gzip.compress(content, 6, mtime=0) if len(content) >= SMALLEST else None
     tag = '"' + hashlib.blake2b(content, digest_size=16).hexdigest() + '"'
     return File(content, packed, tag, TYPES[path.suffix])
@@ -72,11 +74,12 @@ def _file(path: Path) -> File:
 
 
 @cache
-def plotly_name() -> str:
-    """The chart library's name with its version, so that it can be kept for ever."""
-    with PLOTLY.open("rb") as file:
-        found = re.search(rb"plotly\.js v([\w.-]+)", file.read(500))
-    return f"plotly-{found[1].decode() if found else PLOTLY.stat().st_size}.min.js"
+def _plotly() -> tuple[str, str]:
+    """The chart library's file, named by its version so that it can be kept for ever, and the id of its maps' styles."""
+    script = PLOTLY.read_text(encoding="utf-8")
+    version = re.search(r"plotly\.js v([\w.-]+)", script[:500])
+    maps = re.search(r'getElementById\("([0-9a-f]{64})"\)', script)
+    return f"plotly-{version[1] if version else len(script)}.min.js", maps[1] if maps else "no-maps"
 
 
 @cache
@@ -94,7 +97,7 @@ def page(request: Request) -> Response:
 @router.get("/web/{name:path}")
 def asset(name: str, request: Request) -> Response:
     """A file of the dashboard."""
-    if name == plotly_name():
+    if name == _plotly()[0]:
         return _file(PLOTLY).answer(request, "public, max-age=31536000, immutable")
     if name not in _names():
         _names.cache_clear()  # for files that came after the start

@@ -40,7 +40,7 @@ export function traceColour(i) {
 }
 
 /**
- * Makes a chart in `root`. Returns {update(spec), resize(), destroy()}.
+ * Makes a chart in `root`. Returns {update(spec), home(), resize(), destroy()}; `home` shows the whole again.
  *
  * spec:
  *   traces: [{name, x, y, colour (an index into the theme's, or a CSS colour), axis ("y2" for the right one), dash, width,
@@ -75,6 +75,7 @@ export async function chart(root, {height = 360} = {}) {
       spec = changed;
       return draw();
     },
+    home: () => Plotly.relayout(box, Object.fromEntries(["xaxis", "yaxis", "yaxis2"].filter((name) => box.layout?.[name]).map((name) => [`${name}.autorange`, true]))),
     resize: () => Plotly.Plots.resize(box),
     destroy() {
       dead = true;
@@ -142,13 +143,14 @@ function axis({title, log, range, zero}, theme) {
   return {
     title: {text: title ?? "", standoff: 8},
     type: log ? "log" : "linear",
-    exponentformat: "power",
+    exponentformat: "e",  // a power would be markup, and its style against the policy
     ...(range ? {range: log ? range.map(Math.log10) : range, autorange: false} : {autorange: true}),
     rangemode: zero && !log ? "tozero" : "normal",
     gridcolor: theme.grid,
     linecolor: theme.grid,
     zerolinecolor: theme.grid,
     tickcolor: theme.grid,
+    tickmode: "auto",  // not those of the axis beneath
     automargin: true,
     fixedrange: false,
   };

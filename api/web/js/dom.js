@@ -42,6 +42,19 @@ function append(element, children) {
   }
 }
 
+const ICONS = {
+  eye: ["M2 12s3.5-6.5 10-6.5S22 12 22 12s-3.5 6.5-10 6.5S2 12 2 12Z", "M12 9a3 3 0 1 1 0 6 3 3 0 0 1 0-6Z"],
+  hidden: ["M4 4l16 16", "M9.5 5.8A10 10 0 0 1 12 5.5c6.5 0 10 6.5 10 6.5a17 17 0 0 1-3.2 3.9", "M6.3 7.7A16 16 0 0 0 2 12s3.5 6.5 10 6.5a10 10 0 0 0 4-.8"],
+  close: ["M6 6l12 12", "M18 6L6 18"],
+  up: ["M12 19V5", "M6 11l6-6 6 6"],
+  down: ["M12 5v14", "M6 13l6 6 6-6"],
+};
+
+/** A small picture for a button that has a label: eye, hidden, close, up, down. */
+export function icon(name) {
+  return svg("svg", {class: "icon", viewBox: "0 0 24 24", width: 18, height: 18, "aria-hidden": "true"}, ICONS[name].map((d) => svg("path", {d})));
+}
+
 /** Replaces what is in an element. */
 export function fill(element, ...children) {
   element.replaceChildren();
