@@ -25,10 +25,10 @@ TYPES = {
     ".json": "application/json",
     ".svg": "image/svg+xml",
 }
-# No inline script, no inline style. What Plotly sets on elements it sets through the DOM, which the policy allows. It would
-# also make two style sheets, unless there are elements with the ids that they would have: its own, which is plotly.css
-# here, and that of the maps in it, which no chart here needs. blob: is for pictures and files of jobs, which are
-# fetched with the key.
+# No inline script, no inline style. What Plotly sets on elements it sets through the DOM, which the policy allows. It
+# would also make two style sheets, unless there are elements with the ids that they would have: its own, which is
+# plotly.css here, and that of the maps in it, which no chart here needs. blob: is for pictures and files of jobs,
+# which are fetched with the key.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -75,7 +75,7 @@ def _file(path: Path) -> File:
 
 @cache
 def _plotly() -> tuple[str, str]:
-    """The chart library's file, named by its version so that it can be kept for ever, and the id of its maps' styles."""
+    """The chart library's name, with its version so that it is kept for ever, and the id of its maps' styles."""
     script = PLOTLY.read_text(encoding="utf-8")
     version = re.search(r"plotly\.js v([\w.-]+)", script[:500])
     maps = re.search(r'getElementById\("([0-9a-f]{64})"\)', script)
