@@ -26,6 +26,7 @@ from api.routes import (
     fit,
     jobs,
     keys,
+    kinds,
     range_tests,
     system,
     translate,
@@ -96,7 +97,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     )
     headers.install(app, settings)
     problems.install(app)
-    routes = (fit, translate, curves, jobs, range_tests, experiments, keys, artifacts, webhooks, system, web)
+    routes = (fit, translate, curves, kinds, jobs, range_tests, experiments, keys, artifacts, webhooks, system, web)
     for router in (*(module.router for module in routes), *catalogue.routers):
         app.include_router(router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it

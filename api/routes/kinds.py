@@ -1,0 +1,85 @@
+"""The catalogue of kinds of jobs: what can be submitted, and where."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from api.requests import REQUESTS
+from lrcore.datasets import DATASETS
+from lrcore.jobs.kinds import KINDS
+from lrcore.models import MODELS
+from lrcore.optimizers import OPTIMIZERS
+from lrcore.schedules import SCHEDULES
+
+router = APIRouter(prefix="/v1/kinds", tags=["jobs"])
+
+PATHS = {"training": "/v1/jobs", "lr_range_test": "/v1/lr-range-tests", "experiment": "/v1/experiments"}
+CATALOGUES = {"models": MODELS, "datasets": DATASETS, "optimizers": OPTIMIZERS, "schedules": SCHEDULES}
+
+
+class Kind(BaseModel):
+    """A kind of job."""
+
+    type: str
+    summary: str
+    submit: str = Field(description="where it is posted to; with ?dry_run=true to hear what it would do")
+    parameters: dict[str, Any] = Field(
+        description="JSON Schema of its JSON; where a schema says `catalogue`, each entry there has its own"
+    )
+
+
+class Kinds(BaseModel):
+    """All kinds of jobs."""
+
+    kinds: list[Kind]
+
+
+@router.get("", summary="List all kinds of jobs", operation_id="list_kinds")
+def list_kinds() -> Kinds:
+    """Training, LR range test and experiment, each with the options that are its own."""
+    return _kinds()
+
+
+@cache
+def _kinds() -> Kinds:
+    return Kinds(kinds=[_kind(type) for type in REQUESTS])
+
+
+def _kind(type: str) -> Kind:
+    schema = _without_members(REQUESTS[type].model_json_schema())
+    definitions = schema.get("$defs", {})
+    used = _references(schema | {"$defs": None}, definitions, set())
+    schema["$defs"] = {name: definition for name, definition in definitions.items() if name in used}
+    summary = (KINDS[type].__doc__ or "").partition("\n")[0]
+    return Kind(type=type, summary=summary, submit=PATHS[type], parameters=schema)
+
+
+def _without_members(schema: Any) -> Any:
+    """The schema with a word on its catalogue where a family's members are: there are hundreds, listed elsewhere."""
+    if isinstance(schema, list):
+        return [_without_members(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "discriminator" not in schema:
+        return {name: _without_members(each) for name, each in schema.items()}
+    known = schema["discriminator"]["mapping"].keys()
+    family = next(name for name, members in CATALOGUES.items() if known <= members.keys())
+    named = {"type": "object", "properties": {"type": {"type": "string"}}, "required": ["type"]}
+    said = {name: schema[name] for name in ("description", "default") if name in schema}
+    return named | {"catalogue": f"/v1/{family}"} | said
+
+
+def _references(schema: Any, definitions: dict[str, Any], found: set[str]) -> set[str]:
+    """Names of all definitions that the schema needs."""
+    if isinstance(schema, dict):
+        name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
+        if name and name not in found:
+            found.add(name)
+            _references(definitions[name], definitions, found)
+    for each in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        _references(each, definitions, found)
+    return found
