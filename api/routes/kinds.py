@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -18,7 +19,12 @@ from lrcore.schedules import SCHEDULES
 router = APIRouter(prefix="/v1/kinds", tags=["jobs"])
 
 PATHS = {"training": "/v1/jobs", "lr_range_test": "/v1/lr-range-tests", "experiment": "/v1/experiments"}
-CATALOGUES = {"models": MODELS, "datasets": DATASETS, "optimizers": OPTIMIZERS, "schedules": SCHEDULES}
+CATALOGUES: dict[str, Mapping[str, Any]] = {
+    "models": MODELS,
+    "datasets": DATASETS,
+    "optimizers": OPTIMIZERS,
+    "schedules": SCHEDULES,
+}
 
 
 class Kind(BaseModel):

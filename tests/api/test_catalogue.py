@@ -20,6 +20,7 @@ ROUTES = {
     ("post", "/v1/curves/compare"),
     ("get", "/v1/curves"),
     ("get", "/v1/curves/{type}"),
+    ("get", "/v1/kinds"),
     ("post", "/v1/jobs"),
     ("get", "/v1/jobs"),
     ("get", "/v1/jobs/{job_id}"),
@@ -162,3 +163,23 @@ def test_the_docs_need_no_other_server(http: httpx.Client) -> None:
         assert file.startswith("/docs/")
         assert http.get(file).raise_for_status().content
     assert "https://" not in page + http.get("/docs/start.js").text
+
+
+def test_every_kind_of_job_says_what_it_takes_and_where_it_is_posted_to(http: httpx.Client) -> None:
+    kinds = {kind["type"]: kind for kind in http.get("/v1/kinds").json()["kinds"]}
+    assert set(kinds) == {"training", "lr_range_test", "experiment"}
+    job = {"model": {"type": "lenet"}, "dataset": {"type": "digits"}}
+    bodies = {
+        "training": job | {"epochs": 1},
+        "lr_range_test": job,
+        "experiment": {"base": job | {"epochs": 1}, "grid": {}},
+    }
+    for name, kind in kinds.items():
+        assert set(kind["parameters"]["required"]) == set(bodies[name])
+        assert http.post(kind["submit"], params={"dry_run": True}, json=bodies[name]).status_code == 200
+    fields = kinds["training"]["parameters"]["properties"]
+    assert fields["epochs"]["maximum"] == 10_000
+    for field, family in {"model": "models", "dataset": "datasets", "optimizer": "optimizers"}.items():
+        assert fields[field]["catalogue"] == f"/v1/{family}"
+    schedules = kinds["experiment"]["parameters"]["$defs"]["Axes"]["properties"]["schedule"]["anyOf"][0]["items"]
+    assert schedules["anyOf"][0]["catalogue"] == "/v1/schedules"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
 
 from tests.conftest import Service
 
@@ -21,6 +21,7 @@ DESKTOP, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 REFUSED = re.compile(r"the server responded with a status of (\d+)")
 # a page that is left, or a stream that is no longer followed, ends its requests itself
 GIVEN_UP = "net::ERR_ABORTED"
+SECONDS = 20  # that something may take to be seen, on a machine with much else to do
 VIOLATIONS = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation",
@@ -39,6 +40,7 @@ def browser() -> Iterator[Browser]:
     if (path := chromium()) is None:
         pytest.skip("no Chromium: see the Makefile's target chromium")
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    expect.set_options(timeout=1000 * SECONDS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser
@@ -89,7 +91,7 @@ def page(browser: Browser, service: Service) -> Iterator[Page]:
     context = browser.new_context(
         base_url=service.url, viewport=DESKTOP, locale="en-GB", color_scheme="light", reduced_motion="reduce"
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(1000 * SECONDS)
     page = context.new_page()
     page.watch = Watch(page)
     yield page

@@ -47,7 +47,7 @@ export function traceColour(i) {
  *             opacity, mode ("lines", "markers", "lines+markers"), step (true for a staircase), hover (Plotly's template)}]
  *   x, y, y2: {title, log, range, zero (true to begin at 0)}; y2 only if a trace is on it
  *   marks: [{x, label, colour}] vertical lines
- *   legend: whether to show one (default: more than one trace)
+ *   legend: whether to show one (default: more than one trace); reversed: whether the last trace comes first in it
  *   label: what the picture shows, for those who do not see it
  *   key: zoom is kept while it stays the same
  */
@@ -118,7 +118,7 @@ function layout(spec, theme) {
     hovermode: spec.traces.length > 12 ? "closest" : "x unified",
     hoverlabel: {bgcolor: theme.back, bordercolor: theme.grid, font: {color: theme.text}},
     showlegend: spec.legend ?? spec.traces.length > 1,
-    legend: {orientation: "h", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "transparent"},
+    legend: {orientation: "h", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "transparent", traceorder: spec.reversed ? "reversed" : "normal"},
     dragmode: narrow ? false : "zoom",
     xaxis: axis(spec.x ?? {}, theme),
     yaxis: axis(spec.y ?? {}, theme),
@@ -129,7 +129,7 @@ function layout(spec, theme) {
     })),
     annotations: (spec.marks ?? []).filter((mark) => mark.label).map((mark, i) => ({
       x: spec.x?.log ? Math.log10(mark.x) : mark.x, xref: "x", y: 1 - 0.08 * (i % 4), yref: "paper", text: plain(mark.label),
-      showarrow: false, xanchor: "left", xshift: 4, font: {color: mark.colour ?? theme.muted, size: 12},
+      showarrow: false, xanchor: "left", xshift: 4, bgcolor: theme.back, font: {color: mark.colour ?? theme.muted, size: 12},
     })),
   };
 }

@@ -7,7 +7,7 @@ import {t, tOr} from "./texts.js";
 import {STATES, address, badge, ended, moment, percent, polling, progress, sparkline, title} from "./work.js";
 
 const LIMIT = 20;
-const AT_ONCE = 4;  // requests for sparklines
+const AT_ONCE = 4; // requests for sparklines
 
 /**
  * Fills `root` with a list. Returns what takes it down.
@@ -16,30 +16,66 @@ const AT_ONCE = 4;  // requests for sparklines
  *        label), beside (elements above the list)}
  */
 export function list(root, params, what) {
-  const asked = {state: params.query.get("state") ?? "", label: params.query.get("label") ?? "", cursor: params.query.get("cursor") ?? ""};
-  const before = [];  // cursors of the newer pages, for the way back
+  const asked = {
+    state: params.query.get("state") ?? "",
+    label: params.query.get("label") ?? "",
+    cursor: params.query.get("cursor") ?? "",
+  };
+  const before = []; // cursors of the newer pages, for the way back
   const rows = new Map();
-  const curves = new Map();  // id -> test accuracies, or smoothed losses of a range test
+  const curves = new Map(); // id -> test accuracies, or smoothed losses of a range test
   let next = null;
   let turn = 0;
   let busy = false;
 
-  const state = h("select", {id: uid("state"), value: asked.state, onchange: () => filter({state: state.value})},
-    h("option", {value: ""}, t("list.all_states")), STATES.map((each) => h("option", {value: each}, t(`states.${each}`))));
-  const label = h("input", {id: uid("label"), value: asked.label, placeholder: "team=vision", autocomplete: "off", spellcheck: "false",
-    onchange: () => filter({label: label.value.trim()})});
+  const state = h(
+    "select",
+    {id: uid("state"), value: asked.state, onchange: () => filter({state: state.value})},
+    h("option", {value: ""}, t("list.all_states")),
+    STATES.map((each) => h("option", {value: each}, t(`states.${each}`))),
+  );
+  const label = h("input", {
+    id: uid("label"),
+    value: asked.label,
+    placeholder: "team=vision",
+    autocomplete: "off",
+    spellcheck: "false",
+    onchange: () => filter({label: label.value.trim()}),
+  });
   const newest = h("button", {type: "button", onclick: () => go("", "newest")}, t("list.newest"));
   const newer = h("button", {type: "button", onclick: () => go(before.pop() ?? "", "newer")}, t("list.newer"));
-  const older = h("button", {type: "button", onclick: () => { before.push(asked.cursor); go(next, "older"); }}, t("list.older"));
+  const older = h(
+    "button",
+    {
+      type: "button",
+      onclick: () => {
+        before.push(asked.cursor);
+        go(next, "older");
+      },
+    },
+    t("list.older"),
+  );
   const body = h("tbody");
-  const heads = ["state", "what", "progress", "curve", "created"].map((name) => h("th", {scope: "col"}, t(`list.${name}`)));
-  const table = h("table", {class: "list", "aria-label": t(`${what.name}.title`)}, h("thead", {}, h("tr", {}, heads)), body);
+  const heads = ["state", "what", "progress", "curve", "created"].map((name) =>
+    h("th", {scope: "col"}, t(`list.${name}`)),
+  );
+  const table = h(
+    "table",
+    {class: "list", "aria-label": t(`${what.name}.title`)},
+    h("thead", {}, h("tr", {}, heads)),
+    body,
+  );
   const content = h("div", {}, loading());
   const trouble = h("div");
 
   fill(
     root,
-    h("div", {class: "row spread"}, h("h1", {}, t(`${what.name}.title`)), h("a", {class: "button primary", href: what.submit}, t(`${what.name}.new`))),
+    h(
+      "div",
+      {class: "row spread"},
+      h("h1", {}, t(`${what.name}.title`)),
+      h("a", {class: "button primary", href: what.submit}, t(`${what.name}.new`)),
+    ),
     what.beside,
     h(
       "div",
@@ -75,7 +111,9 @@ export function list(root, params, what) {
     turn += 1;
     const mine = turn;
     try {
-      const answer = await get(what.path, {query: {state: asked.state, label: what.labels ? asked.label : "", cursor: asked.cursor, limit: LIMIT}});
+      const answer = await get(what.path, {
+        query: {state: asked.state, label: what.labels ? asked.label : "", cursor: asked.cursor, limit: LIMIT},
+      });
       if (mine !== turn) return;
       next = answer.next_cursor;
       busy = answer.jobs.some((job) => !ended(job.state));
@@ -84,7 +122,8 @@ export function list(root, params, what) {
       readCurves(answer.jobs, mine);
     } catch (error) {
       if (mine !== turn || error.name === "AbortError") return;
-      if (rows.size && error instanceof Offline) fill(trouble, h("p", {class: "note bad", role: "alert"}, t("state.offline"), ". ", t("state.offline_help")));
+      if (rows.size && error instanceof Offline)
+        fill(trouble, h("p", {class: "note bad", role: "alert"}, t("state.offline"), ". ", t("state.offline_help")));
       else fill(content, failure(error, look));
     }
   }
@@ -95,9 +134,20 @@ export function list(root, params, what) {
     if (!jobs.length) {
       rows.clear();
       const filtered = asked.state || asked.label || asked.cursor;
-      fill(content, filtered
-        ? empty(t("list.none_found"), t("list.none_found_help"), h("button", {type: "button", onclick: clear}, t("list.clear")))
-        : empty(t(`${what.name}.none`), t(`${what.name}.none_help`), h("a", {class: "button primary", href: what.submit}, t(`${what.name}.new`))));
+      fill(
+        content,
+        filtered
+          ? empty(
+              t("list.none_found"),
+              t("list.none_found_help"),
+              h("button", {type: "button", onclick: clear}, t("list.clear")),
+            )
+          : empty(
+              t(`${what.name}.none`),
+              t(`${what.name}.none_help`),
+              h("a", {class: "button primary", href: what.submit}, t(`${what.name}.new`)),
+            ),
+      );
       return;
     }
     const wanted = jobs.map((job) => {
@@ -108,7 +158,8 @@ export function list(root, params, what) {
     const kept = new Set(jobs.map((job) => job.id));
     for (const id of rows.keys()) if (!kept.has(id)) rows.delete(id);
     const elements = wanted.map((row) => row.element);
-    if (elements.length !== body.children.length || elements.some((each, i) => body.children[i] !== each)) fill(body, elements);
+    if (elements.length !== body.children.length || elements.some((each, i) => body.children[i] !== each))
+      fill(body, elements);
     if (table.parentNode !== content) fill(content, table);
   }
 
@@ -120,26 +171,42 @@ export function list(root, params, what) {
 
   function made(job) {
     const bar = progress(job);
-    const cells = {state: h("td"), curve: h("td", {class: "curve"}), created: h("td", {class: "created"}, moment(job.created_at))};
-    const kind = job.kind === "training" ? null : h("span", {class: "badge accent"}, tOr(`kinds.${job.kind}`, job.kind));
+    const cells = {
+      state: h("td"),
+      curve: h("td", {class: "curve"}),
+      created: h("td", {class: "created"}, moment(job.created_at)),
+    };
+    const kind =
+      job.kind === "training" ? null : h("span", {class: "badge accent"}, tOr(`kinds.${job.kind}`, job.kind));
     const element = h(
       "tr",
       {dataset: {id: job.id}},
       cells.state,
-      h("td", {class: "what"}, h("a", {href: address(job)}, title(job)), " ", kind, job.labels.map((each) => [" ", h("span", {class: "badge"}, each)])),
+      h(
+        "td",
+        {class: "what"},
+        h("a", {href: address(job)}, title(job)),
+        " ",
+        kind,
+        job.labels.map((each) => [" ", h("span", {class: "badge"}, each)]),
+      ),
       h("td", {class: "wide"}, bar.element),
       cells.curve,
       cells.created,
     );
     let shown = "";
-    const row = {element, job, update(changed) {
-      row.job = changed;
-      const key = `${changed.state} ${changed.requested}`;
-      if (key !== shown) fill(cells.state, badge(changed.state, changed.requested));
-      shown = key;
-      bar.update(changed);
-      drawCurve(row);
-    }};
+    const row = {
+      element,
+      job,
+      update(changed) {
+        row.job = changed;
+        const key = `${changed.state} ${changed.requested}`;
+        if (key !== shown) fill(cells.state, badge(changed.state, changed.requested));
+        shown = key;
+        bar.update(changed);
+        drawCurve(row);
+      },
+    };
     row.curve = cells.curve;
     rows.set(job.id, row);
     return row;
@@ -162,7 +229,7 @@ export function list(root, params, what) {
     );
   }
 
-  /** The accuracies of each row that has not got them all. What the list itself says of the last epoch is not asked for. */
+  /** The accuracies of each row that lacks some. The last epoch's, which the list itself has, are not asked for. */
   async function readCurves(jobs, mine) {
     const missing = jobs.filter((job) => {
       const known = curves.get(job.id) ?? [];
@@ -178,14 +245,21 @@ export function list(root, params, what) {
       return true;
     });
     for (const job of jobs) if (rows.has(job.id)) drawCurve(rows.get(job.id));
-    await Promise.all(Array.from({length: AT_ONCE}, async () => {
-      for (let job = missing.shift(); job && mine === turn; job = missing.shift()) {
-        try {
-          curves.set(job.id, (await get(job.links.metrics)).epochs.map((epoch) => epoch.test_accuracy));
-          if (rows.has(job.id)) drawCurve(rows.get(job.id));
-        } catch { /* the row has no line */ }
-      }
-    }));
+    await Promise.all(
+      Array.from({length: AT_ONCE}, async () => {
+        for (let job = missing.shift(); job && mine === turn; job = missing.shift()) {
+          try {
+            curves.set(
+              job.id,
+              (await get(job.links.metrics)).epochs.map((epoch) => epoch.test_accuracy),
+            );
+            if (rows.has(job.id)) drawCurve(rows.get(job.id));
+          } catch {
+            /* the row has no line */
+          }
+        }
+      }),
+    );
   }
 
   look();
@@ -203,12 +277,14 @@ export function queues(ready) {
   return h(
     "div",
     {class: "row queues"},
-    names.map(([name, queue]) => h(
-      "div",
-      {class: "queue"},
-      h("strong", {}, name),
-      h("span", {}, t("queues.waiting", {n: number(queue.waiting)})),
-      h("span", {class: queue.workers ? "" : "error"}, t("queues.workers", {n: number(queue.workers)})),
-    )),
+    names.map(([name, queue]) =>
+      h(
+        "div",
+        {class: "queue"},
+        h("strong", {}, name),
+        h("span", {}, t("queues.waiting", {n: number(queue.waiting)})),
+        h("span", {class: queue.workers ? "" : "error"}, t("queues.workers", {n: number(queue.workers)})),
+      ),
+    ),
   );
 }

@@ -4,7 +4,25 @@ import {get} from "./api.js";
 
 const FAMILIES = ["models", "datasets", "optimizers", "schedules"];
 // in the order in which they are thought of; whatever else there is comes after them
-const ORDER = ["name", "model", "dataset", "optimizer", "base", "grid", "prune", "schedule", "interval", "epochs", "start_lr", "end_lr", "num_iter", "batch_size", "seed", "seeds", "use_for"];
+const ORDER = [
+  "name",
+  "model",
+  "dataset",
+  "optimizer",
+  "base",
+  "grid",
+  "prune",
+  "schedule",
+  "interval",
+  "epochs",
+  "start_lr",
+  "end_lr",
+  "num_iter",
+  "batch_size",
+  "seed",
+  "seeds",
+  "use_for",
+];
 
 let known = null;
 
@@ -18,7 +36,10 @@ export function kinds() {
 }
 
 async function load() {
-  const [{kinds: listed}, ...catalogues] = await Promise.all([get("/v1/kinds"), ...FAMILIES.map((family) => get(`/v1/${family}`))]);
+  const [{kinds: listed}, ...catalogues] = await Promise.all([
+    get("/v1/kinds"),
+    ...FAMILIES.map((family) => get(`/v1/${family}`)),
+  ]);
   const definitions = {};
   const mappings = {};
   const members = {};
@@ -34,7 +55,14 @@ async function load() {
   });
   const made = listed.map((kind) => {
     const {$defs, ...schema} = linked(kind.parameters, mappings);
-    return [kind.type, {summary: kind.summary, submit: kind.submit, schema: {...ordered(schema), $defs: {...definitions, ...mapped($defs ?? {}, ordered)}}}];
+    return [
+      kind.type,
+      {
+        summary: kind.summary,
+        submit: kind.submit,
+        schema: {...ordered(schema), $defs: {...definitions, ...mapped($defs ?? {}, ordered)}},
+      },
+    ];
   });
   return {kinds: Object.fromEntries(made), members};
 }
@@ -57,7 +85,10 @@ function linked(schema, mappings) {
 function ordered(schema) {
   if (!schema.properties) return schema;
   const place = (name) => (ORDER.includes(name) ? ORDER.indexOf(name) : ORDER.length);
-  return {...schema, properties: Object.fromEntries(Object.entries(schema.properties).sort(([a], [b]) => place(a) - place(b)))};
+  return {
+    ...schema,
+    properties: Object.fromEntries(Object.entries(schema.properties).sort(([a], [b]) => place(a) - place(b))),
+  };
 }
 
 /** The schema of an experiment with an axis for every number of an optimizer, and for those that a grid has. */
@@ -65,14 +96,23 @@ export function withAxes(schema, optimizer, grid) {
   const numbers = {type: "array", items: {type: "number"}, minItems: 1};
   const axes = schema.$defs.Axes;
   const fields = Object.entries(schema.$defs[`optimizers:${optimizer}`]?.properties ?? {})
-    .filter(([, each]) => each.type === "number").map(([name]) => name);
+    .filter(([, each]) => each.type === "number")
+    .map(([name]) => name);
   const added = [...fields, ...Object.keys(grid ?? {})].filter((name) => !(name in axes.properties));
   // a fixed rate among the schedules is null, which has no form: without one, each is a form of its own
-  const schedule = (grid?.schedule ?? []).includes(null) ? axes.properties.schedule : {
-    ...axes.properties.schedule,
-    anyOf: axes.properties.schedule.anyOf.map((each) => (each.items ? {...each, items: each.items.anyOf.find((item) => item.discriminator)} : each)),
+  const schedule = (grid?.schedule ?? []).includes(null)
+    ? axes.properties.schedule
+    : {
+        ...axes.properties.schedule,
+        anyOf: axes.properties.schedule.anyOf.map((each) =>
+          each.items ? {...each, items: each.items.anyOf.find((item) => item.discriminator)} : each,
+        ),
+      };
+  const properties = {
+    ...axes.properties,
+    schedule,
+    ...Object.fromEntries(added.map((name) => [name, {anyOf: [numbers, {type: "null"}], default: null}])),
   };
-  const properties = {...axes.properties, schedule, ...Object.fromEntries(added.map((name) => [name, {anyOf: [numbers, {type: "null"}], default: null}]))};
   return {...schema, $defs: {...schema.$defs, Axes: {...axes, properties}}};
 }
 
@@ -91,16 +131,27 @@ function omit(object, names) {
 /** What a job of one kind becomes as one of another: as much of it as that has. */
 export function converted(value, from, to) {
   if (from === to) return value;
-  const training = from === "experiment" ? {...omit(value.base, TERMS), ...pick(value, TERMS)} : from === "lr_range_test" ? {epochs: 10, ...omit(value, TESTED)} : value;
+  const training =
+    from === "experiment"
+      ? {...omit(value.base, TERMS), ...pick(value, TERMS)}
+      : from === "lr_range_test"
+        ? {epochs: 10, ...omit(value, TESTED)}
+        : value;
   if (to === "training") return training;
   if (to === "lr_range_test") return omit(training, SCHEDULED);
   const {schedule, ...base} = omit(training, [...TERMS, "export"]);
-  return {base, grid: {...(schedule ? {schedule: [schedule]} : {}), seed: [0, 1, 2]}, ...omit(pick(training, TERMS), ["max_seconds"])};
+  return {
+    base,
+    grid: {...(schedule ? {schedule: [schedule]} : {}), seed: [0, 1, 2]},
+    ...omit(pick(training, TERMS), ["max_seconds"]),
+  };
 }
 
 /** What a job that was made is asked for with: its spec, and how it is run. */
 export function request(job) {
-  const terms = Object.fromEntries(TERMS.map((name) => [name, job[name]]).filter(([, each]) => each !== null && each !== undefined));
+  const terms = Object.fromEntries(
+    TERMS.map((name) => [name, job[name]]).filter(([, each]) => each !== null && each !== undefined),
+  );
   if (job.kind === "experiment") delete terms.max_seconds;
   return {...job.spec, ...terms};
 }

@@ -57,7 +57,12 @@ export function duration(seconds) {
 /** How long ago a time of the API was. */
 export function ago(value) {
   const seconds = (new Date(value) - Date.now()) / 1000;
-  const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+  const units = [
+    ["day", 86400],
+    ["hour", 3600],
+    ["minute", 60],
+    ["second", 1],
+  ];
   const [unit, size] = units.find(([, each]) => Math.abs(seconds) >= each) ?? units[3];
   return new Intl.RelativeTimeFormat(current(), {numeric: "auto"}).format(Math.round(seconds / size), unit);
 }
@@ -104,10 +109,13 @@ function line(job) {
     const place = job.position ? t("job.position", {n: job.position}) : t("job.next");
     return when === null ? place : `${place}, ${t("job.starts_in", {time: duration(when)})}`;
   }
-  const done = job.kind === "lr_range_test"
-    ? t("job.steps_of", {n: number(made.step), all: number(made.steps)})
-    : t("job.epochs_of", {n: number(made.epoch), all: number(made.epochs)});
-  const left = job.state === "running" && made.eta_seconds !== null ? t("job.left", {time: duration(made.eta_seconds)}) : "";
+  const [unit, n, all] =
+    job.kind === "lr_range_test"
+      ? ["steps_of", made.step, made.steps]
+      : [job.kind === "experiment" ? "epochs_all" : "epochs_of", made.epoch, made.epochs];
+  const done = t(`job.${unit}`, {n: number(n), all: number(all)});
+  const left =
+    job.state === "running" && made.eta_seconds !== null ? t("job.left", {time: duration(made.eta_seconds)}) : "";
   return left ? `${done} · ${left}` : done;
 }
 
@@ -136,9 +144,13 @@ function thinned(values, most) {
 
 /** A list of facts: [[name, value], ...]; null values are left out. */
 export function facts(pairs) {
-  return h("dl", {class: "facts"}, pairs.filter(([, value]) => value !== null && value !== undefined).map(
-    ([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)),
-  ));
+  return h(
+    "dl",
+    {class: "facts"},
+    pairs
+      .filter(([, value]) => value !== null && value !== undefined)
+      .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
 }
 
 /** JSON to look at and to copy, closed at first. */
@@ -148,7 +160,16 @@ export function json(name, value, {open = false} = {}) {
     "details",
     {class: "card", open},
     h("summary", {}, name),
-    h("div", {class: "stack"}, h("div", {class: "row"}, copyButton(() => text)), h("pre", {tabindex: 0, role: "region", "aria-label": name}, text)),
+    h(
+      "div",
+      {class: "stack"},
+      h(
+        "div",
+        {class: "row"},
+        copyButton(() => text),
+      ),
+      h("pre", {tabindex: 0, role: "region", "aria-label": name}, text),
+    ),
   );
 }
 
@@ -164,7 +185,13 @@ export function confirmed(question, action) {
     const name = uid("question");
     const dialog = h(
       "dialog",
-      {"aria-labelledby": name, onclose: () => { resolve(dialog.returnValue === "yes"); dialog.remove(); }},
+      {
+        "aria-labelledby": name,
+        onclose: () => {
+          resolve(dialog.returnValue === "yes");
+          dialog.remove();
+        },
+      },
       h("p", {id: name}, question),
       h(
         "div",
@@ -236,11 +263,14 @@ export function actions(job, onChange) {
     if (wanted.join() === shown) return;
     shown = wanted.join();
     const focused = row.contains(document.activeElement);
-    fill(row, wanted.map((name) => {
-      const button = h("button", {type: "button", class: name === "delete" ? "danger" : null}, t(`action.${name}`));
-      button.addEventListener("click", () => act(name, button));
-      return button;
-    }));
+    fill(
+      row,
+      wanted.map((name) => {
+        const button = h("button", {type: "button", class: name === "delete" ? "danger" : null}, t(`action.${name}`));
+        button.addEventListener("click", () => act(name, button));
+        return button;
+      }),
+    );
     if (focused) row.querySelector("button")?.focus();
   }
 
@@ -270,7 +300,7 @@ const DOES = {
     location.hash = `#/submit?clone=${encodeURIComponent(job.id)}`;
   },
   async delete(job) {
-    if (!await confirmed(t("confirm.delete"), t("action.delete"))) return;
+    if (!(await confirmed(t("confirm.delete"), t("action.delete")))) return;
     await request(`/v1/jobs/${encodeURIComponent(job.id)}`, {method: "DELETE"});
     location.hash = job.kind === "experiment" ? "#/experiments" : "#/jobs";
   },
@@ -280,11 +310,24 @@ const DOES = {
 export function heading(job, onChange) {
   const state = h("span", {role: "status"});
   const buttons = actions(job, onChange);
-  const labels = job.labels.map((label) => h("a", {class: "badge", href: `#/jobs?${new URLSearchParams({label})}`}, label));
+  const labels = job.labels.map((label) =>
+    h("a", {class: "badge", href: `#/jobs?${new URLSearchParams({label})}`}, label),
+  );
   const element = h(
     "div",
     {class: "row spread heading"},
-    h("div", {class: "stack tight"}, h("div", {class: "row"}, h("h1", {}, title(job)), state), h("div", {class: "row"}, h("code", {class: "muted"}, job.id), copyButton(() => job.id), labels)),
+    h(
+      "div",
+      {class: "stack tight"},
+      h("div", {class: "row"}, h("h1", {}, title(job)), state),
+      h(
+        "div",
+        {class: "row"},
+        h("code", {class: "muted"}, job.id),
+        copyButton(() => job.id),
+        labels,
+      ),
+    ),
     buttons.element,
   );
   let shown = "";
@@ -307,19 +350,31 @@ export async function artifacts(job, root) {
     fill(root, h("h2", {}, t("artifacts.title")), h("p", {class: "error", role: "alert"}, error.message));
     return;
   }
-  const rows = found.map((file) => h(
+  const rows = found.map((file) =>
+    h(
+      "tr",
+      {},
+      h("td", {class: "what"}, h("code", {}, file.name)),
+      h("td", {class: "number nowrap"}, bytes(file.size)),
+      h("td", {class: "right"}, downloadButton(file.url, file.name)),
+    ),
+  );
+  const heads = h(
     "tr",
     {},
-    h("td", {}, h("code", {}, file.name)),
-    h("td", {class: "number nowrap"}, bytes(file.size)),
-    h("td", {class: "right"}, downloadButton(file.url, file.name)),
-  ));
-  const heads = h("tr", {}, h("th", {scope: "col"}, t("artifacts.name")), h("th", {scope: "col", class: "number"}, t("artifacts.size")), h("td", {}));
+    h("th", {scope: "col"}, t("artifacts.name")),
+    h("th", {scope: "col", class: "number"}, t("artifacts.size")),
+    h("td", {}),
+  );
   fill(
     root,
     h("h2", {}, t("artifacts.title")),
     rows.length
-      ? h("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": t("artifacts.title")}, h("table", {}, h("thead", {}, heads), h("tbody", {}, rows)))
+      ? h(
+          "div",
+          {class: "scroll", tabindex: 0, role: "region", "aria-label": t("artifacts.title")},
+          h("table", {}, h("thead", {}, heads), h("tbody", {}, rows)),
+        )
       : h("p", {class: "muted"}, ended(job.state) ? t("artifacts.none") : t("artifacts.later")),
   );
 }
@@ -338,12 +393,14 @@ export function throttled(draw, every = 250) {
     wanted = true;
     timer ??= setTimeout(run, every);
   }
-  const seen = () => { if (!document.hidden && wanted) ask(); };
+  const seen = () => {
+    if (!document.hidden && wanted) ask();
+  };
   document.addEventListener("visibilitychange", seen);
   ask.stop = () => {
     clearTimeout(timer);
     document.removeEventListener("visibilitychange", seen);
-    timer = -1;  // nothing is drawn any more
+    timer = -1; // nothing is drawn any more
   };
   return ask;
 }
@@ -357,7 +414,9 @@ export function polling(look, seconds) {
     await look();
     if (!stopped && !document.hidden) timer = setTimeout(once, 1000 * seconds());
   }
-  const seen = () => { if (!document.hidden) once(); };
+  const seen = () => {
+    if (!document.hidden) once();
+  };
   document.addEventListener("visibilitychange", seen);
   timer = setTimeout(once, 1000 * seconds());
   return () => {

@@ -6,11 +6,25 @@ import {fill, h, uid} from "../dom.js";
 import {number} from "../parts.js";
 import {t} from "../texts.js";
 import {
-  badge, downloadButton, duration, ended, facts, failed, heading, json, moment, percent, polling, progress, ran, scheduleName, throttled,
+  badge,
+  downloadButton,
+  duration,
+  ended,
+  facts,
+  failed,
+  heading,
+  json,
+  moment,
+  percent,
+  polling,
+  progress,
+  ran,
+  scheduleName,
+  throttled,
 } from "../work.js";
 
-const LEADERS = 6;  // configurations in colour, one each of the theme's first
-const SHOWN = 200;  // rows of the table of runs, until all are asked for
+const LEADERS = 6; // configurations in colour, one each of the theme's first
+const SHOWN = 200; // rows of the table of runs, until all are asked for
 const FIGURES = ["test_accuracy", "train_loss", "test_loss", "lr"];
 
 export async function show(root, params) {
@@ -18,7 +32,7 @@ export async function show(root, params) {
   let by = "final";
   let baseline = null;
   let job = await get(path);
-  const curves = new Map();  // run -> {field: values by epoch}
+  const curves = new Map(); // run -> {field: values by epoch}
   let figure = FIGURES[0];
   let order = {column: "rank", down: false};
   let all = false;
@@ -31,7 +45,11 @@ export async function show(root, params) {
   const board = h("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": t("experiment.leaderboard")});
   const runs = h("div", {class: "scroll tall", tabindex: 0, role: "region", "aria-label": t("experiment.runs")});
   const choice = (label, options, value, onchange) => {
-    const select = h("select", {id: uid("choice"), onchange: () => onchange(select.value)}, options.map(([each, text]) => h("option", {value: each}, text)));
+    const select = h(
+      "select",
+      {id: uid("choice"), onchange: () => onchange(select.value)},
+      options.map(([each, text]) => h("option", {value: each}, text)),
+    );
     select.value = value;
     return h("div", {class: "field"}, h("label", {for: select.id}, label), select);
   };
@@ -51,7 +69,15 @@ export async function show(root, params) {
         "div",
         {class: "row spread"},
         h("h2", {}, t("experiment.curves")),
-        choice(t("experiment.figure"), FIGURES.map((name) => [name, t(`job.${name}`)]), figure, (value) => { figure = value; draw(); }),
+        choice(
+          t("experiment.figure"),
+          FIGURES.map((name) => [name, t(`job.${name}`)]),
+          figure,
+          (value) => {
+            figure = value;
+            draw();
+          },
+        ),
       ),
       box,
     ),
@@ -65,12 +91,29 @@ export async function show(root, params) {
         h(
           "div",
           {class: "row"},
-          choice(t("experiment.by"), [["final", t("experiment.final")], ["best", t("experiment.best")]], by, (value) => { by = value; refresh(); }),
+          choice(
+            t("experiment.by"),
+            [
+              ["final", t("experiment.final")],
+              ["best", t("experiment.best")],
+            ],
+            by,
+            (value) => {
+              by = value;
+              refresh();
+            },
+          ),
           choice(
             t("experiment.baseline"),
-            [["", t("experiment.leader")], ...configurations.slice(0, SHOWN).map((each) => [String(each), `${each}: ${words(settings.get(each))}`])],
+            [
+              ["", t("experiment.leader")],
+              ...configurations.slice(0, SHOWN).map((each) => [String(each), `${each}: ${words(settings.get(each))}`]),
+            ],
             "",
-            (value) => { baseline = value === "" ? null : Number(value); refresh(); },
+            (value) => {
+              baseline = value === "" ? null : Number(value);
+              refresh();
+            },
           ),
           downloadButton(`${path}/leaderboard?format=csv`, `${job.id}-leaderboard.csv`, t("experiment.csv")),
         ),
@@ -78,19 +121,32 @@ export async function show(root, params) {
       board,
       h("p", {class: "muted"}, t("experiment.caution")),
     ),
-    h("section", {class: "card stack"}, h("div", {class: "row spread"}, h("h2", {}, t("experiment.runs")), downloadButton(`${path}/metrics`, `${job.id}-metrics.csv`, t("experiment.csv"))), runs),
+    h(
+      "section",
+      {class: "card stack"},
+      h(
+        "div",
+        {class: "row spread"},
+        h("h2", {}, t("experiment.runs")),
+        downloadButton(`${path}/metrics`, `${job.id}-metrics.csv`, t("experiment.csv")),
+      ),
+      runs,
+    ),
     json(t("job.spec"), job.spec),
   );
-  const plot = await chart(box, {height: 420});
+  let plot = null;
 
   function describe() {
-    fill(described, facts([
-      [t("experiment.configurations"), number(settings.size)],
-      [t("experiment.runs"), number(job.runs.length)],
-      ...Object.entries(job.counts).map(([state, n]) => [badge(state), number(n)]),
-      [t("job.ran"), duration(ran(job))],
-      [t("job.created"), moment(job.created_at)],
-    ]));
+    fill(
+      described,
+      facts([
+        [t("experiment.configurations"), number(settings.size)],
+        [t("experiment.runs"), number(job.runs.length)],
+        ...Object.entries(job.counts).map(([state, n]) => [badge(state), number(n)]),
+        [t("job.ran"), duration(ran(job))],
+        [t("job.created"), moment(job.created_at)],
+      ]),
+    );
     fill(error, failed(job));
     bar.update(job);
     head.update(job);
@@ -100,69 +156,185 @@ export async function show(root, params) {
     const axes = [...new Set(job.leaderboard.flatMap((row) => Object.keys(row.settings)))];
     const columns = [
       {id: "rank", name: t("experiment.rank"), value: (row) => row.rank, number: true},
-      ...axes.map((axis) => ({id: axis, name: axis, value: (row) => plainly(row.settings[axis]), number: typeof job.leaderboard[0].settings[axis] === "number"})),
-      {id: "final", name: t("experiment.final"), value: (row) => row.final_test_accuracy?.mean, show: (row) => spread(row.final_test_accuracy), number: true},
-      {id: "best", name: t("experiment.best"), value: (row) => row.best_test_accuracy?.mean, show: (row) => spread(row.best_test_accuracy), number: true},
-      {id: "difference", name: t("experiment.difference"), value: (row) => row.difference?.mean, show: (row) => interval(row.difference), number: true},
-      {id: "runs", name: t("experiment.runs"), value: (row) => row.runs.succeeded ?? 0, show: (row) => states(row.runs)},
+      ...axes.map((axis) => ({
+        id: axis,
+        name: axis,
+        value: (row) => plainly(row.settings[axis]),
+        number: typeof job.leaderboard[0].settings[axis] === "number",
+      })),
+      {
+        id: "final",
+        name: t("experiment.final"),
+        value: (row) => row.final_test_accuracy?.mean,
+        show: (row) => spread(row.final_test_accuracy),
+        number: true,
+      },
+      {
+        id: "best",
+        name: t("experiment.best"),
+        value: (row) => row.best_test_accuracy?.mean,
+        show: (row) => spread(row.best_test_accuracy),
+        number: true,
+      },
+      {
+        id: "difference",
+        name: t("experiment.difference"),
+        value: (row) => row.difference?.mean,
+        show: (row) => interval(row.difference),
+        number: true,
+      },
+      {
+        id: "runs",
+        name: t("experiment.runs"),
+        value: (row) => row.runs.succeeded ?? 0,
+        show: (row) => states(row.runs),
+      },
     ];
     const column = columns.find((each) => each.id === order.column) ?? columns[0];
     const rows = [...job.leaderboard].sort((a, b) => compared(column.value(a), column.value(b), order.down));
     const focused = board.contains(document.activeElement) ? document.activeElement.dataset.column : null;
     const scrolled = board.scrollLeft;
-    fill(board, h(
-      "table",
-      {},
-      h("thead", {}, h("tr", {}, columns.map((each) => {
-        const mine = each === column;
-        const sort = h("button", {type: "button", class: "bare sort", dataset: {column: each.id}, onclick: () => {
-          order = {column: each.id, down: mine ? !order.down : !["rank", ...axes].includes(each.id)};
-          drawBoard();
-        }}, each.name, h("span", {"aria-hidden": "true"}, mine ? (order.down ? " ↓" : " ↑") : ""));
-        return h("th", {scope: "col", class: each.number ? "number" : null, "aria-sort": mine ? (order.down ? "descending" : "ascending") : null}, sort);
-      }))),
-      h("tbody", {}, rows.map((row) => h(
-        "tr",
-        {dataset: {configuration: row.configuration}},
-        columns.map((each, i) => h(
-          "td",
-          {class: each.number ? "number nowrap" : null},
-          i === 0 && row.rank <= LEADERS ? h("span", {class: "swatch", style: {background: traceColour(row.rank - 1)}, "aria-hidden": "true"}) : null,
-          each.show ? each.show(row) : cell(each.value(row)),
-        )),
-      ))),
-    ));
+    fill(
+      board,
+      h(
+        "table",
+        {},
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            columns.map((each) => {
+              const mine = each === column;
+              const sort = h(
+                "button",
+                {
+                  type: "button",
+                  class: "bare sort",
+                  dataset: {column: each.id},
+                  onclick: () => {
+                    order = {column: each.id, down: mine ? !order.down : !["rank", ...axes].includes(each.id)};
+                    drawBoard();
+                  },
+                },
+                each.name,
+                h("span", {"aria-hidden": "true"}, mine ? (order.down ? " ↓" : " ↑") : ""),
+              );
+              return h(
+                "th",
+                {
+                  scope: "col",
+                  class: each.number ? "number" : null,
+                  "aria-sort": mine ? (order.down ? "descending" : "ascending") : null,
+                },
+                sort,
+              );
+            }),
+          ),
+        ),
+        h(
+          "tbody",
+          {},
+          rows.map((row) =>
+            h(
+              "tr",
+              {dataset: {configuration: row.configuration}},
+              columns.map((each, i) =>
+                h(
+                  "td",
+                  {class: each.number ? "number nowrap" : null},
+                  i === 0 && row.rank <= LEADERS
+                    ? h("span", {
+                        class: "swatch",
+                        style: {background: traceColour(row.rank - 1)},
+                        "aria-hidden": "true",
+                      })
+                    : null,
+                  each.show ? each.show(row) : cell(each.value(row)),
+                ),
+              ),
+            ),
+          ),
+        ),
+      ),
+    );
     board.scrollLeft = scrolled;
     if (focused) board.querySelector(`[data-column="${CSS.escape(focused)}"]`)?.focus();
   }
 
   function drawRuns() {
     const shown = all ? job.runs : job.runs.slice(0, SHOWN);
-    const heads = ["run", "configuration", "seed", "state", "epoch", "final", "best"].map((name) => h("th", {scope: "col"}, t(`experiment.${name}`)));
+    const heads = ["run", "configuration", "seed", "state", "epoch", "final", "best"].map((name) =>
+      h("th", {scope: "col"}, t(`experiment.${name}`)),
+    );
     const scrolled = runs.scrollTop;
     fill(
       runs,
-      h("table", {}, h("thead", {}, h("tr", {}, heads, h("td", {}))), h("tbody", {}, shown.map((run) => h(
-        "tr",
+      h(
+        "table",
         {},
-        h("td", {class: "number"}, run.run),
-        h("td", {class: "what"}, words(settings.get(run.configuration))),
-        h("td", {class: "number"}, run.seed),
-        h("td", {}, badge(run.state), run.error && h("span", {class: "error"}, ` ${run.error.message}`)),
-        h("td", {class: "number"}, run.epoch === null ? "–" : run.epoch + 1),
-        h("td", {class: "number nowrap"}, percent(run.final_test_accuracy)),
-        h("td", {class: "number nowrap"}, percent(run.best_test_accuracy)),
-        h("td", {class: "right"}, h("a", {class: "button small", href: `#/submit?run=${encodeURIComponent(`${job.id}/${run.run}`)}`, "aria-label": t("experiment.train_run", {n: run.run})}, t("experiment.train"))),
-      )))),
-      shown.length < job.runs.length && h("button", {type: "button", onclick: () => { all = true; drawRuns(); }}, t("experiment.all_runs", {n: number(job.runs.length)})),
+        h("thead", {}, h("tr", {}, heads, h("td", {}))),
+        h(
+          "tbody",
+          {},
+          shown.map((run) =>
+            h(
+              "tr",
+              {},
+              h("td", {class: "number"}, run.run),
+              h("td", {class: "what"}, words(settings.get(run.configuration))),
+              h("td", {class: "number"}, run.seed),
+              h("td", {}, badge(run.state), run.error && h("span", {class: "error"}, ` ${run.error.message}`)),
+              h("td", {class: "number"}, run.epoch === null ? "–" : run.epoch + 1),
+              h("td", {class: "number nowrap"}, percent(run.final_test_accuracy)),
+              h("td", {class: "number nowrap"}, percent(run.best_test_accuracy)),
+              h(
+                "td",
+                {class: "right"},
+                h(
+                  "a",
+                  {
+                    class: "button small",
+                    href: `#/submit?run=${encodeURIComponent(`${job.id}/${run.run}`)}`,
+                    "aria-label": t("experiment.train_run", {n: run.run}),
+                  },
+                  t("experiment.train"),
+                ),
+              ),
+            ),
+          ),
+        ),
+      ),
+      shown.length < job.runs.length &&
+        h(
+          "button",
+          {
+            type: "button",
+            onclick: () => {
+              all = true;
+              drawRuns();
+            },
+          },
+          t("experiment.all_runs", {n: number(job.runs.length)}),
+        ),
     );
     runs.scrollTop = scrolled;
   }
 
-  function draw() {
+  async function draw() {
+    if (!curves.size) {
+      fill(box, h("p", {class: "muted"}, ended(job.state) ? t("job.no_epoch") : t("job.first_epoch")));
+      return;
+    }
+    plot ??= chart(box, {height: 420});
+    overlay(await plot);
+  }
+
+  function overlay(made) {
     const ranks = new Map(job.leaderboard.map((row) => [row.configuration, row.rank]));
     const known = job.runs.filter((run) => curves.has(run.run));
-    known.sort((a, b) => ranks.get(b.configuration) - ranks.get(a.configuration));  // the leaders on top
+    known.sort((a, b) => ranks.get(b.configuration) - ranks.get(a.configuration)); // the leaders on top
     const first = new Set();
     const traces = known.map((run) => {
       const rank = ranks.get(run.configuration);
@@ -183,11 +355,12 @@ export async function show(root, params) {
         hover: `${t("experiment.run")} ${run.run}, ${t("experiment.seed")} ${run.seed}: %{y:.4g}<extra></extra>`,
       };
     });
-    plot.update({
+    made.update({
       traces,
       x: {title: t("job.epoch"), range: [0.5, job.spec.base.epochs + 0.5]},
       y: {title: t(`job.${figure}`)},
       legend: true,
+      reversed: true,
       label: t("experiment.figure_label", {n: known.length}),
       key: figure,
     });
@@ -203,7 +376,8 @@ export async function show(root, params) {
       redraw();
       if (ended(job.state) && !ended(state)) stopFollowing();
     } catch (problem) {
-      if (problem.name !== "AbortError" && problem.status) fill(error, h("p", {class: "note bad", role: "alert"}, problem.message));
+      if (problem.name !== "AbortError" && problem.status)
+        fill(error, h("p", {class: "note bad", role: "alert"}, problem.message));
     }
   }
 
@@ -230,14 +404,19 @@ export async function show(root, params) {
       } else reread();
     });
   }
-  const stopPolling = polling(async () => { if (!ended(job.state)) await refresh(); }, () => 5);
+  const stopPolling = polling(
+    async () => {
+      if (!ended(job.state)) await refresh();
+    },
+    () => 5,
+  );
   return () => {
     document.removeEventListener("themechange", drawBoard);
     stopFollowing();
     stopPolling();
     redraw.stop();
     reread.stop();
-    plot.destroy();
+    plot?.then((made) => made.destroy());
   };
 }
 
@@ -245,17 +424,21 @@ const counted = new Map();
 
 /** 1, 2, … n: one list for all curves of a length. */
 function epochsOf(n) {
-  if (!counted.has(n)) counted.set(n, Array.from({length: n}, (_, i) => i + 1));
+  if (!counted.has(n))
+    counted.set(
+      n,
+      Array.from({length: n}, (_, i) => i + 1),
+    );
   return counted.get(n);
 }
 
 function put(curves, run, epoch, values) {
   let curve = curves.get(run);
-  if (!curve) curves.set(run, curve = Object.fromEntries(FIGURES.map((name) => [name, []])));
+  if (!curve) curves.set(run, (curve = Object.fromEntries(FIGURES.map((name) => [name, []]))));
   for (const name of FIGURES) curve[name][epoch] = name === "lr" ? values.lr[0] : values[name];
 }
 
-/** The CSV of every epoch of every run, into `curves`. Its quoted cells hold commas, so that they are read, not split. */
+/** The CSV of every epoch of every run, into `curves`. Quoted cells hold commas: such lines are read, not split. */
 export function read(csv, curves) {
   const lines = csv.split("\n");
   const names = lines[0].split(",");
@@ -281,13 +464,15 @@ function cellsOf(line) {
 
 /** What a configuration sets, in a line. */
 function words(settings) {
-  const found = Object.entries(settings ?? {}).map(([name, value]) => (name === "schedule" ? scheduleWords(value) : `${name} ${plainly(value)}`));
+  const found = Object.entries(settings ?? {}).map(([name, value]) =>
+    name === "schedule" ? scheduleWords(value) : `${name} ${plainly(value)}`,
+  );
   return found.join(", ") || t("experiment.base");
 }
 
 function scheduleWords(schedule) {
   if (!schedule) return scheduleName(schedule);
-  const set = Object.entries(schedule).filter(([name, value]) => name !== "type" && typeof value === "number");
+  const set = Object.entries(schedule).filter(([name, value]) => name !== "type" && typeof value === "number" && value);
   return [schedule.type, ...set.slice(0, 2).map(([name, value]) => `${name}=${number(value, 3)}`)].join(" ");
 }
 
@@ -303,7 +488,9 @@ function cell(value) {
 
 function spread(statistic) {
   if (!statistic) return "–";
-  return statistic.std === null ? percent(statistic.mean) : `${(100 * statistic.mean).toFixed(2)} ± ${(100 * statistic.std).toFixed(2)} %`;
+  return statistic.std === null
+    ? percent(statistic.mean)
+    : `${(100 * statistic.mean).toFixed(2)} ± ${(100 * statistic.std).toFixed(2)} %`;
 }
 
 function interval(difference) {
@@ -314,7 +501,11 @@ function interval(difference) {
 }
 
 function states(runs) {
-  return h("span", {class: "row tight"}, Object.entries(runs).map(([state, n]) => h("span", {class: "nowrap"}, badge(state), ` ${n}`)));
+  return h(
+    "span",
+    {class: "row tight"},
+    Object.entries(runs).map(([state, n]) => h("span", {class: "nowrap"}, badge(state), ` ${n}`)),
+  );
 }
 
 /** Order of two cells; those that are empty come last, whichever way. */

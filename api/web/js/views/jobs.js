@@ -8,7 +8,12 @@ import {polling} from "../work.js";
 
 export async function show(root, params) {
   const box = h("div");
-  const beside = h("section", {class: "card row spread", "aria-label": t("queues.title")}, h("h2", {}, t("queues.title")), box);
+  const beside = h(
+    "section",
+    {class: "card row spread", "aria-label": t("queues.title")},
+    h("h2", {}, t("queues.title")),
+    box,
+  );
   const stopList = list(root, params, {path: "/v1/jobs", name: "jobs", labels: true, submit: "#/submit", beside});
 
   let before = "";

@@ -7,9 +7,9 @@ import {number} from "../parts.js";
 import {t} from "../texts.js";
 import {address, ended, failed, heading, json, polling, progress, throttled} from "../work.js";
 
-const SUGGESTIONS = ["valley", "max_lr", "steepest"];  // in rising boldness, most often
+const SUGGESTIONS = ["valley", "max_lr", "steepest"]; // in rising boldness, most often
 const COLOURS = {valley: 2, max_lr: 1, steepest: 3};
-const EPOCHS = 10;  // of the training that the form begins with, where the test names none
+const EPOCHS = 10; // of the training that the form begins with, where the test names none
 
 export async function show(root, params) {
   let job = await get(`/v1/jobs/${encodeURIComponent(params.id)}`);
@@ -39,21 +39,46 @@ export async function show(root, params) {
   async function draw() {
     const {result} = job;
     if (!result) {
-      fill(figure, h("h2", {}, t("range.figure")), h("p", {class: "muted"}, ended(job.state) ? t("range.nothing") : t("range.later")));
-      fill(suggested, h("h2", {}, t("range.suggestions")), h("p", {class: "muted"}, ended(job.state) ? t("range.nothing") : t("range.later")));
+      fill(
+        figure,
+        h("h2", {}, t("range.figure")),
+        h("p", {class: "muted"}, ended(job.state) ? t("range.nothing") : t("range.later")),
+      );
+      fill(
+        suggested,
+        h("h2", {}, t("range.suggestions")),
+        h("p", {class: "muted"}, ended(job.state) ? t("range.nothing") : t("range.later")),
+      );
       return;
     }
     if (drawn) return;
     drawn = true;
     const box = h("div");
-    const toggle = h("input", {type: "checkbox", checked: true, onchange: () => { seeds = toggle.checked; plotted(); }});
+    const toggle = h("input", {
+      type: "checkbox",
+      checked: true,
+      onchange: () => {
+        seeds = toggle.checked;
+        plotted();
+      },
+    });
     fill(
       figure,
-      h("div", {class: "row spread"}, h("h2", {}, t("range.figure")), result.losses && h("label", {class: "check"}, toggle, t("range.each_seed"))),
+      h(
+        "div",
+        {class: "row spread"},
+        h("h2", {}, t("range.figure")),
+        result.losses && h("label", {class: "check"}, toggle, t("range.each_seed")),
+      ),
       h("p", {class: "muted"}, t(`range.ended_${result.ended}`, {n: number(result.lr.length)})),
       box,
     );
-    fill(suggested, h("h2", {}, t("range.suggestions")), table(), result.job_id && h("p", {}, h("a", {href: `#/jobs/${result.job_id}`}, t("range.training"))));
+    fill(
+      suggested,
+      h("h2", {}, t("range.suggestions")),
+      table(),
+      result.job_id && h("p", {}, h("a", {href: `#/jobs/${result.job_id}`}, t("range.training"))),
+    );
     plot = await chart(box, {height: 400});
     plotted();
   }
@@ -66,14 +91,34 @@ export async function show(root, params) {
     const least = Math.min(...smooth, ...result.loss.filter(Number.isFinite));
     plot.update({
       traces: [
-        ...own.map((losses, i) => ({name: t("range.seed", {n: result.seeds[i]}), x: result.lr, y: losses, colour: 8, width: 1, opacity: 0.45, legend: i === 0})),
-        {name: result.losses ? t("range.mean") : t("range.loss"), x: result.lr, y: result.loss, colour: 0, width: 1, opacity: 0.55},
+        ...own.map((losses, i) => ({
+          name: t("range.each_seed"),
+          x: result.lr,
+          y: losses,
+          colour: 8,
+          width: 1,
+          opacity: 0.45,
+          legend: i === 0,
+        })),
+        {
+          name: result.losses ? t("range.mean") : t("range.loss"),
+          x: result.lr,
+          y: result.loss,
+          colour: 0,
+          width: 1,
+          opacity: 0.55,
+        },
         {name: t("range.smoothed"), x: result.lr, y: result.smoothed_loss, colour: 0, width: 3},
       ],
       x: {title: t("range.rate"), log: job.spec.mode === "exp"},
-      y: {title: t("range.loss"), range: smooth.length > 1 ? [least - 0.05 * (most - least), most + 0.15 * (most - least)] : undefined},
+      y: {
+        title: t("range.loss"),
+        range: smooth.length > 1 ? [least - 0.05 * (most - least), most + 0.15 * (most - least)] : undefined,
+      },
       marks: SUGGESTIONS.filter((name) => result.suggestion[name] !== null).map((name) => ({
-        x: result.suggestion[name], label: `${name} ${number(result.suggestion[name], 3)}`, colour: traceColour(COLOURS[name]),
+        x: result.suggestion[name],
+        label: `${name} ${number(result.suggestion[name], 3)}`,
+        colour: traceColour(COLOURS[name]),
       })),
       label: t("range.figure_label", {n: result.lr.length}),
       key: job.id,
@@ -90,10 +135,26 @@ export async function show(root, params) {
         h("th", {scope: "row"}, h("code", {}, name)),
         h("td", {class: "number"}, rate === null ? "–" : h("strong", {}, number(rate, 3))),
         h("td", {}, rate === null ? h("span", {class: "error"}, suggestion.reasons[name]) : t(`range.${name}`)),
-        h("td", {class: "right"}, rate === null ? null : h("a", {class: "button small", href: training(job.spec, rate), "aria-label": t("range.train_at", {rate: number(rate, 3)})}, t("range.train"))),
+        h(
+          "td",
+          {class: "right"},
+          rate === null
+            ? null
+            : h(
+                "a",
+                {
+                  class: "button small",
+                  href: training(job.spec, rate),
+                  "aria-label": t("range.train_at", {rate: number(rate, 3)}),
+                },
+                t("range.train"),
+              ),
+        ),
       );
     });
-    const heads = [t("range.name"), t("range.rate"), t("range.meaning")].map((name, i) => h("th", {scope: "col", class: i === 1 ? "number" : null}, name));
+    const heads = [t("range.name"), t("range.rate"), t("range.meaning")].map((name, i) =>
+      h("th", {scope: "col", class: i === 1 ? "number" : null}, name),
+    );
     return h("table", {class: "stacked"}, h("thead", {}, h("tr", {}, heads, h("td", {}))), h("tbody", {}, rows));
   }
 
@@ -108,19 +169,32 @@ export async function show(root, params) {
   async function refresh() {
     try {
       changed(await get(`/v1/jobs/${encodeURIComponent(job.id)}`));
-    } catch { /* it is asked again */ }
+    } catch {
+      /* it is asked again */
+    }
   }
 
-  const redraw = throttled(() => { bar.update(job); });
-  const recoloured = () => { if (plot) plotted(); };
+  const redraw = throttled(() => {
+    bar.update(job);
+  });
+  const recoloured = () => {
+    if (plot) plotted();
+  };
   document.addEventListener("themechange", recoloured);
   changed(job);
-  const stopFollowing = ended(job.state) ? () => {} : follow(job.links.events, null, (event) => {
-    if (event.event === "progress") job = {...job, progress: event.data};
-    if (event.event === "state" || event.event === "end") refresh();
-    redraw();
-  });
-  const stopPolling = polling(async () => { if (!ended(job.state)) await refresh(); }, () => 3);
+  const stopFollowing = ended(job.state)
+    ? () => {}
+    : follow(job.links.events, null, (event) => {
+        if (event.event === "progress") job = {...job, progress: event.data};
+        if (event.event === "state" || event.event === "end") refresh();
+        redraw();
+      });
+  const stopPolling = polling(
+    async () => {
+      if (!ended(job.state)) await refresh();
+    },
+    () => 3,
+  );
   return () => {
     document.removeEventListener("themechange", recoloured);
     stopFollowing();

@@ -9,8 +9,8 @@ import {converted, kinds, request as asked, withAxes} from "../spec.js";
 import {t} from "../texts.js";
 import {address, facts} from "../work.js";
 
-const WAIT = 200;  // ms without a key before the service is asked
-const POINTS = 2000;  // of a curve that is drawn
+const WAIT = 200; // ms without a key before the service is asked
+const POINTS = 2000; // of a curve that is drawn
 const FIRST = {
   model: {type: "lenet"},
   dataset: {type: "digits"},
@@ -20,18 +20,19 @@ const FIRST = {
   batch_size: 64,
 };
 // what few jobs need
-const ADVANCED = new Set([
-  "last_epoch", "drop_last", "micro_batch_size", "eval_batch_size", "precision", "label_smoothing", "max_grad_norm", "ema_decay", "early_stopping",
-  "deterministic", "export", "momentum_schedule", "weight_decay_schedule", "priority", "hardware", "max_attempts", "max_seconds", "param_groups", "layer_decay",
-  "decay_norm_and_bias", "dampening", "nesterov", "maximize", "eps", "betas", "amsgrad", "centered", "freeze", "subset", "test_subset", "split_seed", "validation_split", "resize",
-  "normalize", "flip", "crop", "cutout", "smoothing", "stop_factor", "mode", "prune",
-]);
+const ADVANCED = new Set(
+  `last_epoch drop_last micro_batch_size eval_batch_size precision label_smoothing max_grad_norm ema_decay
+    early_stopping deterministic export momentum_schedule weight_decay_schedule priority hardware max_attempts
+    max_seconds param_groups layer_decay decay_norm_and_bias dampening nesterov maximize eps betas amsgrad
+    centered freeze subset test_subset split_seed validation_split resize normalize flip crop cutout smoothing
+    stop_factor mode prune`.split(/\s+/),
+);
 
 export async function show(root, params) {
   const [known, begin] = await Promise.all([kinds(), start(params.query)]);
   let {kind, value} = begin;
-  let view = null;  // the form, or null while JSON is edited
-  let text = null;  // the JSON as it is typed
+  let view = null; // the form, or null while JSON is edited
+  let text = null; // the JSON as it is typed
   let timer = null;
   let asking = null;
   let sent = null;
@@ -43,25 +44,63 @@ export async function show(root, params) {
   const box = h("div");
   const says = h("p", {class: "muted"});
   const types = Object.keys(known.kinds);
-  const choices = types.map((type) => h("label", {class: "check"},
-    h("input", {type: "radio", name: "kind", value: type, checked: type === kind, onchange: () => choose(type)}), t(`kinds.${type}`)));
-  const asForm = h("button", {type: "button", role: "tab", id: uid("tab"), onclick: () => edit(false)}, t("submit.form"));
-  const asJson = h("button", {type: "button", role: "tab", id: uid("tab"), onclick: () => edit(true)}, t("submit.json"));
-  const tabs = h("div", {class: "tabs", role: "tablist", "aria-label": t("submit.how"), onkeydown: (event) => {
-    if (!["ArrowLeft", "ArrowRight"].includes(event.key)) return;
-    const other = document.activeElement === asForm ? asJson : asForm;
-    other.focus();
-    other.click();
-  }}, asForm, asJson);
+  const choices = types.map((type) =>
+    h(
+      "label",
+      {class: "check"},
+      h("input", {type: "radio", name: "kind", value: type, checked: type === kind, onchange: () => choose(type)}),
+      t(`kinds.${type}`),
+    ),
+  );
+  const asForm = h(
+    "button",
+    {type: "button", role: "tab", id: uid("tab"), onclick: () => edit(false)},
+    t("submit.form"),
+  );
+  const asJson = h(
+    "button",
+    {type: "button", role: "tab", id: uid("tab"), onclick: () => edit(true)},
+    t("submit.json"),
+  );
+  const tabs = h(
+    "div",
+    {
+      class: "tabs",
+      role: "tablist",
+      "aria-label": t("submit.how"),
+      onkeydown: (event) => {
+        if (!["ArrowLeft", "ArrowRight"].includes(event.key)) return;
+        const other = document.activeElement === asForm ? asJson : asForm;
+        other.focus();
+        other.click();
+      },
+    },
+    asForm,
+    asJson,
+  );
   const panel = h("div", {role: "tabpanel"}, editor);
   const go = h("button", {type: "submit", class: "primary"});
-  const labels = h("input", {id: uid("labels"), placeholder: "team=vision, try=2", autocomplete: "off", spellcheck: "false", "aria-describedby": "labels-error", oninput: () => ask()});
+  const labels = h("input", {
+    id: uid("labels"),
+    placeholder: "team=vision, try=2",
+    autocomplete: "off",
+    spellcheck: "false",
+    "aria-describedby": "labels-error",
+    oninput: () => ask(),
+  });
   const labelsError = h("span", {class: "error", id: "labels-error", hidden: true});
   const labelled = h("div", {class: "field"}, h("label", {for: labels.id}, t("submit.labels")), labels, labelsError);
 
   const page = h(
     "form",
-    {class: "columns submit", novalidate: true, onsubmit: (event) => { event.preventDefault(); submit(); }},
+    {
+      class: "columns submit",
+      novalidate: true,
+      onsubmit: (event) => {
+        event.preventDefault();
+        submit();
+      },
+    },
     h(
       "section",
       {class: "card stack", "aria-label": t("submit.what")},
@@ -70,7 +109,20 @@ export async function show(root, params) {
       panel,
       labelled,
     ),
-    h("section", {class: "card stack beside", "aria-label": t("submit.plan")}, h("h2", {}, t("submit.plan")), box, plan, messages, h("div", {class: "row"}, go, copyButton(() => JSON.stringify(now() ?? {}, null, 2), t("submit.copy")))),
+    h(
+      "section",
+      {class: "card stack beside", "aria-label": t("submit.plan")},
+      h("h2", {}, t("submit.plan")),
+      box,
+      plan,
+      messages,
+      h(
+        "div",
+        {class: "row"},
+        go,
+        copyButton(() => JSON.stringify(now() ?? {}, null, 2), t("submit.copy")),
+      ),
+    ),
   );
   fill(root, h("h1", {}, t("submit.title")), begin.from && h("p", {class: "note"}, begin.from), page);
 
@@ -104,7 +156,10 @@ export async function show(root, params) {
 
   /** Shows the form, or the JSON, of the value. */
   function draw(json) {
-    for (const [tab, mine] of [[asForm, !json], [asJson, json]]) {
+    for (const [tab, mine] of [
+      [asForm, !json],
+      [asJson, json],
+    ]) {
       tab.setAttribute("aria-selected", String(mine));
       tab.tabIndex = mine ? 0 : -1;
     }
@@ -114,7 +169,13 @@ export async function show(root, params) {
     labelled.hidden = json;
     if (json) {
       view = null;
-      text = h("textarea", {rows: 28, spellcheck: "false", "aria-label": t("submit.json"), value: JSON.stringify(value, null, 2), oninput: () => ask()});
+      text = h("textarea", {
+        rows: 28,
+        spellcheck: "false",
+        "aria-label": t("submit.json"),
+        value: JSON.stringify(value, null, 2),
+        oninput: () => ask(),
+      });
       fill(editor, text);
     } else {
       text = null;
@@ -135,7 +196,8 @@ export async function show(root, params) {
       advanced: (name) => ADVANCED.has(name),
       skip: (name) => name === "labels",
       onChange() {
-        if (kind === "experiment" && view.get().base?.optimizer?.type !== optimizer) edit(false);  // it has other axes
+        if (kind === "experiment" && view.get().base?.optimizer?.type !== optimizer)
+          edit(false); // it has other axes
         else ask();
       },
     });
@@ -173,7 +235,10 @@ export async function show(root, params) {
     labelsError.hidden = !own.length;
     const others = view ? view.errors(found.filter((each) => each.loc[0] !== "labels")) : found;
     const beside = found.length - others.length;
-    return say([...others.map((each) => `${each.loc.join(".")}: ${each.msg}`), ...(beside && view ? [t("submit.wrong", {n: beside})] : [])]);
+    return say([
+      ...others.map((each) => `${each.loc.join(".")}: ${each.msg}`),
+      ...(beside && view ? [t("submit.wrong", {n: beside})] : []),
+    ]);
   }
 
   function say(list) {
@@ -182,21 +247,43 @@ export async function show(root, params) {
       labelsError.hidden = true;
     } else fill(plan);
     go.disabled = list.length > 0;
-    fill(messages, list.map((each) => h("p", {class: "note bad", role: "alert"}, each)));
+    fill(
+      messages,
+      list.map((each) => h("p", {class: "note bad", role: "alert"}, each)),
+    );
   }
 
   async function tell(answer) {
-    const pairs = answer.runs === undefined
-      ? [[t("submit.steps"), number(answer.steps)], [t("submit.steps_per_epoch"), number(answer.steps_per_epoch)]]
-      : [[t("submit.configurations"), number(answer.configurations)], [t("submit.runs"), number(answer.runs)], [t("submit.steps_in_all"), number(answer.steps)], [t("submit.steps_per_epoch"), number(answer.steps_per_epoch)]];
-    fill(plan, facts(pairs), answer.warnings.map((each) => h("p", {class: "note warn"}, each.message)), answer.lr === null && h("p", {class: "note"}, t("submit.follows_metric")));
+    const pairs =
+      answer.runs === undefined
+        ? [
+            [t("submit.steps"), number(answer.steps)],
+            [t("submit.steps_per_epoch"), number(answer.steps_per_epoch)],
+          ]
+        : [
+            [t("submit.configurations"), number(answer.configurations)],
+            [t("submit.runs"), number(answer.runs)],
+            [t("submit.steps_in_all"), number(answer.steps)],
+            [t("submit.steps_per_epoch"), number(answer.steps_per_epoch)],
+          ];
+    fill(
+      plan,
+      facts(pairs),
+      answer.warnings.map((each) => h("p", {class: "note warn"}, each.message)),
+      answer.lr === null && h("p", {class: "note"}, t("submit.follows_metric")),
+    );
     box.hidden = !answer.lr;
     if (!answer.lr) return;
-    plot ??= chart(box, {height: 260});  // one, whoever asks first
+    plot ??= chart(box, {height: 260}); // one, whoever asks first
     const spec = answer.spec;
     const counted = spec.interval === "epoch" ? t("job.epoch") : t("job.step");
     (await plot).update({
-      traces: answer.lr.map((rates, i) => ({name: answer.lr.length > 1 ? t("job.lr_of", {n: i}) : t("job.lr"), ...thin(rates), colour: i, step: spec.interval === "epoch"})),
+      traces: answer.lr.map((rates, i) => ({
+        name: answer.lr.length > 1 ? t("job.lr_of", {n: i}) : t("job.lr"),
+        ...thin(rates),
+        colour: i,
+        step: spec.interval === "epoch",
+      })),
       x: {title: kind === "lr_range_test" ? t("job.step") : counted},
       y: {title: t("job.lr"), log: kind === "lr_range_test" && spec.mode === "exp", zero: kind !== "lr_range_test"},
       label: t("submit.curve_label", {n: number(answer.lr[0].length)}),
@@ -207,7 +294,7 @@ export async function show(root, params) {
     const body = now();
     if (body === null || (view && !view.valid())) return;
     go.disabled = true;
-    sent ??= crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;  // a second click makes no second job
+    sent ??= crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`; // a second click makes no second job
     try {
       const job = await post(known.kinds[kind].submit, body, {headers: {"Idempotency-Key": sent}});
       location.hash = address(job);
@@ -241,7 +328,9 @@ async function start(query) {
   let given = {};
   try {
     given = JSON.parse(query.get("spec") ?? "{}");
-  } catch { /* an address that was cut off: the form begins as ever */ }
+  } catch {
+    /* an address that was cut off: the form begins as ever */
+  }
   if (given.base) return {kind: "experiment", value: given, from: null};
   const value = {...FIRST, ...given};
   if (given.optimizer && !given.optimizer.type) value.optimizer = {...FIRST.optimizer, ...given.optimizer};
