@@ -7,7 +7,7 @@ PIP_TORCH ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := test
-.PHONY: demo up test test-faults test-security test-web lint format docs bench bench-jobs bench-experiments bench-train article clean
+.PHONY: demo up test test-examples test-faults test-security test-web lint format docs bench bench-jobs bench-fleet bench-experiments bench-train article clean
 
 demo: .venv/ready
 	$(BIN)/lrserve demo
@@ -58,9 +58,20 @@ format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: .venv/ready
+# The pages that are made from the code, and the site of all pages, in site/
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: .venv/docs
 	$(BIN)/python -m lrcore.schedules > docs/schedules.md
 	$(BIN)/python -m lrcore.jobs > docs/training.md
+	$(BIN)/python -m mkdocs build --quiet --strict
+
+# Every script of examples/, trained for real, and every command and Python block of README and docs/
+test-examples: .venv/examples
+	$(BIN)/python -m pytest tests/docs -m "not faults and not security" $(ARGS)
+
+.venv/docs .venv/examples: .venv/ready
+	$(BIN)/python -m pip install --quiet --editable '.[$(@F)]'
+	touch $@
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.curves
@@ -69,6 +80,10 @@ bench: .venv/ready
 # The job service: store, submits, event streams, latency. About four minutes.
 bench-jobs: .venv/ready
 	$(BIN)/python -m benchmarks.jobs $(ARGS)
+
+# 200 to 10,000 simulated workers at one Redis: what they cost it. About two minutes.
+bench-fleet: .venv/ready
+	$(BIN)/python -m benchmarks.fleet $(ARGS)
 
 # Runs together, and experiments through the API. On a GPU, 64 runs against plain PyTorch; on two cores five minutes.
 bench-experiments: .venv/ready
