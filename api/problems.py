@@ -20,6 +20,7 @@ from api.headers import HEADERS
 from api.json import dumps
 from lrcore.errors import CurveError
 from lrcore.jobs.artifacts import ArtifactNotFound, ArtifactsUnavailable
+from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.keys import KeyNotFound
 from lrcore.jobs.store import IllegalMove, JobExists, JobNotFound, KeyReused, LimitReached, StoreFull
 from lrcore.jobs.webhooks import DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound
@@ -75,6 +76,7 @@ TABLE: dict[type[Exception], tuple[int, str, str]] = {
     KeyReused: (422, "idempotency-key-reused", "The idempotency key belongs to another request"),
     IllegalMove: (409, "illegal-move", "The job's state does not allow this"),
     StoreFull: (503, "store-full", "The job store has no room for more jobs"),
+    StoreTooNew: (503, "store-too-new", "The job store belongs to a newer version"),
     OutOfMemoryError: (503, "store-full", "The job store has no room for more jobs"),
     WebhookNotFound: (404, "webhook-not-found", "Webhook not found"),
     DeliveryNotFound: (404, "delivery-not-found", "Delivery not found"),
@@ -234,7 +236,7 @@ def _mapped(status: int, kind: str, title: str) -> Callable[[Request, Exception]
             retry = {"Retry-After": "10"} if status == HTTP_429_TOO_MANY_REQUESTS else None
             return problem(status, kind, title, str(error), headers=retry)
         log.warning("%s %s: %s", request.method, request.url.path, error)
-        return problem(status, kind, title, AWAY[kind], headers={"Retry-After": "5"})
+        return problem(status, kind, title, AWAY.get(kind, str(error)), headers={"Retry-After": "5"})
 
     return handle
 

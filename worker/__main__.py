@@ -20,6 +20,7 @@ from celery.signals import setup_logging, worker_init, worker_ready, worker_shut
 from redis.exceptions import RedisError
 
 from lrcore.jobs.connection import connect
+from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.kinds import KINDS
 from lrcore.jobs.queue import QUEUE, RING_TASK, broker_queue
 from lrcore.jobs.reaper import Reaper
@@ -36,10 +37,10 @@ PRESENCE_SECONDS = 5.0  # between two signs of life; three may be missed
 
 
 class Presence:
-    """The thread that shows the worker among the living."""
+    """The thread that shows the worker among the living: in Redis, and by a file for who looks from beside it."""
 
-    def __init__(self, store: JobStore, name: str, queues: Sequence[str]) -> None:
-        self._store, self._name, self._queues = store, name, queues
+    def __init__(self, store: JobStore, name: str, queues: Sequence[str], alive_file: Path | None = None) -> None:
+        self._store, self._name, self._queues, self._alive_file = store, name, queues, alive_file
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="presence", daemon=True)
 
@@ -60,8 +61,19 @@ class Presence:
                 self._store.present(self._name, self._queues, 3 * PRESENCE_SECONDS)
             except RedisError as error:
                 log.warning("Redis does not answer: %s", error)
+            except StoreTooNew as error:  # no more signs of life: whoever looks after the worker may replace it
+                log.error("%s", error)
+                return
+            self._touch()  # a worker without Redis is as well as it can be
             if self._stop.wait(PRESENCE_SECONDS):
                 return
+
+    def _touch(self) -> None:
+        try:
+            if self._alive_file:
+                self._alive_file.touch()
+        except OSError as error:
+            log.warning("the file for the health check cannot be written: %s", error)
 
 
 SMALLEST = """{"model": {"type": "lenet"}, "epochs": 1, "batch_size": 4,
@@ -103,8 +115,15 @@ def main() -> int:
     setup_logging.connect(lambda **_: None, weak=False)  # or Celery would set up its own
 
     settings = Settings()
-    warm_up()
     store = JobStore(connect(settings.redis_url))
+    try:
+        store.check_format()
+    except StoreTooNew as error:
+        log.error("%s", error)
+        return os.EX_CONFIG
+    except RedisError as error:
+        log.warning("Redis does not answer: %s", error)
+    warm_up()
     queues = [*(settings.hardware.split(",") if settings.hardware else hardware()), QUEUE]
 
     def ring(queue: str) -> None:
@@ -113,7 +132,7 @@ def main() -> int:
     most_runs = settings.runs_at_once or (8 if pick_device().type == "cpu" else 64)
     runner = Runner(store, settings, name, queues, ring, most_runs)
     celery = create_celery(runner)
-    presence = Presence(store, name, queues)
+    presence = Presence(store, name, queues, settings.alive_file)
     reaper = Reaper(store, settings, ring)
 
     def begin(**_: object) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.job import Best, Epoch, JobError, Progress
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
@@ -188,6 +189,8 @@ class Reporter:
                     beat_at = time.monotonic() + self._settings.heartbeat_seconds
         except LeaseLost as lost:
             self._lost = lost
+        except StoreTooNew as error:  # migrated while this job ran: its next worker is a newer one
+            self._lost = LeaseLost(f"job {self._claim.id} is left behind: {error}")
         except BaseException as error:
             self._broken = error
 

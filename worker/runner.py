@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from lrcore.errors import DataUnavailable, MissingPackage
 from lrcore.jobs.artifacts import ArtifactsUnavailable
 from lrcore.jobs.experiment import PartSpec
+from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.job import JobError
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
@@ -97,7 +98,11 @@ class Runner:
         """
         if self._draining.is_set():
             return
-        claim = self._store.claim(self.queues, self.name, self.settings.lease_seconds, self._most_runs)
+        try:
+            claim = self._store.claim(self.queues, self.name, self.settings.lease_seconds, self._most_runs)
+        except StoreTooNew as newer:
+            log.error("%s", newer)
+            return
         if claim is None:
             return
         if claim.queue != queue:

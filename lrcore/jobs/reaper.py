@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
+from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.store import JobStore
 
@@ -75,6 +76,9 @@ class Reaper:
                     self.announce()
             except RedisError as error:
                 log.warning("Redis does not answer: %s", error)
+                self._pause()
+            except StoreTooNew as error:
+                log.error("%s", error)
                 self._pause()
             except Exception:  # kombu raises its own and others'; the next round tries again
                 log.exception("the round failed")

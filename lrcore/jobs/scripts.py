@@ -298,18 +298,20 @@ end
 
 # id, whether it was chosen by the client, key of the request or '', its content, tenant, then fields and values of the
 # record -> made | there | taken | reused, view; or limit, its name, its value. There: this very request has made the
-# job before. Taken: another has, under this id. Reused: the key was used for another one.
+# job before. Taken: another has, under this id; with its view if that was a chosen one. Reused: the key was used for
+# another one. Both go by the text: the same job of another version may be written otherwise.
 CREATE = """
 local id, tenant, content = ARGV[2], ARGV[6], ARGV[5]
 local key = own(tenant, 'request:' .. ARGV[4])
 if redis.call('EXISTS', job(id)) == 1 then
   if ARGV[3] == '0' then return {'made', view(id)} end  -- by this very call, whose answer got lost
-  return redis.call('HGET', job(id), 'content') == content and {'there', view(id)} or {'taken'}
+  local before = redis.call('HGET', job(id), 'content')
+  return before == content and {'there', view(id)} or {'taken', before and view(id)}
 end
 if ARGV[4] ~= '' then
   local made = redis.call('HMGET', key, 'id', 'content')
   if made[1] and redis.call('EXISTS', job(made[1])) == 1 then
-    return made[2] == content and {'there', view(made[1])} or {'reused'}
+    return {made[2] == content and 'there' or 'reused', view(made[1])}
   end
 end
 for _, name in ipairs({'queued', 'stored_bytes'}) do

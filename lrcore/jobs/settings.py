@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     stall_seconds: float = Field(
         600.0, gt=0, description="a worker ends that long after the last sign of work on its job, which goes to another"
     )
+    alive_file: Path | None = Field(
+        None, description="file that a worker touches every 5 s, for the health check of its container; none if not set"
+    )
     reap_seconds: float = Field(2.0, gt=0, description="between two looks for lost jobs and lost messages")
     max_losses: int = Field(3, ge=0, description="workers a job may lose before it fails")
     retention_days: float | None = Field(

@@ -24,6 +24,7 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from lrcore.errors import LrcoreError
 from lrcore.jobs import scripts
+from lrcore.jobs.format import StoreFormat
 from lrcore.jobs.ids import NOBODY, display, new_id
 from lrcore.jobs.job import Best, Epoch, Job, JobError, Progress, RunTraining, Terms, rfc3339
 from lrcore.jobs.kinds import UnknownKind, kind_of
@@ -182,6 +183,7 @@ class JobStore:
     def __init__(self, redis: Redis, prefix: str = PREFIX) -> None:
         self._redis = redis
         self._prefix = prefix
+        self._format = StoreFormat(redis, prefix)
         self._scripts: dict[str, Callable[..., Any]] = {}
         self._room_until = 0.0
         self._tenant = ""  # any
@@ -195,6 +197,10 @@ class JobStore:
     def ping(self) -> None:
         """Ask Redis for a sign of life."""
         self._redis.ping()
+
+    def check_format(self) -> None:
+        """Migrate the records of an older version. Raises StoreTooNew, as every other method does."""
+        self._format.check()
 
     def create(self, spec: Work, terms: Terms | None = None, *, key: str = "") -> Job:
         """Put a new job into its queue, behind those with the same priority or a higher one.
@@ -219,7 +225,7 @@ class JobStore:
                 tenant = each.tenant or self._tenant or NOBODY
                 self._run(scripts.CREATE, *_creation(each.spec, each.terms, each.key, tenant=tenant), client=pipe)
             answers = pipe.execute(raise_on_error=False)
-        return [_created(answer, each.key) for each, answer in zip(wanted, answers, strict=True)]
+        return [_created(answer, each) for each, answer in zip(wanted, answers, strict=True)]
 
     def put(self, job_id: str, spec: Work, terms: Terms | None = None) -> tuple[Job, bool]:
         """Put a new job under a chosen id into its queue, unless it is there already.
@@ -232,13 +238,16 @@ class JobStore:
             StoreFull: nothing was stored.
         """
         self._check_room()
+        terms = terms or Terms()
         try:
             tenant = self._tenant or NOBODY
             inner = job_id if tenant == NOBODY or ":" in job_id else f"{tenant}:{job_id}"
-            answer = self._run(scripts.CREATE, *_creation(spec, terms or Terms(), "", inner, tenant=tenant))
+            answer = self._run(scripts.CREATE, *_creation(spec, terms, "", inner, tenant=tenant))
         except OutOfMemoryError as error:
             raise StoreFull(f"nothing was stored: {error}") from error
         if answer[0] == "taken":
+            if answer[1] and _is(job := _job(answer[1]), spec, terms):
+                return job, False
             raise JobExists(job_id)
         if answer[0] == "limit":
             raise LimitReached(*answer[1:])
@@ -503,6 +512,7 @@ class JobStore:
         return f"{self._prefix}job:{job_id}"
 
     def _run(self, script: str, *arguments: str | int, client: Pipeline | None = None) -> Any:
+        self._format.check()
         call = self._scripts.get(script)
         if call is None:
             call = self._scripts[script] = self._redis.register_script(scripts.COMMON + script)
@@ -541,7 +551,18 @@ def _creation(spec: Work, terms: Terms, key: str, job_id: str = "", *, tenant: s
     return [job_id or new_id(), int(bool(job_id)), key, content, tenant, *fields]
 
 
-def _created(answer: Any, key: str) -> Job | Exception:
+def _is(job: Job, spec: Work, terms: Terms) -> bool:
+    """Whether a job is the wanted one, however its record is written.
+
+    A version may write the same spec with its fields in another order, or leave out those that it does not know yet.
+    """
+    try:
+        return (kind_of(job.kind).model_validate_json(json.dumps(job.spec)), job.terms) == (spec, terms)
+    except (ValidationError, UnknownKind):
+        return False
+
+
+def _created(answer: Any, wanted: NewJob) -> Job | Exception:
     """The job that CREATE has made, or what came of it."""
     if isinstance(answer, ResponseError):
         error = _meant(answer)
@@ -550,9 +571,10 @@ def _created(answer: Any, key: str) -> Job | Exception:
         return answer
     if answer[0] == "limit":
         return LimitReached(*answer[1:])
-    if answer[0] == "reused":
-        return KeyReused(f"the key {key[:80]!r} was used for another job")
-    return _job(answer[1])
+    job = _job(answer[1])
+    if answer[0] == "reused" and not _is(job, wanted.spec, wanted.terms):
+        return KeyReused(f"the key {wanted.key[:80]!r} was used for another job")
+    return job
 
 
 def _reported(news: RunEpoch | RunEnd) -> tuple[str | int, ...]:

@@ -16,9 +16,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lrcore.jobs.kinds import UnknownKind, kind_of
+from lrcore.jobs.work import Work
+
 Json = dict[str, Any]
 
 UNFINISHED = ".tmp"
+
+FORMAT = "1"  # raised when a run would not go on from an older checkpoint as it would have gone on undisturbed
+BEFORE = ("0.1.0",)  # how checkpoints of this format began before it had a number
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Position:
     """Where a run stands, between two steps.
 
     Attributes:
-        spec: version and JSON of the job, so that a file of another one is never taken up.
+        spec: what `key` gives for the job, so that a file of another one is never taken up.
         epoch: the epoch under way, or the next one.
         step: optimizer steps of it that are done.
         seconds: time spent in them.
@@ -48,6 +54,33 @@ class Position:
     losses: list[float] = field(default_factory=list)
     stale: tuple[int, float | None] = (0, None)
     runs: list[Json] = field(default_factory=list)
+
+
+def key(*specs: Work) -> str:
+    """What a checkpoint is of: format, kind of job, and the JSON of each run, one after the other."""
+    return " ".join((FORMAT, specs[0].kind, *(spec.model_dump_json() for spec in specs)))
+
+
+def _same(stored: str, wanted: str) -> bool:
+    """Whether two keys mean the same. Texts may differ: a version writes the fields that it has in its own order."""
+    if stored == wanted:
+        return True
+    form, _, rest = stored.partition(" ")
+    try:
+        return form in (FORMAT, *BEFORE) and _specs(rest) == _specs(wanted.partition(" ")[2])
+    except (ValueError, UnknownKind):  # pydantic's and json's errors are ValueErrors
+        return False
+
+
+def _specs(text: str) -> list[Work]:
+    """The specs of a key without its format; before there were several kinds, none was named."""
+    kind, _, rest = ("training", "", text) if text.startswith("{") else text.partition(" ")
+    found, at = [], 0
+    while at < len(rest):
+        _, end = json.JSONDecoder().raw_decode(rest, at)
+        found.append(kind_of(kind).model_validate_json(rest[at:end]))
+        at = end + 1
+    return found
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
@@ -80,7 +113,7 @@ def _load(path: Path, spec: str) -> tuple[dict[str, dict[str, Tensor]], Position
     try:
         with safe_open(path, framework="pt") as file:
             position = Position(**json.loads(file.metadata()["position"]))
-            if position.spec != spec:
+            if not _same(position.spec, spec):
                 return None
             parts: dict[str, dict[str, Tensor]] = {}
             for key in file.keys():  # noqa: SIM118  # not a dict

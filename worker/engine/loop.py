@@ -20,7 +20,6 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from lrcore import __version__
 from lrcore.errors import SpecError
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.spec import JobSpec
@@ -173,7 +172,7 @@ class Run:
         self.optimizers = spec.optimizer.build(parameter_groups(model, spec.optimizer), **implementation)
         self.scheduled = Scheduled(spec, self.optimizers)
         self.average = spec.ema_decay and Average(model, copied(model), spec.ema_decay)
-        self.at = Position(spec=f"{__version__} {spec.model_dump_json()}")
+        self.at = Position(spec=checkpoints.key(spec))
         self.best_weights: dict[str, Tensor] = {}
         steps, dtype = spec.steps_per_epoch, DTYPES[spec.precision]
         self.losses = torch.zeros(steps, dtype=dtype, device=device)  # of each step of the epoch, mean over the batch
@@ -347,6 +346,7 @@ class Run:
             if self.device.type == "cuda" and "cuda" in parts["random"]:
                 torch.cuda.set_rng_state(parts["random"]["cuda"], self.device)
             tell_again(self.at, self.hooks.epoch)
+            log.info("goes on from epoch %d, step %d", self.at.epoch, self.at.step)
         self.hooks.step(self.at.epoch * self.spec.steps_per_epoch + self.at.step)
 
     def _save_if_due(self) -> None:

@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from lrcore import __version__
 from lrcore.jobs.range_test import Ending, RangeTestSpec, Watch, end_of, mean_losses
 from worker.engine import checkpoint as checkpoints
 from worker.engine.checkpoint import Position
@@ -117,13 +116,9 @@ def _shifted(hooks: Hooks, done: int, seeds: int) -> Hooks:
     )
 
 
-def _key(spec: RangeTestSpec) -> str:
-    return f"{__version__} {spec.kind} {spec.model_dump_json()}"
-
-
 def _losses_before(spec: RangeTestSpec, folder: Path | None) -> list[list[float]]:
     """Of the seeds that were done before the test was stopped."""
-    found = folder and checkpoints.load(folder / SEEDS, _key(spec))
+    found = folder and checkpoints.load(folder / SEEDS, checkpoints.key(spec))
     return [run["losses"] for run in found[1].runs] if found else []
 
 
@@ -131,7 +126,7 @@ def _remember(spec: RangeTestSpec, losses: list[list[float]], folder: Path | Non
     """Keep the losses of the seeds that are done while others are not; go on without, if they cannot be written."""
     if folder and len(losses) < len(spec.tried):
         try:
-            position = Position(spec=_key(spec), runs=[{"losses": values} for values in losses])
+            position = Position(spec=checkpoints.key(spec), runs=[{"losses": values} for values in losses])
             checkpoints.save(folder / SEEDS, {}, position)
         except (OSError, SafetensorError) as error:
             log.warning("no checkpoint: %s", error)
@@ -142,7 +137,7 @@ class RangeRun(Run):
 
     def __init__(self, spec: RangeTestSpec, data: Data, device: torch.device, hooks: Hooks, folder: Path | None):
         super().__init__(spec.run(), data, device, hooks, folder)
-        self.at = replace(self.at, spec=_key(spec))
+        self.at = replace(self.at, spec=checkpoints.key(spec))
         self._test = spec
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["scale"] *= spec.ratios[group["column"]]
@@ -186,7 +181,7 @@ class RangesTogether(Together):
             if isinstance(lane.outcome, Exception):
                 raise lane.outcome
         super().__init__(lanes, data, device, folder, functools.partial(widths, spec.run(), device))
-        self._at = replace(self._at, spec=_key(spec))
+        self._at = replace(self._at, spec=checkpoints.key(spec))
         self._test, self._hooks = spec, hooks
 
     def test(self) -> list[list[float]]:

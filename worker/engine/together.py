@@ -16,7 +16,6 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from lrcore import __version__
 from lrcore.errors import SpecError
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.spec import JobSpec
@@ -139,8 +138,7 @@ class Together:
     ) -> None:
         self._lanes, self._data, self._device, self._folder, self._partition = lanes, data, device, folder, partition
         self._spec = lanes[0].spec
-        specs = " ".join(lane.spec.model_dump_json() for lane in lanes)
-        self._at = Position(spec=f"{__version__} {specs}")
+        self._at = Position(spec=checkpoints.key(*(lane.spec for lane in lanes)))
         self._stacks: list[tuple[Stack, list[Lane], Live]] = []
         self._pool: ThreadPoolExecutor | None = None
         self._began, self._done = time.perf_counter(), 0  # of the epoch: its clock, its steps
@@ -333,6 +331,7 @@ class Together:
             for i, (lane, saved) in enumerate(zip(self._lanes, self._at.runs, strict=True)):
                 mine = {part.partition("-")[2]: named for part, named in parts.items() if part.startswith(f"{i}-")}
                 lane.take_up(saved, mine, len(self._lanes))
+            log.info("goes on from epoch %d, step %d", self._at.epoch, self._at.step)
         for lane in self._live:
             lane.hooks.step(self._at.epoch * self._spec.steps_per_epoch + self._at.step)
 
