@@ -1,31 +1,56 @@
 # syntax=docker/dockerfile:1
 # Two images from one file:
-#   docker build --target api -t lrserve-api .          no torch
+#   docker build --target api -t lrserve-api .          no torch, less than 300 MB
 #   docker build --target worker -t lrserve-worker .    torch with CUDA, as PyPI has it; trains on the CPU where no GPU is given
-#   docker build --target worker --build-arg PIP_TORCH="--index-url https://download.pytorch.org/whl/cpu" -t lrserve-worker .
+#   docker build --target worker --build-arg PIP_TORCH="--index-url https://download.pytorch.org/whl/cpu" -t lrserve-worker:cpu .
+# Both run as user 10001, with a read-only root; they write to /tmp and to /var/lib/lrserve.
 
-FROM python:3.12-slim AS base
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
-    LRSERVE_HOME=/var/lib/lrserve MPLCONFIGDIR=/tmp/matplotlib
-# The folder exists before a volume is put there, so that the volume belongs to the user and not to root
-RUN useradd --system --uid 10001 --user-group --no-create-home lrserve \
-    && install -d -o lrserve -g lrserve /var/lib/lrserve
-WORKDIR /app
-
-FROM base AS api
-COPY requirements/api.txt requirements/
-RUN pip install --require-hashes -r requirements/api.txt
+# The whole python image has what the slim one lacks here: strip, and a place for what only the build needs
+FROM python:3.12 AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+# tini, as process 1: until Python has its own handlers the kernel would ignore SIGTERM to it, and importing torch takes
+# seconds; and probes that run in the container leave children that somebody must wait for
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends tini && rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+COPY requirements requirements
 COPY pyproject.toml README.md LICENSE ./
 COPY api ./api
 COPY cli ./cli
 COPY lrcore ./lrcore
 COPY worker ./worker
-RUN pip install --no-deps .
-USER lrserve
+RUN pip wheel --no-deps --wheel-dir /wheels .
+
+FROM build AS api-files
+RUN python -m venv --without-pip /opt/lrserve \
+    && pip --python /opt/lrserve/bin/python install --no-compile --require-hashes -r requirements/api.txt \
+    && pip --python /opt/lrserve/bin/python install --no-compile --no-deps /wheels/*.whl
+COPY docs/deploy/slim.sh docs/deploy/smoke.py ./
+# Leaves out what no process reads, then serves one of everything: which is the proof that it still works, and leaves
+# bytecode of the modules that are imported, and of no others, so that a start takes no compiling
+RUN bash slim.sh /opt/lrserve && /opt/lrserve/bin/python smoke.py
+
+FROM python:3.12-slim AS base
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    LRSERVE_HOME=/var/lib/lrserve MPLCONFIGDIR=/tmp/matplotlib HOME=/tmp
+COPY --from=build /usr/bin/tini /usr/bin/tini
+# The folder exists before a volume is put there, so that the volume belongs to the user and not to root
+RUN useradd --system --uid 10001 --user-group --no-create-home lrserve \
+    && install -d -o lrserve -g lrserve /var/lib/lrserve
+WORKDIR /var/lib/lrserve
+ENTRYPOINT ["tini", "--"]
+
+FROM base AS api
+ENV PATH=/opt/lrserve/bin:$PATH
+COPY --from=api-files /opt/lrserve /opt/lrserve
+USER 10001:10001
 EXPOSE 8000
+# whether it serves; whether it can take jobs, which is Redis' affair, says /readyz
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
-CMD ["lrserve", "api", "--host", "0.0.0.0", "--port", "8000"]
+# SIGTERM, which `docker stop` sends: streams are told, requests are answered; within LRSERVE_SHUTDOWN_SECONDS and a few more
+CMD ["python", "-m", "api", "--host", "0.0.0.0", "--port", "8000"]
 
 FROM base AS worker
 ARG TORCH="torch==2.13.0 torchvision==0.28.0"
@@ -34,14 +59,14 @@ ARG PIP_TORCH=""
 # different places, so that versions are fixed here and hashes are not
 # hadolint ignore=DL3013,SC2086
 RUN pip install ${PIP_TORCH} ${TORCH}
-COPY requirements/worker.txt requirements/
-RUN pip install --require-hashes -r requirements/worker.txt
-COPY pyproject.toml README.md LICENSE ./
-COPY api ./api
-COPY cli ./cli
-COPY lrcore ./lrcore
-COPY worker ./worker
-RUN pip install --no-deps .
-USER lrserve
-# SIGTERM, which `docker stop` sends: the present job goes back to the queue, and the process ends
-CMD ["lrserve", "worker"]
+COPY requirements/worker.txt /tmp/
+RUN pip install --require-hashes -r /tmp/worker.txt
+RUN --mount=type=bind,from=build,source=/wheels,target=/wheels pip install --no-deps /wheels/*.whl
+# pretrained weights are kept beside the data sets: /tmp may be memory
+ENV LRSERVE_ALIVE_FILE=/tmp/alive TORCH_HOME=/var/lib/lrserve/torch
+USER 10001:10001
+# The worker touches the file every 5 s, whether or not Redis answers. A job that stands still ends its worker by itself
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
+    CMD ["sh", "-c", "test -n \"$(find /tmp/alive -newermt '-30 seconds')\""]
+# SIGTERM, which `docker stop` sends: the present job goes back to the queue between two steps, and the process ends
+CMD ["python", "-m", "worker"]
