@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.client import Client
-from cli.terminal import draw, watch
+from cli.output import draw
 from lrcore.jobs.states import State
 
 EPOCHS = 20
@@ -23,24 +23,26 @@ JOB: dict[str, Any] = {
 }
 
 
-def run(client: Client, folder: Path, console: Console) -> bool:
-    """Show everything and write the pictures into `folder`. False if a job did not succeed. Raises ApiError."""
+def run(client: Client, folder: Path, console: Console) -> dict[str, Any] | None:
+    """Show everything and write the pictures into `folder`. None if a job did not succeed. Raises ApiError."""
     base_lr = JOB["optimizer"]["lr"]
-    curve = client.curve(SCHEDULE, base_lr=base_lr, steps=EPOCHS)
+    curve = client.curve(SCHEDULE, EPOCHS, base_lr)
     console.print(f"[bold]StepLR(step_size=5, gamma=0.5)[/bold] from {base_lr}, by POST /v1/curves:\n")
-    console.print(draw(list(range(EPOCHS)), curve["lr"]), highlight=False)
+    console.print(draw(list(range(EPOCHS)), curve.tolist()), highlight=False)
 
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = {"curve.png": client.curve_as("png", SCHEDULE, base_lr=base_lr, steps=EPOCHS)}
+    pictures = {"curve.png": client.curve_as("png", SCHEDULE, EPOCHS, base_lr)}
     console.print(f"\n[bold]LeNet on scikit-learn's digits, {EPOCHS} epochs[/bold], by POST /v1/jobs:\n")
+    accuracies: dict[str, Any] = {}
     table = Table("schedule", "final test accuracy", "best test accuracy", "at epoch")
     for name, schedule in (("StepLR", SCHEDULE), ("fixed rate", None)):
-        job = watch(client, client.submit(JOB | {"schedule": schedule}).id, console, f"{name:<10}")
+        job = client.submit(JOB | {"schedule": schedule}).watch(f"{name:<10}", console)
         if job.state is not State.SUCCEEDED or job.metrics is None or job.best is None:
             console.print(f"[red]{name}: the job {job.state}: {job.error.message if job.error else ''}[/red]")
-            return False
+            return None
         pictures[f"{name.replace(' ', '-').lower()}.png"] = client.plot(job.id)
         final, best = job.metrics.test_accuracy, job.best
+        accuracies[name] = {"final_test_accuracy": final, "best_test_accuracy": best.test_accuracy, "epoch": best.epoch}
         table.add_row(name, f"{final:.4f}", f"{best.test_accuracy:.4f}", str(best.epoch))
     for file, content in pictures.items():
         (folder / file).write_bytes(content)
@@ -49,4 +51,4 @@ def run(client: Client, folder: Path, console: Console) -> bool:
     console.print("\nPictures:")
     for file in pictures:
         console.print(f"  {folder / file}", highlight=False, soft_wrap=True)
-    return True
+    return {"accuracies": accuracies, "pictures": [str(folder / file) for file in pictures]}

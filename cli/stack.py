@@ -155,11 +155,11 @@ class Stack:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        with Client(self.url, timeout=5) as client:
+        with Client(self.url, timeout=5, retries=0) as client:
             while time.monotonic() < deadline:
                 self.keep_running()
                 try:
-                    if client.ready()["workers"] >= self.workers:
+                    if client.ready().workers >= self.workers:
                         return
                 except ApiError:
                     pass

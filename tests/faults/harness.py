@@ -232,7 +232,7 @@ class Rig:
         def ready() -> bool:
             self.supervise()
             answer = self.ask(self.client.ready)
-            return bool(answer and answer["workers"])
+            return bool(answer and answer.workers)
 
         until(ready)
 

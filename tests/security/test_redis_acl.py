@@ -88,7 +88,7 @@ def client(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
         def ready() -> bool:
             try:
-                return bool(api.ready()["workers"])
+                return bool(api.ready().workers)
             except ApiError:
                 return False
 

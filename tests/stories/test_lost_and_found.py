@@ -315,7 +315,7 @@ def test_without_redis_curves_go_on_and_jobs_answer_503(tmp_path: Path) -> None:
         service.revive("redis")
         found = until(lambda: _job_or_none(service.client, job.id))
 
-        assert curve["lr"] == [0.1, 0.1, 0.1]
+        assert curve.tolist() == [0.1, 0.1, 0.1]
         for answer in refused:
             assert answer.status_code == 503
             assert answer.headers["content-type"] == "application/problem+json"

@@ -5,37 +5,44 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from cli.keys import TENANT, redis_of
-from lrcore.jobs.audit import AuditLog, Entry
-from lrcore.jobs.limits import ALL, LIMITS, LimitStore
-from lrcore.jobs.settings import Settings
+from cli.commands.keys import check_tenant, redis_of_settings
+from cli.options import AsJson
+from cli.output import print_json, print_table
 
-app = typer.Typer(help="Limits of tenants: show, set.", no_args_is_help=True)
-out = Console()
+app = typer.Typer(
+    help="Limits of tenants: show, set. They work on the Redis of LRSERVE_REDIS_URL, or of `lrserve up`.",
+    no_args_is_help=True,
+)
+ALL = "*"  # every tenant that has no limit of its own, as lrcore.jobs.limits has it
 Tenant = Annotated[str, typer.Option(help="all that have no limit of their own, if not given")]
 
 
 @app.command()
-def show(tenant: Tenant = ALL) -> None:
+def show(tenant: Tenant = ALL, as_json: AsJson = False) -> None:
     """What holds for a tenant."""
-    limits = LimitStore(redis_of(Settings())).of(tenant)
-    table = Table("limit", "", "of")
-    for name, meaning in LIMITS.items():
-        table.add_row(name, f"{limits[name]:g}" if name in limits else "none", meaning)
-    out.print(table)
+    from lrcore.jobs.limits import LIMITS, LimitStore
+
+    limits = LimitStore(redis_of_settings()).of(tenant)
+    if as_json:
+        print_json({name: limits.get(name) for name in LIMITS})
+        return
+    rows = [(name, f"{limits[name]:g}" if name in limits else "none", meaning) for name, meaning in LIMITS.items()]
+    print_table(["limit", "", "of"], rows)
 
 
 @app.command("set")
 def set_limits(
     values: Annotated[list[str], typer.Argument(help="name=number or name=none, such as queued=100")],
     tenant: Tenant = ALL,
+    as_json: AsJson = False,
 ) -> None:
     """Set limits; what holds already holds for new requests within five seconds."""
-    if tenant != ALL and not TENANT.fullmatch(tenant):
-        raise typer.BadParameter("1 to 32 small letters, digits and -, not - first", param_hint="--tenant")
+    from lrcore.jobs.audit import AuditLog, Entry
+    from lrcore.jobs.limits import LIMITS, LimitStore
+
+    if tenant != ALL:
+        check_tenant(tenant, "--tenant")
     changes: dict[str, int | None] = {}
     for text in values:
         name, _, value = text.partition("=")
@@ -44,6 +51,8 @@ def set_limits(
         if value != "none" and not (value.isdigit() and int(value) > 0):
             raise typer.BadParameter(f"{name} must be a whole number above 0, or none")
         changes[name] = None if value == "none" else int(value)
-    redis = redis_of(Settings())
+    redis = redis_of_settings()
     LimitStore(redis).change(tenant, changes)
     AuditLog(redis).add(Entry(tenant, "cli", "PUT", f"limits set {' '.join(values)}"))
+    if as_json:
+        print_json({"tenant": tenant} | changes)

@@ -1,0 +1,178 @@
+"""What the server answers, where lrcore has no class of its own for it. What newer servers add is left out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+Floats = NDArray[np.float64]
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Entry(_View):
+    """A schedule, model, data set or optimizer of the catalogue.
+
+    Attributes:
+        formula: of a schedule alone.
+        parameters: JSON Schema of its JSON.
+    """
+
+    type: str
+    summary: str
+    formula: str | None = None
+    origin: str
+    parameters: dict[str, Any]
+    example: dict[str, Any]
+
+
+class Translation(_View):
+    """A schedule as code of another framework.
+
+    Attributes:
+        exact: whether the code's rates are those of the curve, up to rounding.
+        notes: what differs, and how the code is to be used.
+    """
+
+    code: str
+    exact: bool
+    notes: list[str]
+
+
+class Fit(_View):
+    """A schedule that draws a logged series, and how near it comes; errors are shares of the largest logged rate."""
+
+    schedule: dict[str, Any]
+    base_lr: float
+    max_error: float
+    rms_error: float
+    exact: bool
+
+
+class Plan(_View):
+    """What a job would do.
+
+    Attributes:
+        spec: with all its defaults.
+        steps: optimizer steps, of an experiment those of all runs.
+        lr: rate of every interval, a list a parameter group; None for an experiment, and where it follows a metric.
+        runs: of an experiment alone.
+        warnings: what may not be meant: code, message and step.
+    """
+
+    spec: dict[str, Any]
+    steps: int
+    steps_per_epoch: int
+    lr: list[list[float]] | None = None
+    runs: int | None = None
+    configurations: int | None = None
+    warnings: list[dict[str, Any]]
+
+
+class Health(_View):
+    """The process is up."""
+
+    status: str
+
+
+class QueueState(_View):
+    """What waits for one kind of hardware, and how many workers have it."""
+
+    waiting: int
+    workers: int
+
+
+class Readiness(_View):
+    """The service can take jobs."""
+
+    status: str
+    redis: str
+    workers: int
+    queues: dict[str, QueueState]
+
+
+class ApiKey(_View):
+    """A key, without its secret; times are RFC 3339 in UTC."""
+
+    id: str
+    tenant: str
+    role: str
+    name: str
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+
+
+@dataclass(frozen=True)
+class CurveDetails:
+    """A curve with what can be said of it.
+
+    Attributes:
+        schedule: with all its defaults.
+        base_lr: a number, or one a parameter group.
+        lr: rates, shape (steps,), or (groups, steps) if base_lr is a list.
+        momentum: of the same shape, NaN where it is left to the optimizer; None if the schedule cycles none.
+        summary: initial, final, min, max, mean and integral; a list of these, one a parameter group.
+        where: the step at which `where` was reached first, if it was asked for.
+        warnings: what the schedule's author may not have meant: code, message and step.
+    """
+
+    schedule: dict[str, Any]
+    base_lr: float | list[float]
+    start: int
+    stride: int
+    lr: Floats
+    momentum: Floats | None
+    summary: Any
+    where: Any
+    warnings: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> CurveDetails:
+        """The JSON of a curve."""
+        momentum = answer.get("momentum")
+        return cls(
+            schedule=answer["schedule"],
+            base_lr=answer["base_lr"],
+            start=answer["start"],
+            stride=answer["stride"],
+            lr=np.array(answer["lr"], np.float64),
+            momentum=None if momentum is None else np.array(momentum, np.float64),  # null becomes NaN
+            summary=answer["summary"],
+            where=answer.get("where"),
+            warnings=answer["warnings"],
+        )
+
+
+class Records(list[T], Generic[T]):
+    """A list that pandas can have as a table.
+
+    Args:
+        as_csv: makes the table of the records.
+    """
+
+    def __init__(self, records: Iterable[T], as_csv: Callable[[list[T]], str]) -> None:
+        super().__init__(records)
+        self._as_csv = as_csv
+
+    def csv(self) -> str:
+        """One line a record, after a line of names."""
+        return self._as_csv(self)
+
+    def frame(self) -> pd.DataFrame:
+        """The table, one row a record. Raises ImportError without pandas, which the extra [pandas] brings."""
+        import pandas
+
+        return pandas.read_csv(io.StringIO(self.csv()), float_precision="round_trip")
