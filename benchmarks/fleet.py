@@ -235,7 +235,7 @@ class Worker:
 
 
 async def measured(url: str, size: int, intervals: dict[str, float]) -> None:
-    redis = connect(url)
+    redis = Redis.from_url(url, decode_responses=True, socket_timeout=60)  # `connect` would give up after 2 s
     store, start = JobStore(redis), time.perf_counter()
     spare = BURST + round(2 * size * SECONDS / JOB_SECONDS) + 100
     fill(store, size + spare)
