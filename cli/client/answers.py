@@ -175,4 +175,4 @@ class Records(list[T], Generic[T]):
         """The table, one row a record. Raises ImportError without pandas, which the extra [pandas] brings."""
         import pandas
 
-        return pandas.read_csv(io.StringIO(self.csv()), float_precision="round_trip")
+        return pandas.read_csv(io.StringIO(self.csv()), engine="python")  # the other engine rounds
