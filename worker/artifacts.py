@@ -9,20 +9,25 @@ import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file
 from torch.utils.tensorboard import SummaryWriter
 
 from lrcore.errors import MissingPackage
+from lrcore.figure import encoded
 from lrcore.jobs.artifacts import Artifacts
-from lrcore.jobs.figure import draw_range_test, draw_run, title
+from lrcore.jobs.figure import range_test_figure, run_figure, title
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.metrics import as_csv
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec
 from lrcore.jobs.range_test import as_csv as curve_as_csv
 from lrcore.jobs.spec import JobSpec
 from worker.engine.loop import BEST, LAST
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 EVENTS = "events.out.tfevents.lrserve"  # always the same, or a job that is run twice would leave two
 ONNX = "model.onnx"
@@ -66,8 +71,7 @@ def write(folder: Path, spec: JobSpec, epochs: Sequence[Epoch], best: Best) -> N
     rows = [epoch.model_dump(mode="json") for epoch in epochs]
     _write_json(folder / "metrics.json", {"best": best.model_dump(mode="json"), "epochs": rows})
     (folder / "metrics.csv").write_text(as_csv(epochs), "utf-8")
-    for form in ("png", "svg"):
-        (folder / f"plot.{form}").write_bytes(draw_run(epochs, title(plain), form))
+    _write_pictures(folder, run_figure(epochs, title(plain)))
     _write_events(folder, epochs)
     if "onnx" in spec.export:
         _write_onnx(folder, spec)
@@ -80,8 +84,7 @@ def write_range_test(folder: Path, spec: RangeTestSpec, result: RangeTestResult)
     _write_json(folder / "spec.json", plain)
     _write_json(folder / "result.json", result.model_dump(mode="json"))
     (folder / "curve.csv").write_text(curve_as_csv(result), "utf-8")
-    for form in ("png", "svg"):
-        (folder / f"plot.{form}").write_bytes(draw_range_test(result, title(plain), form))
+    _write_pictures(folder, range_test_figure(result, title(plain)))
 
 
 def publish(folder: Path, root_url: str, job_id: str) -> None:
@@ -121,6 +124,11 @@ def ends(epochs: Sequence[Epoch]) -> list[float]:
 
 def _write_json(file: Path, value: object) -> None:
     file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _write_pictures(folder: Path, figure: Figure) -> None:
+    for form in ("png", "svg"):
+        (folder / f"plot.{form}").write_bytes(encoded(figure, form))
 
 
 def _write_events(folder: Path, epochs: Sequence[Epoch]) -> None:

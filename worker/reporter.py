@@ -79,7 +79,7 @@ class Reporter:
         meanwhile, a checkpoint say, might be over that of its successor.
         """
         self._signs, self._trains = self._signs + 1, True
-        while not self.stopping() and time.monotonic() - self._asked_at > self._settings.lease_seconds:
+        while not self._over() and time.monotonic() - self._asked_at > self._settings.lease_seconds:
             time.sleep(0.01)
         return self.stopping()
 

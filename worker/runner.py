@@ -151,7 +151,7 @@ class Runner:
         """Train, and say how it ended. Only LeaseLost and StoreFault come out: a bad job must not end a worker."""
 
         def stop() -> bool:
-            stopping = self._draining.is_set() or reporter.must_stop()
+            stopping = reporter.must_stop() or self._draining.is_set()
             reporter.check()  # before the engine writes a checkpoint: a lost job's is its next worker's
             return stopping
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from lrcore.jobs.overview import Overview
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec
 from lrcore.jobs.store import JobStore
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 def title(spec: Mapping[str, Any]) -> str:
     """What a job's spec, as JSON, is about."""
@@ -23,8 +26,8 @@ def title(spec: Mapping[str, Any]) -> str:
     return f"{trained}, {(spec['schedule'] or {'type': 'Constant'})['type']}"
 
 
-def draw_run(epochs: Sequence[Epoch], title: str, form: str) -> bytes:
-    """Losses, accuracies and rate over the finished epochs; `form` is png or svg."""
+def run_figure(epochs: Sequence[Epoch], title: str) -> Figure:
+    """Losses, accuracies and rate over the finished epochs."""
     figure = new_figure([2, 2, 1])
     loss, accuracy, rate = figure.axes
     at = [epoch.epoch for epoch in epochs]
@@ -42,15 +45,15 @@ def draw_run(epochs: Sequence[Epoch], title: str, form: str) -> bytes:
     loss.set_title(title)
     if not epochs:
         loss.text(0.5, 0.5, "no finished epoch yet", ha="center", transform=loss.transAxes)
-    return encoded(figure, form)
+    return figure
 
 
 MARKS = {"steepest": ("tab:green", "--"), "valley": ("tab:purple", "-"), "max_lr": ("tab:red", ":")}
 HEADROOM = 0.15  # above the highest smoothed loss: a step's loss that runs away would hide all others
 
 
-def draw_range_test(result: RangeTestResult | None, title: str, form: str) -> bytes:
-    """Loss and smoothed loss over the rate, with the suggestions; `form` is png or svg. None: there is none yet.
+def range_test_figure(result: RangeTestResult | None, title: str) -> Figure:
+    """Loss and smoothed loss over the rate, with the suggestions. None: there is none yet.
 
     The losses of several seeds are behind their mean.
     """
@@ -62,7 +65,7 @@ def draw_range_test(result: RangeTestResult | None, title: str, form: str) -> by
     axes.set_ylabel("training loss")
     if result is None:
         axes.text(0.5, 0.5, "no result yet", ha="center", transform=axes.transAxes)
-        return encoded(figure, form)
+        return figure
     loss, smooth = (np.array(values, dtype=np.float64) for values in (result.loss, result.smoothed_loss))
     for i, single in enumerate(result.losses or []):
         values = np.array(single, dtype=np.float64)
@@ -79,7 +82,7 @@ def draw_range_test(result: RangeTestResult | None, title: str, form: str) -> by
         room = HEADROOM * ((high - low) or 1.0)
         axes.set_ylim(low - room, high + room)
     axes.legend(frameon=False)
-    return encoded(figure, form)
+    return figure
 
 
 def draw_job(job: Job, store: JobStore, form: str) -> bytes:
@@ -88,5 +91,5 @@ def draw_job(job: Job, store: JobStore, form: str) -> bytes:
         return Overview.of(job, store).picture(store, form)
     if job.kind == RangeTestSpec.kind:
         result = None if job.result is None else RangeTestResult.model_validate(job.result)
-        return draw_range_test(result, title(job.spec), form)
-    return draw_run(store.epochs(job.key), title(job.spec), form)
+        return encoded(range_test_figure(result, title(job.spec)), form)
+    return encoded(run_figure(store.epochs(job.key), title(job.spec)), form)

@@ -74,6 +74,7 @@ def draw_experiment(title: str, lines: Sequence[Line], form: str, *, more: int =
         more: configurations that are not among the lines, for the legend.
     """
     figure = new_figure([3, 2])
+    figure.set_layout_engine("constrained")  # for a legend outside the axes
     accuracy, rate = figure.axes
     accuracy.set_title(title, parse_math=False)  # a name with two $ is no formula
     accuracy.set_ylabel("test accuracy")

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lrcore.jobs.figure import draw_range_test
+from lrcore.figure import encoded
+from lrcore.jobs.figure import range_test_figure
 from lrcore.jobs.range_test import (
     SAFETY,
     Floats,
@@ -228,10 +229,10 @@ def test_every_result_has_a_picture(form: str) -> None:
     several = result(spec(smoothing=1.0, seeds=[0, 1]), [bowl().tolist(), [math.nan] * 100], "not_finite", "")
 
     for found in (None, broken, whole, several):
-        assert draw_range_test(found, "title", form)
+        assert encoded(range_test_figure(found, "title"), form)
     if form == "svg":
-        text = draw_range_test(whole, "title", form)
-        assert text == draw_range_test(whole, "title", form)
+        text = encoded(range_test_figure(whole, "title"), form)
+        assert text == encoded(range_test_figure(whole, "title"), form)
 
 
 @pytest.mark.parametrize(

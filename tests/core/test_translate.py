@@ -47,9 +47,9 @@ def drawn_by_framework(code: str, framework: str, n: int, base_lr: float) -> Rat
     if framework in ("optax", "keras"):
         import jax
 
-        values = jax.vmap(defined["schedule"])(jax.numpy.arange(n))
+        values = jax.vmap(defined["schedule"])(jax.numpy.arange(STEPS))  # JAX compiles for every new length
         assert np.asarray(values).dtype in (np.float32, np.int32)
-        return np.broadcast_to(np.asarray(values, dtype=np.float64), n)
+        return np.broadcast_to(np.asarray(values, dtype=np.float64), STEPS)[:n]
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=base_lr, momentum=0.9)
     scheduler = defined["make_scheduler"](optimizer)
     found = []

@@ -20,7 +20,7 @@ from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.spec import JobSpec
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
 from tests.conftest import job_spec
-from worker.engine import Diverged, Hooks, Interrupted, train
+from worker.engine import Diverged, Hooks, Interrupted, Result, train
 from worker.engine.data import load, permutation
 from worker.engine.loop import Run
 
@@ -118,53 +118,60 @@ def test_every_step_is_made_at_the_rate_that_the_curve_shows(interval: str, monk
     assert [m for _, m in used] == np.repeat(momentum, each).tolist()
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"optimizer": {"type": "SGD", "lr": 0.1, "momentum": 0.9}},
-        {"schedule": {"type": "StepLR", "step_size": 5, "gamma": 0.5}, "interval": "step"},
-        {"schedule": {"type": "ReduceLROnPlateau", "patience": 0, "factor": 0.5, "threshold": 0.5}},
-        {"schedule": {"type": "CyclicLR", "base_lr": 0.01, "max_lr": 0.2, "step_size_up": 3}},
-        {"optimizer": {"type": "NAdam"}, "ema_decay": 0.9, "max_grad_norm": 0.5, "micro_batch_size": 10},
-        {"dataset": {"type": "fake", "flip": True, "crop": 2, "cutout": 7, "validation_split": 0.2}},
-        {"model": {"type": "mlp", "dropout": 0.5}, "early_stopping": {"patience": 1, "min_delta": 0.1}},
-        {"model": {"type": "resnet18", "width": 4}, "optimizer": {"type": "Muon"}},
-        {"optimizer": {"type": "NAdam"}, "precision": "float64"},
-        {
-            "optimizer": {"type": "SGD", "lr": 0.1, "momentum": 0.3},
-            "schedule": {
-                "type": "SequentialLR",
-                "milestones": [2],
-                "schedulers": [
-                    {"type": "CyclicLR", "base_lr": 0.01, "max_lr": 0.2, "step_size_up": 3},
-                    {"type": "LinearLR"},
-                ],
-            },
+OPTIONS: list[dict[str, Any]] = [
+    {"optimizer": {"type": "SGD", "lr": 0.1, "momentum": 0.9}},
+    {"schedule": {"type": "StepLR", "step_size": 5, "gamma": 0.5}, "interval": "step"},
+    {"schedule": {"type": "ReduceLROnPlateau", "patience": 0, "factor": 0.5, "threshold": 0.5}},
+    {"schedule": {"type": "CyclicLR", "base_lr": 0.01, "max_lr": 0.2, "step_size_up": 3}},
+    {"optimizer": {"type": "NAdam"}, "ema_decay": 0.9, "max_grad_norm": 0.5, "micro_batch_size": 10},
+    {"dataset": {"type": "fake", "flip": True, "crop": 2, "cutout": 7, "validation_split": 0.2}},
+    {"model": {"type": "mlp", "dropout": 0.5}, "early_stopping": {"patience": 1, "min_delta": 0.1}},
+    {"model": {"type": "resnet18", "width": 4}, "optimizer": {"type": "Muon"}},
+    {"optimizer": {"type": "NAdam"}, "precision": "float64"},
+    {
+        "optimizer": {"type": "SGD", "lr": 0.1, "momentum": 0.3},
+        "schedule": {
+            "type": "SequentialLR",
+            "milestones": [2],
+            "schedulers": [
+                {"type": "CyclicLR", "base_lr": 0.01, "max_lr": 0.2, "step_size_up": 3},
+                {"type": "LinearLR"},
+            ],
         },
-    ],
-)
+    },
+]
+
+
+@pytest.fixture(scope="module", params=OPTIONS, ids=str)
+def undisturbed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[JobSpec, Result, Path]:
+    """A job that nobody stops, what it comes to, and its folder."""
+    job, folder = spec(epochs=5, **request.param), tmp_path_factory.mktemp("undisturbed")
+    return job, train(job, data_root=NOWHERE, device=CPU, folder=folder), folder
+
+
 @pytest.mark.parametrize("stop", [0, 1, 4, 6, 11, 19])
 def test_a_run_that_is_stopped_anywhere_and_resumed_gives_the_figures_of_one_that_is_not(
-    changes: dict[str, Any], stop: int, tmp_path: Path
+    undisturbed: tuple[JobSpec, Result, Path], stop: int, tmp_path: Path
 ) -> None:
-    job = spec(epochs=5, **changes)
-    undisturbed = train(job, data_root=NOWHERE, device=CPU, folder=tmp_path / "undisturbed")
+    job, whole, folder = undisturbed
     steps: list[int] = []
     hooks = Hooks(step=steps.append, stop=lambda: steps[-1] >= stop)  # also in the middle of a test pass
-    if undisturbed.epochs[-1].epoch == 4:  # else early stopping may come first
+    if whole.epochs[-1].epoch == 4:  # else early stopping may come first
         with pytest.raises(Interrupted):
-            train(job, data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path / "stopped")
+            train(job, data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path)
         assert steps[-1] == stop
     again: list[int] = []
     seen: list[Epoch] = []
     hooks = Hooks(step=again.append, epoch=lambda epoch, best: seen.append(epoch))
-    resumed = train(job, data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path / "stopped")
+    resumed = train(job, data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path)
 
-    assert again[0] == (stop if undisturbed.epochs[-1].epoch == 4 else 0)
-    assert figures(resumed.epochs) == figures(undisturbed.epochs) == figures(seen)
-    assert resumed.best == undisturbed.best
+    assert again[0] == (stop if whole.epochs[-1].epoch == 4 else 0)
+    assert figures(resumed.epochs) == figures(whole.epochs) == figures(seen)
+    assert resumed.best == whole.best
     for file in ("best.safetensors", "last.safetensors"):
-        assert (tmp_path / "stopped" / file).read_bytes() == (tmp_path / "undisturbed" / file).read_bytes()
+        assert (tmp_path / file).read_bytes() == (folder / file).read_bytes()
 
 
 def test_a_resumed_optimizer_has_the_strides_of_its_parameters(tmp_path: Path) -> None:
@@ -218,8 +225,8 @@ def test_in_place_of_a_truncated_checkpoint_the_one_before_it_is_taken_up(tmp_pa
 
 
 def test_a_long_run_is_saved_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.engine.loop.SAVE_SECONDS", 0.0)
-    monkeypatch.setattr("worker.engine.loop.SAVE_SHARE", 1e9)
+    monkeypatch.setattr("worker.engine.saver.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("worker.engine.saver.SAVE_SHARE", 1e9)
     there: list[bool] = []
     hooks = Hooks(stop=lambda: there.append((tmp_path / "checkpoint.safetensors").exists()) or False)
     train(spec(), data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path)

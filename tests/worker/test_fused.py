@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 WIDE, THREADS = float("inf"), 0.0  # multiplications in a step below which runs become one wide network
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Any:
     """The tests run beside each other."""
     before = torch.get_num_threads()
@@ -278,19 +278,40 @@ CHANGES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("changes", CHANGES, ids=["resnet9", "early stopping", "plateau"])
+@pytest.fixture(scope="module", params=CHANGES, ids=["resnet9", "early stopping", "plateau"])
+def jobs(request: pytest.FixtureRequest) -> list[JobSpec]:
+    """Four runs, of which the last one diverges."""
+    runs = three(**request.param)
+    return [*runs, runs[0].model_copy(update={"optimizer": breaking(request.param)})]
+
+
+@pytest.fixture(scope="module", params=[WIDE, THREADS], ids=["wide", "threads"])
+def undisturbed(
+    request: pytest.FixtureRequest, jobs: list[JobSpec], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[float, list[Outcome], Path]:
+    """The way the runs train, what they come to if nobody stops them, and their folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fused, "SMALL", request.param)
+        return request.param, train_together(jobs, data_root=NOWHERE, device=CPU, folder=folder), folder
+
+
 @pytest.mark.parametrize("stop", [0, 4, 7, 15])
 def test_runs_that_are_stopped_and_resumed_give_the_figures_of_runs_that_are_not(
-    changes: dict[str, Any], stop: int, way: None, tmp_path: Path
+    jobs: list[JobSpec],
+    undisturbed: tuple[float, list[Outcome], Path],
+    stop: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    jobs = [*three(**changes), three(**changes)[0].model_copy(update={"optimizer": breaking(changes)})]
-    whole = train_together(jobs, data_root=NOWHERE, device=CPU, folder=tmp_path / "whole")
+    way, whole, folder = undisturbed
+    monkeypatch.setattr(fused, "SMALL", way)
     steps = [0]
     hooks = [Hooks(step=steps.append, stop=lambda: steps[-1] >= stop)] * len(jobs)  # in the middle of a test pass, too
-    train_together(jobs, data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path / "stopped")
+    train_together(jobs, data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path)
     epochs: list[list[Epoch]] = [[] for _ in jobs]
     hooks = [Hooks(epoch=lambda epoch, best, mine=mine: mine.append(epoch)) for mine in epochs]
-    resumed = train_together(jobs, data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path / "stopped")
+    resumed = train_together(jobs, data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path)
 
     for outcome, reference, told in zip(resumed, whole, epochs, strict=True):
         assert type(outcome) is type(reference)
@@ -298,10 +319,10 @@ def test_runs_that_are_stopped_and_resumed_give_the_figures_of_runs_that_are_not
         if isinstance(outcome, Result) and isinstance(reference, Result):
             assert np.array_equal(numbers(outcome.epochs), numbers(reference.epochs))
             assert np.array_equal(numbers(told), numbers(reference.epochs))
-    files = sorted(file.relative_to(tmp_path / "whole") for file in (tmp_path / "whole").glob("*/*.safetensors"))
+    files = sorted(file.relative_to(folder) for file in folder.glob("*/*.safetensors"))
     assert files
     for file in files:
-        assert (tmp_path / "stopped" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+        assert (tmp_path / file).read_bytes() == (folder / file).read_bytes()
 
 
 def breaking(changes: dict[str, Any]) -> Any:

@@ -101,8 +101,8 @@ def test_a_test_that_is_stopped_anywhere_and_resumed_is_one_that_was_not(
 
 
 def test_a_checkpoint_between_two_steps_has_all_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.engine.loop.SAVE_SECONDS", 0.0)
-    monkeypatch.setattr("worker.engine.loop.SAVE_SHARE", 1e9)
+    monkeypatch.setattr("worker.engine.saver.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("worker.engine.saver.SAVE_SHARE", 1e9)
     test = spec(num_iter=9, end_lr=0.3)
 
     class Killed(Exception):

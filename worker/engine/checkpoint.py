@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,14 +88,25 @@ def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     os.replace(_write(path, {name: _on_cpu(tensor) for name, tensor in weights.items()}, None), path)
 
 
-def save(path: Path, parts: Mapping[str, Mapping[str, Tensor]], position: Position) -> None:
+def save(
+    path: Path,
+    parts: Mapping[str, Mapping[str, Tensor]],
+    position: Position,
+    ask: Callable[[], object] = lambda: None,
+) -> None:
     """Write a checkpoint, in one move. The one before it stays beside it.
 
     Args:
         parts: tensors by name for each part of the run, such as model and best.
+        ask: called once all is written, before the move; what it raises leaves everything as it was.
     """
     tensors = {f"{part}.{name}": _on_cpu(t) for part, named in parts.items() for name, t in named.items()}
     unfinished = _write(path, tensors, {"position": json.dumps(asdict(position))})
+    try:
+        ask()
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
     with contextlib.suppress(FileNotFoundError):
         os.replace(path, _before(path))
     os.replace(unfinished, path)

@@ -17,7 +17,6 @@ from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from lrcore.errors import SpecError
@@ -30,13 +29,12 @@ from worker.engine.data import Data, Plan, Split, load, permutation
 from worker.engine.graph import GraphedStep, can_capture
 from worker.engine.optim import Average, Scheduled, freeze, parameter_groups
 from worker.engine.record import finish_epoch, stale_for_too_long, tell_again
+from worker.engine.saver import Saver
 
 log = logging.getLogger("lrserve.engine")
 
 RUNNING = 50  # steps that the running loss and accuracy are taken over
 AHEAD = 64  # steps that may wait in a GPU's queue, so that a stop and the progress are no further away
-SAVE_SECONDS = 10.0  # between two checkpoints; more if writing one takes long
-SAVE_SHARE = 0.02  # of the time may go into checkpoints
 DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -62,7 +60,8 @@ class Hooks:
         losses: called when an epoch's steps are done, before the test pass, with its number and the loss of each.
         epoch: called after each epoch with its figures and the best epoch so far; for a run that is taken up again,
             also for the epochs before.
-        stop: asked before each step and each batch of a test pass; True raises Interrupted.
+        stop: asked before each step and each batch of a test pass; True raises Interrupted. Also asked before a
+            checkpoint takes its place, for what it raises: the files may be another process's by now.
         preparing: entered while the data are loaded and the model is made, where nobody asks `stop`; may raise
             Interrupted from inside.
         ended: of a run among several, called with what it came to, as soon as that is known.
@@ -185,7 +184,7 @@ class Run:
         self.graph = GraphedStep(self) if graphed else None
         self.live = Live(device, self._tell)
         self._began, self._done = time.perf_counter(), 0  # of the epoch: its clock, its steps
-        self._saved_at, self._save_took = time.perf_counter(), 0.0
+        self._saver = Saver(folder and folder / CHECKPOINT, hooks.stop)
 
     @property
     def evaluated(self) -> nn.Module:
@@ -201,8 +200,8 @@ class Run:
             self._train_epoch(epoch)
             self._save_if_due()
         best = Best.model_validate(self.at.best)
+        self._save()  # the caller may have to come back for what is left to do
         if self.folder:
-            self._save()  # the caller may have to come back for what is left to do
             checkpoints.save_weights(self.folder / BEST, self.best_weights)
             checkpoints.save_weights(self.folder / LAST, self.evaluated.state_dict())
         epochs = [Epoch.model_validate(row) for row in self.at.epochs]
@@ -350,17 +349,14 @@ class Run:
         self.hooks.step(self.at.epoch * self.spec.steps_per_epoch + self.at.step)
 
     def _save_if_due(self) -> None:
-        if self.folder:
-            waited = time.perf_counter() - self._saved_at
-            if waited > max(SAVE_SECONDS, self._save_took / SAVE_SHARE):
-                self._stop_if_asked()  # what is due after a long freeze may be for another process to write
-                self._save()
+        if self._saver.due:
+            self._save()
 
     def _save(self) -> None:
-        """Write a checkpoint of where the run stands; go on without, if it cannot be written."""
-        if not self.folder:
-            return
-        start = time.perf_counter()
+        """Write a checkpoint of where the run stands, if there is to be one."""
+        self._saver.save(self._parts, self._position)
+
+    def _position(self) -> Position:
         plateau = self.scheduled.plateau
         self.at = replace(
             self.at,
@@ -368,6 +364,10 @@ class Run:
             seconds=time.perf_counter() - self._began if self._done else 0.0,
             plateau=plateau.state() if plateau else None,
         )
+        return self.at
+
+    def _parts(self) -> dict[str, dict[str, Tensor]]:
+        """What the checkpoint keeps beside the position."""
         parts = {
             "model": self.model.state_dict(),
             "optimizer": checkpoints.optimizer_state(self.optimizers),
@@ -379,12 +379,7 @@ class Run:
             parts["random"]["cuda"] = torch.cuda.get_rng_state(self.device)
         if self.average:
             parts["average"] = self.average.model.state_dict()
-        try:
-            checkpoints.save(self.folder / CHECKPOINT, parts, self.at)
-        except (OSError, SafetensorError) as error:  # a full disk, say: the one before is still there
-            log.warning("no checkpoint: %s", error)
-        self._saved_at = time.perf_counter()
-        self._save_took = self._saved_at - start
+        return parts
 
 
 class Live:

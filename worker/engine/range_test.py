@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import functools
 import gc
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 from lrcore.jobs.range_test import Ending, RangeTestSpec, Watch, end_of, mean_losses
 from worker.engine import checkpoint as checkpoints
@@ -23,9 +21,8 @@ from worker.engine.checkpoint import Position
 from worker.engine.data import Data, load
 from worker.engine.fused import groups, widths
 from worker.engine.loop import DTYPES, Hooks, Interrupted, Run, pick_device, settings
+from worker.engine.saver import Saver
 from worker.engine.together import Lane, Together
-
-log = logging.getLogger("lrserve.engine")
 
 SEEDS = "seeds.safetensors"  # losses of the seeds that are done, without a tensor
 
@@ -69,7 +66,7 @@ def range_test(
             if part := _part(spec, [spec.tried[i] for i in group if i >= len(losses)]):
                 heard = _shifted(hooks, len(losses) * spec.num_iter, len(part.tried))
                 losses += _tested(part, data, device, heard, folder)
-                _remember(spec, losses, folder)
+                _remember(spec, losses, folder, hooks)
     finally:  # the next job needs the memory
         if device.type == "cuda":
             del data
@@ -122,14 +119,11 @@ def _losses_before(spec: RangeTestSpec, folder: Path | None) -> list[list[float]
     return [run["losses"] for run in found[1].runs] if found else []
 
 
-def _remember(spec: RangeTestSpec, losses: list[list[float]], folder: Path | None) -> None:
-    """Keep the losses of the seeds that are done while others are not; go on without, if they cannot be written."""
-    if folder and len(losses) < len(spec.tried):
-        try:
-            position = Position(spec=checkpoints.key(spec), runs=[{"losses": values} for values in losses])
-            checkpoints.save(folder / SEEDS, {}, position)
-        except (OSError, SafetensorError) as error:
-            log.warning("no checkpoint: %s", error)
+def _remember(spec: RangeTestSpec, losses: list[list[float]], folder: Path | None, hooks: Hooks) -> None:
+    """Keep the losses of the seeds that are done while others are not."""
+    if len(losses) < len(spec.tried):
+        position = Position(spec=checkpoints.key(spec), runs=[{"losses": values} for values in losses])
+        Saver(folder and folder / SEEDS, hooks.stop).save(dict, lambda: position)
 
 
 class RangeRun(Run):
@@ -148,8 +142,7 @@ class RangeRun(Run):
         losses = [self.at.losses]
         _advance(self._test, losses, self._begin_pass, self.train_steps)
         self.live.flush()
-        if self.folder:
-            self._save()  # the caller may have to come back for what is left to do
+        self._save()  # the caller may have to come back for what is left to do
         return losses
 
     def after_step(self, step: int, total: int) -> None:
@@ -176,7 +169,8 @@ class RangesTogether(Together):
                 hooks.running(step, loss, accuracy)
 
         with hooks.preparing():
-            lanes = [Lane(spec.run(seed), Hooks(running=running), device, spec.ratios) for seed in spec.tried]
+            heard_of = Hooks(running=running, stop=hooks.stop)
+            lanes = [Lane(spec.run(seed), heard_of, device, spec.ratios) for seed in spec.tried]
         for lane in lanes:
             if isinstance(lane.outcome, Exception):
                 raise lane.outcome

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from lrcore.errors import SpecError
@@ -27,8 +26,6 @@ from worker.engine.loop import (
     CHECKPOINT,
     LAST,
     RUNNING,
-    SAVE_SECONDS,
-    SAVE_SHARE,
     Hooks,
     Interrupted,
     Live,
@@ -40,6 +37,7 @@ from worker.engine.loop import (
 )
 from worker.engine.optim import Scheduled, parameter_groups
 from worker.engine.record import Diverged, Figures, finish_epoch, stale_for_too_long, tell_again
+from worker.engine.saver import Saver
 from worker.engine.stack import Member, Parts, Stack
 
 log = logging.getLogger("lrserve.engine")
@@ -142,7 +140,7 @@ class Together:
         self._stacks: list[tuple[Stack, list[Lane], Live]] = []
         self._pool: ThreadPoolExecutor | None = None
         self._began, self._done = time.perf_counter(), 0  # of the epoch: its clock, its steps
-        self._saved_at, self._save_took = time.perf_counter(), 0.0
+        self._saver = Saver(folder and folder / CHECKPOINT, lanes[0].hooks.stop)  # any of them knows
         self._sizes = sizes_of(self._spec)
 
     @property
@@ -174,7 +172,7 @@ class Together:
     def _left(self) -> list[Outcome]:
         """The outcomes; the weights are in the folder."""
         outcomes = [lane.outcome for lane in self._lanes if lane.outcome is not None]
-        if self._folder and not any(isinstance(outcome, Interrupted) for outcome in outcomes):
+        if not any(isinstance(outcome, Interrupted) for outcome in outcomes):
             self._save()  # the caller may have to come back for what is left to do
         if self._folder:
             for i, lane in enumerate(self._lanes):
@@ -336,30 +334,25 @@ class Together:
             lane.hooks.step(self._at.epoch * self._spec.steps_per_epoch + self._at.step)
 
     def _save_if_due(self) -> None:
-        if self._folder:
-            waited = time.perf_counter() - self._saved_at
-            if waited > max(SAVE_SECONDS, self._save_took / SAVE_SHARE):
-                self._stop_if_asked()  # what is due after a long freeze may be for another process to write
-                self._save()
+        if self._saver.due:
+            self._save()
 
     def _save(self) -> None:
-        """Write a checkpoint of where all runs stand; go on without, if it cannot be written."""
-        if not self._folder:
-            return
-        start = time.perf_counter()
+        """Write a checkpoint of where all runs stand, if there is to be one."""
+        self._saver.save(self._parts, self._position)
+
+    def _position(self) -> Position:
         self._at = replace(
             self._at,
             step=self._done,
             seconds=time.perf_counter() - self._began if self._done else 0.0,
             runs=[lane.to_json() for lane in self._lanes],
         )
-        parts = {f"{i}-{part}": named for i, lane in enumerate(self._lanes) for part, named in lane.tensors().items()}
-        try:
-            checkpoints.save(self._folder / CHECKPOINT, parts, self._at)
-        except (OSError, SafetensorError) as error:  # a full disk, say: the one before is still there
-            log.warning("no checkpoint: %s", error)
-        self._saved_at = time.perf_counter()
-        self._save_took = self._saved_at - start
+        return self._at
+
+    def _parts(self) -> Parts:
+        """What the checkpoint keeps beside the position."""
+        return {f"{i}-{part}": named for i, lane in enumerate(self._lanes) for part, named in lane.tensors().items()}
 
 
 @contextlib.contextmanager

@@ -1,0 +1,114 @@
+"""A process that was frozen, and whose run has been another one's since, writes over no checkpoint of that one's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from lrcore.jobs.spec import JobSpec
+from tests.conftest import job_spec
+from tests.core.test_range_test import spec
+from worker.engine import Hooks, train
+from worker.engine.fused import train_together
+from worker.engine.range_test import range_test
+
+CPU, NOWHERE = torch.device("cpu"), Path("/nonexistent")
+JOB = JobSpec.model_validate(job_spec())
+STEPS = 12
+
+Way = Callable[[Hooks, Path], object]
+
+
+def alone(hooks: Hooks, folder: Path) -> None:
+    train(JOB, data_root=NOWHERE, device=CPU, hooks=hooks, folder=folder)
+
+
+def together(hooks: Hooks, folder: Path) -> None:
+    jobs = [JOB, JOB.model_copy(update={"seed": 1})]
+    train_together(jobs, data_root=NOWHERE, device=CPU, hooks=[hooks] * 2, folder=folder)
+
+
+def range_of_one(hooks: Hooks, folder: Path) -> None:
+    range_test(spec(num_iter=STEPS), data_root=NOWHERE, device=CPU, hooks=hooks, folder=folder)
+
+
+def range_of_seeds(hooks: Hooks, folder: Path) -> None:
+    range_test(spec(num_iter=STEPS // 2, seeds=[0, 1]), data_root=NOWHERE, device=CPU, hooks=hooks, folder=folder)
+
+
+class Lost(Exception):
+    """What the caller's `stop` raises once the run is another process's."""
+
+
+class Successor:
+    """Has taken the run over, while the process at hand believes that it is its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.checkpoint = folder / "checkpoint.safetensors"
+        self.there = False
+
+    def come(self) -> None:
+        self.there = True
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        self.checkpoint.write_bytes(b"the successor's")
+
+    def asked(self) -> bool:
+        if self.there:
+            raise Lost
+        return False
+
+
+def assert_nothing_was_written(way: Way, hooks: Hooks, successor: Successor) -> None:
+    with pytest.raises(Lost):
+        way(hooks, successor.checkpoint.parent)
+    assert successor.checkpoint.read_bytes() == b"the successor's"
+    assert list(successor.checkpoint.parent.iterdir()) == [successor.checkpoint]
+
+
+@pytest.mark.parametrize("way", [alone, together])
+def test_a_run_that_was_lost_when_it_had_been_evaluated_for_the_last_time(way: Way, tmp_path: Path) -> None:
+    successor = Successor(tmp_path)
+
+    def told(epoch: object, best: object) -> None:
+        if getattr(epoch, "epoch", None) == JOB.epochs - 1:
+            successor.come()
+
+    assert_nothing_was_written(way, Hooks(epoch=told, stop=successor.asked), successor)
+
+
+@pytest.mark.parametrize("way", [range_of_one, range_of_seeds])
+def test_a_range_test_that_was_lost_at_its_last_step(way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.engine.fused.SMALL", float("inf"))  # seeds side by side
+    successor = Successor(tmp_path)
+    hooks = Hooks(step=lambda step: successor.come() if step == STEPS else None, stop=successor.asked)
+
+    assert_nothing_was_written(way, hooks, successor)
+
+
+@pytest.mark.parametrize("way", [alone, together, range_of_one, range_of_seeds])
+def test_a_run_that_was_asked_to_stop_and_then_lost(way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.engine.fused.SMALL", float("inf"))
+    successor, steps = Successor(tmp_path), [0]
+
+    def stop() -> bool:
+        if steps[-1] < 5:
+            return False
+        if steps[-1] == 5:
+            steps.append(6)
+            return True  # all runs of a part hear it at once, and the checkpoint is written
+        successor.come()
+        return successor.asked()
+
+    assert_nothing_was_written(way, Hooks(step=steps.append, stop=stop), successor)
+
+
+def test_a_checkpoint_that_is_overdue_after_a_long_freeze(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.engine.saver.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("worker.engine.saver.SAVE_SHARE", 1e9)
+    successor = Successor(tmp_path)
+    hooks = Hooks(step=lambda step: successor.come() if step == 1 else None, stop=successor.asked)
+
+    assert_nothing_was_written(together, hooks, successor)
