@@ -25,7 +25,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.conftest import Service, job_spec, running_service
+from lrcore.jobs.connection import connect
+from lrcore.jobs.keys import KeyStore, Role
+from lrcore.jobs.limits import LimitStore
+from tests.conftest import Service, job_spec, running_service, until
 
 CHECKS = [
     not_a_server_error,
@@ -47,7 +50,38 @@ TYPES = ["StepLR", "SequentialLR", "LambdaLR", "ReduceLROnPlateau", "OneCycleLR"
 CONFIG = """
 [generation]
 allow-x00 = true
+with-security-parameters = false
 """
+OPEN = ("/", "/healthz", "/readyz", "/openapi.json")  # and what is not of the document
+ROLES = ["read", "submit", "admin"]
+COMPUTED = ("/v1/curves", "/v1/schedules/")
+ADMIN = ("/v1/keys", "/v1/audit")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sends a request.
+
+    Attributes:
+        role: "" if no key is asked for, or this one is none.
+        headers: of every request.
+        stranger: to the tenant whose jobs there are.
+    """
+
+    role: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    stranger: bool = False
+
+    def refused(self, method: str, path: str) -> int | None:
+        """The status that this caller gets whatever it sends."""
+        if path in OPEN:
+            return None
+        needed = "submit"
+        if path.startswith(ADMIN):
+            needed = "admin"
+        elif method.upper() in ("GET", "HEAD") or path.startswith(COMPUTED):
+            needed = "read"
+        return 401 if not self.role else 403 if ROLES.index(self.role) < ROLES.index(needed) else None
 
 
 @dataclass
@@ -57,8 +91,10 @@ class Fuzz:
     service: Service
     document: Any
     known: dict[str, list[str]]  # ids by kind, all of jobs that have ended
+    callers: list[Caller] = field(default_factory=list)  # in turn; none where no keys are asked for
     submitted: list[str] = field(default_factory=list)
     webhooks: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
     session: requests.Session = field(default_factory=requests.Session)
     requests: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -85,16 +121,37 @@ class Fuzz:
     def _send(self, case: schemathesis.Case, mode: schemathesis.GenerationMode) -> None:
         self._aim(case)
         _confine(case, mode)
-        response = case.call(base_url=self.service.url, session=self.session, timeout=SECONDS)
+        caller = self.callers[self.requests.total() % len(self.callers)] if self.callers else Caller()
+        response = case.call(
+            base_url=self.service.url, session=self.session, timeout=SECONDS, headers=caller.headers or None
+        )
         self.requests[str(mode)] += 1
         self.statuses[response.status_code] += 1
-        self._remember(response)
+        if not caller.stranger:
+            self._remember(response)
+        if self.callers and (wrong := self._wrong(case, caller, response.status_code)):
+            self._failed(case, wrong, response.status_code, f"{wrong}, as {caller.role or 'nobody'}")
         try:
             case.validate_response(response, checks=CHECKS)
         except FailureGroup as group:
             for failure in group.exceptions:
-                place = (case.operation.label, type(failure).__name__, str(response.status_code))
-                self.failures.setdefault(place, f"{failure}\n{case.as_curl_command()}"[:3000])
+                self._failed(case, type(failure).__name__, response.status_code, str(failure))
+
+    def _failed(self, case: schemathesis.Case, what: str, status: int, text: str) -> None:
+        place = (case.operation.label, what, str(status))
+        self.failures.setdefault(place, f"{text}\n{case.as_curl_command()}"[:3000])
+
+    def _wrong(self, case: schemathesis.Case, caller: Caller, status: int) -> str:
+        """What is wrong with the answer to this caller, if anything is."""
+        if (due := caller.refused(case.method, case.path)) is not None:
+            return "" if status == due else f"not {due}"
+        if status in (401, 403):
+            return "refused though allowed"
+        ids = {value for name, value in case.path_parameters.items() if name.endswith("_id")}
+        others = {*(job_id for known in self.known.values() for job_id in known), *self.webhooks, *self.keys}
+        if caller.stranger and ids & others and case.method != "PUT" and status < 400:
+            return "lets a tenant cross"
+        return ""
 
     def _aim(self, case: schemathesis.Case) -> None:
         """At something that there is, more often than chance would.
@@ -110,6 +167,7 @@ class Fuzz:
                 case.path_parameters["job_id"] = NO_JOB
             _choose(case, "job_id", others if case.method == "DELETE" else ended + others)
         _choose(case, "webhook_id", self.webhooks[-20:])
+        _choose(case, "key_id", self.keys[-20:])
         _choose(case, "name", FILES)
         _choose(case, "type", TYPES)
 
@@ -117,7 +175,7 @@ class Fuzz:
         """What was made by a request."""
         path = response.headers.get("location", [""])[0]
         if response.status_code in (201, 202) and path:
-            made = self.webhooks if "/webhooks/" in path else self.submitted
+            made = self.webhooks if "/webhooks/" in path else self.keys if "/keys/" in path else self.submitted
             made.append(path.rpartition("/")[2])
 
 
@@ -142,24 +200,50 @@ def _confine(case: schemathesis.Case, mode: schemathesis.GenerationMode) -> None
         case.body["url"] = re.sub(r"^(https?)://[^/?#]+", r"\1://webhook.invalid", url)
 
 
+def started(service: Service) -> dict[str, list[str]]:
+    """A job of each kind that has ended, by kind. What is submitted later waits: no worker is left."""
+    small = job_spec(epochs=1)
+    test = {name: value for name, value in small.items() if name != "epochs"} | {"num_iter": 5}
+    specs = {"jobs": small, "lr-range-tests": test, "experiments": {"base": small, "grid": {"seed": [0, 1]}}}
+    ids = {KINDS[name]: service.http.post(f"/v1/{name}", json=spec).json()["id"] for name, spec in specs.items()}
+    for job_id in ids.values():
+        until(lambda job_id=job_id: service.http.get(f"/v1/jobs/{job_id}").json()["state"] == "succeeded", 120)
+    service.kill("worker 0")
+    return {kind: [job_id] for kind, job_id in ids.items()}
+
+
+def document(service: Service) -> Any:
+    config = schemathesis.Config.from_str(CONFIG)
+    return schemathesis.openapi.from_dict(thinned(service.http.get("/openapi.json").json()), config=config)
+
+
 @pytest.fixture(scope="module")
 def fuzz(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzz]:
-    """A service with a job of each kind that has ended. What is submitted later waits: no worker is left."""
+    """A service that asks for no keys."""
     with running_service(tmp_path_factory.mktemp("fuzzed") / "home") as service:
-        small = job_spec(epochs=1)
-        test = {name: value for name, value in small.items() if name != "epochs"} | {"num_iter": 5}
-        specs = {"jobs": small, "lr-range-tests": test, "experiments": {"base": small, "grid": {"seed": [0, 1]}}}
-        ids = {KINDS[name]: service.http.post(f"/v1/{name}", json=spec).json()["id"] for name, spec in specs.items()}
-        for job_id in ids.values():
-            service.ended(job_id)
-        service.kill("worker 0")
-        config = schemathesis.Config.from_str(CONFIG)
-        document = thinned(service.http.get("/openapi.json").json())
-        yield Fuzz(
-            service,
-            schemathesis.openapi.from_dict(document, config=config),
-            {kind: [job_id] for kind, job_id in ids.items()},
-        )
+        yield Fuzz(service, document(service), started(service))
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzz]:
+    """A service that asks for keys: half of the requests have an admin's, the others lesser ones, or none."""
+    with running_service(tmp_path_factory.mktemp("guarded") / "home", auth="true") as service:
+        with connect((service.stack.settings.home_folder / "redis.url").read_text()) as redis:
+            keys = KeyStore(redis)
+            LimitStore(redis).change("bounded", {"requests_per_minute": 30, "queued": 3, "steps": 20, "runs": 2})
+            tokens = {name: keys.create("fuzzed", Role(name))[1] for name in ROLES}
+            strange = {name: keys.create(name, Role.ADMIN)[1] for name in ("other", "bounded")}
+        service.http.headers.update(_bearer(tokens["admin"]))
+        callers = [Caller(name, _bearer(tokens[name])) for name in ("submit", "read")]
+        callers += [Caller("admin", _bearer(token), stranger=True) for token in strange.values()]
+        callers += [Caller("", _bearer("lrs_000000000000_" + "A" * 43)), Caller()]
+        admin = Caller("admin", _bearer(tokens["admin"]))
+        turns = [each for caller in callers for each in (admin, caller)]
+        yield Fuzz(service, document(service), started(service), [*turns, admin])  # an odd number: others' turns shift
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
 
 
 def thinned(document: dict[str, Any]) -> dict[str, Any]:
@@ -208,13 +292,18 @@ def run(fuzz: Fuzz, each: int, seed: int) -> None:
     assert "Traceback" not in log, log[log.index("Traceback") :][:5000]
 
 
-def test_the_service_keeps_to_its_document(fuzz: Fuzz) -> None:
-    run(fuzz, each=3, seed=1)
+@pytest.mark.parametrize("service", ["fuzz", "guarded"])
+def test_the_service_keeps_to_its_document(service: str, request: pytest.FixtureRequest) -> None:
+    run(request.getfixturevalue(service), each=3 if service == "fuzz" else 2, seed=1)
 
 
 @pytest.mark.security
-@pytest.mark.timeout(3600)
-def test_the_service_keeps_to_its_document_over_twenty_thousand_requests(fuzz: Fuzz) -> None:
+@pytest.mark.timeout(3 * 3600)
+@pytest.mark.parametrize("service", ["fuzz", "guarded"])
+def test_the_service_keeps_to_its_document_over_twenty_thousand_requests(
+    service: str, request: pytest.FixtureRequest
+) -> None:
+    fuzz: Fuzz = request.getfixturevalue(service)
     fuzz.requests.clear()
     for seed in range(2, 100):
         run(fuzz, each=60, seed=seed)
