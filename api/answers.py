@@ -80,9 +80,10 @@ def within_limits(spec: Work, caller: Caller) -> None:
     runs, most_runs = getattr(spec, "runs", 1), caller.limits.get("runs", math.inf)
     if runs > most_runs:
         raise Invalid((("body", "grid"), f"{runs} runs are more than the limit of {most_runs:g}"))
-    if spec.steps > (most := caller.limits.get("steps", math.inf)):
-        field = ("body", "grid") if runs > 1 else ("body", "epochs")
-        raise Invalid((field, f"{spec.steps} optimizer steps are more than the limit of {most:g}"))
+    most = caller.limits.get("steps", math.inf)
+    for field, steps in ((spec.sized_by, spec.steps), ("epochs", spec.steps_after)):
+        if steps > most:
+            raise Invalid((("body", field), f"{steps} optimizer steps are more than the limit of {most:g}"))
 
 
 async def submitted(asked: Asked, key: str, request: Request, bell: Bell) -> Response:

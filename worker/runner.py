@@ -14,7 +14,7 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
-from lrcore.errors import DataUnavailable, MissingPackage
+from lrcore.errors import DataUnavailable, LrcoreError, MissingPackage
 from lrcore.jobs.artifacts import ArtifactsUnavailable
 from lrcore.jobs.experiment import PartSpec
 from lrcore.jobs.format import StoreTooNew
@@ -22,7 +22,16 @@ from lrcore.jobs.job import JobError
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
-from lrcore.jobs.store import Claim, JobExists, JobNotFound, JobStore, LeaseLost, StoreFault, StoreFull
+from lrcore.jobs.store import (
+    Claim,
+    JobExists,
+    JobNotFound,
+    JobStore,
+    LeaseLost,
+    LimitReached,
+    StoreFault,
+    StoreFull,
+)
 from lrcore.jobs.work import Work
 from worker import artifacts
 from worker.engine import Diverged, Interrupted
@@ -206,9 +215,9 @@ class Runner:
         Raises:
             Interrupted: the present one is to stop.
             LeaseLost: it is another worker's now.
-            StoreFull: nothing was stored.
+            StoreFull, LimitReached: nothing was stored.
         """
-        full: list[StoreFull] = []
+        full: list[LrcoreError] = []
 
         def put() -> None:
             try:
@@ -216,7 +225,7 @@ class Runner:
                 self._store.of(job.tenant).put(job_id, spec, job.terms)
             except JobExists:  # a lost worker's, whose device rounds otherwise
                 pass
-            except StoreFull as error:
+            except (StoreFull, LimitReached) as error:
                 full.append(error)
 
         reporter.while_held(put)

@@ -87,6 +87,7 @@ class ExperimentSpec(Work):
     """Train every combination of the grid's values, side by side where that pays, and compare."""
 
     kind: ClassVar[str] = "experiment"
+    sized_by: ClassVar[str] = "grid"
 
     name: Name | None = Field(None, description="to tell it from others; need not be unique")
     base: JobSpec = Field(description="what is the same in all runs")
@@ -252,6 +253,7 @@ class PartSpec(Work):
     """Some runs of an experiment, in a worker's hands."""
 
     kind: ClassVar[str] = "runs"
+    sized_by: ClassVar[str] = "grid"
 
     first: int
     count: int

@@ -44,6 +44,7 @@ class RangeTestSpec(Setup):
     """
 
     kind: ClassVar[str] = "lr_range_test"
+    sized_by: ClassVar[str] = "num_iter"
 
     start_lr: Rate = 1e-7
     end_lr: Rate = 10.0
@@ -84,6 +85,10 @@ class RangeTestSpec(Setup):
     @property
     def steps(self) -> int:
         return self.num_iter * len(self.tried)
+
+    @property
+    def steps_after(self) -> int:
+        return (self.epochs or 0) * self.steps_per_epoch if self.use_for else 0
 
     @property
     def tried(self) -> tuple[int, ...]:

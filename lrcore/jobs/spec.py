@@ -111,6 +111,7 @@ class JobSpec(Setup):
     """Train a model on a data set with an optimizer whose rate follows a schedule."""
 
     kind: ClassVar[str] = "training"
+    sized_by: ClassVar[str] = "epochs"
 
     interval: Literal["epoch", "step"] = Field("epoch", description="whether the schedule counts epochs or steps")
     epochs: Annotated[Integer, Field(ge=1, le=MAX_EPOCHS)]

@@ -12,6 +12,7 @@ class Work(Spec):
     """What a job does: everything that decides its result. A kind of job is a subclass, listed in kinds.KINDS."""
 
     kind: ClassVar[str]
+    sized_by: ClassVar[str]  # the field on which the number of steps hangs most
 
     def progress(self, step: int) -> Progress:
         """How far the job is when `step` steps are done."""
@@ -21,6 +22,11 @@ class Work(Spec):
     def steps(self) -> int:
         """Optimizer steps of the whole job."""
         raise NotImplementedError
+
+    @property
+    def steps_after(self) -> int:
+        """Optimizer steps of the job that this one submits at its end; 0 if it submits none."""
+        return 0
 
     def check(self) -> None:
         """Raise CurveError for what takes too long to find out while it is read."""

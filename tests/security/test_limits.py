@@ -90,6 +90,15 @@ def test_the_size_of_a_job(limited: Service, redis: Redis) -> None:
         refused(client.post("/v1/jobs", json=larger), ["epochs"])
         refused(client.put("/v1/jobs/x", json=larger), ["epochs"])
         refused(client.post(job.json()["links"]["clone"], json={"epochs": 4}), ["epochs"])
+        test = {name: value for name, value in job_spec(**NOBODY).items() if name != "epochs"}
+        for changes, field in (
+            ({"num_iter": 13}, "num_iter"),
+            ({"num_iter": 7, "seeds": [0, 1]}, "num_iter"),
+            ({"num_iter": 8, "use_for": "valley", "epochs": 4}, "epochs"),  # of the training that it will submit
+        ):
+            refused(client.post("/v1/lr-range-tests", json=test | changes), [field])
+        training = {"num_iter": 8, "use_for": "valley", "epochs": 3}
+        assert client.post("/v1/lr-range-tests", json=test | training).status_code == 202
         base = {"base": job_spec(epochs=1)} | NOBODY
         assert client.post("/v1/experiments", json=base | {"grid": {"seed": [0, 1, 2]}}).status_code == 202
         refused(client.post("/v1/experiments", json=base | {"grid": {"seed": [0, 1, 2, 3]}}), ["grid"])

@@ -16,7 +16,10 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from cli.client import ApiError, Client
 from cli.stack import free_port
+from lrcore.jobs.keys import KeyStore, Role
+from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.store import JobStore
+from tests.api.test_webhooks import Receiver
 from tests.conftest import SERVERS, job_spec, long_job, until
 
 ROOT = Path(__file__).parents[2]
@@ -72,9 +75,12 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def client(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A client of an API and a worker that have a user each."""
+    """A client, with an admin's key, of an API and a worker that have a user each."""
     home, port = tmp_path_factory.mktemp("home"), free_port()
-    common = dict(os.environ, LRSERVE_HOME=str(home), LRSERVE_AUTH="false", LRSERVE_REAP_SECONDS="0.2")
+    common = dict(os.environ, LRSERVE_HOME=str(home), LRSERVE_AUTH="true", LRSERVE_REAP_SECONDS="0.2")
+    common |= {"LRSERVE_WEBHOOK_ALLOW": '["127.0.0.0/8"]', "LRSERVE_WEBHOOK_RETRY_SECONDS": "[0.1]"}
+    _, token = KeyStore(guarded.client("api")).create("ours", Role.ADMIN)
+    LimitStore(guarded.client("api")).change("ours", {"requests_per_minute": 100_000, "gpu_seconds_per_day": 10_000})
     commands = {"api": ["api", "--port", str(port)], "worker": ["worker", "--name", "guarded"]}
     with ExitStack() as ending:
         for name, command in commands.items():
@@ -84,7 +90,7 @@ def client(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             )
             ending.callback(process.wait, 20)
             ending.callback(process.terminate)
-        api = ending.enter_context(Client(f"http://127.0.0.1:{port}"))
+        api = ending.enter_context(Client(f"http://127.0.0.1:{port}", key=token))
 
         def ready() -> bool:
             try:
@@ -94,6 +100,10 @@ def client(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
         until(ready)
         yield api
+
+
+def range_test(**changes: Any) -> dict[str, Any]:
+    return {name: value for name, value in job_spec().items() if name != "epochs"} | {"num_iter": 8} | changes
 
 
 def ended(client: Client, job_id: str) -> str:
@@ -126,6 +136,49 @@ def test_two_users_are_enough_for_a_job_and_an_experiment(guarded: Guarded, clie
     assert ended(client, "mine") == "succeeded"
     for job_id in (first, experiment, "mine"):
         http.delete(f"/v1/jobs/{job_id}").raise_for_status()
+
+    assert guarded.refused() == []
+
+
+def test_two_users_are_enough_for_keys_limits_and_webhooks(guarded: Guarded, client: Client) -> None:
+    http = client._http
+    receiver = Receiver()
+    try:
+        failing = {"first": True}
+        receiver.answer = lambda message: 500 if failing.pop("first", False) else 204
+        hook = http.post("/v1/webhooks", json={"url": receiver.url}).raise_for_status().json()
+        made = http.post("/v1/lr-range-tests", json=range_test(seeds=[0, 1], use_for="max_lr", epochs=1))
+        test = made.raise_for_status()
+        assert "ratelimit" in test.headers
+        assert ended(client, test.json()["id"]) == "succeeded"
+        until(lambda: len(receiver.of(test.json()["id"])) == 4)
+        assert all(message.signed_by(hook["secret"]) for message in receiver.messages)
+        assert set(receiver.of(test.json()["id"])) == {"queued", "running", "succeeded"}  # and one that failed, again
+
+        path = f"/v1/webhooks/{hook['id']}"
+        old = http.get(f"{path}/deliveries").raise_for_status().json()["deliveries"][-1]
+        http.post(f"{path}/deliveries/{old['id']}/redeliver").raise_for_status()
+        http.post(f"{path}/rotate").raise_for_status()
+        http.post(f"{path}/test").raise_for_status()
+        until(lambda: "webhook.test" in receiver.types())
+        http.patch(path, json={"enabled": False}).raise_for_status()
+        http.delete(path).raise_for_status()
+    finally:
+        receiver.close()
+    key = http.post("/v1/keys", json={"role": "read", "days": 1}).raise_for_status().json()
+    with Client(client.url, key=key["token"]) as reader:
+        assert reader._http.get("/v1/jobs").is_success
+        assert reader._http.get("/v1/keys").status_code == 403
+    assert len(http.get("/v1/keys").raise_for_status().json()["keys"]) >= 2
+    http.delete(f"/v1/keys/{key['id']}").raise_for_status()
+    until(lambda: http.get("/v1/audit").raise_for_status().json()["entries"][0]["path"] == f"/v1/keys/{key['id']}")
+    operator = guarded.client("operator")
+    for counter in operator.keys("lrserve:rates*"):  # type: ignore[union-attr]
+        operator.pexpire(counter, 30_000)  # as in the next minute, which begins by what has become of the last one
+    assert int(http.get("/v1/jobs").headers["ratelimit"].split(";")[1].removeprefix("r=")) < 99_990
+    pruned = {"base": job_spec(), "grid": {"lr": [0.1, 0.01, 0.001]}, "prune": {"type": "asha", "reduction_factor": 2}}
+    experiment = http.post("/v1/experiments", json=pruned).raise_for_status().json()["id"]
+    assert ended(client, experiment) == "succeeded"
 
     assert guarded.refused() == []
 

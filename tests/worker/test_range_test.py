@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from lrcore.jobs.job import Terms
+from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.range_test import RangeTestSpec, end_of
 from lrcore.jobs.settings import Settings
@@ -367,6 +368,19 @@ def test_a_test_whose_training_finds_no_room_fails(
     assert (job.state, job.result) == ("failed", None)
     assert job.error is not None
     assert "StoreFull" in job.error.message
+
+
+def test_a_test_whose_tenant_has_no_room_for_the_training_fails(store: JobStore, tmp_path: Path) -> None:
+    mine = store.of("mine")
+    job_id = mine.create(spec(**LEARNABLE | {"use_for": "valley", "epochs": 1}), Terms(priority=1, max_attempts=1)).id
+    mine.create(spec(seed=1))
+    LimitStore(store._redis).change("mine", {"queued": 1})
+    runner_of(store, tmp_path).answer(QUEUE)
+    job = store.get(job_id)
+
+    assert (job.state, job.result) == ("failed", None)
+    assert job.error is not None
+    assert "the limit queued is reached" in job.error.message
 
 
 def test_a_job_of_an_unknown_kind_fails_and_the_next_one_is_taken(store: JobStore) -> None:
