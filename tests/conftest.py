@@ -128,7 +128,8 @@ class Service:
         prefer = {"Prefer": f"wait={min(int(seconds), 10)}"}
 
         def look() -> Job | None:
-            job = Job.model_validate(self.client._call("GET", f"/v1/jobs/{job_id}", headers=prefer).json())
+            answer = self.http.get(f"/v1/jobs/{job_id}", headers=prefer).raise_for_status()
+            job = Job.model_validate(answer.json())
             return job if job.state.ended else None
 
         return until(look, seconds)
