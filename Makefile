@@ -81,7 +81,7 @@ bench: .venv/ready
 bench-jobs: .venv/ready
 	$(BIN)/python -m benchmarks.jobs $(ARGS)
 
-# 200 to 10,000 simulated workers at one Redis: what they cost it. About two minutes.
+# 200 to 10,000 simulated workers at one Redis: what they cost it. Some minutes.
 bench-fleet: .venv/ready
 	$(BIN)/python -m benchmarks.fleet $(ARGS)
 

@@ -5,7 +5,7 @@ shipped intervals: heartbeats with progress, epochs, signs of life, rounds of th
 claim. Each call is written by `JobStore`, so script and arguments are the real ones; what is left out is the training
 between them. One process drives all of them over TCP.
 
-    python -m benchmarks.fleet [WORKERS ...]       by default 200 1000 5000 10000; about two and a half minutes
+    python -m benchmarks.fleet [WORKERS ...]       by default 200 1000 5000 10000; some minutes
     python -m benchmarks.fleet --heartbeat 2 --reap 10
     python -m benchmarks.fleet --idle              real workers that wait: what one of them costs, and its connections
 

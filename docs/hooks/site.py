@@ -31,7 +31,7 @@ PICTURE = re.compile(r"!\[([^\]]*)\]\(docs/([^)]+)\)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Name the generated pages in the navigation."""
+    """Name the generated pages in the navigation, and under Use those of docs/ that it does not name."""
     sections: dict[str, list[Any]] = {"Schedules": ["schedules.md"], "HTTP": ["http/index.md"]}
     by_home: dict[str, list[str]] = {}
     for schedule in SCHEDULES.values():
@@ -40,6 +40,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     sections["HTTP"] += [http_pages.address(tag) for tag in http_pages.Reference().tags]
     assert config.nav
     config.nav = [{name: sections.get(name, rest)} for entry in config.nav for name, rest in entry.items()]
+    named, use = str(config.nav), next(entry["Use"] for entry in config.nav if "Use" in entry)
+    use += [page.name for page in sorted((ROOT / "docs").glob("*.md")) if f"'{page.name}'" not in named]
     return config
 
 
