@@ -44,6 +44,7 @@ def test_a_picture_is_the_one_that_the_service_draws(name: str) -> None:
         assert draw(SCHEDULES[name]) == draw(SCHEDULES[name])
 
 
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.UnsupportedFieldAttributeWarning")
 def test_every_operation_is_in_the_http_reference() -> None:
     text = "\n".join(http_pages.Reference().pages().values())
     for path, operations in create_app().openapi()["paths"].items():
