@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
+import logging
 import socket
 import sys
 from functools import partial
@@ -13,7 +13,10 @@ from starlette.datastructures import State
 
 from api.app import create_app
 from api.protocol import BoundedProtocol
-from api.settings import ApiSettings
+from api.settings import ApiSettings, is_loopback
+from lrcore import logs, traces
+
+log = logging.getLogger("lrserve.api")
 
 
 class Server(uvicorn.Server):
@@ -29,14 +32,6 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _is_loopback(host: str) -> bool:
-    """Whether only this machine can connect to an address. A name other than localhost may mean any."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def main() -> None:
     """Run one uvicorn process until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="python -m api", description=__doc__)
@@ -44,16 +39,18 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
     settings = ApiSettings()
-    if "auth" not in settings.model_fields_set and _is_loopback(arguments.host):
+    logs.configure(settings.log_format, settings.log_level)
+    traces.start("lrserve-api")
+    if "auth" not in settings.model_fields_set and is_loopback(arguments.host):
         settings = settings.model_copy(update={"auth": False})
-    if not settings.auth and not _is_loopback(arguments.host):
-        print(f"LRSERVE_AUTH=false: whoever reaches {arguments.host} may do everything", file=sys.stderr, flush=True)
+    if not settings.auth and not is_loopback(arguments.host):
+        log.warning("LRSERVE_AUTH=false: whoever reaches %s may do everything", arguments.host)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
         host=arguments.host,
         port=arguments.port,
-        log_level="info",
+        log_config=None,  # as lrcore.logs has it
         access_log=False,
         http=partial(  # type: ignore[arg-type]
             BoundedProtocol, head_seconds=settings.head_seconds, body_seconds=settings.body_seconds

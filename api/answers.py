@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import re
 from typing import Annotated, Any
@@ -12,16 +13,20 @@ from fastapi import Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 from redis.exceptions import RedisError
+from starlette.status import HTTP_200_OK
 
 from api.auth import Caller
 from api.deps import Bell
 from api.problems import Invalid
 from api.requests import Asked
+from lrcore import traces
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Job, Terms
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.store import JobStore, NewJob
 from lrcore.jobs.work import Work
+
+log = logging.getLogger("lrserve.api")
 
 WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,9})(?:$|[,;\s])")
 MAX_WAIT = 60  # seconds
@@ -90,13 +95,15 @@ async def submitted(asked: Asked, key: str, request: Request, bell: Bell) -> Res
     """Put a new job of any kind into the store. `key`: the request's Idempotency-Key, or an empty string."""
     within_limits(asked.spec, request.state.caller)
     # a header of the standard's kind is quoted, and people leave the quotes out
-    wanted = NewJob(asked.spec, asked.terms, key.strip('"'), request.state.caller.tenant)
+    wanted = NewJob(asked.spec, asked.terms, key.strip('"'), request.state.caller.tenant, traces.current())
     return created(await request.app.state.submits.create(wanted), bell)
 
 
 def created(job: Job, bell: Bell, status: int = 202) -> Response:
     """The answer as bytes: FastAPI would check and copy it first, at the cost of all else that a submit takes."""
     bell.wake()
+    if status != HTTP_200_OK:  # else it was there
+        log.info("submitted", extra={"job": job.key})
     headers = {"Location": path_of(job)}
     return Response(linked(job).model_dump_json(), status, headers, media_type="application/json")
 

@@ -17,6 +17,7 @@ from api.fast import FastCurves
 from api.follower import Follower
 from api.guard import Guard
 from api.limits import BodyLimit
+from api.observed import Observed, Routed
 from api.rates import Rates
 from api.routes import (
     artifacts,
@@ -36,7 +37,7 @@ from api.routes import (
 from api.settings import ApiSettings
 from api.submits import Submits
 from api.webhooks import Dispatcher
-from lrcore import __version__
+from lrcore import __version__, traces
 from lrcore.jobs.artifacts import Artifacts
 from lrcore.jobs.audit import AuditLog
 from lrcore.jobs.connection import connect
@@ -71,6 +72,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         reaper.stop()
         await app.state.follower.close()
         redis.close()
+        traces.stop()
 
     app = FastAPI(
         title="lrserve",
@@ -83,6 +85,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     app.state.store, app.state.reaper, app.state.submits = store, reaper, Submits(store)
     app.state.artifacts = Artifacts(settings.artifact_url)
     app.state.webhooks, app.state.guard = WebhookStore(redis), Guard(settings.webhook_allow)
+    app.add_middleware(Routed)
     app.add_middleware(FastCurves)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, seconds=settings.body_seconds)
     audit = AuditLog(redis)
@@ -94,8 +97,10 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         limits=LimitStore(redis),
         rates=Rates(settings.redis_url),
         audit=audit,
+        open_paths=("/metrics",) if settings.metrics_open else (),
     )
     headers.install(app, settings)
+    app.add_middleware(Observed)
     problems.install(app)
     routes = (fit, translate, curves, kinds, jobs, range_tests, experiments, keys, artifacts, webhooks, system, web)
     for router in (*(module.router for module in routes), *catalogue.routers):

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -56,9 +56,19 @@ class Authentication:
 
     Args:
         keys: None where everybody may do everything, as the default tenant.
+        open_paths: served without a key, beside those that always are.
     """
 
-    def __init__(self, app: ASGIApp, keys: KeyStore | None, limits: LimitStore, rates: Rates, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: KeyStore | None,
+        limits: LimitStore,
+        rates: Rates,
+        audit: AuditLog,
+        open_paths: Sequence[str] = (),
+    ) -> None:
+        self._open = open_paths
         self.app, self._keys, self._limits, self._rates, self._audit = app, keys, limits, rates, audit
         self._fresh: TTLCache[bytes, Known] = TTLCache(KEYS, FRESH_SECONDS)
         self._known: TTLCache[bytes, Known] = TTLCache(KEYS, KNOWN_SECONDS)
@@ -69,7 +79,7 @@ class Authentication:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         caller: Caller | Response = Caller()
-        if self._keys is not None and not _is_open(scope["path"]):
+        if self._keys is not None and not (_is_open(scope["path"]) or scope["path"] in self._open):
             caller = await self._caller(self._keys, scope)
         if isinstance(caller, Response):
             return await caller(scope, receive, send)

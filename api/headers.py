@@ -24,8 +24,8 @@ HEADERS = {
 RAW = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-ASKED = ("Authorization", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Prefer")
-SHOWN = ("Content-Disposition", "ETag", "Location", "Preference-Applied", "Retry-After")
+ASKED = ("Authorization", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Prefer", "X-Request-ID")
+SHOWN = ("Content-Disposition", "ETag", "Location", "Preference-Applied", "Retry-After", "X-Request-ID")
 
 
 class Headers:

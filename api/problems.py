@@ -18,6 +18,7 @@ from starlette.status import HTTP_422_UNPROCESSABLE_CONTENT, HTTP_429_TOO_MANY_R
 
 from api.headers import HEADERS
 from api.json import dumps
+from lrcore import logs
 from lrcore.errors import CurveError
 from lrcore.jobs.artifacts import ArtifactNotFound, ArtifactsUnavailable
 from lrcore.jobs.format import StoreTooNew
@@ -205,7 +206,7 @@ def install(app: FastAPI) -> None:
             "internal-error",
             "Internal error",
             "This is a fault of the server; its log says more.",
-            headers=HEADERS,  # no middleware comes after this
+            headers=HEADERS | {"X-Request-ID": logs.about().get("request", "")},  # no middleware comes after this
         )
 
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated
 
 from pydantic import Field, IPvAnyNetwork
 
 from lrcore.jobs.settings import Settings
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to an address. A name other than localhost may mean any."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
 
 # as browsers send it: without a path, and without a slash at its end; or any
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9.\[\]:-]+)$")]
@@ -24,6 +34,7 @@ class ApiSettings(Settings):
     )
     head_seconds: float = Field(10.0, gt=0, le=3600, description="how long the headers of a request may take")
     max_connections: int = Field(10_000, ge=1, description="open connections to a process; with more, requests get 503")
+    metrics_open: bool = Field(False, description="whether /metrics is served without a key where keys are asked for")
     cors_origins: tuple[Origin, ...] = Field(
         (), description='origins whose pages may ask, such as ["https://a.example"]'
     )

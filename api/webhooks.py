@@ -69,7 +69,7 @@ class Sender:
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as fault:
             error = str(fault)[:200] or type(fault).__name__
         except Exception as fault:  # an attempt must come to an end that can be recorded, or it is made for ever
-            log.exception("webhook=%s delivery=%s", parcel.webhook_id, parcel.id)
+            log.exception("the attempt failed", extra={"webhook": parcel.webhook_id, "delivery": parcel.id})
             error = type(fault).__name__
         if status is not None:  # whatever came after it
             error = None if 200 <= status < 300 else _told(status)
@@ -160,8 +160,9 @@ class Dispatcher:
         attempt = await self._sender.send(parcel)
         outcome, delay = self._outcome(parcel, attempt)
         log.info(
-            "webhook=%s delivery=%s status=%s error=%s outcome=%s",
-            *(parcel.webhook_id, parcel.id, attempt.status, attempt.error, outcome),
+            "status=%s error=%s outcome=%s",
+            *(attempt.status, attempt.error, outcome),
+            extra={"webhook": parcel.webhook_id, "delivery": parcel.id},
         )
         deadline = time.monotonic() + self._lease
         while time.monotonic() < deadline:  # what was delivered shall not be sent again if Redis is away for a moment

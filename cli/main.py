@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.commands import curves, experiments, jobs, keys, limits, lr_find, serve, webhooks
+from cli.doctor import doctor
 from cli.faults import Group
 from lrcore import __version__
 
@@ -24,6 +25,7 @@ app.add_typer(experiments.app, name="experiments", rich_help_panel="Jobs")
 app.add_typer(webhooks.app, name="webhooks", rich_help_panel="Administration")
 app.add_typer(keys.app, name="keys", rich_help_panel="Administration")
 app.add_typer(limits.app, name="limits", rich_help_panel="Administration")
+app.command(rich_help_panel="Administration")(doctor)
 
 
 @app.callback(invoke_without_command=True)

@@ -11,14 +11,16 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from celery.apps import worker as celery_worker
 from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
 from redis.exceptions import RedisError
 
+from lrcore import logs, traces
 from lrcore.jobs.connection import connect
 from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.kinds import KINDS
@@ -27,9 +29,11 @@ from lrcore.jobs.reaper import Reaper
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.store import JobStore
+from lrcore.jobs.survey import Vitals
 from worker.app import create_celery
 from worker.engine.loop import pick_device, train
 from worker.runner import Runner
+from worker.vitals import Pulse
 
 log = logging.getLogger("lrserve.worker")
 
@@ -39,8 +43,16 @@ PRESENCE_SECONDS = 5.0  # between two signs of life; three may be missed
 class Presence:
     """The thread that shows the worker among the living: in Redis, and by a file for who looks from beside it."""
 
-    def __init__(self, store: JobStore, name: str, queues: Sequence[str], alive_file: Path | None = None) -> None:
-        self._store, self._name, self._queues, self._alive_file = store, name, queues, alive_file
+    def __init__(
+        self,
+        store: JobStore,
+        name: str,
+        queues: Sequence[str],
+        vitals: Callable[[], Vitals],
+        alive_file: Path | None = None,
+    ) -> None:
+        self._store, self._name, self._queues = store, name, queues
+        self._vitals, self._alive_file = vitals, alive_file
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="presence", daemon=True)
 
@@ -58,7 +70,7 @@ class Presence:
     def _loop(self) -> None:
         while True:
             try:
-                self._store.present(self._name, self._queues, 3 * PRESENCE_SECONDS)
+                self._store.present(self._name, self._queues, 3 * PRESENCE_SECONDS, self._vitals())
             except RedisError as error:
                 log.warning("Redis does not answer: %s", error)
             except StoreTooNew as error:  # no more signs of life: whoever looks after the worker may replace it
@@ -108,13 +120,13 @@ def main() -> int:
         help="unique among workers; one that starts under the name of a dead one frees its job at once",
     )
     name = parser.parse_args().name
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("celery").setLevel(logging.WARNING)
+    settings = Settings()
+    logs.configure(settings.log_format, settings.log_level)
     # Celery warns root of pickled messages: this worker accepts JSON alone
     warnings.filterwarnings("ignore", category=SecurityWarning)
     setup_logging.connect(lambda **_: None, weak=False)  # or Celery would set up its own
 
-    settings = Settings()
+    traces.start("lrserve-worker")
     store = JobStore(connect(settings.redis_url))
     try:
         store.check_format()
@@ -124,7 +136,8 @@ def main() -> int:
     except RedisError as error:
         log.warning("Redis does not answer: %s", error)
     warm_up()
-    queues = [*(settings.hardware.split(",") if settings.hardware else hardware()), QUEUE]
+    labels = settings.hardware.split(",") if settings.hardware else hardware()
+    queues = [*labels, QUEUE]
 
     def ring(queue: str) -> None:
         celery.send_task(RING_TASK, args=(queue,), queue=broker_queue(queue), retry=False)
@@ -132,13 +145,13 @@ def main() -> int:
     most_runs = settings.runs_at_once or (8 if pick_device().type == "cpu" else 64)
     runner = Runner(store, settings, name, queues, ring, most_runs)
     celery = create_celery(runner)
-    presence = Presence(store, name, queues, settings.alive_file)
+    presence = Presence(store, name, queues, Pulse(labels, runner.trained).take, settings.alive_file)
     reaper = Reaper(store, settings, ring)
 
     def begin(**_: object) -> None:
         try:
             for job_id in store.abandon(name, settings.max_losses):
-                log.warning("job=%s was left behind by an earlier process of %s", job_id, name)
+                log.warning("was left behind by an earlier process of %s", name, extra={"job": job_id})
             runner.sweep()
         except RedisError as error:
             log.warning("Redis does not answer, leases will run out by themselves: %s", error)
@@ -158,11 +171,14 @@ def main() -> int:
         without_heartbeat=True,
         quiet=True,
     )
+    celery_worker.safe_say = lambda *_: None  # it tells its shutdown past all loggers
     try:
         process.start()
     finally:
+        log.info("worker %s ends", name)
         reaper.stop()
         presence.stop()
+        traces.stop()
     return int(process.exitcode or 0)
 
 

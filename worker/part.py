@@ -6,12 +6,14 @@ import functools
 import logging
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import fmean
 from typing import cast
 
+from lrcore import traces
 from lrcore.jobs.experiment import PartSpec
 from lrcore.jobs.job import Best, Epoch, JobError, RunTraining
 from lrcore.jobs.settings import Settings
@@ -20,7 +22,7 @@ from lrcore.jobs.store import Claim, Gap, JobStore, Judgement, RunEnd, RunEpoch
 from worker.engine import Diverged, Interrupted, Result
 from worker.engine.loop import Hooks
 from worker.pruning import survivors
-from worker.reporter import Preparing, Reporter
+from worker.reporter import Preparing, Reporter, images_per_step
 
 log = logging.getLogger("lrserve.worker")
 
@@ -53,6 +55,7 @@ class PartReporter(Reporter):
         self._pruned: set[int] = set()
         self._judged: set[tuple[int, int]] = set()  # rung and configuration
         self._to_judge = False  # there are new epochs
+        self._began_at: dict[int, tuple[float, int]] = {}  # of each run in this attempt: time, and steps before
         self._stopped = False  # all runs are to stop, also if that is taken back before they have
 
     def hooks(self, stop: Callable[[], bool], preparing: Preparing) -> PartHooks:
@@ -84,6 +87,7 @@ class PartReporter(Reporter):
     def _stepped(self, run: int, step: int) -> None:
         first = not any(self._steps.values())
         self._steps[run] = step
+        self._began_at.setdefault(run, (time.time(), step))
         if first and step:
             self._reports.put(self._beat)
 
@@ -94,7 +98,14 @@ class PartReporter(Reporter):
         self._steps[run] = max(self._steps[run], done)  # of a run that is taken up, epochs are told before steps
         self._tell_soon(report)
 
+    def trained(self) -> tuple[int, float]:
+        began = self._began_at.copy()  # runs may be added meanwhile
+        steps = sum(self._steps[run] - before for run, (_, before) in began.items())
+        return steps, steps * images_per_step(self._part)
+
     def _ended(self, run: int, outcome: object) -> None:
+        if run in self._began_at:
+            traces.past("run", self._began_at[run][0], time.time(), run=run, outcome=type(outcome).__name__)
         match outcome:
             case Result(together=together, alone=alone):
                 how = RunTraining(together=together, alone=alone)

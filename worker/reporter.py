@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import os
 import queue
@@ -13,6 +14,8 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from lrcore import traces
+from lrcore.jobs.experiment import PartSpec
 from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.job import Best, Epoch, JobError, Progress
 from lrcore.jobs.settings import Settings
@@ -48,7 +51,9 @@ class Reporter:
         self._trains = False  # else it prepares, or keeps files
         self._finished = False
         self.wanted, self.result = "", ""  # the latter: of the job, as JSON, for `finish`
-        self._thread = threading.Thread(target=self._loop, name=f"reporter-{claim.id}", daemon=True)
+        # with the context of who made it, which says in logs and traces what it works on
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._loop,), name=f"reporter-{claim.id}", daemon=True)
 
     def start(self) -> None:
         """Begin to beat."""
@@ -68,6 +73,10 @@ class Reporter:
 
     def epoch(self, epoch: Epoch, best: Best) -> None:
         """Hand over an epoch's figures."""
+        if self._began is not None:  # else it was trained by an earlier attempt
+            now = time.time()
+            seconds = min(epoch.seconds, time.monotonic() - self._began[0])
+            traces.past("epoch", now - seconds, now, epoch=epoch.epoch)
         index = len(self._told)
         self._told.append((epoch, best))
         self._reports.put(lambda: self._tell(index))
@@ -155,6 +164,11 @@ class Reporter:
             }
         )
 
+    def trained(self) -> tuple[int, float]:
+        """Optimizer steps of this attempt, all runs together, and the images that went into them. From any thread."""
+        steps = self._step - self._began[1] if self._began else 0
+        return steps, steps * images_per_step(self._claim.spec)
+
     def _over(self) -> bool:
         return self._lost is not None or self._broken is not None
 
@@ -205,7 +219,7 @@ class Reporter:
             except RedisError as error:
                 if self._draining.is_set():
                     raise LeaseLost(f"job {self._claim.id} is left behind: Redis does not answer: {error}") from error
-                log.warning("job=%s Redis does not answer, trying again: %s", self._claim.id, error)
+                log.warning("Redis does not answer, trying again: %s", error)
             finally:
                 self._asked_at = asked_at
             self._draining.wait(pause)
@@ -222,13 +236,20 @@ class Reporter:
             self._seen, self._moved_at = seen, time.monotonic()
         if time.monotonic() - self._moved_at < self._settings.stall_seconds:
             return
-        log.error("job=%s has stood still for %g s: the worker ends", self._claim.id, self._settings.stall_seconds)
+        log.error("has stood still for %g s: the worker ends", self._settings.stall_seconds)
         try:
             self._store.lose(self._claim, self._settings.max_losses)
         except (RedisError, LeaseLost) as error:
-            log.warning("job=%s its lease will run out by itself: %s", self._claim.id, error)
+            log.warning("its lease will run out by itself: %s", error)
         logging.shutdown()
         os._exit(STALLED)
+
+
+def images_per_step(spec: Any) -> float:
+    """How many images an optimizer step sees, on average over an epoch."""
+    base = spec.experiment.base if isinstance(spec, PartSpec) else spec
+    steps: int | None = getattr(base, "steps_per_epoch", None)
+    return float(min(base.batch_size, base.dataset.train_size / steps) if steps else base.batch_size)
 
 
 def _cpu_seconds() -> float:

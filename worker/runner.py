@@ -14,6 +14,7 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
+from lrcore import logs, traces
 from lrcore.errors import DataUnavailable, LrcoreError, MissingPackage
 from lrcore.jobs.artifacts import ArtifactsUnavailable
 from lrcore.jobs.experiment import PartSpec
@@ -83,6 +84,15 @@ class Runner:
         self._store, self._ring = store, ring
         self._draining = threading.Event()
         self._swept_at = time.monotonic()  # a worker begins with it
+        self._looking = threading.Lock()
+        self._reporter: Reporter | None = None
+        self._trained: tuple[int, float] = 0, 0.0  # by jobs that are over
+
+    def trained(self) -> tuple[bool, int, float]:
+        """Whether there is a job; steps and images that were trained so far, over all jobs. From any thread."""
+        with self._looking:
+            steps, images = self._reporter.trained() if self._reporter else (0, 0.0)
+            return self._reporter is not None, self._trained[0] + steps, self._trained[1] + images
 
     def drain(self) -> None:
         """Give the present job back between two steps, and take no other."""
@@ -118,22 +128,42 @@ class Runner:
             self._pass_on(queue)
         if claim.more:
             self._pass_on(claim.queue)
-        log.info("job=%s attempt=%d started", claim.id, claim.attempt)
-        reporter = REPORTERS.get(type(claim.spec), Reporter)(self._store, claim, self.settings, self._draining)
-        reporter.start()
-        try:
-            state, error = self._see_through(claim, reporter)
-        except LeaseLost as lost:  # the job is another worker's now, and so is its checkpoint
-            log.warning("%s", lost)
-            return
-        finally:
-            reporter.stop()
-        log.info("job=%s attempt=%d %s", claim.id, claim.attempt, error.message if error else state)
+        with logs.bound(job=claim.id, attempt=claim.attempt):
+            self._take(claim)
+
+    def _take(self, claim: Claim) -> None:
+        """See the job through, as a part of the trace of the request that made it."""
+        log.info("started")
+        about = {"job": claim.id, "attempt": claim.attempt, "worker": self.name, "queue": claim.queue}
+        if claim.trace and all(claim.waited):
+            began, ended = claim.waited
+            traces.past("queue", began / 1000, ended / 1000, claim.trace, job=claim.id, queue=claim.queue)
+        with traces.work(f"attempt {claim.spec.kind}", claim.trace, **about) as span:
+            reporter = REPORTERS.get(type(claim.spec), Reporter)(self._store, claim, self.settings, self._draining)
+            reporter.start()
+            with self._looking:
+                self._reporter = reporter
+            try:
+                state, error = self._see_through(claim, reporter)
+            except LeaseLost as lost:  # the job is another worker's now, and so is its checkpoint
+                log.warning("%s", lost)
+                return
+            finally:
+                reporter.stop()
+                self._over(reporter)
+            if span is not None:
+                span.set_attribute("lrserve.state", str(state))
+        log.info("%s", error.message if error else state)
         if state.ended:
             shutil.rmtree(self.folder(claim.id), ignore_errors=True)
         if time.monotonic() - self._swept_at > SWEEP_SECONDS:
             with contextlib.suppress(RedisError):
                 self.sweep()
+
+    def _over(self, reporter: Reporter) -> None:
+        with self._looking:
+            steps, images = reporter.trained()
+            self._reporter, self._trained = None, (self._trained[0] + steps, self._trained[1] + images)
 
     def _pass_on(self, queue: str) -> None:
         """Ring again for a queue whose message was spent on another one's job, which has a message of its own."""
@@ -184,7 +214,7 @@ class Runner:
         except LeaseLost:
             raise
         except Exception as error:  # whatever else a model or a device can do
-            log.exception("job=%s failed", claim.id)
+            log.exception("failed")
             return State.FAILED, JobError(type=_kind(error), message=_text(error))
         return State.SUCCEEDED, None
 
@@ -201,8 +231,9 @@ class Runner:
         folder = self.folder(claim.id)
         reporter.confirm()
         try:
-            outcome.write(folder)
-            self._publish(claim, reporter, folder)
+            with traces.span("artifacts"):
+                outcome.write(folder)
+                self._publish(claim, reporter, folder)
         except (Interrupted, LeaseLost):
             raise
         except Exception as error:
@@ -245,7 +276,7 @@ class Runner:
             except ArtifactsUnavailable as error:
                 if pause is None:
                     raise
-                log.warning("job=%s the artifact root does not answer, trying again: %s", claim.id, error)
+                log.warning("the artifact root does not answer, trying again: %s", error)
             if self._draining.wait(pause):
                 raise Interrupted
 

@@ -37,9 +37,9 @@ def track(folder: Path, spec: JobSpec, epochs: Sequence[Epoch], best: Best, job_
     try:
         _track(folder, spec, epochs, best, job_id)
     except ImportError:
-        log.warning("job=%s MLFLOW_TRACKING_URI is set, but not used: pip install 'lrserve[mlflow]'", job_id)
+        log.warning("MLFLOW_TRACKING_URI is set, but not used: pip install 'lrserve[mlflow]'")
     except Exception as error:  # MLflow's own, those of requests, of a database, of a bucket
-        log.warning("job=%s was not logged to MLflow: %s: %s", job_id, type(error).__name__, error)
+        log.warning("was not logged to MLflow: %s: %s", type(error).__name__, error)
 
 
 def _track(folder: Path, spec: JobSpec, epochs: Sequence[Epoch], best: Best, job_id: str) -> None:

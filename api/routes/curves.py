@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from api.cache import MAX_AGE, etag, matches
 from api.deps import json_body
 from api.encoding import MEDIA_TYPES, Axis, encode, encode_several
+from api.metrics import CURVE_SECONDS
 from api.negotiate import choose
 from api.problems import Invalid, documented, readable
 from lrcore.compare import CompareRequest
@@ -124,7 +125,8 @@ def post_curve(
     chosen = choose(request, MEDIA_TYPES)
     if where is not None:
         curve = curve.model_copy(update={"where": where})
-    return encode(curve, chosen, scale)
+    with CURVE_SECONDS.labels(chosen).time():
+        return encode(curve, chosen, scale)
 
 
 @router.post(
@@ -138,7 +140,8 @@ def compare(curves: CompareRequest, request: Request, form: Format = None, scale
     """Several schedules at once, as data or as one picture; names tell them apart."""
     chosen = choose(request, MEDIA_TYPES)
     requests = curves.requests()
-    return encode_several(curves, requests, [_sampled(i, one) for i, one in enumerate(requests)], chosen, scale)
+    with CURVE_SECONDS.labels(chosen).time():
+        return encode_several(curves, requests, [_sampled(i, one) for i, one in enumerate(requests)], chosen, scale)
 
 
 def _sampled(i: int, request: CurveRequest) -> Curve:
@@ -218,7 +221,8 @@ def _answer(request: Request, data: dict[str, Any], spec: str | None, scale: Axi
     headers = {"ETag": tag, "Cache-Control": f"public, max-age={MAX_AGE}", "Vary": "Accept"}
     if matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    response = encode(curve, form, scale)
+    with CURVE_SECONDS.labels(form).time():
+        response = encode(curve, form, scale)
     response.headers.update(headers)
     return response
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, HTTPException, Response
+from fastapi import APIRouter, Header, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
+from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel, Field
 
 from api import headers
 from api.deps import Store
+from api.metrics import Exposed
 from api.problems import documented
 
 router = APIRouter(tags=["system"])
@@ -74,6 +76,28 @@ def readyz(store: Store) -> Readiness:
     """Redis answers; how many workers live, and what waits for which of them."""
     queues = {queue.name: QueueState(waiting=queue.waiting, workers=queue.workers) for queue in store.queues()}
     return Readiness(workers=store.workers(), queues=queues)
+
+
+class ExpositionResponse(Response):
+    """Prometheus' text format."""
+
+    media_type = "text/plain"
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=ExpositionResponse,
+    responses=documented(401, 503, _200={"content": {"application/openmetrics-text": {}}}),
+)
+def metrics(request: Request, accept: Annotated[str, Header(include_in_schema=False)] = "") -> Response:
+    """What this process has done, and what the store says of the whole service. Answers without Redis, too.
+
+    Where keys are asked for, it needs one, of any role, unless LRSERVE_METRICS_OPEN says otherwise.
+    """
+    exposed = Exposed(request.app.state.store, request.app.state.webhooks)
+    encode, content_type = choose_encoder(accept)
+    return Response(encode(exposed), headers={"Content-Type": content_type, "Vary": "Accept"})
 
 
 @router.get("/docs", include_in_schema=False)

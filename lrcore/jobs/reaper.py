@@ -55,7 +55,7 @@ class Reaper:
     def round(self) -> None:
         """One look at everything."""
         for job_id in self._store.reap(self._settings.max_losses):
-            log.warning("job=%s lease ran out", job_id)
+            log.warning("lease ran out", extra={"job": job_id})
         self.announce()
 
     def announce(self) -> None:

@@ -48,11 +48,11 @@ class Retention:
             self._files.remove(job_id)  # first: what is left after a failure is found again
             self._store.forget(job_id, finished_at)
         except ArtifactsUnavailable as error:
-            log.warning("job=%s is kept until its files can be removed: %s", job_id, error)
+            log.warning("is kept until its files can be removed: %s", error, extra={"job": job_id})
         except (JobNotFound, IllegalMove):  # deleted by hand meanwhile
             pass
         else:
-            log.info("job=%s removed, after %g days", job_id, days)
+            log.info("removed, after %g days", days, extra={"job": job_id})
         return True
 
     def _loop(self) -> None:

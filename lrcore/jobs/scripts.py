@@ -31,6 +31,8 @@ local function now()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
+-- how often something has happened, whichever processes saw it
+local function tally(what) redis.call('HINCRBY', P .. 'counters', what, 1) end
 -- history for those who come later, and the same at once for those who listen
 local function say(id, kind, data)
   local stream = P .. 'events:' .. id
@@ -61,7 +63,15 @@ end
 local function enqueue(id)
   local record = redis.call('HMGET', job(id), 'queue', 'order', 'priority')
   redis.call('ZADD', line(id), record[2] - record[3] * 1e12, id)
-  if owner(id) ~= 'default' then redis.call('SADD', P .. 'tenants:' .. record[1], owner(id)) end
+  redis.call('ZADD', P .. 'waiting:' .. record[1], 'NX', now(), id)  -- since when, over all tenants
+  if owner(id) ~= 'default' then
+    redis.call('SADD', P .. 'tenants:' .. record[1], owner(id))
+    redis.call('SADD', P .. 'tenants', owner(id))
+  end
+end
+local function dequeue(id)
+  redis.call('ZREM', line(id), id)
+  redis.call('ZREM', P .. 'waiting:' .. redis.call('HGET', job(id), 'queue'), id)
 end
 local function ended(state)
   return state == 'succeeded' or state == 'failed' or state == 'cancelled'
@@ -178,7 +188,7 @@ local function move(id, after, error)
   indexed(id, 'ZREM', ':' .. before)
   indexed(id, 'ZADD', ':' .. after)
   redis.call('ZREM', P .. 'leases', id)
-  redis.call('ZREM', line(id), id)
+  dequeue(id)
   if after == 'queued' then enqueue(id) end
   if after ~= 'running' then redis.call('HDEL', job(id), 'token', 'worker', 'want') end
   if after == 'running' then redis.call('HSET', job(id), 'claimed_at', now()) end
@@ -187,6 +197,7 @@ local function move(id, after, error)
     for _, part in ipairs(redis.call('LRANGE', runs(id, 'returned'), 0, -1)) do redis.call('DEL', job(part)) end
     redis.call('HSET', job(id), 'finished_at', now())
     redis.call('ZADD', P .. 'finished', now(), id)
+    tally('ended:' .. after)
   end
   if after == 'failed' and error then redis.call('HSET', job(id), 'error', error) end
   local news = {state = after, attempt = tonumber(record[3])}
@@ -247,7 +258,7 @@ local function part_of(id, most, queue)
   redis.call('HINCRBY', job(id), 'attempt', 1)
   if redis.call('HGET', job(id), 'state') == 'queued' then move(id, 'running') end
   redis.call('HSETNX', job(id), 'started_at', now())
-  redis.call('ZREM', line(id), id)
+  dequeue(id)
   if offers(id) then enqueue(id) end
   return part
 end
@@ -271,14 +282,15 @@ local function release(id, error)
   if over(id) then return fail(id, 'timeout', 'it has run longer than its max_seconds') end
   return move(id, 'queued', error)
 end
--- a running job whose worker is gone
-local function lose(id, most)
+-- a running job whose worker is gone: its lease ran out, it is back under its name, or it has stalled
+local function lose(id, most, why)
   if redis.call('HGET', job(id), 'state') ~= 'running' then
     redis.call('ZREM', P .. 'leases', id)
     return
   end
   local losses, parent = redis.call('HINCRBY', job(id), 'losses', 1), redis.call('HGET', job(id), 'parent')
   if parent then redis.call('HINCRBY', job(parent), 'losses', 1) end
+  tally('lost:' .. why)
   if losses > most and not want(id) then
     return fail(id, 'worker_lost', losses .. ' workers were lost while they ran this job')
   end
@@ -331,6 +343,7 @@ redis.call('SADD', P .. 'queues', redis.call('HGET', job(id), 'queue'))
 indexed(id, 'ZADD', '')
 indexed(id, 'ZADD', ':queued')
 enqueue(id)
+tally('submitted')
 say(id, 'state', cjson.encode({state = 'queued', attempt = 0}))
 announce(id, 'queued')
 return {'made', view(id)}
@@ -361,11 +374,14 @@ return found
 """
 
 # worker, token, lease in ms, most runs of an experiment, then queues -> {id, spec, attempt, queue, kind, whether there
-# are more} of the best job of them all, or nothing. Of an experiment it is a part, with the spec of the whole.
+# are more, its trace or '', since when it waited or 0, when it was taken} of the best job of them all, or nothing. Of
+# an experiment it is a part, with the spec of the whole.
 CLAIM = """
 local function taken(id)
   local found = redis.call('HMGET', job(id), 'id', 'spec', 'attempt', 'queue', 'kind')
   local parent, first, count = unpack(redis.call('HMGET', job(id), 'parent', 'first', 'count'))
+  local trace, from = unpack(redis.call('HMGET', job(parent or id), 'trace', 'waited_from'))
+  found[6], found[7], found[8], found[9] = 0, trace or '', from or 0, redis.call('HGET', job(id), 'claimed_at') or 0
   if parent then
     found[2] = '{"first":' .. first .. ',"count":' .. count .. ',"experiment":' ..
       redis.call('HGET', job(parent), 'spec') .. '}'
@@ -409,8 +425,11 @@ end
 if not id then return false end
 local state, parted = unpack(redis.call('HMGET', job(id), 'state', 'runs'))
 if state ~= 'queued' and not (parted and state == 'running' and offers(id)) then
-  redis.call('ZREM', line(id), id)
+  dequeue(id)
   return redis.error_reply('FAULT the queue held ' .. id .. ', which is not queued')
+end
+if redis.call('HEXISTS', job(id), 'trace') == 1 then
+  redis.call('HSET', job(id), 'waited_from', redis.call('ZSCORE', P .. 'waiting:' .. queue, id) or now())
 end
 if parted then id = part_of(id, tonumber(ARGV[5]), queue) end
 redis.call('HINCRBY', job(id), 'attempt', 1)
@@ -522,6 +541,7 @@ local after, error = ARGV[4], ARGV[5]
 if after == 'succeeded' and ARGV[7] ~= '' then redis.call('HSET', job(id), 'result', ARGV[7]) end
 local again = after == 'failed' and ARGV[6] == '1' and
   redis.call('HINCRBY', job(id), 'errors', 1) < tonumber(redis.call('HGET', job(id), 'max_attempts'))
+if again then tally('retried') end
 if again or after == 'queued' then
   release(id, again and error or nil)
 else
@@ -532,7 +552,7 @@ return {{'held', redis.call('HGET', job(id), 'state')}}
 
 # id, token, most losses -> held | fenced | missing, ''
 LOSE = f"""{REPORTED}
-lose(id, tonumber(ARGV[4]))
+lose(id, tonumber(ARGV[4]), 'stalled')
 return {{'held', ''}}
 """
 
@@ -556,7 +576,7 @@ local queue = line(id)
 CANCEL = f"""{ASKED}
 if state == 'running' and not idle(id) then
   redis.call('HSET', job(id), 'want', 'cancel')
-  redis.call('ZREM', queue, id)
+  dequeue(id)
   return 'requested'
 end
 return move(id, 'cancelled') and 'cancelled' or state
@@ -567,7 +587,7 @@ PAUSE = f"""{ASKED}
 if state == 'running' and not idle(id) then
   if redis.call('HGET', job(id), 'want') == 'cancel' then return 'about to be cancelled' end
   redis.call('HSET', job(id), 'want', 'pause')
-  redis.call('ZREM', queue, id)
+  dequeue(id)
   return 'requested'
 end
 return move(id, 'paused') and 'paused' or state
@@ -612,16 +632,17 @@ return 'forgotten'
 # most losses, prefix of the broker's lists -> ids whose lease had run out
 REAP = """
 local ids = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now(), 'LIMIT', 0, 100)
-for _, id in ipairs(ids) do lose(id, tonumber(ARGV[2])) end
+for _, id in ipairs(ids) do lose(id, tonumber(ARGV[2]), 'lease') end
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', '-inf', now())) do
   redis.call('ZREM', P .. 'workers', worker)
   redis.call('HDEL', P .. 'claims', worker)
+  redis.call('HDEL', P .. 'vitals', worker)
 end
 for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
   redis.call('ZREMRANGEBYSCORE', P .. 'workers:' .. queue, '-inf', now())
   if redis.call('EXISTS', P .. 'workers:' .. queue, P .. 'queue:' .. queue, P .. 'tenants:' .. queue) == 0 then
     redis.call('SREM', P .. 'queues', queue)
-    redis.call('DEL', ARGV[3] .. queue)
+    redis.call('DEL', ARGV[3] .. queue, P .. 'waiting:' .. queue)
   end
 end
 return ids
@@ -632,7 +653,7 @@ ABANDON = """
 local left = {}
 for _, id in ipairs(redis.call('ZRANGE', P .. 'leases', 0, -1)) do
   if redis.call('HGET', job(id), 'worker') == ARGV[2] then
-    lose(id, tonumber(ARGV[3]))
+    lose(id, tonumber(ARGV[3]), 'restart')
     table.insert(left, id)
   end
 end
@@ -648,10 +669,11 @@ redis.call('ZADD', P .. 'finished', now() - ARGV[2] + ARGV[3], first[1])
 return {first[1], redis.call('HGET', job(first[1]), 'finished_at')}
 """
 
-# worker, time to live in ms, then the queues that it serves
+# worker, time to live in ms, its vitals as JSON or '', then the queues that it serves
 PRESENT = """
 redis.call('ZADD', P .. 'workers', now() + ARGV[3], ARGV[2])
-for i = 4, #ARGV do
+if ARGV[4] ~= '' then redis.call('HSET', P .. 'vitals', ARGV[2], ARGV[4]) end
+for i = 5, #ARGV do
   redis.call('ZADD', P .. 'workers:' .. ARGV[i], now() + ARGV[3], ARGV[2])
   redis.call('SADD', P .. 'queues', ARGV[i])
 end
@@ -661,6 +683,7 @@ end
 ABSENT = """
 redis.call('ZREM', P .. 'workers', ARGV[2])
 redis.call('HDEL', P .. 'claims', ARGV[2])
+redis.call('HDEL', P .. 'vitals', ARGV[2])
 for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
   redis.call('ZREM', P .. 'workers:' .. queue, ARGV[2])
 end
@@ -682,4 +705,40 @@ for i, queue in ipairs(queues) do
     redis.call('ZCOUNT', P .. 'workers:' .. queue, now(), '+inf'), redis.call('LLEN', ARGV[2] .. queue)}
 end
 return queues
+"""
+
+# -> the time in ms; what was counted; {state, jobs, experiments} of each state, over all tenants; {queue, ms since its
+# oldest job began to wait or -1}; {worker, its vitals} of each that lives
+SURVEY = f"""
+-- an entry whose job does not wait is of an older process, which knows nothing of these
+local function age(queue)
+  for _ = 1, 100 do
+    local id, since = unpack(redis.call('ZRANGE', P .. 'waiting:' .. queue, 0, 0, 'WITHSCORES'))
+    if not id then return -1 end
+    if redis.call('EXISTS', job(id)) == 1 and redis.call('ZSCORE', line(id), id) then return now() - since end
+    redis.call('ZREM', P .. 'waiting:' .. queue, id)
+  end
+  return -1
+end
+local states, tenants = {{{", ".join(f"'{state}'" for state in MOVES)}}}, redis.call('SMEMBERS', P .. 'tenants')
+table.insert(tenants, 'default')
+for i, state in ipairs(states) do
+  local jobs, experiments = 0, 0
+  for _, tenant in ipairs(tenants) do
+    jobs = jobs + redis.call('ZCARD', own(tenant, 'jobs:' .. state))
+    experiments = experiments + redis.call('ZCARD', own(tenant, 'experiments:' .. state))
+  end
+  states[i] = {{state, jobs, experiments}}
+end
+local ages = {{}}
+for i, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do ages[i] = {{queue, age(queue)}} end
+local living = {{}}
+for _, worker in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', now(), '+inf')) do
+  living[worker] = true
+end
+local vitals, known = {{}}, redis.call('HGETALL', P .. 'vitals')
+for i = 1, #known, 2 do
+  if living[known[i]] then table.insert(vitals, {{known[i], known[i + 1]}}) end
+end
+return {{now(), redis.call('HGETALL', P .. 'counters'), states, ages, vitals}}
 """

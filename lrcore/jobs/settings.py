@@ -9,6 +9,8 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis import ConnectionPool
 
+from lrcore import logs
+
 
 class Settings(BaseSettings):
     """Raises pydantic.ValidationError, naming the variable, if one has no sense."""
@@ -47,6 +49,8 @@ class Settings(BaseSettings):
         description="labels of this machine's workers, with commas between; if not set, what they find: "
         "cpu, or gpu and the card's name, such as gpu.h200",
     )
+    log_format: logs.Format = Field("text", description="text for people, or json: an object a line")
+    log_level: logs.Level = Field("info", description="debug, info, warning or error: what is logged and what is worse")
 
     @field_validator("redis_url")
     @classmethod

@@ -22,6 +22,7 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import OutOfMemoryError, ResponseError
 
+from lrcore import traces
 from lrcore.errors import LrcoreError
 from lrcore.jobs import scripts
 from lrcore.jobs.format import StoreFormat
@@ -30,6 +31,7 @@ from lrcore.jobs.job import Best, Epoch, Job, JobError, Progress, RunTraining, T
 from lrcore.jobs.kinds import UnknownKind, kind_of
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.states import RunState, State
+from lrcore.jobs.survey import Survey, Vitals, readable
 from lrcore.jobs.work import Work
 
 PREFIX = "lrserve:"
@@ -101,6 +103,8 @@ class Claim:
     spec: Work
     queue: str = QUEUE
     more: bool = False  # of an experiment there are runs that nobody has yet
+    trace: str = ""  # W3C traceparent of the request that made it, if that was traced
+    waited: tuple[int, int] = (0, 0)  # of a traced job, from when to when, in ms since 1970 by Redis' clock
 
 
 class RunEpoch(NamedTuple):
@@ -144,12 +148,16 @@ class RunView:
 
 
 class NewJob(NamedTuple):
-    """A job that is wanted; arguments of JobStore.create. Without a tenant it is the store's."""
+    """A job that is wanted; arguments of JobStore.create. Without a tenant it is the store's.
+
+    `trace` is the W3C traceparent of whoever wants it, if that is traced.
+    """
 
     spec: Work
     terms: Terms
     key: str = ""
     tenant: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True)
@@ -212,7 +220,7 @@ class JobStore:
             KeyReused: the key has come with another job.
             StoreFull: nothing was stored.
         """
-        [made] = self.create_many([NewJob(spec, terms or Terms(), key)])
+        [made] = self.create_many([NewJob(spec, terms or Terms(), key, trace=traces.current())])
         if isinstance(made, Exception):
             raise made
         return made
@@ -223,7 +231,8 @@ class JobStore:
         with self._redis.pipeline(transaction=False) as pipe:
             for each in wanted:
                 tenant = each.tenant or self._tenant or NOBODY
-                self._run(scripts.CREATE, *_creation(each.spec, each.terms, each.key, tenant=tenant), client=pipe)
+                fields = _creation(each.spec, each.terms, each.key, tenant=tenant, trace=each.trace)
+                self._run(scripts.CREATE, *fields, client=pipe)
             answers = pipe.execute(raise_on_error=False)
         return [_created(answer, each) for each, answer in zip(wanted, answers, strict=True)]
 
@@ -242,7 +251,8 @@ class JobStore:
         try:
             tenant = self._tenant or NOBODY
             inner = job_id if tenant == NOBODY or ":" in job_id else f"{tenant}:{job_id}"
-            answer = self._run(scripts.CREATE, *_creation(spec, terms, "", inner, tenant=tenant))
+            fields = _creation(spec, terms, "", inner, tenant=tenant, trace=traces.current())
+            answer = self._run(scripts.CREATE, *fields)
         except OutOfMemoryError as error:
             raise StoreFull(f"nothing was stored: {error}") from error
         if answer[0] == "taken":
@@ -350,9 +360,11 @@ class JobStore:
             taken = self._run(scripts.CLAIM, worker, token, _ms(lease_seconds), most_runs, *queues)
             if not taken:
                 return None
-            job_id, spec, attempt, queue, kind, more = (*taken, 0)[:6]
+            job_id, spec, attempt, queue, kind, more, trace, *waited = taken
             try:
-                return Claim(job_id, token, int(attempt), kind_of(kind).model_validate_json(spec), queue, bool(more))
+                work = kind_of(kind).model_validate_json(spec)
+                began, ended = map(int, waited)
+                return Claim(job_id, token, int(attempt), work, queue, bool(more), trace, (began, ended))
             except (ValidationError, UnknownKind) as error:  # accepted by another version
                 why = JobError(type="invalid_spec", message=f"this worker cannot read the job: {error}"[:2000])
                 self._run(scripts.FINISH, job_id, token, State.FAILED, why.model_dump_json(), 0)
@@ -468,9 +480,10 @@ class JobStore:
         taken = self._run(scripts.STALE, _ms(days * 86_400), _ms(lease_seconds))
         return (taken[0], int(taken[1])) if taken else None
 
-    def present(self, worker: str, queues: Sequence[str], seconds: float) -> None:
-        """Say that a worker lives and which queues it serves, for the next `seconds`."""
-        self._run(scripts.PRESENT, worker, _ms(seconds), *queues)
+    def present(self, worker: str, queues: Sequence[str], seconds: float, vitals: Vitals | None = None) -> None:
+        """Say that a worker lives, which queues it serves and how it does, for the next `seconds`."""
+        text = vitals.model_dump_json() if vitals else ""
+        self._run(scripts.PRESENT, worker, _ms(seconds), text, *queues)
 
     def absent(self, worker: str) -> None:
         """Say that a worker is gone."""
@@ -483,6 +496,20 @@ class JobStore:
     def queues(self) -> list[Queue]:
         """Every queue that a job or a worker has named."""
         return [Queue(name, *map(int, counts)) for name, *counts in self._run(scripts.QUEUES, broker_list(""))]
+
+    def survey(self) -> Survey:
+        """All that is known of the service as a whole, over all tenants, in one look."""
+        queues = self.queues()
+        now, counters, states, ages, vitals = self._run(scripts.SURVEY)
+        return Survey(
+            at=int(now) / 1000,
+            counters={name: int(value) for name, value in zip(counters[::2], counters[1::2], strict=True)},
+            jobs={State(state): jobs for state, jobs, _ in states},
+            experiments={State(state): experiments for state, _, experiments in states},
+            queues={queue.name: (queue.waiting, queue.workers) for queue in queues},
+            oldest={queue: age / 1000 for queue, age in ages if age >= 0},
+            workers=readable(vitals),
+        )
 
     def events_key(self, job_id: str) -> str:
         """The Redis stream of a job's events: fields `type` and `data` (JSON)."""
@@ -532,7 +559,9 @@ class JobStore:
         return str(want)
 
 
-def _creation(spec: Work, terms: Terms, key: str, job_id: str = "", *, tenant: str = NOBODY) -> list[str | int]:
+def _creation(
+    spec: Work, terms: Terms, key: str, job_id: str = "", *, tenant: str = NOBODY, trace: str = ""
+) -> list[str | int]:
     """The arguments of CREATE."""
     text, written = spec.model_dump_json(), terms.model_dump_json()
     content = hashlib.sha256(f"{text}\n{written}".encode()).hexdigest()
@@ -547,6 +576,8 @@ def _creation(spec: Work, terms: Terms, key: str, job_id: str = "", *, tenant: s
     }
     if terms.max_seconds is not None:
         record["max_ms"] = _ms(terms.max_seconds)
+    if trace:
+        record["trace"] = trace
     fields = (part for item in record.items() for part in item)
     return [job_id or new_id(), int(bool(job_id)), key, content, tenant, *fields]
 

@@ -54,6 +54,7 @@ local function make(endpoint, event, at, fields)
     redis.call('RPUSH', attempts(id), cjson.encode({
       at = now(), error = 'not sent: ' .. waiting .. ' deliveries wait already', milliseconds = 0}))
     conclude(endpoint, id, 'failed')
+    tally('webhooks:dropped')
     return id
   end
   local subject = redis.call('HGET', delivery(id), 'job')
@@ -195,6 +196,7 @@ local endpoint, claims = unpack(redis.call('HMGET', delivery(id), 'webhook', 'cl
 if claims ~= ARGV[3] or redis.call('ZREM', sending(endpoint), id) == 0 then return 0 end
 redis.call('RPUSH', attempts(id), ARGV[4])
 redis.call('LTRIM', attempts(id), -MOST_ATTEMPTS, -1)
+tally('webhooks:' .. outcome)
 if outcome == 'retry' then
   redis.call('HINCRBY', delivery(id), 'failures', 1)
   redis.call('ZADD', due(endpoint), now() + ARGV[6], id)
@@ -206,6 +208,17 @@ if outcome == 'gone' then
 end
 follow(endpoint, id)
 return 1
+"""
+
+# -> how many deliveries wait, and ms since the first of them was due, or 0 if none is
+WAITING = """
+local waiting, late = redis.call('XLEN', P .. 'outbox'), 0
+for _, endpoint in ipairs(redis.call('ZRANGE', P .. 'webhooks', 0, -1)) do
+  waiting = waiting + redis.call('ZCARD', log(endpoint)) - redis.call('ZCARD', over(endpoint))
+  local first = redis.call('ZRANGE', due(endpoint), 0, 0, 'WITHSCORES')
+  if first[2] and enabled(endpoint) then late = math.max(late, now() - first[2]) end
+end
+return {waiting, late}
 """
 
 

@@ -204,6 +204,11 @@ class WebhookStore:
         )
         return self._deliveries(ids[:limit]), ids[limit - 1] if len(ids) > limit else None
 
+    def waiting(self) -> tuple[int, float]:
+        """Deliveries of all tenants that have not ended; for how many seconds the first one that is due has been."""
+        waiting, late = self._run(webhook_scripts.WAITING)
+        return int(waiting), int(late) / 1000
+
     def _deliveries(self, ids: list[str]) -> list[Delivery]:
         with self._redis.pipeline(transaction=False) as pipe:
             for delivery_id in ids:

@@ -75,6 +75,7 @@ ROUTES = {
     ("get", "/v1/optimizers"),
     ("get", "/v1/optimizers/{type}"),
     ("get", "/healthz"),
+    ("get", "/metrics"),
     ("get", "/readyz"),
 }
 

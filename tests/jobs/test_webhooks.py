@@ -363,6 +363,7 @@ def test_a_removed_endpoint_leaves_nothing(
     assert not dispatching.settle(held, "delivered", status=200)
     left = set(map(str, redis.keys())) - before
     assert {key for key in left if not any(job_id in key for job_id in jobs)} == {
+        "lrserve:counters",
         "lrserve:delivery-order",
         "lrserve:finished",
         "lrserve:queues",

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lrcore import traces
 from lrcore.jobs.kinds import UnknownKind, kind_of
 from lrcore.jobs.work import Work
 
@@ -88,6 +89,7 @@ def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     os.replace(_write(path, {name: _on_cpu(tensor) for name, tensor in weights.items()}, None), path)
 
 
+@traces.traced("checkpoint")
 def save(
     path: Path,
     parts: Mapping[str, Mapping[str, Tensor]],

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lrcore import traces
 from lrcore.datasets import Dataset
 from lrcore.datasets._base import Files, Images, Labels
 from lrcore.errors import SpecError
@@ -186,6 +187,7 @@ def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(n)
 
 
+@traces.traced("data load")
 def load(
     dataset: Dataset, root: Path, device: torch.device, dtype: torch.dtype = torch.float32, memory: int | None = None
 ) -> Data:

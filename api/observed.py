@@ -1,0 +1,113 @@
+"""Every request is counted and timed, has an id, and is a span where traces are on."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.metrics import OPEN, REQUEST_SECONDS, REQUESTS
+from lrcore import logs, traces
+
+log = logging.getLogger("lrserve.requests")
+
+ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+UNROUTED = "none"  # of what is refused before routing, or leads nowhere
+INNER = "lrserve.scope"  # where the scope is that the router writes its route into
+
+
+class Routed:
+    """The innermost one: lets Observed see which route a request takes, though those between have copied its scope."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Leave the scope where Observed finds it."""
+        if INNER in scope:
+            scope[INNER].append(scope)
+        await self.app(scope, receive, send)
+
+
+class Observed:
+    """The outermost one. A client's own X-Request-ID is taken over if it is a plain word, else one is made."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._counted: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, with a `send` that looks."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        begun, request_id, inner = time.perf_counter(), _id(scope), list[Scope]()
+        scope[INNER] = inner
+        logs.bind(request=request_id.decode())  # for the rest of this request's own task
+        answered = False
+
+        async def noting(message: Message) -> None:
+            nonlocal answered
+            if message["type"] == "http.response.start":
+                answered = True
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                self._note(scope, _route(inner), message["status"], time.perf_counter() - begun)
+            await send(message)
+
+        OPEN.inc()
+        try:
+            if traces.on():
+                await self._traced(scope, receive, noting, inner)
+            else:
+                await self.app(scope, receive, noting)
+        except BaseException:
+            if not answered:  # a fault: Starlette's own outermost layer answers
+                self._note(scope, _route(inner), 500, time.perf_counter() - begun)
+            raise
+        finally:
+            OPEN.dec()
+
+    def _note(self, scope: Scope, route: str, status: int, seconds: float) -> None:
+        key = route, scope["method"], status
+        metrics = self._counted.get(key)
+        if metrics is None:
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            metrics = REQUESTS.labels(route, method, status), REQUEST_SECONDS.labels(route, method)
+            if method != "other":
+                self._counted[key] = metrics
+        metrics[0].inc()
+        metrics[1].observe(seconds)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s %s: %d after %.1f ms", scope["method"], scope["path"], status, seconds * 1e3)
+
+    async def _traced(self, scope: Scope, receive: Receive, send: Send, inner: list[Scope]) -> None:
+        given = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
+        with traces.request(scope["method"], given.decode("latin-1")) as span:
+
+            async def noting(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    route = _route(inner)
+                    span.update_name(f"{scope['method']} {route}")
+                    span.set_attribute("http.route", route)
+                    span.set_attribute("http.request.method", scope["method"])
+                    span.set_attribute("http.response.status_code", message["status"])
+                await send(message)
+
+            await self.app(scope, receive, noting)
+
+
+def _id(scope: Scope) -> bytes:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and ID.fullmatch(value):
+            return bytes(value)
+    return secrets.token_hex(8).encode()
+
+
+def _route(inner: list[Scope]) -> str:
+    """The route's template."""
+    route = inner[0].get("route") if inner else None
+    return str(getattr(route, "path", UNROUTED))

@@ -1,0 +1,53 @@
+"""lrserve doctor: what is out of order on this machine and in its Redis, and how to mend it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from cli.checks import Finding, Level
+
+COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
+
+
+def findings(host: str) -> Iterator[Finding]:
+    """Everything that there is to say, in the order in which one would mend it."""
+    from api.settings import is_loopback
+    from cli.checks import devices, folders, settings, store
+
+    known, said = settings.read()
+    yield from said
+    yield from folders.look(known)
+    yield from store.look(known, exposed=not is_loopback(host))
+    yield from devices.look()
+
+
+def doctor(
+    host: Annotated[str, typer.Option(help="address that the API listens on")] = "127.0.0.1",
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Look for what is out of order, and say how to mend it. The exit status is 1 if there is a problem.
+
+    It reads the same environment as `lrserve api` and `lrserve worker`: run it where they run, as their user. It writes
+    a byte into each folder and a few keys into Redis, and removes them.
+    """
+    found, out = [], Console()
+    for each in findings(host):
+        found.append(each)
+        if not as_json:
+            out.print(
+                Text.assemble((f"{each.level:8}", COLOURS[each.level]), f" {each.name}: {each.found}"), soft_wrap=True
+            )
+            if each.mend:
+                out.print(Text("\n".join(f"{'':9}{line.strip()}" for line in each.mend.splitlines())), soft_wrap=True)
+    good = all(each.level is not Level.PROBLEM for each in found)
+    if as_json:
+        print(json.dumps({"ok": good, "findings": [asdict(each) for each in found]}, indent=2))
+    if not good:
+        raise typer.Exit(1)

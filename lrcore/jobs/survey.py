@@ -1,0 +1,70 @@
+"""What operators want to know of the service as a whole: its jobs, its queues, and how its workers do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lrcore.jobs.states import State
+
+
+class Vitals(BaseModel):
+    """How a worker does. It says so every few seconds, and what it said is forgotten when it dies.
+
+    Attributes:
+        host: the machine, so that it can be told which workers share a disk.
+        device: the card's name, or cpu.
+        busy: whether it has a job.
+        steps_per_second, images_per_second: of training, since it said so before; all runs of a part together.
+        memory_used, memory_total: bytes of the device, by all processes on it; None for a CPU.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")  # a newer worker may say more
+
+    version: str
+    host: str = ""
+    hardware: tuple[str, ...] = ()
+    device: str = ""
+    torch: str = ""
+    busy: bool = False
+    steps_per_second: float = 0.0
+    images_per_second: float = 0.0
+    memory_used: int | None = None
+    memory_total: int | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The service at one moment, over all tenants.
+
+    Attributes:
+        at: seconds since 1970 by Redis' clock.
+        counters: how often things have happened since the store was made: submitted, retried, ended:STATE,
+            lost:lease|restart|stalled, webhooks:delivered|retry|failed|gone|dropped.
+        jobs: of all kinds, experiments included, by state.
+        experiments: by state.
+        queues: jobs that wait and workers that live, by queue.
+        oldest: seconds that the oldest job of a queue has waited; nothing for a queue in which none waits.
+        workers: by name; of those that say how they do.
+    """
+
+    at: float
+    counters: dict[str, int]
+    jobs: dict[State, int]
+    experiments: dict[State, int]
+    queues: dict[str, tuple[int, int]]
+    oldest: dict[str, float]
+    workers: dict[str, Vitals]
+
+
+def readable(told: Iterable[tuple[str, str]]) -> dict[str, Vitals]:
+    """Vitals by worker, from JSON; without those that this version cannot read."""
+    found = {}
+    for worker, text in told:
+        try:
+            found[worker] = Vitals.model_validate_json(text)
+        except ValidationError:
+            continue
+    return found
