@@ -366,6 +366,8 @@ class CosineOnecycleSchedule(Schedule):
 
     @model_validator(mode="after")
     def _knots_rise(self) -> Self:
+        if not self.div_factor * self.final_div_factor:
+            raise ValueError("div_factor * final_div_factor is too small for float64")
         scales = self._scales()
         if min(scales) < 1 or len(scales) != self._phases:
             raise ValueError(f"each phase needs a step of its own, but the knots are at {sorted(scales)}")
