@@ -22,7 +22,7 @@ from lrcore import logs
 from lrcore.errors import CurveError
 from lrcore.jobs.artifacts import ArtifactNotFound, ArtifactsUnavailable
 from lrcore.jobs.format import StoreTooNew
-from lrcore.jobs.keys import KeyNotFound
+from lrcore.jobs.keys import KeyNotFound, TooManyKeys
 from lrcore.jobs.store import IllegalMove, JobExists, JobNotFound, KeyReused, LimitReached, StoreFull
 from lrcore.jobs.webhooks import DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound
 
@@ -74,6 +74,7 @@ TABLE: dict[type[Exception], tuple[int, str, str]] = {
     JobExists: (409, "job-exists", "The id belongs to another job"),
     LimitReached: (429, "limit-reached", "A limit is reached"),
     KeyNotFound: (404, "key-not-found", "Key not found"),
+    TooManyKeys: (409, "too-many-keys", "There are too many keys"),
     KeyReused: (422, "idempotency-key-reused", "The idempotency key belongs to another request"),
     IllegalMove: (409, "illegal-move", "The job's state does not allow this"),
     StoreFull: (503, "store-full", "The job store has no room for more jobs"),

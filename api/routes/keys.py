@@ -11,7 +11,7 @@ from api.deps import Who, json_body
 from api.problems import documented
 from lrcore.family import Number, Spec
 from lrcore.jobs.audit import AuditLog
-from lrcore.jobs.keys import Key, KeyNotFound, KeyStore, Role
+from lrcore.jobs.keys import MOST_KEYS, Key, KeyNotFound, KeyStore, Role
 
 router = APIRouter(prefix="/v1", tags=["keys"])
 
@@ -64,6 +64,8 @@ async def _audit(request: Request) -> AuditLog:
     return audit
 
 
+MADE = documented(400, 409, 413, 415, 422, 503)
+MADE[409]["description"] = f"There are {MOST_KEYS} good keys of the tenant already"
 Keys = Annotated[KeyStore, Depends(_keys)]
 
 
@@ -78,7 +80,7 @@ def list_keys(keys: Keys, who: Who) -> KeyList:
     status_code=201,
     summary="Make a key",
     dependencies=[Depends(json_body)],
-    responses=documented(400, 413, 415, 422, 503),
+    responses=MADE,
 )
 def create_key(wanted: KeyRequest, keys: Keys, who: Who) -> NewKey:
     """For the caller's tenant. `role`: read; submit, which also makes, changes and deletes; admin, which also this."""

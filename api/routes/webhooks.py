@@ -12,11 +12,13 @@ from api.guard import Guard
 from api.problems import Invalid, Responses, documented
 from lrcore.family import Flag, Spec
 from lrcore.jobs.job import Label
+from lrcore.jobs.webhook_scripts import MOST_OF_ALL, MOST_WEBHOOKS
 from lrcore.jobs.webhooks import Delivery, Event, Webhook, WebhookStore
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 EVENTS: tuple[Event, ...] = get_args(Event)
+FULL = f"There are {MOST_WEBHOOKS} webhooks of the tenant already, or {MOST_OF_ALL} of all tenants"
 
 
 def _without_credentials(url: HttpUrl) -> HttpUrl:
@@ -107,7 +109,7 @@ def _checked(url: HttpUrl, guard: Guard) -> str:
     status_code=201,
     summary="Register a webhook",
     dependencies=[Depends(json_body)],
-    responses=_documented(400, 409, 413, 415, 422, 503, conflict="There are 100 webhooks already"),
+    responses=_documented(400, 409, 413, 415, 422, 503, conflict=FULL),
 )
 def create_webhook(asked: WebhookRequest, store: Webhooks, guard: Guarded, response: Response) -> NewWebhook:
     """The answer is the only one that shows the secret. Events are sent from now on."""

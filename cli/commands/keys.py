@@ -56,11 +56,14 @@ def create(
 ) -> None:
     """Make a key and print its token, which is not told again."""
     from lrcore.jobs.audit import AuditLog, Entry
-    from lrcore.jobs.keys import KeyStore, Role
+    from lrcore.jobs.keys import KeyStore, Role, TooManyKeys
 
     check_tenant(tenant, "TENANT")
     redis = redis_of_settings()
-    key, token = KeyStore(redis).create(tenant, Role(role), name, days)
+    try:
+        key, token = KeyStore(redis).create(tenant, Role(role), name, days)
+    except TooManyKeys as error:
+        raise typer.BadParameter(str(error)) from None
     AuditLog(redis).add(Entry(tenant, "cli", "POST", "keys create", f"/v1/keys/{key.id}"))
     if as_json:
         print_json(key.model_dump(mode="json") | {"token": token})

@@ -1,8 +1,7 @@
-"""Who did what: a stream in Redis, beside the jobs."""
+"""Who did what: streams in Redis, beside the jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from redis import Redis
 from lrcore.jobs.job import rfc3339
 from lrcore.jobs.store import PREFIX
 
-KEPT = 100_000  # entries
+KEPT = 100_000  # entries of a tenant
 
 
 @dataclass(frozen=True)
@@ -34,32 +33,20 @@ class Entry:
 
 
 class AuditLog:
-    """The stream. Every method raises redis.RedisError if Redis does not answer."""
+    """A stream a tenant: none can fill another one's. Every method raises redis.RedisError if Redis does not answer."""
 
     def __init__(self, redis: Redis, prefix: str = PREFIX) -> None:
-        self._redis, self._stream = redis, f"{prefix}audit"
+        self._redis, self._prefix = redis, prefix
 
     def add(self, entry: Entry) -> None:
         """Append an entry."""
         fields: dict[Any, Any] = asdict(entry)
-        self._redis.xadd(self._stream, fields, maxlen=KEPT, approximate=True)
+        self._redis.xadd(self._stream(entry.tenant), fields, maxlen=KEPT, approximate=True)
 
-    def last(self, count: int, tenant: str | None = None) -> list[dict[str, str]]:
-        """The last entries, newest first, each with its time; of one tenant if given."""
-        found: list[dict[str, str]] = []
-        for entry_id, fields in _newest_first(self._redis, self._stream):
-            if tenant in (None, fields["tenant"]):
-                found.append({"at": rfc3339(int(entry_id.split("-")[0])) or "", **fields})
-            if len(found) == count:
-                break
-        return found
+    def last(self, count: int, tenant: str) -> list[dict[str, str]]:
+        """The last entries of a tenant, newest first, each with its time."""
+        entries: Any = self._redis.xrevrange(self._stream(tenant), count=count)
+        return [{"at": rfc3339(int(entry_id.split("-")[0])) or "", **fields} for entry_id, fields in entries]
 
-
-def _newest_first(redis: Redis, stream: str) -> Iterator[tuple[str, dict[str, str]]]:
-    end = "+"
-    while True:
-        entries: Any = redis.xrevrange(stream, end, count=1000)
-        if not entries:
-            return
-        yield from entries
-        end = f"({entries[-1][0]}"
+    def _stream(self, tenant: str) -> str:
+        return f"{self._prefix}audit:{tenant}"

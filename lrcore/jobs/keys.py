@@ -25,6 +25,7 @@ from lrcore.jobs.store import PREFIX
 
 Tenant = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", strict=True)]
 TOKEN = re.compile(r"lrs_([0-9a-z]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
+MOST_KEYS = 1000  # of a tenant
 UNKNOWN = hashlib.sha256(b"no key").hexdigest()  # what the secret is compared with if there is no such key
 
 
@@ -46,6 +47,13 @@ class KeyNotFound(LrcoreError):
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"there is no key {key_id[:80]!r}")
+
+
+class TooManyKeys(LrcoreError):
+    """The tenant has as many keys as it may have."""
+
+    def __init__(self) -> None:
+        super().__init__(f"there are {MOST_KEYS} good keys already; revoke one first")
 
 
 class Key(BaseModel):
@@ -79,7 +87,11 @@ class KeyStore:
 
         Args:
             days: how long it is good for; for ever if None.
+
+        Raises:
+            TooManyKeys: and all are good; else the oldest that is not is forgotten.
         """
+        self._make_room(tenant)
         key_id = "".join(secrets.choice(ALPHABET) for _ in range(12))
         secret = secrets.token_urlsafe(32)
         now = round(time.time() * 1000)
@@ -114,6 +126,17 @@ class KeyStore:
                 pipe.hgetall(self._key(key_id))
             found = [_view(record) for record in pipe.execute() if record]
         return [key for key in found if tenant in (None, key.tenant)]
+
+    def _make_room(self, tenant: str) -> None:
+        keys = self.all(tenant)
+        if len(keys) < MOST_KEYS:
+            return
+        if not (useless := [key.id for key in keys if not key.good]):
+            raise TooManyKeys
+        with self._redis.pipeline() as pipe:
+            pipe.delete(self._key(useless[0]))
+            pipe.zrem(f"{self._prefix}keys", useless[0])
+            pipe.execute()
 
     def revoke(self, key_id: str) -> Key:
         """Make a key useless, at once for whoever asks Redis. Raises KeyNotFound."""

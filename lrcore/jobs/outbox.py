@@ -72,7 +72,7 @@ class Outbox:
         Args:
             most_of_one: how many may be in flight to one endpoint, whoever sends them.
         """
-        lease, first = round(lease_seconds * 1000), secrets.randbelow(webhook_scripts.MOST_WEBHOOKS)
+        lease, first = round(lease_seconds * 1000), secrets.randbelow(webhook_scripts.MOST_OF_ALL)
         at, taken = await self._run(webhook_scripts.TAKE, most, most_of_one, lease, first)
         return [_parcel(_paired(record), _paired(webhook), int(at)) for record, webhook in taken]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lrcore.jobs import scripts
 
-MOST_WEBHOOKS = 100  # every event is held against each of them
+MOST_WEBHOOKS = 100  # of a tenant
+MOST_OF_ALL = 1000  # every event is held against each of them
 MOST_WAITING = 10_000  # deliveries of one endpoint: beyond that, a new one fails at once
 MOST_KEPT = 1000  # ended deliveries of one endpoint
 KEPT_MS = 7 * 24 * 3600 * 1000
@@ -74,12 +75,16 @@ end
 """
 )
 
-# id, fields and values -> 1, or 0 if there are as many endpoints as there may be
+# id, tenant, fields and values -> 1, or 0 if there are as many endpoints as there may be
 REGISTER = f"""
 if redis.call('EXISTS', webhook(ARGV[2])) == 1 then return 1 end  -- by this very call, whose answer got lost
-if redis.call('ZCARD', P .. 'webhooks') >= {MOST_WEBHOOKS} then return 0 end
+local all, own_ones = redis.call('ZRANGE', P .. 'webhooks', 0, -1), 0
+for _, endpoint in ipairs(all) do
+  if redis.call('HGET', webhook(endpoint), 'tenant') == ARGV[3] then own_ones = own_ones + 1 end
+end
+if own_ones >= {MOST_WEBHOOKS} or #all >= {MOST_OF_ALL} then return 0 end
 redis.call('ZADD', P .. 'webhooks', 0, ARGV[2])
-redis.call('HSET', webhook(ARGV[2]), 'id', ARGV[2], 'created_at', now(), unpack(ARGV, 3))
+redis.call('HSET', webhook(ARGV[2]), 'id', ARGV[2], 'tenant', ARGV[3], 'created_at', now(), unpack(ARGV, 4))
 return 1
 """
 

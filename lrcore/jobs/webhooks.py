@@ -53,10 +53,11 @@ class WebhookDisabled(LrcoreError):
 
 
 class TooManyWebhooks(LrcoreError):
-    """There are as many endpoints as there may be."""
+    """There are as many endpoints as there may be, of the tenant or of all."""
 
     def __init__(self) -> None:
-        super().__init__(f"there are {webhook_scripts.MOST_WEBHOOKS} webhooks already; delete one first")
+        most = f"{webhook_scripts.MOST_WEBHOOKS} of a tenant and {webhook_scripts.MOST_OF_ALL} of all"
+        super().__init__(f"there are as many webhooks as there may be, {most}: delete one first")
 
 
 class _View(BaseModel):
@@ -125,9 +126,8 @@ class WebhookStore:
             "label": label,
             "description": description,
             "enabled": True,
-            "tenant": self._tenant,
         }
-        if not self._run(webhook_scripts.REGISTER, webhook_id, "secret", secret, *_flat(told)):
+        if not self._run(webhook_scripts.REGISTER, webhook_id, self._tenant, "secret", secret, *_flat(told)):
             raise TooManyWebhooks
         return self.get(webhook_id), secret
 

@@ -400,6 +400,19 @@ def test_there_are_so_many_endpoints_and_no_more(webhooks: WebhookStore) -> None
     with pytest.raises(TooManyWebhooks, match="100"):
         registered(webhooks)
     assert sorted(webhook.id for webhook in webhooks.all()) == sorted(ids)
+    other = webhooks.of("other")  # whose room nobody else takes
+    made = registered(other)
+    assert [webhook.id for webhook in other.all()] == [made]
+
+
+def test_there_are_so_many_endpoints_of_all_tenants(webhooks: WebhookStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = webhook_scripts.REGISTER.replace(f">= {webhook_scripts.MOST_OF_ALL}", ">= 3")
+    monkeypatch.setattr(webhook_scripts, "REGISTER", few)
+    for tenant in ("a", "b", "c"):
+        registered(webhooks.of(tenant))
+
+    with pytest.raises(TooManyWebhooks, match="1000 of all"):
+        registered(webhooks.of("d"))
 
 
 def test_a_log_is_read_page_by_page(store: JobStore, webhooks: WebhookStore, dispatching: Dispatching) -> None:

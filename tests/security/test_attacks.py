@@ -12,8 +12,9 @@ import httpx
 import pytest
 from redis import Redis
 
+from lrcore.jobs.audit import AuditLog, Entry
 from lrcore.jobs.connection import connect
-from lrcore.jobs.keys import KeyStore, Role
+from lrcore.jobs.keys import KeyStore, Role, TooManyKeys
 from tests.conftest import Service, job_spec, running_service
 from tests.security.test_keys import caller, ended
 
@@ -202,6 +203,30 @@ def test_no_webhook_into_the_private_network(url: str, owner: httpx.Client) -> N
     answer = owner.post("/v1/webhooks", json={"url": url, "events": ["job.succeeded"]})
 
     assert answer.status_code == 422, answer.text
+
+
+def test_no_tenant_pushes_out_what_another_one_s_audit_says(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrcore.jobs.audit.KEPT", 100)
+    log = AuditLog(redis)
+    log.add(Entry("owner", "key", "DELETE", "/v1/jobs/precious"))
+    for i in range(1000):
+        log.add(Entry("thief", "key", "POST", f"/v1/jobs/{i}"))
+
+    assert [entry["path"] for entry in log.last(10, "owner")] == ["/v1/jobs/precious"]
+    assert redis.xlen("lrserve:audit:thief") < 1000
+
+
+def test_keys_are_counted(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrcore.jobs.keys.MOST_KEYS", 3)
+    store = KeyStore(redis)
+    first, *others = [store.create("owner", Role.READ)[0].id for _ in range(3)]
+
+    with pytest.raises(TooManyKeys):
+        store.create("owner", Role.READ)
+    store.create("other", Role.READ)
+    store.revoke(first)
+    last, _ = store.create("owner", Role.READ)
+    assert {key.id for key in store.all("owner")} == {*others, last.id}
 
 
 def test_a_wrong_key_is_compared_as_a_right_one(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
-from cli.client import ApiError, Client
 from cli.stack import free_port
 from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.limits import LimitStore
@@ -74,7 +74,7 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="module")
-def client(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def http(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client, with an admin's key, of an API and a worker that have a user each."""
     home, port = tmp_path_factory.mktemp("home"), free_port()
     common = dict(os.environ, LRSERVE_HOME=str(home), LRSERVE_AUTH="true", LRSERVE_REAP_SECONDS="0.2")
@@ -90,58 +90,69 @@ def client(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             )
             ending.callback(process.wait, 20)
             ending.callback(process.terminate)
-        api = ending.enter_context(Client(f"http://127.0.0.1:{port}", key=token))
+        client = ending.enter_context(caller(f"http://127.0.0.1:{port}", token))
+        until(lambda: served(client), 150)
+        yield client
 
-        def ready() -> bool:
-            try:
-                return bool(api.ready().workers)
-            except ApiError:
-                return False
 
-        until(ready)
-        yield api
+def caller(url: str, token: str) -> httpx.Client:
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+
+
+def served(client: httpx.Client) -> bool:
+    """Whether there is a worker."""
+    try:
+        answer = client.get("/readyz")
+    except httpx.TransportError:
+        return False
+    return answer.is_success and bool(answer.json()["workers"])
 
 
 def range_test(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in job_spec().items() if name != "epochs"} | {"num_iter": 8} | changes
 
 
-def ended(client: Client, job_id: str) -> str:
-    until(lambda: client.job(job_id).state.ended, 60)
-    return str(client.job(job_id).state)
+def submitted(http: httpx.Client, kind: str, spec: dict[str, Any]) -> str:
+    return str(http.post(f"/v1/{kind}", json=spec).raise_for_status().json()["id"])
 
 
-def test_two_users_are_enough_for_a_job_and_an_experiment(guarded: Guarded, client: Client) -> None:
-    http = client._http
+def state(http: httpx.Client, job_id: str) -> str:
+    return str(http.get(f"/v1/jobs/{job_id}").raise_for_status().json()["state"])
+
+
+def ended(http: httpx.Client, job_id: str) -> str:
+    until(lambda: state(http, job_id) in ("succeeded", "failed", "cancelled"), 60)
+    return state(http, job_id)
+
+
+def test_two_users_are_enough_for_a_job_and_an_experiment(guarded: Guarded, http: httpx.Client) -> None:
     http.post("/v1/webhooks", json={"url": "https://example.com/hook"}).raise_for_status()
-    first = client.submit(job_spec(labels=["a"])).id
+    first = submitted(http, "jobs", job_spec(labels=["a"]))
     with http.stream("GET", f"/v1/jobs/{first}/events", timeout=20) as events:
         assert b"event: end" in b"".join(events.iter_bytes())
-    assert ended(client, first) == "succeeded"
+    assert ended(http, first) == "succeeded"
 
-    paused = client.submit(long_job()).id
-    until(lambda: client.job(paused).progress.step > 0)
+    paused = submitted(http, "jobs", long_job())
+    until(lambda: http.get(f"/v1/jobs/{paused}").json()["progress"]["step"] > 0)
     http.post(f"/v1/jobs/{paused}/pause").raise_for_status()
-    until(lambda: client.job(paused).state == "paused")
+    until(lambda: state(http, paused) == "paused")
     http.post(f"/v1/jobs/{paused}/resume").raise_for_status()
     http.post(f"/v1/jobs/{paused}/cancel").raise_for_status()
-    assert ended(client, paused) == "cancelled"
+    assert ended(http, paused) == "cancelled"
 
-    made = http.post("/v1/experiments", json={"base": job_spec(), "grid": {"seed": [0, 1]}})
-    experiment = made.raise_for_status().json()["id"]
-    assert ended(client, experiment) == "succeeded"
+    experiment = submitted(http, "experiments", {"base": job_spec(), "grid": {"seed": [0, 1]}})
+    assert ended(http, experiment) == "succeeded"
     for path in (f"/v1/jobs/{first}/metrics", f"/v1/experiments/{experiment}", "/v1/jobs?label=a", "/v1/webhooks"):
         http.get(path).raise_for_status()
     http.put("/v1/jobs/mine", json=job_spec(), headers={"Prefer": "wait=30"}).raise_for_status()
-    assert ended(client, "mine") == "succeeded"
+    assert ended(http, "mine") == "succeeded"
     for job_id in (first, experiment, "mine"):
         http.delete(f"/v1/jobs/{job_id}").raise_for_status()
 
     assert guarded.refused() == []
 
 
-def test_two_users_are_enough_for_keys_limits_and_webhooks(guarded: Guarded, client: Client) -> None:
-    http = client._http
+def test_two_users_are_enough_for_keys_limits_and_webhooks(guarded: Guarded, http: httpx.Client) -> None:
     receiver = Receiver()
     try:
         failing = {"first": True}
@@ -150,7 +161,7 @@ def test_two_users_are_enough_for_keys_limits_and_webhooks(guarded: Guarded, cli
         made = http.post("/v1/lr-range-tests", json=range_test(seeds=[0, 1], use_for="max_lr", epochs=1))
         test = made.raise_for_status()
         assert "ratelimit" in test.headers
-        assert ended(client, test.json()["id"]) == "succeeded"
+        assert ended(http, test.json()["id"]) == "succeeded"
         until(lambda: len(receiver.of(test.json()["id"])) == 4)
         assert all(message.signed_by(hook["secret"]) for message in receiver.messages)
         assert set(receiver.of(test.json()["id"])) == {"queued", "running", "succeeded"}  # and one that failed, again
@@ -166,9 +177,9 @@ def test_two_users_are_enough_for_keys_limits_and_webhooks(guarded: Guarded, cli
     finally:
         receiver.close()
     key = http.post("/v1/keys", json={"role": "read", "days": 1}).raise_for_status().json()
-    with Client(client.url, key=key["token"]) as reader:
-        assert reader._http.get("/v1/jobs").is_success
-        assert reader._http.get("/v1/keys").status_code == 403
+    with caller(str(http.base_url), key["token"]) as reader:
+        assert reader.get("/v1/jobs").is_success
+        assert reader.get("/v1/keys").status_code == 403
     assert len(http.get("/v1/keys").raise_for_status().json()["keys"]) >= 2
     http.delete(f"/v1/keys/{key['id']}").raise_for_status()
     until(lambda: http.get("/v1/audit").raise_for_status().json()["entries"][0]["path"] == f"/v1/keys/{key['id']}")
@@ -177,8 +188,7 @@ def test_two_users_are_enough_for_keys_limits_and_webhooks(guarded: Guarded, cli
         operator.pexpire(counter, 30_000)  # as in the next minute, which begins by what has become of the last one
     assert int(http.get("/v1/jobs").headers["ratelimit"].split(";")[1].removeprefix("r=")) < 99_990
     pruned = {"base": job_spec(), "grid": {"lr": [0.1, 0.01, 0.001]}, "prune": {"type": "asha", "reduction_factor": 2}}
-    experiment = http.post("/v1/experiments", json=pruned).raise_for_status().json()["id"]
-    assert ended(client, experiment) == "succeeded"
+    assert ended(http, submitted(http, "experiments", pruned)) == "succeeded"
 
     assert guarded.refused() == []
 

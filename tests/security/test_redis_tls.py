@@ -17,7 +17,6 @@ from redis.exceptions import RedisError
 from api.doorbell import Doorbell
 from api.rates import Rates
 from api.webhooks import _connect
-from cli.client import ApiError, Client
 from cli.embedded import installed_server
 from cli.stack import free_port
 from lrcore.jobs.connection import connect
@@ -26,6 +25,7 @@ from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.settings import Settings
 from tests.conftest import job_spec, until
+from tests.security.test_redis_acl import caller, ended, served, submitted
 
 
 def openssl(folder: Path, *arguments: str) -> None:
@@ -108,20 +108,13 @@ def test_api_and_worker_run_a_job_over_tls(folder: Path, port: int, tmp_path: Pa
             )
             ending.callback(process.wait, 20)
             ending.callback(process.terminate)
-        client = ending.enter_context(Client(f"http://127.0.0.1:{http_port}", key=token))
-
-        def ready() -> bool:
-            try:
-                return bool(client.ready()["workers"])
-            except ApiError:
-                return False
-
-        until(ready, 150)
-        job = client.submit(job_spec(epochs=1))
-        with client._http.stream("GET", f"/v1/jobs/{job.id}/events", timeout=60) as events:
+        http = ending.enter_context(caller(f"http://127.0.0.1:{http_port}", token))
+        until(lambda: served(http), 150)
+        job_id = submitted(http, "jobs", job_spec(epochs=1))
+        with http.stream("GET", f"/v1/jobs/{job_id}/events", timeout=60) as events:
             assert b"event: end" in b"".join(events.iter_bytes())
-        assert client.job(job.id).state == "succeeded"
-        until(lambda: "ratelimit" in client._http.get("/v1/jobs").headers, 30)  # it waits for Redis but for a moment
+        assert ended(http, job_id) == "succeeded"
+        until(lambda: "ratelimit" in http.get("/v1/jobs").headers, 30)  # it waits for Redis but for a moment
 
 
 def refused(url: str, home: Path) -> None:
