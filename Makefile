@@ -6,6 +6,11 @@ TORCH ?= torch==2.13.0
 PIP_TORCH ?=
 BIN := .venv/bin
 
+# What does not wait for each other runs side by side: linters, and what apt and pip install
+MAKEFLAGS += --jobs=2
+# In a shell that sets it, every process that the tests start would compile the sources anew
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := test
 .PHONY: demo up test test-examples test-faults test-security test-web lint format docs bench bench-jobs bench-fleet bench-experiments bench-train article clean
 
@@ -41,17 +46,22 @@ redis-server:
 	  else echo "no redis-server here, and only root could install it: those tests are skipped"; fi; }
 
 .PHONY: chromium
-chromium:
+chromium: | redis-server
 	@command -v chromium chromium-browser >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	      apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
 	  else echo "no Chromium here, and only root could install it: the tests in a browser are skipped"; fi; }
 
-lint: .venv/ready
+.PHONY: lint-types lint-style
+lint: lint-types lint-style
+
+lint-types: .venv/ready
+	$(BIN)/mypy
+
+lint-style: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
 format: .venv/ready

@@ -31,12 +31,26 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 SERVERS = {"bundled": bundled_server, "installed": installed_server}
 
 
-SLOWEST = ("tests/stories", "tests/worker/test_recorded_curves.py")
+SLOWEST = (  # begins of paths, those that take longest first
+    "tests/stories",
+    "tests/worker/test_recorded_curves.py",
+    "tests/web",
+    "tests/core/test_schedule_laws.py",
+    "tests/api/test_webhooks.py",
+    "tests/worker/test_artifacts.py",
+    "tests/jobs/test_parts",
+    "tests/api/test_experiments.py",
+    "tests/worker/test_fused.py",
+    "tests/core/test_translate.py",
+    "tests/security",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slowest files first, so that with two processes none is left alone with them at the end."""
-    items.sort(key=lambda item: not item.nodeid.startswith(SLOWEST))
+    items.sort(
+        key=lambda item: next((i for i, path in enumerate(SLOWEST) if item.nodeid.startswith(path)), len(SLOWEST))
+    )
 
 
 def pytest_collection_finish() -> None:

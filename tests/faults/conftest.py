@@ -33,8 +33,8 @@ def row(request: pytest.FixtureRequest) -> Row:
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reference]:
-    """A service to which nothing happens."""
-    with running_service(tmp_path_factory.mktemp("undisturbed") / "home") as service:
+    """A service to which nothing happens. Its experiments have parts of two runs, as all in the stories have."""
+    with running_service(tmp_path_factory.mktemp("undisturbed") / "home", runs_at_once=2) as service:
         yield Reference(service)
 
 

@@ -23,7 +23,7 @@ from lrcore.jobs.connection import connect
 from lrcore.jobs.job import Epoch, Job
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.settings import Settings
-from lrcore.jobs.states import State, may_move
+from lrcore.jobs.states import RunState, State, may_move
 from tests.conftest import Service, job_spec, running_service, until
 
 T = TypeVar("T")
@@ -73,6 +73,7 @@ class Reference:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._known: dict[str, Figures] = {}
+        self._runs: dict[str, list[Figures]] = {}
 
     def of(self, spec: Spec) -> Figures:
         name = json.dumps(spec, sort_keys=True)
@@ -82,6 +83,15 @@ class Reference:
             self._known[name] = figures(self._service.client.metrics(job.id))
         return self._known[name]
 
+    def of_runs(self, spec: Spec) -> list[Figures]:
+        """The same of each run of an experiment."""
+        name = json.dumps(spec, sort_keys=True)
+        if name not in self._runs:
+            job = self._service.train(spec)
+            assert (job.state, job.losses) == ("succeeded", 0), job
+            self._runs[name] = [figures(run.epochs) for run in runs_of(self._service, job.id)]
+        return self._runs[name]
+
     def known(self, spec: Spec, figures: Figures) -> None:
         """Say what a job comes to that need not be run for that."""
         self._known[json.dumps(spec, sort_keys=True)] = figures
@@ -90,6 +100,23 @@ class Reference:
 def figures(epochs: list[Epoch]) -> Figures:
     """Everything about the epochs but the time they took."""
     return [epoch.model_dump(exclude={"seconds"}) for epoch in epochs]
+
+
+@dataclass(frozen=True)
+class RunOf:
+    """A run of an experiment as clients see it."""
+
+    state: RunState
+    epochs: list[Epoch]
+
+
+def runs_of(service: Service, job_id: str) -> list[RunOf]:
+    """All runs of an experiment."""
+    found = []
+    for run in service.http.get(f"/v1/experiments/{job_id}").json()["runs"]:
+        one = service.http.get(f"/v1/experiments/{job_id}/runs/{run['run']}").json()
+        found.append(RunOf(RunState(one["state"]), [Epoch.model_validate(row) for row in one["epochs"]]))
+    return found
 
 
 @dataclass(frozen=True)
@@ -145,7 +172,7 @@ class Rig:
         """What a client gets; None if it is refused or there is no answer."""
         try:
             return what()
-        except (ApiError, RedisError):
+        except (ApiError, RedisError, httpx.TransportError):
             return None
 
     def ended(self, job_id: str, seconds: float = 120.0) -> Job:
@@ -283,19 +310,32 @@ class Trial:
         self.row.epochs_once = self.row.bit_for_bit = None
         jobs = {job_id: rig.client.job(job_id) for job_id in rig.jobs}
         self.row.attempts = sum(job.attempt for job in jobs.values())
+        runs = {job.id: runs_of(rig.service, job.id) for job in jobs.values() if job.kind == "experiment"}
         for job in jobs.values():
-            ended_once_or_goes_on(job, rig.events(job.id))
+            if job.id in runs:
+                every_run_ended_once(job, runs[job.id], rig.events(job.id))
+            else:
+                ended_once_or_goes_on(job, rig.events(job.id))
         indexes_agree(rig.redis, jobs)
 
         self.row.epochs_once = False
-        epochs = {job_id: rig.client.metrics(job_id) for job_id in jobs}
-        for job_id, job in jobs.items():
-            every_epoch_once(job, epochs[job_id], rig.events(job_id))
+        epochs = {job_id: rig.client.metrics(job_id) for job_id in jobs if job_id not in runs}
+        for job in jobs.values():
+            events = [event for event in rig.events(job.id) if event.type == "epoch"]
+            if job.id not in runs:
+                every_epoch_once(job, epochs[job.id], events)
+            for index, run in enumerate(runs.get(job.id, [])):
+                every_epoch_once_in_a_run(job, index, run, events)
         self.row.epochs_once = True
 
         self.row.bit_for_bit = False
-        for job_id, job in jobs.items():
-            as_if_undisturbed(job, epochs[job_id], self.reference.of(rig.jobs[job_id]))
+        for job in jobs.values():
+            spec = rig.jobs[job.id]
+            if job.id not in runs:
+                as_if_undisturbed(job, epochs[job.id], self.reference.of(spec))
+                continue
+            for run, expected in zip(runs[job.id], self.reference.of_runs(spec), strict=True):
+                as_if_undisturbed(job, run.epochs, expected)
         self.row.bit_for_bit = True
 
 
@@ -312,6 +352,19 @@ def ended_once_or_goes_on(job: Job, events: list[Event]) -> None:
     assert [state for state in states if state.ended] == ends, (job.id, told, ends)
     assert ends == ([job.state] if job.state.ended else []), (job.id, told, ends)
     assert not ends or events[-1].type == "end", (job.id, events[-1])
+
+
+def every_run_ended_once(job: Job, runs: list[RunOf], events: list[Event]) -> None:
+    """The experiment has ended once, after all of its runs, and each of them once."""
+    told = [State(event.data["state"]) for event in events if event.type == "state"]
+    assert told[0] == State.QUEUED, (job.id, told)
+    assert all(may_move(before, after) for before, after in pairwise(told)), (job.id, told)
+    assert [event.data["state"] for event in events if event.type == "end"] == [job.state], (job.id, told)
+    assert events[-1].type == "end", (job.id, events[-1])
+    for index, run in enumerate(runs):
+        moves = [RunState(e.data["state"]) for e in events if e.type == "run" and e.data["run"] == index]
+        assert [state for state in moves if state.ended] == [run.state], (job.id, index, moves)
+        assert moves[-1] == run.state, (job.id, index, moves)
 
 
 def indexes_agree(redis: Redis, jobs: dict[str, Job]) -> None:
@@ -335,6 +388,17 @@ def every_epoch_once(job: Job, epochs: list[Epoch], events: list[Event]) -> None
         if event.type == "epoch":
             followed = [*followed[: event.data["epoch"]], event.data]
     assert [Epoch.model_validate(row) for row in followed] == epochs, job.id
+
+
+def every_epoch_once_in_a_run(job: Job, index: int, run: RunOf, events: list[Event]) -> None:
+    """The same of a run of an experiment, whose epochs are told among those of all runs."""
+    assert [epoch.epoch for epoch in run.epochs] == list(range(len(run.epochs))), (job.id, index)
+    epochs = job.spec["base"]["epochs"]
+    assert run.state != RunState.SUCCEEDED or len(run.epochs) == epochs, (job.id, index, len(run.epochs))
+    followed: list[dict[str, Any]] = []
+    for data in (event.data for event in events if event.data["run"] == index):
+        followed = [*followed[: data["epoch"]], {name: value for name, value in data.items() if name != "run"}]
+    assert [Epoch.model_validate(row) for row in followed] == run.epochs, (job.id, index)
 
 
 def as_if_undisturbed(job: Job, epochs: list[Epoch], reference: Figures) -> None:

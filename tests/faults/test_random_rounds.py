@@ -141,7 +141,7 @@ class Chance:
     def reprioritize(self) -> None:
         if job := self.job(State.QUEUED, State.RUNNING):
             priority = {"priority": self.chance.randrange(10)}
-            self.rig.ask(lambda: self.rig.client._call("PATCH", f"/v1/jobs/{job}", json=priority))
+            self.rig.ask(lambda: self.rig.service.http.patch(f"/v1/jobs/{job}", json=priority))
 
     unanswered: str | None = None
 
@@ -182,7 +182,7 @@ def test_whatever_happens_no_job_is_lost_and_none_is_doubled(trial: Trial) -> No
             + ", ".join(f"{name} {chance.hit[name]}/{n}" for name, n in sorted(chance.done.items())),
             f"settled {time.monotonic() - began:.0f} s after the last fault",
         ]
-        listed = rig.client._call("GET", "/v1/jobs?limit=100").json()["jobs"]
+        listed = rig.service.http.get("/v1/jobs?limit=100").json()["jobs"]
         assert sorted(job["id"] for job in listed) == sorted(rig.jobs)
         assert len(rig.jobs) == JOBS
         states = Counter(job["state"] for job in listed)

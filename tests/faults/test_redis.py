@@ -76,7 +76,7 @@ def test_a_request_that_got_no_answer_can_be_sent_again(trial: Trial) -> None:
 
         job = until(lambda: rig.submit_as("again", SHORT))
         assert rig.ended(job).state == "succeeded"
-        assert len(rig.client._call("GET", "/v1/jobs").json()["jobs"]) == 1
+        assert len(rig.service.http.get("/v1/jobs").json()["jobs"]) == 1
 
 
 @pytest.mark.faults("submitted while Redis is frozen, with no key")
@@ -96,7 +96,7 @@ def test_a_request_makes_no_more_than_one_job_however_long_it_takes(trial: Trial
             rig.row.rounds += 1
 
         wait(rig, 1.0)
-        rig.jobs = {job["id"]: SHORT for job in rig.client._call("GET", "/v1/jobs").json()["jobs"]}
+        rig.jobs = {job["id"]: SHORT for job in rig.service.http.get("/v1/jobs").json()["jobs"]}
         assert len(rig.jobs) <= 4
         assert {job.state for job in rig.all_ended()} == {State.SUCCEEDED}
 
@@ -249,6 +249,6 @@ def test_equal_requests_with_one_key_make_one_job(trial: Trial) -> None:
             assert len(made) == 1
             assert None not in made
 
-        assert len(rig.client._call("GET", "/v1/jobs").json()["jobs"]) == 3
+        assert len(rig.service.http.get("/v1/jobs").json()["jobs"]) == 3
         assert {(job.state, job.attempt) for job in rig.all_ended()} == {(State.SUCCEEDED, 1)}
         rig.row.rounds = 3
