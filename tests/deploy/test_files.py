@@ -1,4 +1,4 @@
-"""Dockerfile, compose file and manifests: that they fit the code and each other; and by `make test-deploy` what tools say."""
+"""Dockerfile, compose file and manifests: they fit the code and each other; by `make test-deploy`, what tools say."""
 
 from __future__ import annotations
 
