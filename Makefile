@@ -28,7 +28,7 @@ test: .venv/ready lint redis-server chromium
 test-faults: .venv/ready redis-server
 	$(BIN)/python -m pytest -m faults tests/faults $(ARGS)
 
-# Twenty thousand requests that fit the OpenAPI document or do not, and a million inputs for whatever reads text.
+# Forty thousand requests, half of them with keys, that fit the OpenAPI document or do not, and a million inputs for whatever reads text.
 test-security: .venv/ready redis-server
 	$(BIN)/python -m pytest -m "not faults" -s tests/security $(ARGS)
 
@@ -86,6 +86,7 @@ test-examples: .venv/examples
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.curves
 	$(BIN)/python -m benchmarks.http
+	$(BIN)/python -m benchmarks.keys
 
 # The job service: store, submits, event streams, latency. About four minutes.
 bench-jobs: .venv/ready

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -48,7 +49,8 @@ class Caller:
     limits: Mapping[str, float] = field(default_factory=dict)
 
 
-Known = tuple[Key, Mapping[str, float]]
+Known = tuple[Key, Caller]
+ANYBODY = Caller()
 
 
 class Authentication:
@@ -78,7 +80,7 @@ class Authentication:
         """Pass the request on with its caller in `state`, or refuse it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        caller: Caller | Response = Caller()
+        caller: Caller | Response = ANYBODY
         if self._keys is not None and not (_is_open(scope["path"]) or scope["path"] in self._open):
             caller = await self._caller(self._keys, scope)
         if isinstance(caller, Response):
@@ -107,16 +109,16 @@ class Authentication:
             return problem(503, "store-unavailable", title, detail, headers={"Retry-After": "5"})
         if known is None or not known[0].good:
             return _unauthorized("this key is not, or no longer, good")
-        key, limits = known
+        key, caller = known
         role = wanted(scope["method"], scope["path"])
         if not key.role.may(role):
             return problem(403, "forbidden", "Not allowed", f"the key's role is {key.role}; this needs {role}")
-        return Caller(key.tenant, key.role, key.id, limits)
+        return caller
 
     async def _key(self, keys: KeyStore, token: bytes) -> Known | None:
-        """The key of a token, with its tenant's limits. Raises RedisError."""
+        """The key of a token, and who that is. Raises RedisError."""
         name = hashlib.sha256(token).digest()  # a memory dump has no tokens from here
-        if name in self._fresh:
+        with suppress(KeyError):  # a TTLCache takes its time for each question
             return self._fresh[name]
         try:
             found = await run_in_threadpool(self._look_up, keys, token.decode("ascii", "replace"))
@@ -132,7 +134,7 @@ class Authentication:
 
     def _look_up(self, keys: KeyStore, token: str) -> Known | None:
         key = keys.check(token)
-        return None if key is None else (key, self._limits.of(key.tenant))
+        return None if key is None else (key, Caller(key.tenant, key.role, key.id, self._limits.of(key.tenant)))
 
     def _audited(self, scope: Scope, caller: Caller, send: Send) -> Send:
         async def sent(message: Message) -> None:

@@ -38,8 +38,10 @@ class Role(StrEnum):
 
     def may(self, wanted: Role) -> bool:
         """Whether this role covers another one."""
-        order = list(Role)
-        return order.index(self) >= order.index(wanted)
+        return RANKS[self] >= RANKS[wanted]
+
+
+RANKS = {role: rank for rank, role in enumerate(Role)}
 
 
 class KeyNotFound(LrcoreError):
