@@ -91,7 +91,7 @@ function data(trace, i, theme) {
   const colour = typeof trace.colour === "string" ? trace.colour : theme.traces[(trace.colour ?? i) % theme.traces.length];
   return {
     type: "scatter",  // not scattergl: WebGL's compiler needs unsafe-eval
-    name: trace.name,
+    name: plain(trace.name),
     x: trace.x,
     y: trace.y,
     yaxis: trace.axis ?? "y",

@@ -1,4 +1,4 @@
-// All words of the page come from texts/LANGUAGE.json. Keys are paths: t("jobs.title").
+// All words of the page come from texts/LANGUAGE.json. Keys are paths: t("nav.jobs").
 
 export const LANGUAGES = {en: "English", zh: "中文"};
 

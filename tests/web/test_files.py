@@ -1,0 +1,110 @@
+"""The dashboard's files as they are served, and its texts: no browser needed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+WEB = Path(__file__).parents[2] / "api" / "web"
+SCRIPTS = sorted((WEB / "js").rglob("*.js"))
+LANGUAGES = sorted(path.stem for path in (WEB / "texts").glob("*.json"))
+
+
+def texts(language: str) -> dict[str, str]:
+    def flat(level: dict[str, Any], path: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for name, value in level.items():
+            found |= flat(value, f"{path}{name}.") if isinstance(value, dict) else {path + name: value}
+        return found
+
+    return flat(json.loads((WEB / "texts" / f"{language}.json").read_text()), "")
+
+
+def test_every_language_has_the_same_texts_with_the_same_values_in_them() -> None:
+    assert "en" in LANGUAGES
+    assert len(LANGUAGES) > 1
+    english = texts("en")
+    for language in LANGUAGES:
+        other = texts(language)
+        assert other.keys() == english.keys()
+        for key, text in other.items():
+            assert text.strip()
+            assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", english[key])), key
+
+
+def test_every_text_that_the_scripts_ask_for_exists_and_none_is_left_over() -> None:
+    code = "\n".join(path.read_text() for path in SCRIPTS)
+    asked = set(re.findall(r'"([a-z_0-9]+(?:\.[\w-]+)+)"', code)) - {"lrserve.key", "lrserve.theme", "lrserve.language"}
+    beginnings = set(re.findall(r"`([a-z_]+\.[\w-]*)\$\{", code))
+    english = texts("en").keys()
+    files = {key for key in asked if key.endswith((".js", ".json"))}
+
+    assert asked - files - english == set()
+    assert [each for each in beginnings if not any(key.startswith(each) for key in english)] == []
+    assert [key for key in english if key not in asked and not key.startswith(tuple(beginnings))] == []
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_no_script_makes_markup_from_text(path: Path) -> None:
+    code = path.read_text()
+
+    for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "DOMParser"):
+        assert way not in code
+
+
+def test_the_page_names_files_that_are_there_and_has_no_script_or_style_in_itself(http: httpx.Client) -> None:
+    page = http.get("/")
+
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert re.findall(r"<script>|<style|\son\w+=|\sstyle=|{\w+}", page.text) == []
+    files = re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
+    assert len(files) > 5
+    for file in files:
+        assert http.get(file).is_success, file
+
+
+def test_the_page_runs_scripts_and_styles_of_this_service_alone(http: httpx.Client) -> None:
+    policy = http.get("/").headers["content-security-policy"]
+    allowed = {name: values for name, *values in (part.split() for part in policy.split(";"))}
+
+    assert allowed["default-src"] == ["'none'"]
+    assert allowed["script-src"] == allowed["style-src"] == allowed["connect-src"] == ["'self'"]
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("path", ["/", "/web/js/main.js", "/web/texts/zh.json", "/web/style.css"])
+def test_a_file_that_the_browser_has_is_not_sent_again(path: str, http: httpx.Client) -> None:
+    first = http.get(path)
+    again = http.get(path, headers={"If-None-Match": first.headers["etag"]})
+
+    assert first.headers["cache-control"] == "no-cache"  # kept, and asked about
+    assert again.status_code == 304
+    assert again.content == b""
+
+
+def test_the_chart_library_is_sent_packed_and_kept_for_ever_under_its_version(http: httpx.Client) -> None:
+    (path,) = set(re.findall(r"/web/plotly-[\d.]+\.min\.js", http.get("/").text))
+    packed = http.get(path)
+    plain = http.get(path, headers={"Accept-Encoding": "identity"})
+
+    assert packed.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert packed.content == plain.content
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 3
+    assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+
+
+@pytest.mark.parametrize(
+    "path", ["/web/", "/web/js", "/web/../app.py", "/web/%2e%2e/app.py", "/web/js/../../app.py", "/web/plotly.min.js"]
+)
+def test_nothing_else_is_served(path: str, http: httpx.Client) -> None:
+    answer = http.get(path)
+
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
