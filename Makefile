@@ -12,7 +12,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := test
-.PHONY: demo up test test-examples test-faults test-security test-web lint format docs bench bench-jobs bench-fleet bench-experiments bench-train article clean
+.PHONY: demo up test test-examples test-faults test-security test-web lint format docs bench bench-jobs bench-fleet bench-experiments bench-web bench-train article clean
 
 demo: .venv/ready
 	$(BIN)/lrserve demo
@@ -95,6 +95,10 @@ bench-jobs: .venv/ready
 # 200 to 10,000 simulated workers at one Redis: what they cost it. Some minutes.
 bench-fleet: .venv/ready
 	$(BIN)/python -m benchmarks.fleet $(ARGS)
+
+# The dashboard in Chromium: the first view, a slider, many runs in one chart. Needs no worker.
+bench-web: .venv/ready chromium
+	$(BIN)/python -m benchmarks.web
 
 # Runs together, and experiments through the API. On a GPU, 64 runs against plain PyTorch; on two cores five minutes.
 bench-experiments: .venv/ready

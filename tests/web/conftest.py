@@ -13,7 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
 
-from tests.conftest import Service
+from tests.conftest import Service, until
 
 PICTURES = Path(__file__).parent.parent.parent / ".screenshots"
 DESKTOP, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
@@ -115,6 +115,11 @@ def accessible(page: Page, **options: Any) -> None:
         if each["impact"] in ("serious", "critical")
     ]
     assert not bad, "\n".join(bad)
+
+
+def waits(page: Page, expression: str, arg: Any = None) -> None:
+    """Wait until an expression is true in the page. Playwright's own way evaluates text, against the page's policy."""
+    until(lambda: page.evaluate(expression, arg) or page.wait_for_timeout(50), SECONDS)
 
 
 def fits(page: Page) -> None:

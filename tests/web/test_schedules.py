@@ -11,11 +11,10 @@ from urllib.parse import parse_qs, urlencode
 
 import httpx
 import numpy as np
-import pytest
 from playwright.sync_api import Page, expect
 
 from lrcore.schedules import SCHEDULES
-from tests.web.conftest import Watch, accessible
+from tests.web.conftest import Watch, accessible, waits
 
 STEP = {"name": "steps down", "schedule": {"type": "StepLR", "step_size": 20, "gamma": 0.5}, "base_lr": 0.1}
 COSINE = {"name": "cosine", "schedule": {"type": "CosineAnnealingLR", "T_max": 100}, "base_lr": 0.2}
@@ -59,7 +58,7 @@ def test_a_schedule_is_seen_with_its_facts_and_what_to_copy(
     assert requests(page) == request
     facts = page.get_by_role("row").filter(has_text="OneCycleLR")
     expect(facts).to_contain_text("0.004")
-    assert page.get_by_role("img").get_attribute("aria-label") == (
+    assert page.locator(".chart").get_attribute("aria-label") == (
         "Learning rate over 100 steps: OneCycleLR, CosineAnnealingLR"
     )
     look("schedules")
@@ -102,12 +101,12 @@ def test_any_schedule_is_found_by_what_is_typed_and_made_to_fit_the_run(page: Pa
     open_(page, STEP)
     picker = page.get_by_role("combobox", name="Schedule")
     picker.click()
-    expect(page.get_by_role("option")).to_have_count(len(SCHEDULES))
+    found = page.get_by_role("listbox").get_by_role("option")
+    expect(found).to_have_count(len(SCHEDULES))
     picker.fill("warm restarts")
-    expect(page.get_by_role("option").first).to_contain_text("CosineAnnealingWarmRestarts")
-    picker.fill("one_cycle onecycle")
+    expect(found.first).to_contain_text("CosineAnnealingWarmRestarts")
     picker.fill("no such thing")
-    expect(page.get_by_role("option")).to_have_text("Nothing found")
+    expect(found).to_have_text("Nothing found")
     picker.press("Escape")
     expect(picker).to_have_value("StepLR")
     picker.fill("onecyclelr")
@@ -134,10 +133,10 @@ def test_curves_are_added_named_hidden_and_removed(page: Page, http: httpx.Clien
     assert {each["name"] for each in page.evaluate(DRAWN)} >= {"steps down", "other"}
 
     page.get_by_role("button", name="steps down shown").click()
-    page.wait_for_function(f"!({DRAWN})().some((each) => each.name === 'steps down')")
+    waits(page, f"!({DRAWN})().some((each) => each.name === 'steps down')")
     expect(page.get_by_role("button", name="steps down shown")).to_have_attribute("aria-pressed", "false")
     page.get_by_role("button", name="steps down shown").press("Enter")
-    page.wait_for_function(f"({DRAWN})().some((each) => each.name === 'steps down')")
+    waits(page, f"({DRAWN})().some((each) => each.name === 'steps down')")
     for _ in range(3):
         page.get_by_role("button", name="Remove").first.click()
     expect(page.get_by_role("heading", name="No curve")).to_be_visible()
@@ -148,8 +147,9 @@ def test_curves_are_added_named_hidden_and_removed(page: Page, http: httpx.Clien
 
 
 def test_a_schedule_is_put_into_others_part_by_part(
-    page: Page, http: httpx.Client, look: Callable[[str], None]
+    page: Page, http: httpx.Client, watch: Watch, look: Callable[[str], None]
 ) -> None:
+    watch.refusals |= {422}  # between two changes, parts and milestones need not fit together
     open_(page, COSINE)
     page.get_by_label("Wrap in").select_option("WarmUp")
     expect(page.get_by_role("textbox", name="warmup_steps")).to_be_visible()
@@ -191,7 +191,7 @@ def test_a_schedule_that_follows_a_metric_has_the_metric_as_input(page: Page, ht
     field = page.get_by_role("textbox", name="metrics")
     metrics = [1.0 - i / 100 for i in range(50)] + [0.5] * 49
     field.fill(" ".join(map(str, metrics)))
-    drawn(page, http, "plateau", PLATEAU["schedule"] and {**request, "metrics": metrics})
+    drawn(page, http, "plateau", request | {"metrics": metrics})
 
     field.fill("1, two")
     expect(page.locator(".error:visible")).to_have_text("Numbers are needed, with commas between them.")
@@ -206,21 +206,21 @@ def test_a_schedule_that_follows_a_metric_has_the_metric_as_input(page: Page, ht
 
 def test_momentum_has_an_axis_of_its_own_and_rates_one_in_powers(page: Page) -> None:
     page.goto("/")
-    page.wait_for_function(f"({DRAWN})().some((each) => each.axis === 'y2')")
-    page.get_by_label("Momentum").uncheck()
-    page.wait_for_function(f"!({DRAWN})().some((each) => each.axis === 'y2')")
+    waits(page, f"({DRAWN})().some((each) => each.axis === 'y2')")
+    page.get_by_label("Momentum", exact=True).uncheck()
+    waits(page, f"!({DRAWN})().some((each) => each.axis === 'y2')")
     page.get_by_label("Log axis").check()
-    page.wait_for_function("document.querySelector('.js-plotly-plot').layout.yaxis.type === 'log'")
+    waits(page, "document.querySelector('.js-plotly-plot').layout.yaxis.type === 'log'")
     expect(page).to_have_url(re.compile("log=1"))
     page.get_by_role("button", name="Whole curve").click()
     page.get_by_role("button", name="Remove OneCycleLR").click()
-    expect(page.get_by_label("Momentum")).to_be_hidden()
+    expect(page.get_by_label("Momentum", exact=True)).to_be_hidden()
 
 
 def test_groups_of_parameters_have_a_curve_each(page: Page, http: httpx.Client) -> None:
     open_(page, STEP)
     page.get_by_role("textbox", name="base_lr").fill("0.1, 0.01")
-    page.wait_for_function(f"({DRAWN})().length === 2")
+    waits(page, f"({DRAWN})().length === 2")
     wanted = http.post("/v1/curves", json={"schedule": STEP["schedule"], "base_lr": [0.1, 0.01], "steps": 100}).json()
     assert [each["y"] for each in page.evaluate(DRAWN)] == wanted["lr"]
     expect(page.get_by_role("rowheader")).to_have_text(["steps down, group 1", "steps down, group 2"])
@@ -233,11 +233,11 @@ def test_an_error_stands_beside_the_field_that_it_names(page: Page, watch: Watch
     field = page.get_by_role("textbox", name="milestones")
     expect(field).to_have_attribute("aria-invalid", "true")
     expect(field).to_have_accessible_description(re.compile("must rise"))
-    expect(page.locator(".curve")).to_contain_text("Invalid")
+    expect(page.locator(".curve-row")).to_contain_text("Invalid")
     accessible(page)
     field.fill("10, 30")
     expect(field).not_to_have_attribute("aria-invalid", "true")
-    expect(page.locator(".curve")).not_to_contain_text("Invalid")
+    expect(page.locator(".curve-row")).not_to_contain_text("Invalid")
 
     watch.refusals.clear()
     gamma = page.get_by_role("textbox", name="gamma")
@@ -256,25 +256,23 @@ def test_doubts_of_the_api_stand_beside_the_curve(page: Page) -> None:
     expect(page.locator(".note.warn")).to_contain_text("Jump (step 20): the rate jumps from 0.01 to 0.1")
 
 
-@pytest.mark.parametrize("framework", ["torch", "optax", "keras"])
-def test_the_code_of_a_framework_is_shown_as_the_api_writes_it(framework: str, page: Page, http: httpx.Client) -> None:
+def test_the_code_of_each_framework_is_shown_as_the_api_writes_it(page: Page, http: httpx.Client) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     open_(page, COSINE)
-    tab = page.get_by_role("tab", name={"torch": "PyTorch", "keras": "Keras"}.get(framework, framework))
     page.get_by_role("tab", name="JSON").press("ArrowRight")
     expect(page.get_by_role("tab", name="curl")).to_be_focused()
     curl = page.get_by_role("tabpanel").locator("pre").inner_text()
     assert json.loads(re.search(r"-d '(.*)'", curl)[1]) == COSINE_REQUEST  # type: ignore[index]
-    tab.click()
-    body = {"schedule": COSINE["schedule"], "base_lr": 0.2, "to": framework, "total_steps": 100}
-    wanted = http.post("/v1/schedules/translate", json=body).json()
     panel = page.get_by_role("tabpanel")
-    expect(panel.locator("pre")).to_have_text(wanted["code"])
-    expect(panel.locator(".badge")).to_have_text("Exact" if wanted["exact"] else "Not exact")
-    expect(panel.locator("li")).to_have_text(wanted["notes"])
-    panel.get_by_role("button", name="Copy").click()
-    expect(panel.get_by_role("button", name="Copied")).to_be_visible()
-    assert page.evaluate("navigator.clipboard.readText()") == wanted["code"]
+    for framework, name in {"torch": "PyTorch", "optax": "optax", "keras": "Keras", "timm": "timm"}.items():
+        page.get_by_role("tab", name=name).click()
+        body = {"schedule": COSINE["schedule"], "base_lr": 0.2, "to": framework, "total_steps": 100}
+        wanted = http.post("/v1/schedules/translate", json=body).json()
+        expect(panel.locator("pre")).to_have_text(wanted["code"])
+        expect(panel.locator(".badge")).to_have_text("Exact" if wanted["exact"] else "Not exact")
+        expect(panel.locator("li")).to_have_text(wanted["notes"])
+        panel.get_by_role("button", name="Copy").click()
+        assert page.evaluate("navigator.clipboard.readText()") == wanted["code"]
 
 
 COSINE_REQUEST = {"schedule": COSINE["schedule"], "base_lr": 0.2, "steps": 100}
@@ -289,18 +287,18 @@ def test_a_link_opens_the_same_view_again(page: Page, http: httpx.Client) -> Non
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy link").click()
     link = page.evaluate("navigator.clipboard.readText()")
-    page.wait_for_function("link => location.href === link", arg=link)
+    waits(page, "link => location.href === link", link)
     before = requests(page), page.evaluate(DRAWN), page.locator(".curves").inner_text()
 
     page.goto("about:blank")
     page.goto(link)
     expect(page.get_by_role("textbox", name="Name")).to_have_value("my <b>cosine</b> & more")
-    page.wait_for_function(f"({DRAWN})().length === 2")
+    waits(page, f"({DRAWN})().length === 2")
     assert (requests(page), page.evaluate(DRAWN), page.locator(".curves").inner_text()) == before
     expect(page.get_by_label("Log axis")).to_be_checked()
     page.get_by_role("link", name="API").click()
     page.go_back()
-    page.wait_for_function(f"({DRAWN})().length === 2")
+    waits(page, f"({DRAWN})().length === 2")
     assert requests(page) == before[0]
 
 
@@ -312,7 +310,7 @@ def test_a_link_that_was_cut_off_is_said_to_be(page: Page) -> None:
 
 def test_an_unknown_schedule_in_a_link_can_be_changed_for_another(page: Page, watch: Watch) -> None:
     watch.refusals |= {404, 422}
-    page.goto(address({"name": "x", "schedule": {"type": "<img src=/none onerror=alert(1)>"}, "base_lr": 0.1}))
+    page.goto(address({"name": "x", "schedule": {"type": "<img src=x onerror=alert(1)>"}, "base_lr": 0.1}))
     expect(page.get_by_role("alert").filter(has_text="is none of the schedules")).to_be_visible()
     picker = page.get_by_role("combobox", name="Schedule")
     picker.fill("PolynomialLR")
@@ -323,7 +321,7 @@ def test_an_unknown_schedule_in_a_link_can_be_changed_for_another(page: Page, wa
 def test_names_from_a_link_are_text_wherever_they_are_shown(page: Page) -> None:
     name = '<img src="/none" onerror="window.ran = 1"><a href="javascript:window.ran=1">&lt;x</a>'
     open_(page, STEP | {"name": name})
-    page.wait_for_function(f"({DRAWN})().length === 1")
+    waits(page, f"({DRAWN})().length === 1")
     box = page.locator(".nsewdrag").first.bounding_box()
     assert box
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -348,7 +346,7 @@ def test_a_schedule_goes_on_to_the_form_of_a_job(page: Page) -> None:
 
 def test_the_curves_shown_are_downloaded(page: Page, tmp_path: Path) -> None:
     open_(page, STEP, COSINE)
-    page.wait_for_function(f"({DRAWN})().length === 2")
+    waits(page, f"({DRAWN})().length === 2")
     for way, beginning in {"CSV": b"step,", "PNG": b"\x89PNG", "SVG": b"<?xml"}.items():
         with page.expect_download() as waiting:
             page.get_by_role("button", name=f"Download {way}").click()

@@ -13,7 +13,7 @@ from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore, Role
 from tests.conftest import redis_process
 from tests.security.conftest import api_process
-from tests.web.conftest import Watch, accessible
+from tests.web.conftest import Watch, accessible, waits
 
 LINE = ".chart .scatterlayer .js-line"
 
@@ -44,7 +44,7 @@ def test_the_page_can_be_walked_through_by_keyboard(page: Page) -> None:
             break
         assert found[2], f"no focus to be seen on {found[:2]}"
         reached.add(found[1].strip())
-    assert {"CosineAnnealingLR", "Add a curve", "Schedule", "max_lr", "Log axis", "JSON"} <= reached | {
+    assert {"OneCycleLR", "Add a curve", "Schedule", "max_lr", "Log axis", "JSON"} <= reached | {
         name.removesuffix(", slider") for name in reached
     }
 
@@ -85,11 +85,11 @@ def test_the_theme_is_the_systems_or_the_one_chosen_and_charts_follow(page: Page
 
     light = colours()
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function("old => getComputedStyle(document.querySelector('.js-line')).stroke !== old", arg=light[1])
+    waits(page, "old => getComputedStyle(document.querySelector('.js-line')).stroke !== old", light[1])
     dark = colours()
     assert dark[0] != light[0]
     page.get_by_label("Theme").select_option("light")
-    page.wait_for_function("old => getComputedStyle(document.querySelector('.js-line')).stroke !== old", arg=dark[1])
+    waits(page, "old => getComputedStyle(document.querySelector('.js-line')).stroke !== old", dark[1])
     assert colours() == light
     page.reload()
     expect(page.locator(LINE).first).to_be_visible()
@@ -143,12 +143,12 @@ def test_a_service_that_is_away_is_told_of_and_asked_again(page: Page, watch: Wa
     page.context.set_offline(True)
     page.get_by_role("slider", name="max_lr").press("ArrowLeft")
     expect(page.locator(".connection")).to_contain_text("Offline")
-    expect(page.locator(".editor [role=alert]")).to_contain_text("The service does not answer")
+    expect(page.locator(".editor .problems")).to_contain_text("The service does not answer")
     accessible(page)
     page.context.set_offline(False)
     expect(page.locator(".connection")).to_contain_text("Online")
-    expect(page.locator(".editor [role=alert]")).to_be_empty()
-    page.wait_for_function(f"old => document.querySelector('{LINE}').getAttribute('d') !== old", arg=before)
+    expect(page.locator(".editor .problems")).to_be_empty()
+    waits(page, f"old => document.querySelector('{LINE}').getAttribute('d') !== old", before)
     watch.cut = False
 
 

@@ -2,7 +2,7 @@
 //
 // The whole view is in the address: #/schedules?steps=100&log=1&at=0&curves=[{name, schedule, base_lr, metrics, hidden}].
 
-import {Offline, connection, get, key, post, request} from "../api.js";
+import {Offline, Problem, connection, get, key, post, request} from "../api.js";
 import {chart, traceColour} from "../chart.js";
 import {announce, fill, h, icon, uid} from "../dom.js";
 import {form, stretched} from "../form.js";
@@ -134,7 +134,7 @@ class Schedules {
       h("div", {class: "row"}, this.downloads(), copyButton(() => this.link(), t("schedules.copy_link")), this.train = h("a", {class: "button primary small", href: "#/submit"}, t("schedules.train"))),
     );
     const curves = h(
-      "section", {class: "card stack list", "aria-label": t("schedules.curves")},
+      "section", {class: "card stack curve-card", "aria-label": t("schedules.curves")},
       h("h2", {}, t("schedules.curves")), this.rows,
       h("div", {class: "row"}, h("button", {type: "button", class: "small", onclick: () => this.add()}, t("schedules.add")), this.twin = h("button", {type: "button", class: "small", onclick: () => this.duplicate()}, t("schedules.duplicate"))),
     );
@@ -201,9 +201,9 @@ class Schedules {
       }, icon(curve.hidden ? "hidden" : "eye"));
       const gone = h("button", {type: "button", class: "bare small", "aria-label": t("schedules.remove", {name: curve.name}), title: t("schedules.remove", {name: curve.name}), onclick: () => this.remove(i)}, icon("close"));
       return h(
-        "li", {class: `curve${i === this.at ? " chosen" : ""}${curve.hidden ? " hidden-curve" : ""}`},
+        "li", {class: `curve-row${i === this.at ? " chosen" : ""}${curve.hidden ? " hidden-curve" : ""}`},
         choice,
-        h("label", {for: id}, h("span", {class: "swatch", style: {background: colour}, "aria-hidden": "true"}), h("span", {class: "curve-name"}, curve.name), curve.problem && h("span", {class: "badge bad"}, t("schedules.wrong"))),
+        h("label", {for: id}, h("span", {class: "line-swatch", style: {background: colour}, "aria-hidden": "true"}), h("span", {class: "curve-name"}, curve.name), curve.problem && h("span", {class: "badge bad"}, t("schedules.wrong"))),
         seen, gone,
       );
     }));
@@ -297,7 +297,7 @@ class Schedules {
       },
     });
     const metrics = this.driven(curve) ? this.metricsField(curve) : null;
-    this.forms = {schedule, rate, metrics, rest: h("div", {class: "stack", role: "alert"})};
+    this.forms = {schedule, rate, metrics, rest: h("div", {class: "stack problems", role: "alert"})};
     this.wrapping = h("div", {class: "field"});
     fill(
       this.editor,
@@ -343,15 +343,34 @@ class Schedules {
   /** A schedule's example. Where that ends sooner or later than the run, its lengths are stretched to it. */
   async fitted(type, base_lr = 0.1) {
     const {example, parameters} = await entry(type);
-    if (catalogue[type].driven ??= "patience" in (parameters.properties ?? {})) return structuredClone(example);
-    const total = this.run.steps;
+    const lr = Array.isArray(base_lr) ? base_lr[0] : base_lr;
+    const end = this.driven({schedule: example}) ? null : await this.end({schedule: example, ...(lr === undefined ? {} : {base_lr: lr}), steps: 1});
+    return end ? stretched(parameters, example, this.run.steps / end) : structuredClone(example);
+  }
+
+  /** The step at which a schedule has come to its end, by what the API says of runs that are shorter or longer; or null. */
+  async end(body) {
+    const about = async (total_steps) => {
+      const {warnings} = await post("/v1/curves", {...body, total_steps}, {signal: this.closing.signal});
+      return new Map(warnings.map((each) => [each.code, each.step]));
+    };
+    const longer = async (total) => (await about(total)).has("schedule-longer-than-run");
     try {
-      const {warnings} = await post("/v1/curves", {schedule: example, base_lr: Array.isArray(base_lr) ? base_lr[0] : base_lr, steps: 1, total_steps: total});
-      const ends = warnings.find((each) => each.code === "schedule-shorter-than-run" || each.code === "rises-after-end");
-      return ends && ends.step > 0 ? stretched(parameters, example, total / ends.step) : structuredClone(example);
+      const run = await about(this.run.steps);
+      const after = run.get("schedule-shorter-than-run") ?? run.get("rises-after-end");
+      if (after !== undefined) return after;
+      if (!(await longer(1))) return null;
+      let [low, high] = [1, this.run.steps];
+      while (high < 1e9 && (await longer(high))) [low, high] = [high, 2 * high];
+      while (high - low > 1) {
+        const middle = Math.floor((low + high) / 2);
+        if (await longer(middle)) low = middle;
+        else high = middle;
+      }
+      return high;
     } catch (error) {
-      if (error instanceof Offline) throw error;
-      return structuredClone(example);
+      if (error instanceof Problem) return null;
+      throw error;
     }
   }
 
@@ -593,7 +612,7 @@ class Schedules {
         h("thead", {}, h("tr", {}, h("th", {scope: "col"}, t("schedules.curve")), columns.map((each) => h("th", {scope: "col", class: "number"}, t(`facts.${each}`))))),
         h("tbody", {}, lines.map(({curve, summary, name}) => h(
           "tr", {},
-          h("th", {scope: "row"}, h("span", {class: "swatch", style: {background: traceColour(curve.colour)}, "aria-hidden": "true"}), name),
+          h("th", {scope: "row"}, h("span", {class: "line-swatch", style: {background: traceColour(curve.colour)}, "aria-hidden": "true"}), name),
           columns.map((each) => h("td", {class: "number"}, number(summary[each]))),
         ))),
       )),
