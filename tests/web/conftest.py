@@ -21,7 +21,7 @@ DESKTOP, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 REFUSED = re.compile(r"the server responded with a status of (\d+)")
 # a page that is left, or a stream that is no longer followed, ends its requests itself
 GIVEN_UP = "net::ERR_ABORTED"
-SECONDS = 20  # that something may take to be seen, on a machine with much else to do
+SECONDS = 60  # that something may take to be seen, on a machine with much else to do
 VIOLATIONS = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation",
