@@ -12,7 +12,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := test
-.PHONY: demo up test test-examples test-faults test-security test-web lint format docs bench bench-jobs bench-fleet bench-experiments bench-web bench-train article clean
+.PHONY: demo up test test-examples test-faults test-security test-web lint format docs bench bench-jobs bench-fleet bench-experiments bench-web bench-train article clean test-generated openapi-lint
 
 demo: .venv/ready
 	$(BIN)/lrserve demo
@@ -64,6 +64,21 @@ lint-style: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 
+# Spectral's rules for OpenAPI, by npm; a warning is a failure, too
+openapi-lint: build/openapi.json
+	npx --yes @stoplight/spectral-cli@6 lint --ruleset .spectral.yaml --fail-severity=warn $<
+
+# A client that is generated from the OpenAPI document, against the real service. Its generator is kept out of .venv, as
+# it needs an older Typer
+test-generated: .venv/ready .venv-tools/ready redis-server
+	.venv-tools/bin/python -m pip install --quiet 'openapi-python-client>=0.26'
+	$(BIN)/python -m pytest -m generated tests/api/test_generated_client.py $(ARGS)
+
+.PHONY: build/openapi.json
+build/openapi.json: .venv/ready
+	@mkdir -p build
+	$(BIN)/python -c 'import json; from api.app import create_app; print(json.dumps(create_app().openapi()))' > $@
+
 format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -73,6 +88,7 @@ docs: export NO_MKDOCS_2_WARNING = 1
 docs: .venv/docs
 	$(BIN)/python -m lrcore.schedules > docs/schedules.md
 	$(BIN)/python -m lrcore.jobs > docs/training.md
+	$(BIN)/python -m cli.reference > docs/cli.md
 	$(BIN)/python -m mkdocs build --quiet --strict
 
 # Every script of examples/, trained for real, and every command and Python block of README and docs/

@@ -5,12 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
-from api import headers, problems
+from api import headers, openapi, problems
 from api.auth import Authentication
 from api.doorbell import Doorbell
 from api.fast import FastCurves
@@ -78,6 +77,12 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         title="lrserve",
         version=__version__,
         summary="Learning-rate schedules: exact curves at once, and training jobs that use them.",
+        description=openapi.DESCRIPTION,
+        openapi_tags=openapi.TAGS,
+        contact={"name": "The operators of this service"},
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        servers=[{"url": "/", "description": "where this document is from"}],
+        generate_unique_id_function=openapi.operation_id,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
@@ -105,31 +110,5 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     routes = (fit, translate, curves, kinds, jobs, range_tests, experiments, keys, artifacts, webhooks, system, web)
     for router in (*(module.router for module in routes), *catalogue.routers):
         app.include_router(router)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document, with the schema that `problems.documented` refers to and without FastAPI's own errors."""
-    if app.openapi_schema is None:
-        schema = FastAPI.openapi(app)
-        components = schema["components"]["schemas"]
-        problem = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        components.update(problem.pop("$defs"))
-        components["Problem"] = problem
-        for name in ("HTTPValidationError", "ValidationError"):
-            components.pop(name, None)
-        if app.state.auth:
-            schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        for path, operation in ((path, each) for path, methods in schema["paths"].items() for each in methods.values()):
-            answers = operation["responses"]
-            if path.startswith("/v1/"):  # what Authentication answers before any route
-                if app.state.auth:
-                    operation["security"] = [{"key": []}]
-                answers.update({str(status): entry for status, entry in problems.documented(401, 403, 429).items()})
-            if "application/json" in answers.get("422", {}).get("content", {}):  # put there by FastAPI, and never sent
-                del answers["422"]
-            for stream in (answer.get("content", {}).get("text/event-stream") for answer in answers.values()):
-                if stream is not None:  # FastAPI's, of the stream as one text: readers take it for each event's
-                    stream.pop("schema", None)
-    return app.openapi_schema or {}

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+from cli.reference import page
 from lrcore.datasets import DATASETS
 from lrcore.jobs.__main__ import reference as training_reference
 from lrcore.models import MODELS
@@ -110,6 +111,7 @@ def test_every_member_of_a_family_has_an_example_that_validates() -> None:
             assert member.model_validate(member.example | {"type": name}).type == name
 
 
-def test_the_reference_of_schedules_is_up_to_date() -> None:
+def test_the_pages_made_from_the_code_are_up_to_date() -> None:
     assert (ROOT / "docs" / "schedules.md").read_text() == reference(), "run make docs"
     assert (ROOT / "docs" / "training.md").read_text() == training_reference() + "\n", "run make docs"
+    assert (ROOT / "docs" / "cli.md").read_text() == page(), "run make docs"

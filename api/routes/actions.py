@@ -38,7 +38,7 @@ class EventStream(StreamingResponse):
 
 JSON_TEXT = {"type": "string", "contentMediaType": "application/json"}
 STREAM = {
-    "itemSchema": {  # OpenAPI 3.2's word for one event
+    "x-itemSchema": {  # one event, by the name that OpenAPI 3.2 has for it
         "type": "object",
         "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": JSON_TEXT},
         "required": ["id", "event", "data"],
@@ -172,7 +172,7 @@ def _of_64_bits(event_id: str) -> str:
     response_class=EventStream,
     responses=documented(404, 422, 503, _200={"content": {"text/event-stream": STREAM}}),
 )
-async def get_events(
+async def follow_job(
     job: CurrentJob,
     store: Store,
     request: Request,

@@ -45,7 +45,7 @@ def _documented(**also: dict[str, Any]) -> Responses:
 
 
 @router.get("/{job_id}/artifacts", summary="A job's files", responses=_documented())
-def list_artifacts(job: CurrentJob, files: Files) -> ArtifactList:
+def list_job_artifacts(job: CurrentJob, files: Files) -> ArtifactList:
     """Spec, metrics, figure, weights of the best and the last epoch, TensorBoard events, and what was exported."""
     path = f"/v1/jobs/{job.id}/artifacts"
     found = [LinkedArtifact(**vars(artifact), url=f"{path}/{artifact.name}") for artifact in files.of(job.key)]
@@ -67,7 +67,7 @@ def list_artifacts(job: CurrentJob, files: Files) -> ArtifactList:
         _304={"description": "The client has this file: If-None-Match names its ETag"},
     ),
 )
-def get_artifact(
+def get_job_artifact(
     job: CurrentJob, name: Annotated[str, Path(description="as listed")], files: Files, request: Request
 ) -> Response:
     """The file as it is now, whole: a job that is run again replaces a file at once."""

@@ -42,7 +42,9 @@ def _catalogue(kind: str, members: Mapping[str, type[Member]]) -> APIRouter:
         """Each with its origin, parameters and an example, in alphabetical order."""
         return {kind: [entry(type) for type in members]}
 
-    @made.get("/{type}", summary=f"One of the {kind}", operation_id=f"get_{kind}", responses=documented(404))
+    @made.get(
+        "/{type}", summary=f"One of the {kind}", operation_id=f"get_{kind.removesuffix('s')}", responses=documented(404)
+    )
     def get_member(type: str) -> Entry:
         """What it is and which parameters it takes."""
         if type not in members:

@@ -118,7 +118,7 @@ NOT_OF_THE_CURVE = {"spec", "format", "scale"}
     response_class=Response,
     responses=documented(400, 406, 413, 415, 422, _200=CURVE),
 )
-def post_curve(
+def compute_curve(
     curve: CurveRequest, request: Request, form: Format = None, scale: Scale = "linear", where: FirstAtMost = None
 ) -> Response:
     """The rates that the schedule has in force at each step asked for."""
@@ -136,7 +136,7 @@ def post_curve(
     response_class=Response,
     responses=documented(400, 406, 413, 415, 422, _200=CURVES),
 )
-def compare(curves: CompareRequest, request: Request, form: Format = None, scale: Scale = "linear") -> Response:
+def compare_curves(curves: CompareRequest, request: Request, form: Format = None, scale: Scale = "linear") -> Response:
     """Several schedules at once, as data or as one picture; names tell them apart."""
     chosen = choose(request, MEDIA_TYPES)
     requests = curves.requests()

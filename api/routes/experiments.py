@@ -86,7 +86,7 @@ CSV: dict[str, Any] = {"content": {"text/csv": {}}}
         400, 413, 415, 422, 503, _200={"description": "With dry_run: what it would do", "model": ExperimentPlan}
     ),
 )
-async def create_experiment(
+async def submit_experiment(
     experiment: ExperimentRequest,
     request: Request,
     store: Store,
@@ -179,7 +179,7 @@ def _ranked(overview: Overview, by: By, baseline: int | None) -> list[Row]:
     response_model=Leaderboard,
     responses=documented(404, 406, 422, 503, _200=CSV),
 )
-def get_leaderboard(
+def get_experiment_leaderboard(
     job: Experiment,
     store: Store,
     request: Request,
@@ -203,13 +203,13 @@ def get_leaderboard(
     response_class=Response,
     responses=documented(404, 503, _200=CSV),
 )
-def get_metrics(job: Experiment, store: Store) -> StreamingResponse:
+def get_experiment_metrics(job: Experiment, store: Store) -> StreamingResponse:
     """CSV, one row an epoch, with the run, its configuration and its seed."""
     return StreamingResponse(Overview.of(job, store).metrics_csv(store), media_type=METRICS["csv"])
 
 
 @router.get("/{job_id}/runs/{run}", summary="One run", response_model=RunAnswer, responses=documented(404, 422, 503))
-def get_run(job: Experiment, run: Annotated[int, Path(ge=0)], store: Store) -> Any:
+def get_experiment_run(job: Experiment, run: Annotated[int, Path(ge=0)], store: Store) -> Any:
     """What it is, as a job of its own would be described, and every finished epoch."""
     overview = Overview.of(job, store)
     if run >= overview.spec.runs:
@@ -227,7 +227,7 @@ def get_run(job: Experiment, run: Annotated[int, Path(ge=0)], store: Store) -> A
     response_class=Response,
     responses=documented(404, 422, 503, _200={"content": {media: {} for media in PICTURES.values()}}),
 )
-def get_picture(job: Experiment, form: Literal["png", "svg"], store: Store) -> Response:
+def get_experiment_plot(job: Experiment, form: Literal["png", "svg"], store: Store) -> Response:
     """Test accuracies and rates of the configurations, the leading ones in colour."""
     return Response(Overview.of(job, store).picture(store, form), media_type=PICTURES[form])
 

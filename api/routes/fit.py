@@ -45,7 +45,7 @@ class FitAnswer(Spec):
     dependencies=[Depends(json_body)],
     responses=documented(400, 413, 415, 422),
 )
-def post_fit(request: FitRequest) -> FitAnswer:
+def fit_schedule(request: FitRequest) -> FitAnswer:
     """The schedules that reproduce a logged series, each with its error over the whole of it."""
     try:
         found = fit(request.lr, limit=request.limit)

@@ -68,7 +68,7 @@ class Metrics(BaseModel):
         400, 413, 415, 422, 503, _200={"description": "With dry_run: what the job would do", "model": DryRun}
     ),
 )
-async def create_job(
+async def submit_job(
     job: JobRequest,
     request: Request,
     store: Store,
@@ -100,7 +100,7 @@ async def create_job(
         400, 409, 413, 415, 422, 503, _200={"description": "It was submitted before", "model": JobAnswer}
     ),
 )
-def put_job(
+def submit_job_with_id(
     job_id: Annotated[str, Path(pattern=CLIENT_ID)], job: JobRequest, store: Store, bell: Bell, who: Who
 ) -> Any:
     """202 if the job is new, 200 if this very request has made it before; 409 if the id belongs to another job."""
@@ -165,7 +165,7 @@ async def get_job(
     response_model=Metrics,
     responses=documented(404, 406, 422, 503, _200={"content": {"text/csv": {}}}),
 )
-def get_metrics(
+def get_job_metrics(
     job: CurrentJob,
     store: Store,
     request: Request,
@@ -188,7 +188,7 @@ def _picture(job: Job, store: Store, form: str) -> Response:
     response_class=Response,
     responses=documented(404, 503, _200={"content": {"image/png": {}}}),
 )
-def get_png(job: CurrentJob, store: Store) -> Response:
+def get_job_plot_png(job: CurrentJob, store: Store) -> Response:
     """Loss, accuracy and rate over the epochs so far; of a range test, the losses over the rate."""
     return _picture(job, store, "png")
 
@@ -199,7 +199,7 @@ def get_png(job: CurrentJob, store: Store) -> Response:
     response_class=Response,
     responses=documented(404, 503, _200={"content": {"image/svg+xml": {}}}),
 )
-def get_svg(job: CurrentJob, store: Store) -> Response:
+def get_job_plot_svg(job: CurrentJob, store: Store) -> Response:
     """Loss, accuracy and rate over the epochs so far; of a range test, the losses over the rate."""
     return _picture(job, store, "svg")
 

@@ -38,7 +38,7 @@ class RangeCurve(BaseModel):
         400, 413, 415, 422, 503, _200={"description": "With dry_run: what the test would do", "model": DryRun}
     ),
 )
-async def create_range_test(
+async def submit_range_test(
     test: RangeTestRequest,
     request: Request,
     store: Store,
@@ -69,7 +69,7 @@ def _dry_run(spec: RangeTestSpec, terms: Terms, store: JobStore) -> bytes:
     response_model=RangeCurve,
     responses=documented(404, 406, 422, 503, _200={"content": {"text/csv": {}}}),
 )
-def get_curve(
+def get_range_test_curve(
     job: CurrentJob,
     request: Request,
     form: Annotated[Literal["json", "csv"] | None, Query(alias="format", description="goes before Accept")] = None,

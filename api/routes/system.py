@@ -66,13 +66,13 @@ class Readiness(BaseModel):
 
 
 @router.get("/healthz", summary="Is the process up?")
-def healthz() -> Health:
+def get_health() -> Health:
     """Answers whatever else is down."""
     return Health()
 
 
 @router.get("/readyz", summary="Can jobs be taken?", responses=documented(503))
-def readyz(store: Store) -> Readiness:
+def get_readiness(store: Store) -> Readiness:
     """Redis answers; how many workers live, and what waits for which of them."""
     queues = {queue.name: QueueState(waiting=queue.waiting, workers=queue.workers) for queue in store.queues()}
     return Readiness(workers=store.workers(), queues=queues)

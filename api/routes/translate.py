@@ -54,7 +54,7 @@ class TranslationAnswer(BaseModel):
     dependencies=[Depends(json_body)],
     responses=documented(400, 413, 415, 422),
 )
-def post_translation(request: TranslationRequest) -> TranslationAnswer:
+def translate_schedule(request: TranslationRequest) -> TranslationAnswer:
     """The framework's own class where it has one, else the schedule's formula in its terms."""
     found = translate(request.schedule, request.base_lr, request.to)
     return TranslationAnswer(code=found.code, exact=found.exact, notes=list(found.notes))

@@ -154,7 +154,7 @@ def delete_webhook(webhook_id: str, store: Webhooks) -> None:
 
 
 @router.post("/{webhook_id}/rotate", summary="Give a webhook a new secret", responses=documented(404, 503))
-def rotate_secret(webhook_id: str, store: Webhooks) -> NewWebhook:
+def rotate_webhook_secret(webhook_id: str, store: Webhooks) -> NewWebhook:
     """For 24 hours messages carry a signature of the old secret too."""
     rotated, secret = store.rotate(webhook_id)
     return NewWebhook(**vars(rotated), secret=secret)
@@ -172,7 +172,7 @@ def test_webhook(webhook_id: str, store: Webhooks) -> Delivery:
 
 
 @router.get("/{webhook_id}/deliveries", summary="A webhook's deliveries", responses=documented(404, 422, 503))
-def list_deliveries(
+def list_webhook_deliveries(
     webhook_id: str,
     store: Webhooks,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -189,6 +189,6 @@ def list_deliveries(
     summary="Send a delivery again",
     responses=_documented(404, 409, 503, conflict="The webhook is disabled"),
 )
-def redeliver(webhook_id: str, delivery_id: str, store: Webhooks) -> Delivery:
+def redeliver_webhook(webhook_id: str, delivery_id: str, store: Webhooks) -> Delivery:
     """At once, under the same id, and with new retries if it fails. One that is being sent stays as it is."""
     return store.redeliver(webhook_id, delivery_id)

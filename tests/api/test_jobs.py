@@ -74,8 +74,8 @@ def test_the_document_describes_one_event_of_a_stream(http: httpx.Client) -> Non
 
     for kind in ("jobs", "experiments"):
         (stream,) = paths[f"/v1/{kind}/{{job_id}}/events"]["get"]["responses"]["200"]["content"].values()
-        assert set(stream) == {"itemSchema"}
-        assert stream["itemSchema"]["required"] == ["id", "event", "data"]
+        assert set(stream) == {"x-itemSchema"}
+        assert stream["x-itemSchema"]["required"] == ["id", "event", "data"]
 
 
 def test_everything_but_model_data_and_epochs_has_a_default(http: httpx.Client, service: Service) -> None:
