@@ -75,7 +75,7 @@ def test_another_worker_takes_a_part_over(trial: Trial) -> None:
         attempt, first = rig.attempt(f"{job}/1"), rig.holder(f"{job}/1")
 
         rig.kill(first)
-        until(lambda: rig.attempt(f"{job}/1") > attempt)  # nobody starts the dead one again
+        until(lambda: rig.attempt(f"{job}/1") > attempt, 240)  # nobody starts the dead one again
         assert rig.holder(f"{job}/1") != first
 
         assert succeeded(rig, job)
@@ -106,7 +106,7 @@ def test_a_part_s_worker_that_was_frozen_writes_over_nothing(trial: Trial, told_
         attempt, frozen = rig.attempt(part), rig.holder(part)
 
         rig.freeze(frozen)
-        until(lambda: rig.attempt(part) > attempt)
+        until(lambda: rig.attempt(part) > attempt, 240)  # its successor has a part of its own to see through first
         assert rig.holder(part) != frozen
         go_on(rig, part, 0, epochs=1)
         checkpoint = rig.home / "jobs" / part / "0" / "checkpoint.safetensors"
