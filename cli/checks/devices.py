@@ -32,17 +32,17 @@ with warnings.catch_warnings(record=True) as said:
     except BaseException as error:
         told["torch_error"] = f"{type(error).__name__}: {error}"
     try:
+        from lrcore.datasets._torchvision import torchvision_datasets
+        torchvision_datasets()
+    except BaseException as error:
+        told["data_error"] = f"{type(error).__name__}: {error}"
+    try:
         import torch, torchvision
         told["torchvision"] = torchvision.__version__
         boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
         assert torchvision.ops.nms(boxes, torch.ones(1), 0.5).tolist() == [0]
     except BaseException as error:
         told["torchvision_error"] = f"{type(error).__name__}: {error}"
-    try:
-        from lrcore.datasets._torchvision import torchvision_datasets
-        torchvision_datasets()
-    except BaseException as error:
-        told["data_error"] = f"{type(error).__name__}: {error}"
 told["said"] = [str(each.message) for each in said if "CUDA" in str(each.message)]
 print("\\n" + json.dumps(told))
 """
