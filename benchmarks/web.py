@@ -21,7 +21,7 @@ from playwright.sync_api import Page, sync_playwright
 from cli.stack import Stack, free_port
 from lrcore.jobs.settings import Settings
 
-VISITS, MOVES = 10, 200
+VISITS, MOVES = 6, 200
 SEEN = """
 window.seen = {};
 new MutationObserver(() => {
@@ -88,9 +88,15 @@ def spread(times: list[float]) -> str:
 
 
 def visit(page: Page, url: str) -> dict[str, float]:
+    """When the form and the curve were there, and how long the page's thread had computed, in ms."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
     page.goto(url)
-    page.wait_for_function("window.seen.form && window.seen.curve")
-    return page.evaluate("window.seen")  # type: ignore[no-any-return]
+    while not page.evaluate("Boolean(window.seen.form && window.seen.curve)"):
+        page.wait_for_timeout(20)
+    metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+    session.detach()
+    return page.evaluate("window.seen") | {"computed": 1000 * metrics["TaskDuration"]}  # type: ignore[no-any-return]
 
 
 def first_view(browser: Any, url: str) -> None:
@@ -104,10 +110,11 @@ def first_view(browser: Any, url: str) -> None:
         context.close()
     print(f"first visit of the service's life: form {cold[0]['form']:.0f} ms, curve {cold[0]['curve']:.0f} ms")
     for name, seen in (("nothing kept", cold[1:]), ("files kept", kept)):
-        form, curve = (statistics.median(each[what] for each in seen) for what in ("form", "curve"))
-        print(
-            f"{name:14} form {form:7.0f} ms  curve {curve:7.0f} ms   target 1500  {'met' if curve < 1500 else 'missed'}"
+        form, curve, computed = (
+            statistics.median(each[what] for each in seen) for what in ("form", "curve", "computed")
         )
+        met = "met" if curve < 1500 else "missed"
+        print(f"{name:14} form {form:6.0f} ms  curve {curve:6.0f} ms  of CPU {computed:6.0f} ms   target 1500  {met}")
 
 
 def slider(browser: Any, url: str) -> None:
