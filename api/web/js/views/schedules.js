@@ -159,7 +159,7 @@ class Schedules {
     connection.addEventListener("change", () => {
       if (connection.state === "online") this.curves.filter((each) => each.problem instanceof Offline).forEach((each) => this.compute(each));
     }, {signal});
-    document.addEventListener("themechange", () => this.drawRows(), {signal});
+    document.addEventListener("themechange", () => { this.drawRows(); this.drawFacts(); }, {signal});
   }
 
   close() {
