@@ -54,6 +54,21 @@ class RunAnswer(RunRow):
     epochs: list[Epoch]
 
 
+class RunCurve(BaseModel):
+    """A figure of a run over its epochs."""
+
+    run: int
+    values: list[float] = Field(description="one a finished epoch")
+
+
+class RunCurves(BaseModel):
+    """A figure of every run that has begun."""
+
+    id: str
+    figure: str
+    runs: list[RunCurve]
+
+
 class Leaderboard(BaseModel):
     """The configurations of an experiment, the best one first."""
 
@@ -71,6 +86,9 @@ Experiment = Annotated[Job, Depends(_experiment)]
 Ranked = Annotated[By, Query(alias="by", description="the test accuracy that orders: of the last epoch or the best")]
 Baseline = Annotated[
     int | None, Query(ge=0, description="configuration that the others are compared with; the leader if left out")
+]
+Figure = Annotated[
+    Literal["test_accuracy", "test_loss", "train_accuracy", "train_loss", "lr"], Query(description="which one")
 ]
 Format = Annotated[Literal["json", "csv"] | None, Query(alias="format", description="goes before Accept")]
 CSV: dict[str, Any] = {"content": {"text/csv": {}}}
@@ -206,6 +224,19 @@ def get_experiment_leaderboard(
 def get_experiment_metrics(job: Experiment, store: Store) -> StreamingResponse:
     """CSV, one row an epoch, with the run, its configuration and its seed."""
     return StreamingResponse(Overview.of(job, store).metrics_csv(store), media_type=METRICS["csv"])
+
+
+@router.get(
+    "/{job_id}/curves",
+    summary="One figure of every run",
+    response_model=RunCurves,
+    responses=documented(404, 422, 503),
+)
+def get_curves(job: Experiment, store: Store, figure: Figure = "test_accuracy") -> Any:
+    """Over the finished epochs of each run that has begun; of the rates, those of the first parameter group."""
+    found = Overview.of(job, store).curves(store, figure)
+    runs = [{"run": run, "values": values} for run, values in found]
+    return Response(dumps({"id": job.id, "figure": figure, "runs": runs}), media_type=METRICS["json"])
 
 
 @router.get("/{job_id}/runs/{run}", summary="One run", response_model=RunAnswer, responses=documented(404, 422, 503))

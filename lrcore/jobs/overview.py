@@ -122,6 +122,14 @@ class Overview:
                 writer.writerows([*first, *cells(epoch, columns)] for epoch in epochs)
             yield text.getvalue()
 
+    def curves(self, store: JobStore, figure: str) -> Iterator[tuple[int, list[float]]]:
+        """A figure of every finished epoch of each run that has begun: of rates, the first parameter group's."""
+        runs = sorted(self._begun)
+        for begin in range(0, len(runs), AT_ONCE):
+            chosen = runs[begin : begin + AT_ONCE]
+            for run, values in zip(chosen, store.run_figures(self._job.key, chosen, figure), strict=True):
+                yield run, [value[0] for value in values] if figure == "lr" else values
+
     def name(self, run: int) -> str:
         """A run's configuration in a few words."""
         return name(self.spec.plain_settings(run // len(self._seeds)))

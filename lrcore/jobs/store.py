@@ -434,10 +434,18 @@ class JobStore:
 
     def run_epochs(self, job_id: str, runs: Sequence[int]) -> list[list[Epoch]]:
         """Every finished epoch of some runs of an experiment, in order."""
+        return [[Epoch.model_validate_json(row) for row in rows] for rows in self._epoch_rows(job_id, runs)]
+
+    def run_figures(self, job_id: str, runs: Sequence[int], figure: str) -> list[list[Any]]:
+        """One figure of every finished epoch of some runs, by its name in Epoch; quicker than whole epochs."""
+        return [[json.loads(row)[figure] for row in rows] for rows in self._epoch_rows(job_id, runs)]
+
+    def _epoch_rows(self, job_id: str, runs: Sequence[int]) -> list[list[str]]:
         with self._redis.pipeline(transaction=False) as pipe:
             for run in runs:
                 pipe.lrange(f"{self._prefix}epochs:{job_id}/{run}", 0, -1)
-            return [[Epoch.model_validate_json(row) for row in rows] for rows in pipe.execute()]
+            found: list[list[str]] = pipe.execute()
+        return found
 
     def finish(
         self, claim: Claim, state: State, error: JobError | None = None, *, again: bool = False, result: str = ""

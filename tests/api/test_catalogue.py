@@ -45,6 +45,7 @@ ROUTES = {
     ("get", "/v1/experiments/{job_id}"),
     ("get", "/v1/experiments/{job_id}/leaderboard"),
     ("get", "/v1/experiments/{job_id}/metrics"),
+    ("get", "/v1/experiments/{job_id}/curves"),
     ("get", "/v1/experiments/{job_id}/events"),
     ("get", "/v1/experiments/{job_id}/runs/{run}"),
     ("get", "/v1/experiments/{job_id}/plot.{form}"),

@@ -120,6 +120,18 @@ def test_every_epoch_as_csv(done: dict[str, Any], http: httpx.Client) -> None:
     assert last == {run["run"]: run["final_test_accuracy"] for run in done["runs"]}
 
 
+def test_one_figure_of_every_run(done: dict[str, Any], http: httpx.Client) -> None:
+    path = f"/v1/experiments/{done['id']}"
+    rows = list(csv.DictReader(io.StringIO(http.get(f"{path}/metrics").text)))
+    for figure in ("test_accuracy", "train_loss", "lr"):
+        curves = http.get(f"{path}/curves", params={"figure": figure}).json()
+        assert curves["figure"] == figure
+        assert [curve["run"] for curve in curves["runs"]] == list(range(18))
+        values = [value for curve in curves["runs"] for value in curve["values"]]
+        assert values == [float(row[figure].split()[0]) for row in rows]
+    assert http.get(f"{path}/curves", params={"figure": "none"}).status_code == 422
+
+
 @pytest.mark.parametrize("prefix", ["experiments", "jobs"])
 def test_the_pictures(prefix: str, done: dict[str, Any], http: httpx.Client) -> None:
     png = http.get(f"/v1/{prefix}/{done['id']}/plot.png")

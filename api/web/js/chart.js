@@ -44,10 +44,13 @@ export function traceColour(i) {
  *
  * spec:
  *   traces: [{name, x, y, colour (an index into the theme's, or a CSS colour), axis ("y2" for the right one), dash, width,
- *             opacity, mode ("lines", "markers", "lines+markers"), step (true for a staircase), hover (Plotly's template)}]
+ *             opacity, mode ("lines", "markers", "lines+markers"), step (true for a staircase), hover (Plotly's template, or
+ *             null for a trace that the pointer passes over), text (for the template, one a point)}]
  *   x, y, y2: {title, log, range, zero (true to begin at 0)}; y2 only if a trace is on it
  *   marks: [{x, label, colour}] vertical lines
  *   legend: whether to show one (default: more than one trace); reversed: whether the last trace comes first in it
+ *   closest: whether the pointer tells of the nearest point alone (default: with more than twelve traces)
+ *   onZoom([from, to] of x, or null for the whole): called when another part is shown
  *   label: what the picture shows, for those who do not see it
  *   key: zoom is kept while it stays the same
  */
@@ -59,10 +62,21 @@ export async function chart(root, {height = 360} = {}) {
   let dead = false;
   const config = {displayModeBar: false, responsive: false, displaylogo: false, doubleClick: "reset", showTips: false};
 
+  let zoomable = false;
   function draw() {
     if (dead) return undefined;
     box.setAttribute("aria-label", spec.label ?? "");
-    return Plotly.react(box, spec.traces.map((trace, i) => data(trace, i, colours())), layout(spec, colours()), config);
+    const theme = colours();
+    const drawn = Plotly.react(box, spec.traces.map((trace, i) => data(trace, i, theme)), layout(spec, theme), config);
+    if (!zoomable) box.on("plotly_relayout", zoomed);  // there once it has been drawn
+    zoomable = true;
+    return drawn;
+  }
+
+  function zoomed(change) {
+    const names = Object.keys(change);
+    if (!names.some((name) => name.startsWith("xaxis"))) return;
+    spec.onZoom?.(names.includes("xaxis.autorange") ? null : box.layout.xaxis.range.map(Number));
   }
 
   const redraw = () => draw();
@@ -98,7 +112,9 @@ function data(trace, i, theme) {
     mode: trace.mode ?? "lines",
     opacity: trace.opacity ?? 1,
     connectgaps: false,
-    hovertemplate: trace.hover,
+    hovertemplate: trace.hover ?? undefined,
+    ...(trace.hover === null ? {hoverinfo: "skip"} : {}),
+    text: trace.text,
     line: {color: colour, width: trace.width ?? 2, dash: trace.dash ?? "solid", shape: trace.step ? "hv" : "linear"},
     marker: {color: colour, size: trace.size ?? 5},
     showlegend: trace.legend ?? true,
@@ -115,7 +131,7 @@ function layout(spec, theme) {
     plot_bgcolor: "transparent",
     font: {family: theme.font, size: 12, color: theme.text},
     margin: {l: narrow ? 48 : 64, r: twice ? (narrow ? 44 : 60) : 16, t: 12, b: 44},
-    hovermode: spec.traces.length > 12 ? "closest" : "x unified",
+    hovermode: spec.closest ?? spec.traces.length > 12 ? "closest" : "x unified",
     hoverlabel: {bgcolor: theme.back, bordercolor: theme.grid, font: {color: theme.text}},
     showlegend: spec.legend ?? spec.traces.length > 1,
     legend: {orientation: "h", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "transparent", traceorder: spec.reversed ? "reversed" : "normal"},

@@ -1,6 +1,6 @@
 // One experiment: the leaderboard, the curves of all runs on top of each other, the runs. Live while it is not over.
 
-import {follow, get, request} from "../api.js";
+import {follow, get} from "../api.js";
 import {chart, traceColour} from "../chart.js";
 import {fill, h, uid} from "../dom.js";
 import {number} from "../parts.js";
@@ -24,6 +24,8 @@ import {
 } from "../work.js";
 
 const LEADERS = 6; // configurations in colour, one each of the theme's first
+const BANDS = 5; // of the others, by rank, each paler than the one before
+const POINTS = 500; // of a curve that are drawn
 const SHOWN = 200; // rows of the table of runs, until all are asked for
 const FIGURES = ["test_accuracy", "train_loss", "test_loss", "lr"];
 
@@ -34,6 +36,7 @@ export async function show(root, params) {
   let job = await get(path);
   const curves = new Map(); // run -> {field: values by epoch}
   let figure = FIGURES[0];
+  let shown = null; // epochs from and to, where the picture is zoomed
   let order = {column: "rank", down: false};
   let all = false;
 
@@ -75,7 +78,8 @@ export async function show(root, params) {
           figure,
           (value) => {
             figure = value;
-            draw();
+            shown = null;
+            choose();
           },
         ),
       ),
@@ -264,7 +268,7 @@ export async function show(root, params) {
   }
 
   function drawRuns() {
-    const shown = all ? job.runs : job.runs.slice(0, SHOWN);
+    const some = all ? job.runs : job.runs.slice(0, SHOWN);
     const heads = ["run", "configuration", "seed", "state", "epoch", "final", "best"].map((name) =>
       h("th", {scope: "col"}, t(`experiment.${name}`)),
     );
@@ -278,7 +282,7 @@ export async function show(root, params) {
         h(
           "tbody",
           {},
-          shown.map((run) =>
+          some.map((run) =>
             h(
               "tr",
               {},
@@ -306,7 +310,7 @@ export async function show(root, params) {
           ),
         ),
       ),
-      shown.length < job.runs.length &&
+      some.length < job.runs.length &&
         h(
           "button",
           {
@@ -322,6 +326,28 @@ export async function show(root, params) {
     runs.scrollTop = scrolled;
   }
 
+  async function choose() {
+    try {
+      if (ended(job.state)) await read();
+      draw();
+    } catch (problem) {
+      fill(error, h("p", {class: "note bad", role: "alert"}, problem.message));
+    }
+  }
+
+  /** The figure of all runs of an experiment that is over; the events have had it for one that is not. */
+  async function read() {
+    const wanted = figure;
+    const missing = job.runs.some(
+      (run) => run.epoch !== null && (curves.get(run.run)?.[wanted].length ?? 0) <= run.epoch,
+    );
+    if (!missing) return;
+    for (const {run, values} of (await get(`${path}/curves`, {query: {figure: wanted}})).runs) {
+      if (!curves.has(run)) curves.set(run, blank());
+      curves.get(run)[wanted] = values;
+    }
+  }
+
   async function draw() {
     if (!curves.size) {
       fill(box, h("p", {class: "muted"}, ended(job.state) ? t("job.no_epoch") : t("job.first_epoch")));
@@ -331,39 +357,69 @@ export async function show(root, params) {
     overlay(await plot);
   }
 
+  // One trace for all runs of a leading configuration, and one for all runs of a band of the others: a trace costs more
+  // than its points, and of these no more are drawn than can be told apart.
   function overlay(made) {
     const ranks = new Map(job.leaderboard.map((row) => [row.configuration, row.rank]));
     const known = job.runs.filter((run) => curves.has(run.run));
-    known.sort((a, b) => ranks.get(b.configuration) - ranks.get(a.configuration)); // the leaders on top
-    const first = new Set();
-    const traces = known.map((run) => {
+    const others = Math.max(1, ranks.size - LEADERS);
+    const groups = new Map();
+    for (const run of known) {
       const rank = ranks.get(run.configuration);
-      const leads = rank <= LEADERS;
-      const values = curves.get(run.run)[figure];
-      const named = leads && !first.has(run.configuration);
-      if (named) first.add(run.configuration);
-      const name = `${rank}. ${words(settings.get(run.configuration))}`;
-      return {
-        name,
-        x: epochsOf(values.length),
-        y: values,
-        colour: leads ? rank - 1 : 8,
-        width: leads ? 2 : 1,
-        opacity: leads ? 0.95 : Math.max(0.12, 0.5 * (1 - rank / ranks.size)),
-        legend: named,
-        step: figure === "lr",
-        hover: `${t("experiment.run")} ${run.run}, ${t("experiment.seed")} ${run.seed}: %{y:.4g}<extra></extra>`,
-      };
-    });
+      const place = rank <= LEADERS ? rank : LEADERS + 1 + Math.floor((BANDS * (rank - LEADERS - 1)) / others);
+      if (!groups.has(place)) groups.set(place, []);
+      groups.get(place).push(run);
+    }
+    const traces = [...groups.keys()]
+      .sort((a, b) => b - a)
+      .map((place) => {
+        const runs = groups.get(place);
+        const leads = place <= LEADERS;
+        return {
+          ...joined(runs, leads ? POINTS : POINTS / 3),
+          name: leads ? `${place}. ${words(settings.get(runs[0].configuration))}` : "",
+          colour: leads ? place - 1 : 8,
+          width: leads ? 2 : 1,
+          opacity: leads ? 0.95 : 0.5 - (0.35 * (place - LEADERS - 1)) / BANDS,
+          legend: leads,
+          step: figure === "lr",
+          hover: leads ? "%{text}: %{y:.4g}<extra></extra>" : null,
+        };
+      });
     made.update({
       traces,
       x: {title: t("job.epoch"), range: [0.5, job.spec.base.epochs + 0.5]},
       y: {title: t(`job.${figure}`)},
       legend: true,
       reversed: true,
+      closest: true,
+      onZoom(range) {
+        shown = range;
+        redraw();
+      },
       label: t("experiment.figure_label", {n: known.length}),
       key: figure,
     });
+  }
+
+  /** The curves of some runs one after another, with gaps between them. */
+  function joined(runs, most) {
+    const x = [];
+    const y = [];
+    const text = [];
+    for (const run of runs) {
+      const name = `${t("experiment.run")} ${run.run}, ${t("experiment.seed")} ${run.seed}`;
+      const values = curves.get(run.run)[figure];
+      for (const i of places(values, shown, most)) {
+        x.push(i + 1);
+        y.push(values[i]);
+        text.push(name);
+      }
+      x.push(null);
+      y.push(null);
+      text.push("");
+    }
+    return {x, y, text};
   }
 
   async function refresh() {
@@ -389,7 +445,7 @@ export async function show(root, params) {
   drawBoard();
   drawRuns();
   if (ended(job.state)) {
-    read(await (await request(`${path}/metrics`)).text(), curves);
+    await read();
     draw();
   } else {
     draw();
@@ -420,46 +476,34 @@ export async function show(root, params) {
   };
 }
 
-const counted = new Map();
+/** Which values of a curve are drawn: all, or of each of so many stretches the lowest and the highest, and the ends. */
+function places(values, range, most) {
+  const from = Math.max(0, Math.floor(range?.[0] ?? 0) - 2);
+  const to = Math.min(values.length, Math.ceil(range?.[1] ?? values.length) + 1);
+  const found = [];
+  const wide = Math.ceil((2 * (to - from)) / most);
+  for (let begin = from; begin < to; begin += wide) {
+    let low = begin;
+    let high = begin;
+    for (let i = begin; i < Math.min(begin + wide, to); i += 1) {
+      if (values[i] < values[low]) low = i;
+      if (values[i] > values[high]) high = i;
+    }
+    found.push(Math.min(low, high));
+    if (low !== high) found.push(Math.max(low, high));
+  }
+  if (to > from && found.at(-1) !== to - 1) found.push(to - 1);
+  return found;
+}
 
-/** 1, 2, … n: one list for all curves of a length. */
-function epochsOf(n) {
-  if (!counted.has(n))
-    counted.set(
-      n,
-      Array.from({length: n}, (_, i) => i + 1),
-    );
-  return counted.get(n);
+function blank() {
+  return Object.fromEntries(FIGURES.map((name) => [name, []]));
 }
 
 function put(curves, run, epoch, values) {
   let curve = curves.get(run);
-  if (!curve) curves.set(run, (curve = Object.fromEntries(FIGURES.map((name) => [name, []]))));
+  if (!curve) curves.set(run, (curve = blank()));
   for (const name of FIGURES) curve[name][epoch] = name === "lr" ? values.lr[0] : values[name];
-}
-
-/** The CSV of every epoch of every run, into `curves`. Quoted cells hold commas: such lines are read, not split. */
-export function read(csv, curves) {
-  const lines = csv.split("\n");
-  const names = lines[0].split(",");
-  const places = Object.fromEntries(["run", "epoch", ...FIGURES].map((name) => [name, names.indexOf(name)]));
-  for (let i = 1; i < lines.length; i += 1) {
-    if (!lines[i]) continue;
-    const cells = lines[i].includes('"') ? cellsOf(lines[i]) : lines[i].split(",");
-    const values = {lr: [parseFloat(cells[places.lr].replace(/^\[/, ""))]};
-    for (const name of FIGURES) if (name !== "lr") values[name] = Number(cells[places[name]]);
-    put(curves, Number(cells[places.run]), Number(cells[places.epoch]), values);
-  }
-}
-
-function cellsOf(line) {
-  const cells = [];
-  const pattern = /(?:"((?:[^"]|"")*)"|([^,]*))(?:,|$)/gy;
-  for (let found = pattern.exec(line); found && pattern.lastIndex <= line.length; found = pattern.exec(line)) {
-    cells.push(found[1]?.replaceAll('""', '"') ?? found[2]);
-    if (pattern.lastIndex === line.length && !line.endsWith(",")) break;
-  }
-  return cells;
 }
 
 /** What a configuration sets, in a line. */
