@@ -3,7 +3,7 @@
 import {follow, get} from "../api.js";
 import {chart, traceColour} from "../chart.js";
 import {fill, h, uid} from "../dom.js";
-import {number} from "../parts.js";
+import {loading, number} from "../parts.js";
 import {t} from "../texts.js";
 import {
   badge,
@@ -44,7 +44,7 @@ export async function show(root, params) {
   const bar = progress(job);
   const described = h("div");
   const error = h("div");
-  const box = h("div");
+  const box = h("div", {}, loading());
   const board = h("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": t("experiment.leaderboard")});
   const runs = h("div", {class: "scroll tall", tabindex: 0, role: "region", "aria-label": t("experiment.runs")});
   const choice = (label, options, value, onchange) => {
