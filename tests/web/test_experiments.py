@@ -12,6 +12,7 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 from tests.conftest import Service, job_spec, long_job
+from tests.web.conftest import Watch
 
 GRID = {"schedule": [None, {"type": "StepLR", "step_size": 2, "gamma": 0.5}], "lr": [0.01, 0.1], "seed": [0, 1, 2]}
 
@@ -89,7 +90,8 @@ def test_it_is_paused_resumed_and_cancelled_as_one(page: Page, service: Service)
     expect(state).to_have_text("Cancelled", timeout=60_000)
 
 
-def test_a_form_makes_one(page: Page, service: Service, look: Callable[[str], None]) -> None:
+def test_a_form_makes_one(page: Page, watch: Watch, service: Service, look: Callable[[str], None]) -> None:
+    watch.refusals.add(422)  # an axis that has no values yet
     page.goto("/#/submit?kind=experiment")
     plan = page.get_by_role("region", name="What it would do")
     expect(plan).to_contain_text("Configurations")
