@@ -87,7 +87,7 @@ class Reference:
         """The same of each run of an experiment."""
         name = json.dumps(spec, sort_keys=True)
         if name not in self._runs:
-            job = self._service.train(spec)
+            job = self._service.ended(self._service.client.submit(spec).id, 600)
             assert (job.state, job.losses) == ("succeeded", 0), job
             self._runs[name] = [figures(run.epochs) for run in runs_of(self._service, job.id)]
         return self._runs[name]
