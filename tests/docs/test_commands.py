@@ -14,11 +14,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.client import Client
 from tests.conftest import Service, job_spec
 from tests.docs.commands import PAGES, ROOT, Block, Command, commands, python, shell
 
@@ -200,9 +202,11 @@ def test_python_of_the_documentation_runs(page: str, stage: Stage, monkeypatch: 
     monkeypatch.chdir(stage.folder)
     optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.1)
     names: dict[str, Any] = {"__name__": "docs", "optimizer": optimizer}
-    for block in python([ROOT / page]):
-        code = compile(stage.placed(block.text), block.where, "exec")
-        exec(code, names)
+    with ExitStack() as ending:
+        ending.callback(lambda: [made.close() for made in names.values() if isinstance(made, Client)])
+        for block in python([ROOT / page]):
+            code = compile(stage.placed(block.text), block.where, "exec")
+            exec(code, names)
 
 
 def test_the_way_to_verify_a_webhook_tells_true_from_false() -> None:
