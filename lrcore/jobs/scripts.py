@@ -395,15 +395,13 @@ if last and redis.call('HGET', job(last), 'token') == ARGV[3] then return taken(
 -- whether a tenant has not had its share
 local function may_run(tenant)
   local most, seconds = limit(tenant, 'running'), limit(tenant, 'gpu_seconds_per_day')
-  local running = redis.call('SMEMBERS', own(tenant, 'busy'))
-  if most and #running >= most then return false end
+  if most and redis.call('SCARD', own(tenant, 'busy')) >= most then return false end
+  if not seconds then return true end
   local spent = tonumber(redis.call('GET', own(tenant, today())) or 0)  -- ms
-  if seconds then
-    for _, id in ipairs(running) do
-      spent = spent + now() - (redis.call('HGET', job(id), 'claimed_at') or now())
-    end
+  for _, id in ipairs(redis.call('SMEMBERS', own(tenant, 'busy'))) do
+    spent = spent + now() - (redis.call('HGET', job(id), 'claimed_at') or now())
   end
-  return not seconds or spent < seconds * 1000
+  return spent < seconds * 1000
 end
 -- the tenant for which the fewest jobs run goes first; then the better job
 local id, score, queue, load
