@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import platform
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
+from prometheus_client.utils import floatToGoString
 from redis.exceptions import RedisError
 
 from lrcore import __version__
@@ -25,17 +28,53 @@ PLAIN = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # when a series began says nothing that its counter does not
 ProcessCollector(registry=REGISTRY)
-REQUESTS = Counter(
-    "lrserve_http_requests", "Requests that were answered.", ("route", "method", "status"), registry=REGISTRY
-)
-REQUEST_SECONDS = Histogram(
-    "lrserve_http_request_seconds",
-    "From a request's head to the head of its answer; of a stream, not to its end.",
-    ("route", "method"),
-    buckets=PLAIN,
-    registry=REGISTRY,
-)
-OPEN = Gauge("lrserve_http_requests_open", "Requests that are being answered, streams included.", registry=REGISTRY)
+
+
+class Requests:
+    """Requests by route, method and status, with their seconds.
+
+    prometheus_client's own counters take a lock each, which the shortest requests would feel: all of these are written
+    by the one thread of the event loop.
+    """
+
+    def __init__(self) -> None:
+        self.open = 0
+        self._seconds: dict[tuple[str, str, int], tuple[list[int], list[float]]] = {}
+
+    def note(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count a request whose answer has begun."""
+        known = self._seconds.get((route, method, status))
+        if known is None:
+            known = self._seconds[route, method, status] = [0] * (len(PLAIN) + 1), [0.0]
+        known[0][bisect_left(PLAIN, seconds)] += 1
+        known[1][0] += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """What was counted so far."""
+        answered = CounterMetricFamily(
+            "lrserve_http_requests", "Requests that were answered.", labels=("route", "method", "status")
+        )
+        seconds = HistogramMetricFamily(
+            "lrserve_http_request_seconds",
+            "From a request's head to the head of its answer; of a stream, not to its end.",
+            labels=("route", "method"),
+        )
+        together: dict[tuple[str, str], tuple[list[int], float]] = {}
+        for (route, method, status), (counts, [total]) in sorted(self._seconds.copy().items()):
+            answered.add_metric((route, method, str(status)), sum(counts))
+            before, sum_before = together.get((route, method), ([0] * len(counts), 0.0))
+            together[route, method] = [a + b for a, b in zip(before, counts, strict=True)], sum_before + total
+        for key, (counts, total) in together.items():
+            bounds = [*map(floatToGoString, PLAIN), "+Inf"]
+            seconds.add_metric(key, list(zip(bounds, accumulate(counts), strict=True)), total)
+        yield from (answered, seconds)
+        yield GaugeMetricFamily(
+            "lrserve_http_requests_open", "Requests that are being answered, streams included.", self.open
+        )
+
+
+REQUESTS = Requests()
+REGISTRY.register(REQUESTS)
 CURVE_SECONDS = Histogram(
     "lrserve_curve_seconds",
     "Computing a curve, or several, and writing it in a format; without what is streamed.",

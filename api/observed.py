@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import secrets
 import time
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.metrics import OPEN, REQUEST_SECONDS, REQUESTS
+from api.metrics import REQUESTS
 from lrcore import logs, traces
 
 log = logging.getLogger("lrserve.requests")
@@ -18,6 +18,7 @@ log = logging.getLogger("lrserve.requests")
 ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 UNROUTED = "none"  # of what is refused before routing, or leads nowhere
+PROCESS, NUMBERS = secrets.token_hex(6).encode(), itertools.count(secrets.randbits(24))  # cheaper than chance each time
 INNER = "lrserve.scope"  # where the scope is that the router writes its route into
 
 
@@ -39,7 +40,6 @@ class Observed:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._counted: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, with a `send` that looks."""
@@ -58,7 +58,7 @@ class Observed:
                 self._note(scope, _route(inner), message["status"], time.perf_counter() - begun)
             await send(message)
 
-        OPEN.inc()
+        REQUESTS.open += 1
         try:
             if traces.on():
                 await self._traced(scope, receive, noting, inner)
@@ -69,20 +69,13 @@ class Observed:
                 self._note(scope, _route(inner), 500, time.perf_counter() - begun)
             raise
         finally:
-            OPEN.dec()
+            REQUESTS.open -= 1
 
     def _note(self, scope: Scope, route: str, status: int, seconds: float) -> None:
-        key = route, scope["method"], status
-        metrics = self._counted.get(key)
-        if metrics is None:
-            method = scope["method"] if scope["method"] in METHODS else "other"
-            metrics = REQUESTS.labels(route, method, status), REQUEST_SECONDS.labels(route, method)
-            if method != "other":
-                self._counted[key] = metrics
-        metrics[0].inc()
-        metrics[1].observe(seconds)
+        method = scope["method"]
+        REQUESTS.note(route, method if method in METHODS else "other", status, seconds)
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("%s %s: %d after %.1f ms", scope["method"], scope["path"], status, seconds * 1e3)
+            log.debug("%s %s: %d after %.1f ms", method, scope["path"], status, seconds * 1e3)
 
     async def _traced(self, scope: Scope, receive: Receive, send: Send, inner: list[Scope]) -> None:
         given = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
@@ -104,7 +97,7 @@ def _id(scope: Scope) -> bytes:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and ID.fullmatch(value):
             return bytes(value)
-    return secrets.token_hex(8).encode()
+    return b"%s%x" % (PROCESS, next(NUMBERS))
 
 
 def _route(inner: list[Scope]) -> str:
