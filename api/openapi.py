@@ -104,6 +104,8 @@ def _correct(operation: dict[str, Any]) -> None:
     if "application/json" in answers.get("422", {}).get("content", {}):  # put there by FastAPI, and never sent
         del answers["422"]
     for answer in answers.values():
+        if "application/json" in (content := answer.get("content", {})):  # generators of clients take the first
+            answer["content"] = {"application/json": content["application/json"]} | content
         stream = answer.get("content", {}).get("text/event-stream")
         if stream is not None:  # FastAPI's, of the stream as one text: readers take it for each event's
             stream.pop("schema", None)

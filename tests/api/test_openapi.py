@@ -54,6 +54,15 @@ def test_every_operation_says_what_it_does_and_how_it_may_fail(operations: dict[
             assert "application/problem+json" in operation["responses"][status]["content"], f"{name}, {status}"
 
 
+def test_json_stands_first_where_an_answer_can_be_had_in_several_forms(operations: dict[str, Any]) -> None:
+    contents = [
+        a["content"] for _, _, each in operations.values() for a in each["responses"].values() if "content" in a
+    ]
+
+    assert all(next(iter(forms)) == "application/json" for forms in contents if "application/json" in forms)
+    assert len([forms for forms in contents if len(forms) > 1 and "application/json" in forms]) >= 8
+
+
 def test_every_tag_is_described_and_used(document: dict[str, Any], operations: dict[str, Any]) -> None:
     used = {tag for _, _, operation in operations.values() for tag in operation["tags"]}
 
