@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -17,7 +18,7 @@ from api.cache import matches
 router = APIRouter(include_in_schema=False)
 
 ROOT = Path(str(files("api") / "web"))
-PLOTLY = Path(str(files("plotly") / "package_data" / "plotly.min.js"))
+PLOTLY = Path(getattr(find_spec("plotly"), "origin", "")).parent / "package_data" / "plotly.min.js"  # no import
 TYPES = {
     ".css": "text/css",
     ".html": "text/html",

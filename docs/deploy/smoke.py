@@ -17,6 +17,7 @@ PORT = sys.argv[1] if len(sys.argv) > 1 else "8000"
 URL = f"http://127.0.0.1:{PORT}"
 CURVE = {"schedule": {"type": "StepLR", "step_size": 5, "gamma": 0.5}, "base_lr": 0.1, "steps": 20}
 TRANSLATION = {"schedule": CURVE["schedule"], "base_lr": 0.1, "to": "optax"}
+PATHS = ("/", "/healthz", "/metrics", "/docs", "/openapi.json", "/v1/schedules", "/v1/models", "/v1/datasets")
 FORMS = ("json", "csv", "npy", "arrow", "png", "svg")
 LATER = ("kombu.transport.redis", "limits.aio.storage.redis", "cli.main")  # imported once there is something to do
 
@@ -45,7 +46,16 @@ def main() -> None:
         print(f"first curve after {time.perf_counter() - started:.2f} s", flush=True)
         for form in FORMS:
             assert ask(f"/v1/curves/StepLR?step_size=5&base_lr=0.1&steps=20&format={form}"), form
-        for path in ("/healthz", "/v1/schedules", "/v1/models", "/v1/datasets", "/docs", "/openapi.json"):
+        for path in (
+            "/healthz",
+            "/v1/schedules",
+            "/v1/models",
+            "/v1/datasets",
+            "/docs",
+            "/openapi.json",
+            "/",
+            "/metrics",
+        ):
             assert ask(path), path
         ask("/v1/schedules/translate", TRANSLATION)
         with suppress(urllib.error.HTTPError):  # 503, unless there is a Redis
