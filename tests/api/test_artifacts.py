@@ -179,7 +179,7 @@ def test_what_cannot_be_downloaded_is_said(
 
     done = lrserve("artifacts", *(given.get(argument, argument) for argument in arguments), url=idle.url)
 
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert words in done.stderr
 
 

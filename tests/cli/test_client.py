@@ -346,7 +346,7 @@ def test_a_submit_whose_answer_is_lost_makes_one_job(service: Service) -> None:
 
     assert proxy.seen == 3
     assert [each.id for each in service.client.jobs(label="lost-answer")] == [job.id]
-    service.client.cancel(job.id)
+    service.ended(job.id)
 
 
 @pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])

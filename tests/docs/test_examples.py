@@ -32,7 +32,9 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def run(script: str, folder: Path, *arguments: str) -> str:
     """What a script prints. It runs in `folder`, where it may leave files."""
     command = [sys.executable, "-c", RUN, str(EXAMPLES), str(EXAMPLES / script), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=280, check=False)
+    # other tests choose Keras' backend for their process
+    env = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=280, check=False, env=env)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
 

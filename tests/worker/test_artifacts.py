@@ -383,7 +383,7 @@ def test_an_mlflow_that_is_away_is_no_fault_of_the_job(
     with caplog.at_level(logging.WARNING, "lrserve.worker"):
         track(tmp_path / "job", spec, epochs, best, JOB)
 
-    assert f"job={JOB} was not logged to MLflow" in caplog.text
+    assert "was not logged to MLflow" in caplog.text
 
 
 def test_nothing_is_tracked_unless_a_server_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
