@@ -137,7 +137,7 @@ class Service:
 
         until(alive)
 
-    def ended(self, job_id: str, seconds: float = 120.0) -> Job:
+    def ended(self, job_id: str, seconds: float = 240.0) -> Job:
         """The job, once it has ended."""
         prefer = {"Prefer": f"wait={min(int(seconds), 10)}"}
 
