@@ -22,6 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from cli.stack import free_port
+from lrcore import logs
 from lrcore.errors import MissingPackage
 from lrcore.jobs.artifacts import ArtifactNotFound, Artifacts, ArtifactsUnavailable
 from lrcore.jobs.job import Best, Epoch
@@ -380,10 +381,11 @@ def test_an_mlflow_that_is_away_is_no_fault_of_the_job(
     spec = spec_of()
     _, epochs, best = written(tmp_path / "job", spec)
 
-    with caplog.at_level(logging.WARNING, "lrserve.worker"):
+    monkeypatch.setattr(caplog.handler, "formatter", logs.Text())
+    with caplog.at_level(logging.WARNING, "lrserve.worker"), logs.bound(job=JOB):  # as the runner binds it
         track(tmp_path / "job", spec, epochs, best, JOB)
 
-    assert "was not logged to MLflow" in caplog.text
+    assert f"job={JOB} was not logged to MLflow" in caplog.text
 
 
 def test_nothing_is_tracked_unless_a_server_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
