@@ -45,6 +45,15 @@ def server(about: str | None) -> str | None:
     return parser.parse_args().url
 
 
+def trained(api: httpx.Client, spec: dict[str, Any]) -> dict[str, Any]:
+    """The job of a spec, submitted and waited for until it has succeeded."""
+    job = api.post("/v1/jobs", json=spec).raise_for_status().json()
+    while job["state"] in ("queued", "running"):
+        job = api.get(job["links"]["self"], headers={"Prefer": "wait=10"}).raise_for_status().json()
+    assert job["state"] == "succeeded", job
+    return job
+
+
 def check(used: list[float], wanted: np.ndarray, within: float = 0.0) -> None:
     """Compare the rates that a framework has used with those of the curve, and say so."""
     difference = float(np.abs(np.array(used) - wanted).max())

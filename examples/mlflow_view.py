@@ -8,7 +8,7 @@ The run is named after the job, and has its spec as parameters, every epoch's fi
 """
 
 import httpx
-from common import check, rates, server
+from common import check, rates, server, trained
 from mlflow import MlflowClient
 
 EPOCHS = 5
@@ -24,10 +24,7 @@ JOB = {
 
 url = server(__doc__) or "http://localhost:8000"
 api = httpx.Client(base_url=url, timeout=60)
-job = api.post("/v1/jobs", json=JOB).raise_for_status().json()
-while job["state"] in ("queued", "running"):
-    job = api.get(job["links"]["self"], headers={"Prefer": "wait=10"}).raise_for_status().json()
-assert job["state"] == "succeeded", job
+job = trained(api, JOB)
 
 mlflow = MlflowClient()
 experiment = mlflow.get_experiment_by_name("lrserve")

@@ -10,7 +10,7 @@
 from pathlib import Path
 
 import httpx
-from common import check, rates, server
+from common import check, rates, server, trained
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 EPOCHS = 5
@@ -26,10 +26,7 @@ JOB = {
 
 url = server(__doc__) or "http://localhost:8000"
 api = httpx.Client(base_url=url, timeout=60)
-job = api.post("/v1/jobs", json=JOB).raise_for_status().json()
-while job["state"] in ("queued", "running"):
-    job = api.get(job["links"]["self"], headers={"Prefer": "wait=10"}).raise_for_status().json()
-assert job["state"] == "succeeded", job
+job = trained(api, JOB)
 
 folder = Path("runs") / job["id"]
 folder.mkdir(parents=True)
