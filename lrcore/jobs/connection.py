@@ -27,6 +27,7 @@ class Breaker(Retry):
 
     def __init__(self) -> None:
         super().__init__(NoBackoff(), 1)
+        self._once = Retry(NoBackoff(), 0)
         self._lock, self._inside = threading.Lock(), threading.local()
         self._away, self._next_look = False, 0.0
 
@@ -35,8 +36,8 @@ class Breaker(Retry):
 
     def call_with_retry(self, do: Callable[[], Any], *args: Any, **kwargs: Any) -> Any:
         """Do it. Raises redis.ConnectionError at once if Redis did not answer a moment ago."""
-        if getattr(self._inside, "call", False):  # connecting, as a part of a call: it proves nothing yet
-            return super().call_with_retry(do, *args, **kwargs)
+        if getattr(self._inside, "call", False):  # connecting, as a part of a call: that proves nothing yet, and the
+            return self._once.call_with_retry(do, *args, **kwargs)  # call has the retry
         self._enter()
         self._inside.call = True
         try:
