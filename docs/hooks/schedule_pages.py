@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, urlencode
@@ -101,13 +102,20 @@ def page(schedule: type[Schedule]) -> str:
             f"{introduction(schedule)}\n",
             f"```text\nlr(t) = {schedule.formula}\n```\n",
             f"![The curve of the example below]({schedule.name()}.svg){{ .curve }}\n",
-            f"{inspect.getdoc(schedule)}\n",
+            f"{_further(schedule)}\n",
             f"## Parameters\n\n{table(schedule)}\n",
             f"## Example\n\n```json\n{json.dumps(schedule.example)}\n```\n",
             *_curl(asked),
             *_translations(asked),
         ]
     )
+
+
+def _further(schedule: type[Schedule]) -> str:
+    """What its docstring says besides the formula, which the page has above the picture."""
+    text = inspect.getdoc(schedule) or ""
+    said = re.match(rf"(lr\(t\) = )?{re.escape(schedule.formula)}\.(?!\S)\s*", text)
+    return text[said.end() :] if said else text
 
 
 def _curl(asked: CurveRequest) -> Iterator[str]:
