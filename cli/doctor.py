@@ -25,7 +25,7 @@ def findings(host: str) -> Iterator[Finding]:
     yield from said
     yield from folders.look(known)
     yield from store.look(known, exposed=not is_loopback(host))
-    yield from devices.look()
+    yield from devices.look(known)
 
 
 def doctor(

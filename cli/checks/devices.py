@@ -12,6 +12,7 @@ from typing import Any
 
 from cli.checks import Finding, ok, problem, size, warning
 from cli.stack import gpus
+from lrcore.jobs.settings import Settings
 
 SECONDS = 180.0
 PROBE = """
@@ -49,7 +50,7 @@ print("\\n" + json.dumps(told))
 MATCHING = "install torch and torchvision of one release: https://pytorch.org/get-started/locally"
 
 
-def look() -> Iterator[Finding]:
+def look(settings: Settings) -> Iterator[Finding]:
     """Torch, its operators, and the GPUs."""
     if find_spec("torch") is None:
         yield ok("torch", "not installed: this is an API, or a client; pip install 'lrserve[worker]' makes it a worker")
@@ -63,14 +64,16 @@ def look() -> Iterator[Finding]:
     if "data_error" in told:
         yield problem("torchvision", told["data_error"], MATCHING)
     elif "torchvision_error" in told:
-        yield warning("torchvision", f"{told['torchvision_error']}; lrserve does without its operators", MATCHING)
+        # what follows the first sentence is torchvision's advice
+        error = told["torchvision_error"].partition(". ")[0].rstrip(".")
+        yield warning("torchvision", f"{error}; lrserve does without its operators", MATCHING)
     elif "torchvision" in told:
         yield ok("torchvision", f"{told['torchvision']}, its operators load")
     if "torch" in told:
-        yield from _cards(told)
+        yield from _cards(told, settings)
 
 
-def _cards(told: dict[str, Any]) -> Iterator[Finding]:
+def _cards(told: dict[str, Any], settings: Settings) -> Iterator[Finding]:
     there, cards = gpus(), told.get("cards", [])
     for name, free, total in cards:
         if free < total / 10:
@@ -80,9 +83,7 @@ def _cards(told: dict[str, Any]) -> Iterator[Finding]:
     if cards:
         return
     if not there:
-        hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
-        also = f"; CUDA_VISIBLE_DEVICES is {hidden!r}" if hidden is not None else ""
-        yield ok("gpu", f"none: workers here train on the CPU{also}")
+        yield no_card(settings)
     elif not told["cuda"]:
         yield problem(
             "gpu", f"nvidia-smi sees {len(there)}, but torch is the CPU build", "install a CUDA build of torch"
@@ -95,6 +96,26 @@ def _cards(told: dict[str, Any]) -> Iterator[Finding]:
             f"cannot use it: {said}",
             "install a newer driver, or torch for an older CUDA; in a container, give it the GPU (--gpus all)",
         )
+
+
+def no_card(settings: Settings) -> Finding:
+    """What it means that this machine has none: whether one was asked for."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    also = f"; CUDA_VISIBLE_DEVICES is {visible!r}" if visible is not None else ""
+    labels = [label for label in (settings.hardware or "").split(",") if label.partition(".")[0] == "gpu"]
+    if labels:
+        return problem(
+            "gpu",
+            f"none, but LRSERVE_HARDWARE says {', '.join(labels)}: jobs for a GPU would be trained on the CPU{also}",
+            "install the driver; in a container, give it the GPU (--gpus all); or unset LRSERVE_HARDWARE",
+        )
+    if visible and visible != "-1":
+        return warning(
+            "gpu",
+            f"CUDA_VISIBLE_DEVICES asks for {visible}, but there is none: workers here train on the CPU",
+            "install the driver; in a container, give it the GPU (--gpus all); or unset CUDA_VISIBLE_DEVICES",
+        )
+    return ok("gpu", f"none: workers here train on the CPU{also}")
 
 
 def _probed() -> dict[str, Any]:

@@ -34,7 +34,7 @@ def read(environment: Mapping[str, str] = os.environ) -> tuple[ApiSettings, list
     found += [_unknown(name) for name in sorted(given) if name.upper() not in KNOWN]
     found += _contradictions(settings, environment)
     if not found:
-        found = [ok("settings", f"{len(given)} variables are set, and all are understood")]
+        found = [ok("settings", f"LRSERVE_ variables that are set: {len(given)}, and all are understood")]
     return settings, found
 
 
@@ -45,7 +45,9 @@ def _field(loc: tuple[int | str, ...]) -> str:
 
 def _without(wrong: Mapping[str, str]) -> ApiSettings:
     defaults = {name: field.get_default() for name, field in ApiSettings.model_fields.items() if name in wrong}
-    return ApiSettings(**defaults)
+    settings = ApiSettings(**defaults)
+    settings.model_fields_set.difference_update(wrong)  # nobody has chosen these
+    return settings
 
 
 def _unknown(name: str) -> Finding:
@@ -53,7 +55,7 @@ def _unknown(name: str) -> Finding:
     return warning(
         "settings",
         f"{name} is no setting of lrserve, and has no effect",
-        f"did you mean {near[0]}?" if near else "unset it; README.md lists them all",
+        f"did you mean {near[0]}?" if near else "unset it; docs/settings.md lists them all",
     )
 
 

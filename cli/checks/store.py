@@ -24,6 +24,7 @@ from lrcore.jobs.survey import Survey
 from lrcore.logs import masked
 
 OLDEST = (6, 2)
+UPGRADE = "upgrade it to Redis 6.2 or later, or to Valkey"
 SKEW, TOO_MUCH = 1.0, 60.0  # seconds between two clocks
 
 # what a worker does to jobs, each once, on keys that are removed again; and what only an API does
@@ -72,19 +73,19 @@ def look(settings: ApiSettings, exposed: bool) -> Iterator[Finding]:
         redis.ping()
         took = time.perf_counter() - start
     except AuthenticationError as error:
-        yield problem("redis", f"{shown} refuses the password: {error}", "correct LRSERVE_REDIS_URL")
+        yield _not_let_in(redis, shown, str(error))
         return
     except ResponseError as error:
-        yield problem(
-            "redis", f"{shown} answers, but not well: {error}", "see to it that it is ready, then run this again"
-        )
+        yield _not_well(shown, str(error))
         return
     except RedisError as error:
         yield _away(settings, f"{shown} does not answer: {error}")
         return
     yield ok("redis", f"{shown} answers after {took * 1e3:.1f} ms")
     try:
-        yield from _server(redis.info())
+        yield from _server(info := redis.info())
+        if _release(info) < OLDEST:
+            return  # it has not the commands with which the rest is asked
         yield _clock(redis)
         yield _rights(redis)
         yield from _service(JobStore(redis).survey(), settings)
@@ -120,18 +121,39 @@ def _not_yet(settings: Settings) -> Finding:
     )
 
 
+def _not_let_in(redis: Redis, shown: str, error: str) -> Finding:
+    given = redis.connection_pool.connection_kwargs
+    if given.get("password"):
+        return problem("redis", f"{shown} refuses the user or the password: {error}", "correct LRSERVE_REDIS_URL")
+    mend = "put it into LRSERVE_REDIS_URL: redis://:PASSWORD@HOST:PORT/0, or redis://USER:PASSWORD@HOST:PORT/0"
+    return problem("redis", f"{shown} asks for a password, and none is given", mend)
+
+
+def _not_well(shown: str, error: str) -> Finding:
+    if "HELLO" in error:  # the first command of a connection, which Redis has had since 6.0
+        return problem("redis version", f"{shown} is older than Redis 6", UPGRADE)
+    return problem(
+        "redis", f"{shown} answers, but not well: {error}", "see to it that it is ready, then run this again"
+    )
+
+
 def _away(settings: Settings, found: str) -> Finding:
     if "redis_url" in settings.model_fields_set:
-        return problem("redis", found, "start it, open the way to it, or correct LRSERVE_REDIS_URL")
+        plain = "; rediss:// is for a Redis with TLS" if settings.redis_url.startswith("rediss:") else ""
+        return problem("redis", found, f"start it, open the way to it, or correct LRSERVE_REDIS_URL{plain}")
     mend = "start it, or set LRSERVE_REDIS_URL, and run this again"
     return warning("redis", f"the `lrserve up` of {settings.home_folder} does not run", mend)
+
+
+def _release(info: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(map(int, str(info["redis_version"]).split(".")[:2]))
 
 
 def _server(info: dict[str, Any]) -> Iterator[Finding]:
     name = info.get("server_name", "redis").capitalize()
     number = str(info.get("valkey_version") or info["redis_version"])
-    if tuple(map(int, str(info["redis_version"]).split(".")[:2])) < OLDEST:
-        yield problem("redis version", f"{name} {number}", "lrserve needs Redis 6.2 or later, or Valkey")
+    if _release(info) < OLDEST:
+        yield problem("redis version", f"{name} {number} is too old", UPGRADE)
     else:
         yield ok("redis version", f"{name} {number}")
     if info.get("role") not in (None, "master"):

@@ -19,7 +19,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from api.settings import ApiSettings
-from cli.checks import Finding, Level, folders, settings, store
+from cli.checks import Finding, Level, devices, folders, settings, store
 from cli.embedded import find_server
 from cli.stack import free_port
 from lrcore import __version__
@@ -133,8 +133,8 @@ def test_none_at_all() -> None:
 def test_one_that_refuses_the_password(started: Callable[..., str]) -> None:
     url = started("--requirepass", PASSWORD)
 
-    assert "refuses the password" in looked(url.replace("//", "//:wrong@"))["redis"].found
-    assert looked(url)["redis"].level is Level.PROBLEM
+    assert "refuses the user or the password" in looked(url.replace("//", "//:wrong@"))["redis"].found
+    assert "none is given" in looked(url)["redis"].found
     assert looked(url.replace("//", f"//:{PASSWORD}@"))["redis"].level is Level.OK
 
 
@@ -232,6 +232,20 @@ def test_settings_as_they_should_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LRSERVE_LOG_FORMAT", "json")
 
     assert [each.level for each in settings.read()[1]] == [Level.OK]
+
+
+def test_a_setting_without_sense_is_taken_for_one_that_nobody_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRSERVE_REDIS_URL", "http://127.0.0.1:6379")
+
+    assert "redis_url" not in settings.read()[0].model_fields_set
+
+
+def test_gpus_that_are_asked_for_and_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert devices.no_card(ApiSettings()).level is Level.OK
+    assert "says gpu.h200" in devices.no_card(ApiSettings(hardware="gpu.h200,fast")).found
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert devices.no_card(ApiSettings(hardware="cpu")).level is Level.WARNING
 
 
 def test_folders(tmp_path: Path) -> None:
