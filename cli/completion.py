@@ -32,6 +32,13 @@ def frameworks(incomplete: str) -> list[str]:
     return [name for name in FRAMEWORKS if name.startswith(incomplete)]
 
 
+def states(incomplete: str) -> list[str]:
+    """Where a job can be."""
+    from lrcore.jobs.states import State
+
+    return [state.value for state in State if state.startswith(incomplete)]
+
+
 def jobs(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """The newest jobs' ids, if the server answers."""
     return _ids(ctx, incomplete, "jobs")

@@ -80,6 +80,7 @@ class Group(TyperGroup):
 def explain(error: Exception) -> tuple[Status, dict[str, Any], list[str]] | None:
     """The exit status of an error, its problem, and lines for people; None if it is a fault of the program."""
     from pydantic import ValidationError
+    from redis.exceptions import RedisError
 
     from cli.client import ApiError, NoAnswer
     from cli.embedded import NoRedis
@@ -91,6 +92,9 @@ def explain(error: Exception) -> tuple[Status, dict[str, Any], list[str]] | None
         return status, error.problem or {"title": "No answer of lrserve", "detail": text}, [text]
     if isinstance(error, NoRedis | StackError):
         return Status.FAILED, {"title": "Cannot run", "detail": text}, [text]
+    if isinstance(error, RedisError):  # of the commands that work on it themselves
+        text = f"Redis: {text.rstrip('.')}; `lrserve doctor` says more"
+        return Status.FAILED, {"title": "Redis does not do it", "detail": text}, [text]
     if isinstance(error, OSError):
         text = f"{error.filename}: {error.strerror}" if error.filename else text
         return Status.FAILED, {"title": "Error of the system", "detail": text}, [text]

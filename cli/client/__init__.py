@@ -221,10 +221,12 @@ def _options(url: str | None, timeout: float, key: str | None) -> dict[str, Any]
     key = os.environ.get("LRSERVE_KEY") if key is None else key
     headers = {"User-Agent": f"lrserve/{__version__}"} | ({"Authorization": f"Bearer {key}"} if key else {})
     try:
-        httpx.URL(url)
+        scheme = httpx.URL(url).scheme
         httpx.Headers(headers)
     except httpx.InvalidURL as error:
         raise ApiError(f"{url} is no URL: {error}") from error
     except UnicodeError as error:
         raise ApiError("the key is none: it has letters that no header can have") from error
+    if scheme not in ("http", "https"):
+        raise ApiError(f"{url} is no URL of a server: it must begin with http:// or https://")
     return {"base_url": url, "timeout": timeout, "headers": headers}

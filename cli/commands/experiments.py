@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli import completion
 from cli.commands.jobs import print_jobs
 from cli.options import AsJson, ExperimentId, Url, connect
 from cli.output import board, print_json, print_line, print_table
@@ -18,7 +19,9 @@ app = typer.Typer(help="Experiments: list, leaderboard, runs, run, epochs, plot.
 
 @app.command("list")
 def list_experiments(
-    state: Annotated[str | None, typer.Option(help="only those in this state")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="only those in this state", autocompletion=completion.states)
+    ] = None,
     limit: Annotated[int, typer.Option(help="how many at most; 0 for all", min=0)] = 20,
     url: Url = None,
     as_json: AsJson = False,

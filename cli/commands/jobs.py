@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import completion
 from cli.faults import Status, tell, tell_json
 from cli.options import AsJson, JobId, Url, connect, parse_object, parse_values, read_object
 from cli.output import board, print_json, print_line, print_table
@@ -116,7 +117,10 @@ def _conclude(job: JobHandle, ended: Job) -> None:
 @app.command("jobs", rich_help_panel=PANEL)
 def list_jobs(
     state: Annotated[
-        str | None, typer.Option(help="only queued, running, paused, succeeded, failed or cancelled ones")
+        str | None,
+        typer.Option(
+            help="only queued, running, paused, succeeded, failed or cancelled ones", autocompletion=completion.states
+        ),
     ] = None,
     label: Annotated[str | None, typer.Option(help="only those with this label")] = None,
     limit: Annotated[int, typer.Option(help="how many at most; 0 for all", min=0)] = 20,

@@ -130,6 +130,8 @@ def worker(
     """Run one worker alone, against the Redis of LRSERVE_REDIS_URL. It goes on as `python -m worker`, and logs."""
     from lrcore.jobs.settings import Settings
 
+    if name == "":
+        raise typer.BadParameter("a name has at least one letter", param_hint="'--name'")
     Settings()
     _become("worker", *(["--name", name] if name else []))
 

@@ -348,6 +348,7 @@ def test_what_the_server_refuses_is_said_by_field(service: Service) -> None:
         (["up", "--port", "70000"], "Invalid value for '--port'"),
         (["clone", "x", "optimizer=1", "optimizer.lr=2"], "another change gives optimizer as a whole"),
         (["fit", "-"], "these are no rates"),
+        (["worker", "--name", ""], "Invalid value for '--name'"),
     ],
 )
 def test_a_wrong_argument_is_explained(arguments: list[str], words: str, service: Service) -> None:
@@ -368,6 +369,16 @@ def test_a_server_that_is_not_there_is_said() -> None:
     assert (done.exit_code, machine.exit_code) == (3, 3)
     assert done.stderr.startswith(f"lrserve: {url} does not answer")
     assert json.loads(machine.stderr)["exit_status"] == 3
+
+
+def test_a_redis_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRSERVE_REDIS_URL", f"redis://127.0.0.1:{free_port()}/0")
+
+    done, machine = lrserve("keys", "list", url=""), lrserve("limits", "show", "--json", url="")
+
+    assert (done.exit_code, machine.exit_code) == (1, 1)
+    assert done.stderr.startswith("lrserve: Redis: ")
+    assert "lrserve doctor" in json.loads(machine.stderr)["error"]["detail"]
 
 
 def test_a_port_in_use_is_said_before_anything_starts(service: Service, tmp_path: Path) -> None:
@@ -416,6 +427,7 @@ def test_bash_completes_commands_schedules_their_parameters_and_jobs(service: Se
     ]
     assert completed("lrserve curve StepLR ", service.url) == ["last_epoch=", "step_size=", "gamma="]
     assert completed("lrserve curve StepLR step_size=5 ", service.url) == ["last_epoch=", "gamma="]
+    assert completed("lrserve jobs --state s", service.url) == ["succeeded"]
     assert trained in completed("lrserve job ", service.url)
     assert completed(f"lrserve job {trained[:-1]}", service.url) == [trained]
 
