@@ -21,6 +21,10 @@ from lrcore import logs, traces
 
 log = logging.getLogger("lrserve.api")
 
+# for the next request of a connection: longer than clients keep theirs, httpx 5 s and node 4, or they would send a
+# request just as the connection is closed
+KEEP_SECONDS = 15
+
 
 class Server(uvicorn.Server):
     """Uvicorn, that lets event streams end before it waits for open connections."""
@@ -62,6 +66,7 @@ def main() -> None:
         ),
         ws="none",
         server_header=False,
+        timeout_keep_alive=KEEP_SECONDS,
         limit_concurrency=settings.max_connections,
         timeout_graceful_shutdown=settings.shutdown_seconds,  # a client that does not read would hold it for ever
     )
