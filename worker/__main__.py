@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+
+if __name__ == "__main__":
+    gc.disable()  # what is imported stays: looking through it again and again is a quarter of the start
 import argparse
 import contextlib
 import logging
@@ -136,6 +140,8 @@ def main() -> int:
     except RedisError as error:
         log.warning("Redis does not answer: %s", error)
     warm_up()
+    gc.freeze()
+    gc.enable()
     labels = settings.hardware.split(",") if settings.hardware else hardware()
     queues = [*labels, QUEUE]
 
