@@ -10,6 +10,7 @@ from lrcore.schedules import SCHEDULES
 from tests.conftest import Service, job_spec
 
 EPOCHS = 20  # what every example is defined for
+STEPS = 4  # of an epoch, where the rates are those of steps
 OTHERS: list[dict[str, Any]] = [
     {"type": "CosineAnnealingLR", "T_max": 7, "eta_min": 1e-3, "last_epoch": 2},
     {"type": "LambdaLR", "lr_lambda": "where(epoch < 5, (epoch + 1) / 5, 0.97 ** (epoch - 5))"},
@@ -19,33 +20,62 @@ OTHERS: list[dict[str, Any]] = [
 SPECS = [s.example for s in SCHEDULES.values() if not s.metric_driven] + OTHERS
 
 
-@pytest.fixture(scope="module")
-def recorded(service: Service) -> dict[tuple[int, str], list[list[float]]]:
-    """The rates of each epoch that real jobs recorded, by schedule and interval."""
+def spec(schedule: dict[str, Any], interval: str) -> dict[str, Any]:
+    """A job whose twenty rates are those of steps or of epochs."""
     data = {"type": "fake", "samples": 64, "test_samples": 8, "image_size": 12}
-    optimizer = {"type": "SGD", "lr": 0.013}
-    ids = {}
-    for i, schedule in enumerate(SPECS):
-        for interval, epochs, batch_size in (("epoch", EPOCHS, 64), ("step", EPOCHS // 4, 16)):
-            spec = job_spec(
-                dataset=data, optimizer=optimizer, schedule=schedule, interval=interval, epochs=epochs,
-                batch_size=batch_size,
-            )  # fmt: skip
-            ids[i, interval] = service.client.submit(spec).id
-    for job_id in ids.values():
-        assert service.ended(job_id, 240).error is None
-    return {key: [epoch.lr for epoch in service.client.metrics(job_id)] for key, job_id in ids.items()}
+    epochs, batch_size = (EPOCHS, 64) if interval == "epoch" else (EPOCHS // STEPS, 64 // STEPS)
+    return job_spec(
+        dataset=data, optimizer={"type": "SGD", "lr": 0.013}, schedule=schedule, interval=interval, epochs=epochs,
+        batch_size=batch_size,
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize("interval", ["epoch", "step"])
+def served(service: Service, schedule: dict[str, Any], stride: int = 1) -> list[list[float]]:
+    """The curve, one rate in a list for the one group of parameters."""
+    curve = service.client.curve(schedule, base_lr=[0.013], steps=EPOCHS // stride, stride=stride)
+    return [[lr] for lr in curve[0].tolist()]
+
+
+@pytest.fixture(scope="module")
+def jobs(service: Service) -> list[str]:
+    """A job for each schedule, by step."""
+    return [service.client.submit(spec(schedule, "step")).id for schedule in SPECS]
+
+
+@pytest.fixture(scope="module")
+def experiment(service: Service) -> str:
+    """One with a run for each schedule, by epoch: none draws pictures, which take ten times as long as the training."""
+    grid = {"schedule": SPECS}
+    answer = service.http.post("/v1/experiments", json={"base": spec(SPECS[0], "epoch"), "grid": grid})
+    return str(answer.raise_for_status().json()["id"])
+
+
 @pytest.mark.parametrize("index", range(len(SPECS)), ids=[spec["type"] for spec in SPECS])
 def test_a_job_records_the_curve_that_the_api_serves_to_the_last_bit(
-    index: int, interval: str, service: Service, recorded: dict[tuple[int, str], list[list[float]]]
+    index: int, service: Service, jobs: list[str], experiment: str
 ) -> None:
-    stride = 1 if interval == "epoch" else 4  # an epoch's rate is that of its first step
-    curve = service.client.curve(SPECS[index], base_lr=[0.013], steps=EPOCHS // stride, stride=stride)
+    job = service.ended(jobs[index])
 
-    assert recorded[index, interval] == [[lr] for lr in curve[0].tolist()]
+    assert job.error is None
+    # an epoch's rate is that of its first step
+    assert [epoch.lr for epoch in service.client.metrics(job.id)] == served(service, SPECS[index], STEPS)
+
+
+@pytest.mark.parametrize("index", range(len(SPECS)), ids=[spec["type"] for spec in SPECS])
+def test_a_run_of_an_experiment_records_it_too(index: int, service: Service, experiment: str) -> None:
+    assert service.ended(experiment).error is None
+    run = service.http.get(f"/v1/experiments/{experiment}/runs/{index}").raise_for_status().json()
+
+    assert run["state"] == "succeeded"
+    assert run["spec"]["schedule"]["type"] == SPECS[index]["type"]
+    assert [epoch["lr"] for epoch in run["epochs"]] == served(service, SPECS[index])
+
+
+@pytest.mark.parametrize("schedule", OTHERS, ids=[spec["type"] for spec in OTHERS])
+def test_a_job_by_epoch_records_it_too(schedule: dict[str, Any], service: Service) -> None:
+    job = service.train(spec(schedule, "epoch"))
+
+    assert [epoch.lr for epoch in service.client.metrics(job.id)] == served(service, schedule)
 
 
 def test_a_plateau_job_records_what_the_api_serves_for_its_metrics(service: Service) -> None:
