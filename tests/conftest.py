@@ -79,7 +79,7 @@ def redis_process(folder: Path, server: Path | None = None) -> Iterator[str]:
         yield redis.url
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         redis.remove_socket()
 
 
@@ -127,13 +127,14 @@ class Service:
         self.process(name).kill()
         self.process(name).wait()
 
-    def revive(self, name: str) -> None:
-        """Do what `lrserve up` does about a process that has ended."""
-        self.process(name).wait(30)
+    def revive(self, *names: str) -> None:
+        """Do what `lrserve up` does about processes that have ended; one that had just begun has to wait a little."""
+        for name in names:
+            self.process(name).wait(60)
 
         def alive() -> bool:
             self.stack.keep_running()
-            return any(s.name == name and s.process and s.process.poll() is None for s in self.stack.services)
+            return {s.name for s in self.stack.services if s.process and s.process.poll() is None}.issuperset(names)
 
         until(alive)
 
@@ -205,10 +206,10 @@ def job_spec(**changes: Any) -> dict[str, Any]:
 
 
 def long_job(**changes: Any) -> dict[str, Any]:
-    """A job of many seconds, with epochs short enough to see some of them."""
+    """A job of some seconds, with epochs short enough to see some of them. One that never ends has epochs=1000."""
     return (
         job_spec(
-            dataset={"type": "fake", "samples": 4000, "test_samples": 100, "image_size": 28}, epochs=30, batch_size=32
+            dataset={"type": "fake", "samples": 2000, "test_samples": 100, "image_size": 28}, epochs=30, batch_size=32
         )
         | changes
     )

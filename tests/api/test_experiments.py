@@ -38,7 +38,7 @@ def ended(http: httpx.Client, job_id: str) -> dict[str, Any]:
         found = http.get(f"/v1/experiments/{job_id}", headers={"Prefer": "wait=10"}).raise_for_status().json()
         return found["state"] in ("succeeded", "failed", "cancelled")
 
-    until(over, 120)
+    until(over, 240)
     return found
 
 
@@ -294,7 +294,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def long_grid(**axes: Any) -> dict[str, Any]:
-    return {"base": long_job(), "grid": {"seed": list(range(8))} | axes}
+    return {"base": long_job(epochs=1000), "grid": {"seed": list(range(8))} | axes}
 
 
 @pytest.mark.slow

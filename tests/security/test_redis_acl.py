@@ -70,7 +70,7 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield redis
     finally:
         redis.process.terminate()
-        redis.process.wait(10)
+        redis.process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -121,18 +121,18 @@ def state(http: httpx.Client, job_id: str) -> str:
 
 
 def ended(http: httpx.Client, job_id: str) -> str:
-    until(lambda: state(http, job_id) in ("succeeded", "failed", "cancelled"), 60)
+    until(lambda: state(http, job_id) in ("succeeded", "failed", "cancelled"), 240)
     return state(http, job_id)
 
 
 def test_two_users_are_enough_for_a_job_and_an_experiment(guarded: Guarded, http: httpx.Client) -> None:
     http.post("/v1/webhooks", json={"url": "https://example.com/hook"}).raise_for_status()
     first = submitted(http, "jobs", job_spec(labels=["a"]))
-    with http.stream("GET", f"/v1/jobs/{first}/events", timeout=20) as events:
+    with http.stream("GET", f"/v1/jobs/{first}/events", timeout=240) as events:
         assert b"event: end" in b"".join(events.iter_bytes())
     assert ended(http, first) == "succeeded"
 
-    paused = submitted(http, "jobs", long_job())
+    paused = submitted(http, "jobs", long_job(epochs=1000))
     until(lambda: http.get(f"/v1/jobs/{paused}").json()["progress"]["step"] > 0)
     http.post(f"/v1/jobs/{paused}/pause").raise_for_status()
     until(lambda: state(http, paused) == "paused")
