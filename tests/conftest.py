@@ -206,7 +206,7 @@ def job_spec(**changes: Any) -> dict[str, Any]:
 
 
 def long_job(**changes: Any) -> dict[str, Any]:
-    """A job of some seconds, with epochs short enough to see some of them. One that never ends has epochs=1000."""
+    """A job of some seconds, with epochs short enough to see some of them. One that a test ends has 200 of them."""
     return (
         job_spec(
             dataset={"type": "fake", "samples": 2000, "test_samples": 100, "image_size": 28}, epochs=30, batch_size=32

@@ -16,7 +16,7 @@ COSINE = {"type": "CosineAnnealingLR", "T_max": 10}
 WORDY = {"type": "LambdaLR", "lr_lambda": "1" + " " * 900}
 TEXT = {"type": "ChainedScheduler", "schedulers": [{"type": "ChainedScheduler", "schedulers": [WORDY] * 30}] * 4}
 JOB = {"model": {"type": "lenet"}, "dataset": {"type": "fake"}, "epochs": 2}
-SECONDS = 5.0  # for any refusal, on a busy machine
+SECONDS = 20.0  # for any refusal, on a busy machine: half a second, and for ever if it grew with what is wrong
 
 
 def nested(depth: int) -> Json:

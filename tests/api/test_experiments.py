@@ -294,7 +294,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def long_grid(**axes: Any) -> dict[str, Any]:
-    return {"base": long_job(epochs=1000), "grid": {"seed": list(range(8))} | axes}
+    return {"base": long_job(epochs=200), "grid": {"seed": list(range(8))} | axes}
 
 
 @pytest.mark.slow

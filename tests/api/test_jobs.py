@@ -158,7 +158,7 @@ def test_a_running_job_is_cancelled_soon(http: httpx.Client, busy: str, service:
     answer = http.post(f"/v1/jobs/{busy}/cancel")
 
     assert answer.status_code == 202
-    assert service.ended(busy, 10).state == "cancelled"
+    assert service.ended(busy, 60).state == "cancelled"
     assert [event[1] for event in events(http, busy)][-2:] == ["state", "end"]
 
 

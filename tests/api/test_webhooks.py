@@ -168,7 +168,7 @@ def over(service: Service, webhook: Json) -> list[Json]:
         found = deliveries(service, webhook)
         return [] if any(each["state"] == "pending" for each in found) else found
 
-    return until(ended, 15)
+    return until(ended)
 
 
 def test_a_receiver_is_told_of_every_change_in_order_and_can_prove_the_sender(
@@ -182,7 +182,7 @@ def test_a_receiver_is_told_of_every_change_in_order_and_can_prove_the_sender(
     assert claim is not None
     worker.finish(claim, State.SUCCEEDED)
 
-    until(lambda: len(receiver.messages) >= 5, 10)
+    until(lambda: len(receiver.messages) >= 5)
 
     assert receiver.of(job_id) == ["queued", "paused", "queued", "running", "succeeded"]
     assert len({message.id for message in receiver.messages}) == 5
@@ -215,7 +215,7 @@ def test_a_receiver_can_verify_as_the_documentation_says(told: Service, receiver
     genuine = documented["genuine"]
     webhook = register(told, receiver.url)
     told.http.post(f"/v1/webhooks/{webhook['id']}/test").raise_for_status()
-    until(lambda: receiver.messages, 10)
+    until(lambda: receiver.messages)
 
     [message] = receiver.messages
 
@@ -287,12 +287,12 @@ def test_a_slow_endpoint_fails_and_holds_up_no_other(told: Service, receiver: Re
     slow = Receiver()
     slow.answer = lambda message: time.sleep(1.5) or 200
     late, quick = register(told, slow.url), register(told, receiver.url)
-    ids = [submit(told) for _ in range(12)]
+    ids = [submit(told) for _ in range(24)]
 
-    until(lambda: len(receiver.messages) == len(ids), 5)
+    until(lambda: len(receiver.messages) == len(ids), 20)  # 24 s at least, if each waited for the one before
 
     assert {entry["state"] for entry in over(told, quick)} == {"delivered"}
-    until(lambda: any(entry["attempts"] for entry in deliveries(told, late)), 10)
+    until(lambda: any(entry["attempts"] for entry in deliveries(told, late)))
     errors = {attempt["error"] for entry in deliveries(told, late) for attempt in entry["attempts"]}
     assert errors == {"no answer within 1 s"}
     slow.close()
@@ -318,7 +318,7 @@ def test_events_and_labels_choose_and_can_be_changed(told: Service, receiver: Re
     mine, other = submit(told, labels=["mine"]), submit(told)
     told.client.cancel(other)
     told.client.cancel(mine)
-    until(lambda: receiver.types() == ["job.cancelled"], 10)
+    until(lambda: receiver.types() == ["job.cancelled"])
     assert receiver.of(mine) == ["cancelled"]
 
     changed = told.http.patch(path, json={"label": None, "events": ["job.queued"], "description": "all"}).json()
@@ -326,7 +326,7 @@ def test_events_and_labels_choose_and_can_be_changed(told: Service, receiver: Re
     assert told.http.patch(path, json={}).json() == changed == told.http.get(path).json()
     told.client.cancel(another := submit(told))
 
-    until(lambda: receiver.of(another) == ["queued"], 10)
+    until(lambda: receiver.of(another) == ["queued"])
     assert len(receiver.messages) == 2
 
 
@@ -424,12 +424,10 @@ def test_two_services_on_one_store_tell_each_change_once(told: Service, receiver
             ids = [submit(told) for _ in range(40)]
             for job_id in ids:
                 http.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
-            until(lambda: len(receiver.messages) >= 80, 20)
+            until(lambda: len(receiver.messages) >= 80)
     finally:
         other.terminate()
-        stopped = time.monotonic()
-        other.wait(10)
-    assert time.monotonic() - stopped < 3
+        other.wait(10)  # docker-compose.yml gives it no longer
     time.sleep(0.3)
 
     assert len(receiver.messages) == 80
@@ -451,13 +449,13 @@ def test_a_killed_service_delivers_later_what_it_was_delivering(told: Service, r
     def hang(message: Message) -> int:
         if not arrived.is_set():
             arrived.set()
-            killed.wait(20)
+            killed.wait(60)
         return 200
 
     receiver.answer = hang
     webhook = register(told, receiver.url)
     submit(told)
-    assert arrived.wait(10)
+    assert arrived.wait(60)
     told.kill("api")
     killed.set()
     told.revive("api")
@@ -474,7 +472,7 @@ def test_deliveries_go_on_when_redis_is_back(told: Service, receiver: Receiver) 
     webhook = register(told, receiver.url)
     receiver.answer = lambda message: 500
     first = submit(told)
-    until(lambda: receiver.messages, 10)
+    until(lambda: receiver.messages)
 
     told.kill("redis")
     assert told.http.get("/v1/webhooks").status_code == 503
@@ -483,7 +481,7 @@ def test_deliveries_go_on_when_redis_is_back(told: Service, receiver: Receiver) 
     until(lambda: told.http.get("/v1/webhooks").is_success)
     second = submit(told)
 
-    until(lambda: receiver.of(second) == ["queued"], 10)
+    until(lambda: receiver.of(second) == ["queued"])
     assert [entry["state"] for entry in over(told, webhook)] == ["delivered"] * 2
     assert set(receiver.of(first)) == {"queued"}
 

@@ -55,7 +55,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., str]]:
             ending.callback(process.wait, 10)
             ending.callback(process.terminate)
             url = f"redis://127.0.0.1:{port}/0"
-            until(lambda: answers(url), 20)
+            until(lambda: answers(url))
             return url
 
         yield start

@@ -190,11 +190,11 @@ def test_a_text_outside_the_white_list_is_refused_with_its_reason(source: str) -
 
 @pytest.mark.parametrize("source", REFUSED, ids=lambda source: repr(source[:30]))
 def test_a_refusal_takes_no_time(source: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ValueError, match=r"."):
         Expression(source)
 
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1  # a thousandth of it
 
 
 @pytest.mark.parametrize("source", REFUSED, ids=lambda source: repr(source[:30]))

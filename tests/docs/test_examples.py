@@ -39,16 +39,22 @@ def run(script: str, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("script", [name for name in SCRIPTS if name != "mlflow_view.py"])
-def test_a_framework_trains_with_the_rates_of_the_curve(script: str, service: Service, tmp_path: Path) -> None:
+def skip_without_packages(script: str) -> None:
+    """Skip the test if the extra [examples], of which the script needs something, is not installed."""
     if missing := [name for name in NEEDS.get(script, []) if find_spec(name) is None]:
         pytest.skip(f"make test-examples installs {', '.join(missing)}")
+
+
+@pytest.mark.parametrize("script", [name for name in SCRIPTS if name != "mlflow_view.py"])
+def test_a_framework_trains_with_the_rates_of_the_curve(script: str, service: Service, tmp_path: Path) -> None:
+    skip_without_packages(script)
     assert "rates used, the curve's own" in run(script, tmp_path, "--url", service.url)
 
 
 @pytest.mark.examples
 @pytest.mark.parametrize("script", ALONE)
 def test_a_framework_needs_no_server(script: str, tmp_path: Path) -> None:
+    skip_without_packages(script)
     assert "rates used, the curve's own" in run(script, tmp_path)
 
 

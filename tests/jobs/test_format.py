@@ -132,7 +132,7 @@ def test_an_api_that_is_older_than_the_store_serves_curves_alone(newer: dict[str
             assert http.get("/v1/curves/StepLR?step_size=5&base_lr=0.1&steps=20").status_code == 200
     finally:
         api.terminate()
-        api.wait(20)
+        api.wait(60)
 
 
 def answers(http: httpx.Client) -> bool:

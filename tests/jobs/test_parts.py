@@ -140,7 +140,7 @@ def test_a_dead_worker_has_no_share(store: JobStore) -> None:
     store.present("a", [QUEUE], LEASE)
     store.present("b", [QUEUE], SHORT)
     create(store, 10)
-    until(lambda: store.workers() == 1, 5)
+    until(lambda: store.workers() == 1)
 
     assert len(indices(claimed(store))) == 10
 

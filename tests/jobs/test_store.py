@@ -59,7 +59,7 @@ def running(store: JobStore, worker: str = "a", lease: float = LEASE) -> Claim:
 
 def lapsed(store: JobStore, most: int = MOST) -> list[str]:
     """What a reaper finds once a short lease has run out."""
-    return until(lambda: store.reap(most), 5)
+    return until(lambda: store.reap(most))
 
 
 def test_a_new_job_is_queued_with_what_was_asked_for(store: JobStore) -> None:
@@ -206,7 +206,7 @@ def test_a_job_started_when_it_was_first_claimed(store: JobStore, redis: Redis) 
     first = running(store)
     started = store.get(first.id).started_at
     store.finish(first, State.QUEUED)
-    until(lambda: redis.time()[1] // 1000 != int(str(started)[-4:-1]), 5)
+    until(lambda: redis.time()[1] // 1000 != int(str(started)[-4:-1]))
 
     claimed(store)
 
@@ -439,7 +439,7 @@ def test_workers_are_counted_while_they_show_themselves(store: JobStore) -> None
     assert store.workers() == 2
     assert [queue.workers for queue in store.queues()] == [2, 1]
 
-    until(lambda: store.workers() == 1, 5)
+    until(lambda: store.workers() == 1)
     store.absent("a")
 
     assert store.workers() == 0
@@ -475,9 +475,9 @@ def test_what_is_written_is_published(store: JobStore, redis: Redis) -> None:
     claim = running(store)
     with redis.pubsub() as heard:
         heard.subscribe(store.events_key(claim.id))
-        until(lambda: heard.get_message(timeout=1), 5)
+        until(lambda: heard.get_message(timeout=1))
         store.add_epoch(claim, LEASE, epoch(0), Best(epoch=0, test_accuracy=0.5))
-        message = until(lambda: heard.get_message(timeout=1), 5)
+        message = until(lambda: heard.get_message(timeout=1))
 
     (event_id, fields) = redis.xrevrange(store.events_key(claim.id), count=1)[0]
     assert json.loads(message["data"]) == [event_id, "epoch", fields["data"]]
@@ -577,7 +577,7 @@ def test_a_job_runs_for_so_long_and_no_longer(store: JobStore) -> None:
     claim = claimed(store)
     assert store.beat(claim, LEASE, None) == ""
 
-    assert until(lambda: store.beat(claim, LEASE, None), 5) == "expire"
+    assert until(lambda: store.beat(claim, LEASE, None)) == "expire"
     store.finish(claim, State.QUEUED)
 
     ended = store.get(job.id)

@@ -156,7 +156,7 @@ def test_every_line_is_json_and_names_its_request_or_its_job(observed: Observed)
 
 def test_a_job_that_lost_its_worker_is_counted_and_its_training_seen(observed: Observed) -> None:
     ended = observed.metric("lrserve_jobs_ended_total", state="cancelled")
-    job = observed.client.submit(long_job(epochs=1000)).id
+    job = observed.client.submit(long_job(epochs=200)).id
     until(lambda: observed.client.job(job).progress.step > 0)
 
     def speed_is_of_this_job() -> bool:

@@ -40,7 +40,7 @@ def api_process(home: Path, **settings: Any) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from lrcore.jobs.keys import KeyStore, Role, TooManyKeys
 from tests.conftest import Service, job_spec, running_service
 from tests.security.test_keys import caller, ended
 
-SECONDS = 2.0  # far more than a refusal takes, far less than what the bombs ask for
+SECONDS = 20.0  # far more than a refusal takes, far less than what the bombs ask for
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ def test_two_users_are_enough_for_a_job_and_an_experiment(guarded: Guarded, http
         assert b"event: end" in b"".join(events.iter_bytes())
     assert ended(http, first) == "succeeded"
 
-    paused = submitted(http, "jobs", long_job(epochs=1000))
+    paused = submitted(http, "jobs", long_job(epochs=200))
     until(lambda: http.get(f"/v1/jobs/{paused}").json()["progress"]["step"] > 0)
     http.post(f"/v1/jobs/{paused}/pause").raise_for_status()
     until(lambda: state(http, paused) == "paused")

@@ -73,7 +73,7 @@ def redis_over_tls(folder: Path) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def answers(url: str) -> bool:
@@ -114,7 +114,7 @@ def test_api_and_worker_run_a_job_over_tls(folder: Path, port: int, tmp_path: Pa
         with http.stream("GET", f"/v1/jobs/{job_id}/events", timeout=60) as events:
             assert b"event: end" in b"".join(events.iter_bytes())
         assert ended(http, job_id) == "succeeded"
-        until(lambda: "ratelimit" in http.get("/v1/jobs").headers, 30)  # it waits for Redis but for a moment
+        until(lambda: "ratelimit" in http.get("/v1/jobs").headers)  # it waits for Redis but for a moment
 
 
 def refused(url: str, home: Path) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import httpx
 
+from tests.conftest import Service
 from tests.security.conftest import api_process
 
 CURVE = b'{"schedule": {"type": "StepLR", "step_size": 5}, "base_lr": 0.1, "steps": 20}'
 POST = b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-LATE = 8.0  # seconds by which every connection has been closed, on a busy machine
+LATE = 30.0  # seconds by which every connection has been closed, on a busy machine
 
 
 @contextmanager
@@ -174,19 +175,28 @@ def test_a_long_answer_outlasts_the_time_for_requests(impatient: int) -> None:
         assert rows == 300_001
 
 
-def test_slow_clients_hold_up_nobody_else(impatient: int) -> None:
-    clients = [socket.create_connection(("127.0.0.1", impatient), timeout=LATE) for _ in range(200)]
+@contextmanager
+def slow_clients(port: int) -> Iterator[list[socket.socket]]:
+    """Two hundred that do not end their headers."""
+    clients = [socket.create_connection(("127.0.0.1", port), timeout=LATE) for _ in range(200)]
     try:
         for client in clients:
             client.sendall(b"POST /v1/curves HTTP/1.1\r\nHost: a\r\nX-A: ")
-        started = time.monotonic()
-        assert httpx.get(f"http://127.0.0.1:{impatient}/healthz").is_success
-        assert time.monotonic() - started < 1
-        for client in clients:
-            assert rest(client).startswith(b"HTTP/1.1 408")
+        yield clients
     finally:
         for client in clients:
             client.close()
+
+
+def test_slow_clients_hold_up_nobody_else(service: Service) -> None:
+    with slow_clients(httpx.URL(service.url).port or 0):
+        assert service.http.get("/healthz", timeout=5).is_success  # they have ten seconds
+
+
+def test_each_slow_client_is_told(impatient: int) -> None:
+    with slow_clients(impatient) as clients:
+        for client in clients:
+            assert rest(client).startswith(b"HTTP/1.1 408")
 
 
 def test_connections_are_counted(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_it_is_seen_to_run_and_its_leaderboard_sorts(page: Page, service: Servic
 
 
 def test_it_is_paused_resumed_and_cancelled_as_one(page: Page, service: Service) -> None:
-    base = long_job(epochs=1000)
+    base = long_job(epochs=200)
     job = experiment(service, base=base, grid={"seed": [0, 1]}, name=None)
     page.goto(f"/#/experiments/{job['id']}")
     state = page.locator(".heading .badge[data-state]")

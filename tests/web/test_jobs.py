@@ -12,14 +12,14 @@ from tests.web.conftest import Watch
 
 
 def test_a_job_is_seen_to_train_and_to_stop(page: Page, service: Service, look: Callable[[str], None]) -> None:
-    job = service.client.submit(long_job(epochs=1000, labels=["browser=live"]))
+    job = service.client.submit(long_job(epochs=200, labels=["browser=live"]))
     page.goto(f"/#/jobs/{job.id}")
     heading = page.get_by_role("heading", level=1)
     expect(heading).to_contain_text("lenet · fake · fixed rate")
     state = page.locator(".heading .badge[data-state]")
     expect(state).to_have_text("Running", timeout=60_000)
     expect(page.get_by_role("img", name=re.compile("Loss and accuracies of [1-9]"))).to_be_visible(timeout=60_000)
-    expect(page.locator(".progress-text")).to_contain_text("of 1000")
+    expect(page.locator(".progress-text")).to_contain_text("of 200")
     expect(page.get_by_text(re.compile("^Epoch 1: train loss"))).to_have_count(0)  # its time stands before it
     expect(page.locator(".events li").filter(has_text="Epoch 1: train loss")).to_be_visible()
     assert state.inner_text() == "Running", "what was seen was not live"

@@ -154,7 +154,7 @@ def test_a_judgement_that_redis_did_not_answer_is_asked_for_again(
         until(lambda: 1 in store.runs(job.id) and store.runs(job.id)[1].metrics)
         hooks.runs[0].epoch(*epoch(0, 0.1))
 
-        until(hooks.runs[0].stop, 5)
+        until(hooks.runs[0].stop)
         assert not hooks.runs[1].stop()
         assert not hooks.stop()
     assert [run.state for run in store.runs(job.id).values()] == [RunState.PRUNED, RunState.RUNNING]

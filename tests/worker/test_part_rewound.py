@@ -36,13 +36,13 @@ def test_what_became_of_runs_is_told_again_if_redis_has_lost_it(store: JobStore,
     [job] = store.page()[0]
     for run in hooks.runs:
         run.epoch(epoch(0), BEST)
-    until(lambda: all(store.run_epochs(job.id, range(4))), 5)
+    until(lambda: all(store.run_epochs(job.id, range(4))))
     before = contents(redis)
     for run in hooks.runs[:3]:
         run.epoch(epoch(1), BEST)
     hooks.runs[0].ended(Diverged("the loss is not finite"))
     hooks.runs[1].ended(Result([], BEST, nn.Identity(), {}))
-    until(lambda: states(store, job.id)[:2] == ["failed", "succeeded"], 5)
+    until(lambda: states(store, job.id)[:2] == ["failed", "succeeded"])
     rewind(redis, before)
 
     reporter.finish(State.SUCCEEDED, None)
@@ -63,7 +63,7 @@ def test_a_run_whose_pruning_redis_has_lost_is_pruned(store: JobStore, redis: Re
     before = contents(redis)
     for run, accuracy in zip(hooks.runs, (0.8, 0.6, 0.4, 0.2), strict=True):  # the best one first: it goes on
         run.epoch(epoch(0, accuracy), Best(epoch=0, test_accuracy=accuracy))
-    until(lambda: all(run.stop() for run in hooks.runs[1:]), 10)
+    until(lambda: all(run.stop() for run in hooks.runs[1:]))
     rewind(redis, before)
 
     reporter.finish(State.SUCCEEDED, None)

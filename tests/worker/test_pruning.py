@@ -113,7 +113,7 @@ def test_a_thousand_are_judged_in_a_moment() -> None:
     began = time.process_time()
 
     assert survivors(rule(), 0, values) == set(range(750, 1000))
-    assert time.process_time() - began < 3  # a third of a second, on a machine that is free
+    assert time.process_time() - began < 5  # half a second; to ask for each of them would take minutes
 
 
 def test_optunas_log_is_left_as_it_was(capfd: pytest.CaptureFixture[str]) -> None:
