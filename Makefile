@@ -139,10 +139,11 @@ lock: .venv-tools/ready
 	$(COMPILE) -o requirements/api.txt pyproject.toml
 	$(COMPILE) --extra worker-libraries --extra onnx --extra mlflow -o requirements/worker.txt pyproject.toml
 
-# Known faults of what is locked, from PyPI's advisories. --strict: what cannot be looked up is a failure, too.
+# Known faults of what is locked, from PyPI's advisories. --strict: what cannot be looked up is a failure, too. A mirror of PyPI
+# often has no advisories, and everything is "not found on PyPI" there: make audit ARGS="-s osv" asks osv.dev instead.
 audit: .venv-tools/ready
-	.venv-tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/api.txt
-	.venv-tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/worker.txt
+	.venv-tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/api.txt $(ARGS)
+	.venv-tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/worker.txt $(ARGS)
 
 # Dockerfile, compose file and manifests, by the tools that are made for them; none of these starts a container.
 .PHONY: test-deploy test-wheel release-check

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
@@ -76,6 +77,8 @@ class Stack:
         Raises:
             StackError, NoRedis: something does not start.
         """
+        if self.workers:
+            check_torch("`lrserve up --workers 0` starts everything else")
         with ExitStack() as ending:
             ending.enter_context(_only_one(self.settings.home_folder))
             _check_free(self.host, self.port)
@@ -183,6 +186,12 @@ def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
+
+
+def check_torch(otherwise: str) -> None:
+    """See to it that workers can run here. Raises StackError with what to do, or what to do otherwise."""
+    if find_spec("torch") is None:
+        raise StackError(f"a worker needs torch, which is not installed: pip install 'lrserve[worker]'; {otherwise}")
 
 
 def _check_free(host: str, port: int) -> None:

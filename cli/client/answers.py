@@ -173,6 +173,8 @@ class Records(list[T], Generic[T]):
 
     def frame(self) -> pd.DataFrame:
         """The table, one row a record. Raises ImportError without pandas, which the extra [pandas] brings."""
-        import pandas
-
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("a frame needs pandas: pip install 'lrserve[pandas]'") from error
         return pandas.read_csv(io.StringIO(self.csv()), engine="python")  # the other engine rounds

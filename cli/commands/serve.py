@@ -102,8 +102,8 @@ def demo(
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except (ApiError, StackError, NoRedis):
-            if log.exists():
-                print(log.read_text(errors="replace")[-4000:], file=sys.stderr)
+            if told := log.read_text(errors="replace")[-4000:] if log.exists() else "":
+                print(told, file=sys.stderr)
             raise
         if found is None:
             raise typer.Exit(Status.NOT_SUCCEEDED)
@@ -128,11 +128,13 @@ def worker(
     as_json: AsJson = False,
 ) -> None:
     """Run one worker alone, against the Redis of LRSERVE_REDIS_URL. It goes on as `python -m worker`, and logs."""
+    from cli.stack import check_torch
     from lrcore.jobs.settings import Settings
 
     if name == "":
         raise typer.BadParameter("a name has at least one letter", param_hint="'--name'")
     Settings()
+    check_torch("`lrserve api` does without")
     _become("worker", *(["--name", name] if name else []))
 
 

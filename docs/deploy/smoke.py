@@ -46,16 +46,7 @@ def main() -> None:
         print(f"first curve after {time.perf_counter() - started:.2f} s", flush=True)
         for form in FORMS:
             assert ask(f"/v1/curves/StepLR?step_size=5&base_lr=0.1&steps=20&format={form}"), form
-        for path in (
-            "/healthz",
-            "/v1/schedules",
-            "/v1/models",
-            "/v1/datasets",
-            "/docs",
-            "/openapi.json",
-            "/",
-            "/metrics",
-        ):
+        for path in PATHS:
             assert ask(path), path
         ask("/v1/schedules/translate", TRANSLATION)
         with suppress(urllib.error.HTTPError):  # 503, unless there is a Redis

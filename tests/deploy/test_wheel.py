@@ -155,3 +155,20 @@ def test_without_the_worker_there_is_no_torch_and_all_of_the_curves(plain: Path,
     assert json.loads(asked(f"{served}/v1/curves/StepLR?step_size=5&base_lr=0.1&steps=20"))["lr"][5] == 0.1 * 0.1
     assert asked(f"{served}/v1/curves/StepLR?step_size=5&base_lr=0.1&steps=20&format=png").startswith(b"\x89PNG")
     assert len(json.loads(asked(f"{served}/v1/models"))["models"]) > 10
+
+
+@pytest.mark.deploy
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("command", ["worker", "up", "demo"])
+def test_without_torch_a_worker_says_what_to_install(command: str, plain: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [plain.with_name("lrserve"), command],
+        env=outside(tmp_path / "home"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("lrserve: a worker needs torch")
+    assert "pip install 'lrserve[worker]'" in done.stderr
