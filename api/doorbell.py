@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from celery import Celery
+import threading
+from typing import TYPE_CHECKING
 
 from lrcore.jobs.queue import RING_TASK, broker_queue, celery_config
 from lrcore.jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 
 class Doorbell:
     """Says that a job waits in a queue, by the name of a task that only the worker defines."""
 
     def __init__(self, settings: Settings) -> None:
-        self._celery = Celery("lrserve", set_as_current=False)
-        self._celery.conf.update(celery_config(settings.redis_url))
+        self._settings = settings
+        self._making = threading.Lock()
+        self._made: Celery | None = None
+
+    @property
+    def _celery(self) -> Celery:
+        with self._making:
+            if self._made is None:
+                from celery import Celery  # noqa: PLC0415  # a tenth of the API's start, which curves need not wait for
+
+                self._made = Celery("lrserve", set_as_current=False)
+                self._made.conf.update(celery_config(self._settings.redis_url))
+            return self._made
+
+    def prepare(self) -> None:
+        """What the first ring would have to wait for."""
+        self._celery  # noqa: B018
 
     def ring(self, queue: str) -> None:
         """Put one message into the queue. Raises whatever kombu raises."""

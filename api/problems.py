@@ -9,7 +9,6 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from kombu.exceptions import KombuError
 from pydantic import BaseModel, Field
 from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.exceptions import HTTPException
@@ -85,7 +84,6 @@ TABLE: dict[type[Exception], tuple[int, str, str]] = {
     WebhookDisabled: (409, "webhook-disabled", "The webhook is disabled"),
     TooManyWebhooks: (409, "too-many-webhooks", "There are too many webhooks"),
     RedisError: (503, "store-unavailable", "The job store does not answer"),
-    KombuError: (503, "store-unavailable", "The job store does not answer"),
     ArtifactsUnavailable: (503, "artifacts-unavailable", "The artifact root does not answer"),
 }
 

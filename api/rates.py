@@ -6,12 +6,13 @@ from __future__ import annotations
 import logging
 import math
 import time
-from typing import NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
-from limits import RateLimitItemPerMinute
-from limits.aio.storage import RedisStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.exceptions import RedisError
+
+if TYPE_CHECKING:
+    from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 log = logging.getLogger("lrserve.api")
 
@@ -42,22 +43,30 @@ class Rates:
     """Counts requests in Redis."""
 
     def __init__(self, redis_url: str) -> None:
-        url = redis_url.replace("unix://", "redis+unix://", 1)
-        self._limiter = SlidingWindowCounterRateLimiter(
+        self._url = redis_url.replace("unix://", "redis+unix://", 1)
+        self._again_at = 0.0
+
+    @cached_property
+    def _limiter(self) -> SlidingWindowCounterRateLimiter:
+        from limits.aio.storage import RedisStorage  # noqa: PLC0415  # only where there are limits
+        from limits.aio.strategies import SlidingWindowCounterRateLimiter  # noqa: PLC0415
+
+        return SlidingWindowCounterRateLimiter(
             RedisStorage(
-                f"async+{url}",
+                f"async+{self._url}",
                 implementation="redispy",
                 key_prefix="lrserve:rates",
                 socket_timeout=PATIENCE,
                 socket_connect_timeout=PATIENCE,
             )
         )
-        self._again_at = 0.0
 
     async def hit(self, tenant: str, per_minute: int) -> Rate | None:
         """Count a request; None if Redis does not answer."""
         if time.monotonic() < self._again_at:
             return None
+        from limits import RateLimitItemPerMinute  # noqa: PLC0415
+
         item = RateLimitItemPerMinute(per_minute)
         try:
             allowed = await self._limiter.hit(item, tenant)

@@ -1,28 +1,29 @@
-"""Sending webhooks: the task that takes deliveries from the store and brings them to their endpoints."""
+"""Webhooks: the tasks that take deliveries from the store and have them brought to their endpoints."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-import ssl
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from urllib.parse import urlsplit
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-import httpcore
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from api.guard import Guard, GuardedBackend
+from api.guard import Guard
 from api.settings import ApiSettings
-from lrcore import __version__
 from lrcore.jobs.connection import COMMAND_SECONDS
-from lrcore.jobs.outbox import Outbox, Outcome, Parcel, signature
+from lrcore.jobs.outbox import Outbox, Outcome, Parcel
 from lrcore.jobs.webhooks import Attempt
+
+if TYPE_CHECKING:
+    from api.sender import Sender
 
 log = logging.getLogger("lrserve.webhooks")
 
@@ -35,68 +36,6 @@ JITTER = 0.1  # a delay varies by this share, so that what failed together does 
 STOP_SECONDS = 0.5  # for what is in flight when the process ends
 
 
-class Sender:
-    """Posts one delivery to its endpoint.
-
-    Args:
-        timeout_seconds: for everything from the look-up of the name to the status of the answer.
-        ssl_context: httpcore's default one if None.
-    """
-
-    def __init__(self, guard: Guard, timeout_seconds: float, ssl_context: ssl.SSLContext | None = None) -> None:
-        self._timeout = timeout_seconds
-        # no connection is kept: deliveries are rare, and each is to be judged by what the name means then
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context or httpcore.default_ssl_context(),  # made once: reading the authorities takes long
-            max_connections=MOST_IN_FLIGHT,
-            max_keepalive_connections=0,
-            network_backend=GuardedBackend(guard),
-        )
-
-    async def send(self, parcel: Parcel) -> Attempt:
-        """One attempt. Redirects are not followed; of the answer no more than its beginning is read."""
-        started, status, error = time.perf_counter(), None, None
-        try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._pool.stream("POST", parcel.url, headers=_headers(parcel), content=parcel.body) as response,
-            ):
-                status = response.status
-                # a short answer is taken in, so that its sender does not find the connection closed
-                await anext(response.aiter_stream(), b"")
-        except TimeoutError:
-            error = f"no answer within {self._timeout:g} s"
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as fault:
-            error = str(fault)[:200] or type(fault).__name__
-        except Exception as fault:  # an attempt must come to an end that can be recorded, or it is made for ever
-            log.exception("the attempt failed", extra={"webhook": parcel.webhook_id, "delivery": parcel.id})
-            error = type(fault).__name__
-        if status is not None:  # whatever came after it
-            error = None if 200 <= status < 300 else _told(status)
-        return Attempt(at="", status=status, error=error, milliseconds=round((time.perf_counter() - started) * 1000))
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._pool.aclose()
-
-
-def _headers(parcel: Parcel) -> dict[bytes | str, bytes | str]:
-    seconds = parcel.at // 1000
-    return {
-        "host": urlsplit(parcel.url).netloc,  # httpcore's own leaves out the brackets of an IPv6 address
-        "content-type": "application/json",
-        "user-agent": f"lrserve/{__version__}",
-        "webhook-id": parcel.id,
-        "webhook-timestamp": str(seconds),
-        "webhook-signature": " ".join(signature(secret, parcel.id, seconds, parcel.body) for secret in parcel.secrets),
-    }
-
-
-def _told(status: int) -> str:
-    redirected = "; redirects are not followed" if 300 <= status < 400 else ""
-    return f"it answered {status}{redirected}"
-
-
 class Dispatcher:
     """Brings deliveries to their endpoints until it is stopped. Any number of processes may run one at once."""
 
@@ -104,11 +43,17 @@ class Dispatcher:
         self._settings = settings
         self._lease = LEASE_TIMEOUTS * settings.webhook_timeout_seconds
         self._outbox = Outbox(_connect(settings.redis_url))
-        self._sender = Sender(Guard(settings.webhook_allow), settings.webhook_timeout_seconds)
         self._wake = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
         self._sending: set[asyncio.Task[None]] = set()
         self._stopped = False  # asyncio.wait_for of Python 3.11 loses a cancellation that comes with its result
+
+    @cached_property
+    def _sender(self) -> Sender:
+        """Made for the first delivery: an HTTP client and the authorities' certificates would delay the API's start."""
+        from api.sender import Sender  # noqa: PLC0415
+
+        return Sender(Guard(self._settings.webhook_allow), self._settings.webhook_timeout_seconds, MOST_IN_FLIGHT)
 
     def start(self) -> None:
         """Begin. Needs a running event loop."""
@@ -125,7 +70,8 @@ class Dispatcher:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        await self._sender.close()
+        if "_sender" in vars(self):
+            await self._sender.close()
         await self._outbox.close()
 
     async def _repeat(self, step: Callable[[], Awaitable[None]]) -> None:

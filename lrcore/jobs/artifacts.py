@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import fsspec
-from fsspec.spec import AbstractFileSystem
 from pydantic import BaseModel, ConfigDict, Field
 
 from lrcore.errors import LrcoreError
 from lrcore.jobs.job import as_rfc3339
+
+if TYPE_CHECKING:
+    from fsspec.spec import AbstractFileSystem
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")  # so neither a path nor a hidden file
 CHUNK = 2**20
@@ -135,6 +136,8 @@ class Artifacts:
     @cached_property
     def _place(self) -> tuple[AbstractFileSystem, str]:
         with _asking():
+            import fsspec  # noqa: PLC0415  # no start waits for it
+
             fs, root = fsspec.url_to_fs(self._url)
         return fs, root.rstrip("/")
 
@@ -145,6 +148,8 @@ class Artifacts:
     @property
     def _renames(self) -> bool:
         """Whether the file system has a rename of its own: fsspec's stand-in copies and deletes."""
+        from fsspec.spec import AbstractFileSystem  # noqa: PLC0415
+
         return type(self._fs).mv is not AbstractFileSystem.mv
 
     def _folder(self, job_id: str) -> str:

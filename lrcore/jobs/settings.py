@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fsspec
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis import ConnectionPool
@@ -65,6 +64,8 @@ class Settings(BaseSettings):
         if protocol == "memory":
             raise ValueError("memory:// is seen by one process only, and workers write what the API reads")
         if separator:
+            import fsspec  # noqa: PLC0415  # most have a folder, and need not wait for it
+
             try:
                 fsspec.get_filesystem_class(protocol)
             except (ImportError, ValueError) as error:  # such as: install s3fs

@@ -20,11 +20,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpcore
 import httpx
 import pytest
 
-from api.guard import Guard, GuardedBackend, Refused
-from api.webhooks import Sender
+from api.guard import Guard
+from api.sender import GuardedBackend, Sender
 from cli.stack import free_port
 from lrcore.jobs.connection import connect
 from lrcore.jobs.outbox import Parcel
@@ -549,7 +550,7 @@ def test_an_allowed_network_is_reached_however_its_addresses_are_written() -> No
 
 
 def test_a_unix_socket_is_not_connected_to() -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(httpcore.ConnectError):
         asyncio.run(GuardedBackend(Guard()).connect_unix_socket("/run/redis.sock"))
 
 
@@ -575,7 +576,7 @@ def send(guard: Guard, url: str, ssl_context: ssl.SSLContext | None = None) -> A
     """One attempt to deliver something to a URL."""
 
     async def attempt() -> Any:
-        sender = Sender(guard, 5, ssl_context)
+        sender = Sender(guard, 5, ssl_context=ssl_context)
         try:
             return await sender.send(
                 Parcel("id", "webhook", url, 1, 0, 0, b'{"type": "webhook.test"}', (new_secret(),))
