@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -50,13 +51,22 @@ from lrcore.jobs.webhooks import WebhookStore
 # FastAPI says it of every body whose model is built when it is first needed
 warnings.filterwarnings("ignore", message="The 'alias' attribute", category=UnsupportedFieldAttributeWarning)
 
+PREPARE_SECONDS = 1.0  # after the start: whoever waited for the service comes first
+
 
 def create_app(settings: ApiSettings | None = None) -> FastAPI:
     """The application. It starts without Redis: curves need none, and jobs answer 503 until it is there."""
     settings = settings or ApiSettings()
     redis = connect(settings.redis_url)
     store = JobStore(redis)
-    reaper, retention = Reaper(store, settings, Doorbell(settings).ring), Retention(store, settings)
+    doorbell = Doorbell(settings)
+    reaper, retention = Reaper(store, settings, doorbell.ring), Retention(store, settings)
+
+    def prepare() -> None:
+        """What the first to ask for would have to wait for, and what the first curve need not."""
+        doorbell.prepare()
+        catalogue.prepare()
+        app.openapi()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -65,7 +75,11 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         retention.start()
         dispatcher = Dispatcher(settings)
         dispatcher.start()
+        preparing = threading.Timer(PREPARE_SECONDS, prepare)
+        preparing.daemon = True
+        preparing.start()
         yield
+        preparing.cancel()
         await dispatcher.stop()
         retention.stop()
         reaper.stop()

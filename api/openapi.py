@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from fastapi import FastAPI
@@ -61,6 +62,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 EXAMPLES |= {f"{verb}_experiment": EXAMPLES[f"{verb}_job"] for verb in ("change", "clone")}
 
+_making = threading.Lock()
+
 
 def operation_id(route: APIRoute) -> str:
     """The name that a generated client gives a call: that of the function. What jobs share has one for experiments."""
@@ -68,7 +71,12 @@ def operation_id(route: APIRoute) -> str:
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """The document, made once."""
+    """The document, made once, whichever thread asks first."""
+    with _making:
+        return _document(app)
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = FastAPI.openapi(app)
         _define_problem(schema["components"]["schemas"])
