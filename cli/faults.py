@@ -89,7 +89,8 @@ def explain(error: Exception) -> tuple[Status, dict[str, Any], list[str]] | None
     text = str(error)
     if isinstance(error, ApiError):
         status = Status.NO_ANSWER if isinstance(error, NoAnswer) else Status.FAILED
-        return status, error.problem or {"title": "No answer of lrserve", "detail": text}, [text]
+        keyless = ["LRSERVE_KEY takes a key, and `lrserve keys create` makes one"] if error.status == 401 else []
+        return status, error.problem or {"title": "No answer of lrserve", "detail": text}, [text, *keyless]
     if isinstance(error, NoRedis | StackError):
         return Status.FAILED, {"title": "Cannot run", "detail": text}, [text]
     if isinstance(error, RedisError):  # of the commands that work on it themselves

@@ -261,6 +261,9 @@ def test_the_command_makes_lists_and_revokes_keys(guarded: Service) -> None:
         )
         assert "revoked" in lrserve("keys", "revoke", key_id)
         until(lambda: client.get("/v1/jobs").status_code == 401, FRESH_SECONDS + 2)
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            lrserve("jobs", "--url", guarded.url, LRSERVE_KEY=token)
+    assert "LRSERVE_KEY takes a key" in refused.value.stderr
 
 
 def test_the_document_asks_for_a_key(guarded: Service) -> None:
