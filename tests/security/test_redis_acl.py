@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.retry import Retry
 
 from cli.stack import free_port
 from lrcore.jobs.keys import KeyStore, Role
@@ -88,7 +90,7 @@ def http(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             process = subprocess.Popen(
                 [sys.executable, "-m", *command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
-            ending.callback(process.wait, 20)
+            ending.callback(process.wait, 60)
             ending.callback(process.terminate)
         client = ending.enter_context(caller(f"http://127.0.0.1:{port}", token))
         until(lambda: served(client), 150)
@@ -214,10 +216,11 @@ def test_neither_user_rules_the_server_or_sees_the_rest_of_it(user: str, guarded
 
 
 def test_nobody_comes_in_without_a_password(guarded: Guarded) -> None:
+    once = Retry(NoBackoff(), 0)  # or redis-py would try again for seconds
     with pytest.raises(AuthenticationError):
-        Redis(port=guarded.port).get("lrserve:jobs")
+        Redis(port=guarded.port, retry=once).get("lrserve:jobs")
     with pytest.raises(AuthenticationError):
-        Redis(port=guarded.port, username="api", password="guessed").ping()
+        Redis(port=guarded.port, username="api", password="guessed", retry=once).ping()
 
 
 def test_the_health_check_learns_nothing_more(guarded: Guarded) -> None:

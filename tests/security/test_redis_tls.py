@@ -106,7 +106,7 @@ def test_api_and_worker_run_a_job_over_tls(folder: Path, port: int, tmp_path: Pa
             process = subprocess.Popen(
                 [sys.executable, "-m", *command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
-            ending.callback(process.wait, 20)
+            ending.callback(process.wait, 60)
             ending.callback(process.terminate)
         http = ending.enter_context(caller(f"http://127.0.0.1:{http_port}", token))
         until(lambda: served(http), 150)
