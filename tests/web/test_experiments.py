@@ -36,7 +36,7 @@ def test_it_is_seen_to_run_and_its_leaderboard_sorts(page: Page, service: Servic
     page.get_by_role("link", name="Which?: mlp · digits").first.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Which?: mlp · digits")
     state = page.locator(".heading .badge[data-state]")
-    expect(state).to_have_text("Succeeded", timeout=90_000)
+    expect(state).to_have_text("Succeeded", timeout=240_000)
     expect(page.get_by_role("img", name="Curves of 12 runs")).to_be_visible()
     look("experiment")
 

@@ -118,6 +118,6 @@ def test_what_is_not_there_and_what_does_not_answer_are_told(page: Page, watch: 
     expect(page.locator("table.list")).to_be_visible()
     watch.cut = True
     page.context.set_offline(True)
-    expect(page.get_by_role("alert").filter(has_text="The service does not answer")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("alert").filter(has_text="The service does not answer")).to_be_visible(timeout=60_000)
     page.context.set_offline(False)
     expect(page.get_by_role("alert")).to_have_count(0)
