@@ -33,15 +33,20 @@ SERVERS = {"bundled": bundled_server, "installed": installed_server}
 
 SLOWEST = (  # begins of paths, those that take longest first
     "tests/stories",
-    "tests/worker/test_recorded_curves.py",
     "tests/web",
     "tests/core/test_schedule_laws.py",
+    "tests/core/test_translate.py",
+    "tests/api/test_experiments.py",
+    "tests/worker/test_range_test.py",
+    "tests/worker/test_fused.py",
+    "tests/upgrade",
+    "tests/worker/test_parity.py",
+    "tests/api/test_lifecycle.py",
+    "tests/jobs/test_store_model.py",
+    "tests/worker/test_recorded_curves.py",
+    "tests/jobs/test_parts",
     "tests/api/test_webhooks.py",
     "tests/worker/test_artifacts.py",
-    "tests/jobs/test_parts",
-    "tests/api/test_experiments.py",
-    "tests/worker/test_fused.py",
-    "tests/core/test_translate.py",
     "tests/security",
 )
 
