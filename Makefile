@@ -159,9 +159,11 @@ test-deploy: .venv/ready .venv-deploy/ready redis-server
 test-wheel: .venv/ready
 	TORCH="$(PIP_TORCH) $(TORCH)" $(BIN)/python -m pytest -m "deploy or not deploy" tests/deploy/test_wheel.py $(ARGS)
 
-# What there is of Redis and its forks besides the two that `make test` runs against: its folder, REDIS, has a redis-server.
+# What there is of Redis and its forks besides the two that `make test` runs against: its folder, REDIS, has a redis-server, which
+# may be a link to a valkey-server.
 .PHONY: test-redis
 test-redis: .venv/ready
+	@test -x "$(REDIS)/redis-server" || { echo "make test-redis REDIS=FOLDER, with a redis-server in it"; exit 1; }
 	PATH=$(REDIS):$$PATH $(BIN)/python -m pytest -k installed tests/jobs tests/security/test_redis_acl.py \
 	  tests/cli/test_embedded.py tests/stories/test_lost_and_found.py $(ARGS)
 
