@@ -102,6 +102,7 @@ test-examples: .venv/examples
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.curves
 	$(BIN)/python -m benchmarks.http
+	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.keys
 
 # The job service: store, submits, event streams, latency. About four minutes.

@@ -65,6 +65,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     def prepare() -> None:
         """What the first to ask for would have to wait for, and what the first curve need not."""
         doorbell.prepare()
+        web.prepare()
         catalogue.prepare()
         app.openapi()
 

@@ -26,7 +26,8 @@ SEEN = """
 window.seen = {};
 new MutationObserver(() => {
   if (!window.seen.form && document.querySelector(".editor input[type=range]")) window.seen.form = performance.now();
-  if (!window.seen.curve && document.querySelector(".js-line")) window.seen.curve = performance.now();
+  if (!window.seen.curve && document.querySelector(".sketch-line, .js-line")) window.seen.curve = performance.now();
+  if (!window.seen.chart && document.querySelector(".js-line")) window.seen.chart = performance.now();
 }).observe(document, {subtree: true, childList: true});
 """
 SLIDE = """async (moves) => {
@@ -88,11 +89,11 @@ def spread(times: list[float]) -> str:
 
 
 def visit(page: Page, url: str) -> dict[str, float]:
-    """When the form and the curve were there, and how long the page's thread had computed, in ms."""
+    """When form, curve, and the chart with zoom and hover were there, and how long the page had computed, in ms."""
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
     page.goto(url)
-    while not page.evaluate("Boolean(window.seen.form && window.seen.curve)"):
+    while not page.evaluate("Boolean(window.seen.form && window.seen.chart)"):
         page.wait_for_timeout(20)
     metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
     session.detach()
@@ -110,11 +111,14 @@ def first_view(browser: Any, url: str) -> None:
         context.close()
     print(f"first visit of the service's life: form {cold[0]['form']:.0f} ms, curve {cold[0]['curve']:.0f} ms")
     for name, seen in (("nothing kept", cold[1:]), ("files kept", kept)):
-        form, curve, computed = (
-            statistics.median(each[what] for each in seen) for what in ("form", "curve", "computed")
+        form, curve, whole, computed = (
+            statistics.median(each[what] for each in seen) for what in ("form", "curve", "chart", "computed")
         )
-        met = "met" if curve < 1500 else "missed"
-        print(f"{name:14} form {form:6.0f} ms  curve {curve:6.0f} ms  of CPU {computed:6.0f} ms   target 1500  {met}")
+        met = "met" if max(form, curve) < 1500 else "missed"
+        print(
+            f"{name:14} form {form:6.0f} ms  curve {curve:6.0f} ms   target 1500  {met};"
+            f"  zoom and hover {whole:6.0f} ms, computed {computed:6.0f} ms"
+        )
 
 
 def slider(browser: Any, url: str) -> None:

@@ -89,6 +89,12 @@ def _names() -> frozenset[str]:
     return frozenset(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if path.suffix in TYPES)
 
 
+def prepare() -> None:
+    """Read and pack what is large."""
+    _file(PLOTLY)
+    _file(ROOT / "index.html")
+
+
 @router.get("/")
 def page(request: Request) -> Response:
     """The dashboard's page."""

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlencode
 
 import httpx
 import numpy as np
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from lrcore.schedules import SCHEDULES
 from tests.web.conftest import Watch, accessible, waits
@@ -386,3 +386,24 @@ def test_the_form_of_every_schedule_has_a_control_for_each_parameter_and_gives_i
         assert each["unnamed"] == 0
         assert each["fields"] >= len(schedule.model_fields) - 1
     assert np.mean([each["fields"] for each in found.values()]) > 2
+
+
+def test_curve_and_form_are_there_before_the_chart_library(page: Page, http: httpx.Client) -> None:
+    waiting: list[Route] = []
+    page.route("**/plotly-*", lambda route: waiting.append(route))  # Playwright marks its handlers
+    page.goto(address(STEP))
+    sketch = page.locator("svg.sketch")
+    expect(sketch.locator(".sketch-line")).to_be_visible()
+    assert sketch.get_attribute("aria-label") == "Learning rate over 100 steps: steps down"
+    before = sketch.locator(".sketch-line").get_attribute("d")
+
+    page.get_by_role("slider", name="gamma").press("End")
+
+    waits(page, "old => document.querySelector('.sketch-line').getAttribute('d') !== old", before)
+    flat = sketch.locator(".sketch-line").get_attribute("d") or ""
+    assert len(set(re.findall(r"[ LV]([\d.]+)(?=[LHMV]|$)", flat))) == 1  # gamma is 1: all of it at one height
+    assert page.evaluate("window.Plotly === undefined")
+    for each in waiting:
+        each.continue_()
+    drawn(page, http, "steps down", requests(page))
+    expect(sketch).to_have_count(0)

@@ -127,6 +127,9 @@ def test_a_key_is_asked_for_and_kept_in_the_tab_alone(page: Page, watch: Watch, 
     expect(page.get_by_role("tabpanel")).to_contain_text('-H "Authorization: Bearer $LRSERVE_KEY"')
     assert key not in page.content()
     assert page.evaluate("localStorage.length") == 0
+    with page.expect_download() as kept:
+        page.get_by_role("button", name="PNG").click()
+    assert kept.value.path().read_bytes().startswith(b"\x89PNG")  # a link could not have sent the key
 
     watch.refusals.clear()
     page.reload()

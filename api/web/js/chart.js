@@ -1,13 +1,14 @@
-// A chart: Plotly, in the page's colours, changed in place.
+// A chart: Plotly, in the page's colours, changed in place; and a sketch of it until Plotly is here.
 
 import {h} from "./dom.js";
+import {sketch} from "./sketch.js";
 import {t} from "./texts.js";
 
 let library = null;
 
 /** Plotly, loaded at first use from the address that the page names. */
 function plotly() {
-  library ??= new Promise((resolve, reject) => {
+  library ??= painted().then(() => new Promise((resolve, reject) => {
     if (window.Plotly) return resolve(window.Plotly);
     const script = h("script", {src: document.getElementById("plotly").getAttribute("href")});
     script.onload = () => resolve(window.Plotly);
@@ -16,8 +17,19 @@ function plotly() {
       reject(new Error(t("chart.no_library")));
     };
     document.head.append(script);
-  });
+  }));
   return library;
+}
+
+/** What the page has so far is on the screen: to run the library takes it for half a second. */
+function painted() {
+  if (document.hidden) return Promise.resolve();
+  return new Promise((resolve) => { requestAnimationFrame(() => setTimeout(resolve)); });
+}
+
+/** Shows a spec in `root` while its chart is being made; once the library is here, nothing. */
+export function sketched(root, spec, {height = 360} = {}) {
+  if (!window.Plotly) sketch(root, spec, colours(), {height, margin: margin(spec)});
 }
 
 function colours() {
@@ -121,16 +133,25 @@ function data(trace, i, theme) {
   };
 }
 
+const isNarrow = () => window.innerWidth < 640;
+
+const isTwice = (spec) => spec.traces.some((trace) => trace.axis === "y2");
+
+function margin(spec) {
+  const narrow = isNarrow();
+  return {l: narrow ? 48 : 64, r: isTwice(spec) ? (narrow ? 44 : 60) : 16, t: 12, b: 44};
+}
+
 function layout(spec, theme) {
-  const twice = spec.traces.some((trace) => trace.axis === "y2");
-  const narrow = window.innerWidth < 640;
+  const twice = isTwice(spec);
+  const narrow = isNarrow();
   return {
     uirevision: spec.key ?? "kept",
     autosize: true,
     paper_bgcolor: "transparent",
     plot_bgcolor: "transparent",
     font: {family: theme.font, size: 12, color: theme.text},
-    margin: {l: narrow ? 48 : 64, r: twice ? (narrow ? 44 : 60) : 16, t: 12, b: 44},
+    margin: margin(spec),
     hovermode: spec.closest ?? spec.traces.length > 12 ? "closest" : "x unified",
     hoverlabel: {bgcolor: theme.back, bordercolor: theme.grid, font: {color: theme.text}},
     showlegend: spec.legend ?? spec.traces.length > 1,

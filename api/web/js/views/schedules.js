@@ -3,7 +3,7 @@
 // The whole view is in the address: #/schedules?steps=100&log=1&at=0&curves=[{name, schedule, base_lr, metrics, hidden}].
 
 import {Offline, Problem, connection, get, key, post, request} from "../api.js";
-import {chart, traceColour} from "../chart.js";
+import {chart, sketched, traceColour} from "../chart.js";
 import {announce, fill, h, icon, uid} from "../dom.js";
 import {form, stretched} from "../form.js";
 import {copyButton, empty, failure, loading, number} from "../parts.js";
@@ -147,11 +147,10 @@ class Schedules {
     this.listen();
     this.drawRows();
     this.curves.forEach((each) => this.compute(each));
-    await Promise.all([this.edit(), this.draw()]);
-    if (this.closing.signal.aborted) return;
-    this.drawCode();
-    // the whole catalogue takes the service a second when it is first asked: after what the page shows first
-    list().then(() => this.listed(), () => {});
+    this.draw();
+    this.filled = this.edit();
+    await this.filled;
+    if (!this.closing.signal.aborted) this.drawCode();
   }
 
   listen() {
@@ -377,9 +376,9 @@ class Schedules {
   /** Schedules that hold others: the chosen one can be put into one of them. */
   drawWrapping(curve) {
     const holders = Object.values(catalogue).map((each) => [each.type, slot(each.parameters)]).filter(([, where]) => where);
-    if (!holders.length) return fill(this.wrapping);
     const id = uid("wrap");
-    const select = h("select", {id}, h("option", {value: ""}, t("schedules.wrap_none")), holders.map(([type]) => h("option", {value: type}, `${type}: ${catalogue[type].summary}`)));
+    // with its place from the beginning: what is below must not move under the pointer when the catalogue comes
+    const select = h("select", {id, disabled: !holders.length}, h("option", {value: ""}, t("schedules.wrap_none")), holders.map(([type]) => h("option", {value: type}, `${type}: ${catalogue[type].summary}`)));
     select.addEventListener("change", () => this.wrap(curve, select.value));
     return fill(this.wrapping, h("label", {for: id}, t("schedules.wrap")), select);
   }
@@ -551,8 +550,12 @@ class Schedules {
 
   async drawChart() {
     if (!this.chart) {
+      if (this.curves.length && !this.curves.some((each) => each.answer || each.problem)) return;  // they will draw
+      const size = {height: window.innerWidth < 640 ? 250 : 400};
+      sketched(this.chartBox, this.spec(), size);
+      await this.filled;  // the library and the whole catalogue come after what can be used without them
       try {
-        this.making ??= chart(this.chartBox, {height: window.innerWidth < 640 ? 250 : 400});
+        this.making ??= this.make(size);
         this.chart = await this.making;
       } catch (error) {
         this.making = null;
@@ -564,12 +567,23 @@ class Schedules {
         return;
       }
     }
+    await this.chart.update(this.spec());
+  }
+
+  async make(size) {
+    const made = await chart(this.chartBox, size);
+    list().then(() => this.listed(), () => {});
+    return made;
+  }
+
+  /** What the chart is to show. */
+  spec() {
     const shown = this.curves.filter((each) => !each.hidden && each.answer);
     const traces = shown.flatMap((curve) => this.traces(curve));
     const both = traces.some((each) => each.kind === "momentum");
     this.momentumBox.hidden = !both;
     this.nothing.hidden = traces.length > 0;
-    await this.chart.update({
+    return {
       traces: traces.filter((each) => each.kind === "lr" || this.momentum),
       x: {title: t("schedules.step")},
       y: {title: t("schedules.lr"), log: this.log, zero: true},
@@ -577,7 +591,7 @@ class Schedules {
       legend: false,  // the list of curves is one
       label: t("schedules.label", {names: shown.map((each) => each.name).join(", ") || "–", steps: this.run.steps}),
       key: `${this.run.steps} ${this.log}`,
-    });
+    };
   }
 
   traces(curve) {
