@@ -67,7 +67,6 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         doorbell.prepare()
         web.prepare()
         catalogue.prepare()
-        app.openapi()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -98,6 +97,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         servers=[{"url": "/", "description": "where this document is from"}],
         generate_unique_id_function=openapi.operation_id,
+        openapi_url=None,  # a route of system's
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
