@@ -73,7 +73,7 @@ def main() -> None:
     server = Server(config, app.state)
     server.run()
     if not server.started:
-        sys.exit(3)  # as uvicorn's own command does
+        sys.exit(1)
 
 
 if __name__ == "__main__":
