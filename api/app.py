@@ -98,6 +98,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         servers=[{"url": "/", "description": "where this document is from"}],
         generate_unique_id_function=openapi.operation_id,
         openapi_url=None,  # a route of system's
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # lrcore.traces and api.metrics are ours
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,

@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import of_http
 
+ARRIVED = "lrserve.arrived"  # in the scope of a request all of which was there before the application began
+
 
 class BodyLimit:
     """Ends a request with 413 once its body is longer than `limit` bytes, however it is sent.
@@ -29,7 +31,8 @@ class BodyLimit:
         received, coming, begun = 0, True, False
         limit = min(self.limit, int(scope["state"]["caller"].limits.get("body_bytes", self.limit)))
         announced = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
-        deadline = asyncio.get_running_loop().time() + self.seconds
+        arrived = ARRIVED in scope
+        deadline = 0.0 if arrived else asyncio.get_running_loop().time() + self.seconds
 
         async def counted() -> Message:
             nonlocal received, coming
@@ -37,11 +40,7 @@ class BodyLimit:
                 raise _too_large(limit)
             if not coming:  # what is received now is that the client has gone
                 return await receive()
-            try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
-            except TimeoutError:
-                raise _Refused(408, f"the body took longer than {self.seconds:g} s") from None
+            message = await (receive() if arrived else self._in_time(receive, deadline))
             received += len(message.get("body", b""))
             coming = message.get("more_body", False)
             if received > limit:
@@ -59,6 +58,13 @@ class BodyLimit:
             if begun:
                 raise
             await of_http(Request(scope), refusal)(scope, receive, send)
+
+    async def _in_time(self, receive: Receive, deadline: float) -> Message:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await receive()
+        except TimeoutError:
+            raise _Refused(408, f"the body took longer than {self.seconds:g} s") from None
 
 
 class _Refused(HTTPException):

@@ -12,6 +12,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.headers import HEADERS
+from api.limits import ARRIVED
 from api.problems import TITLES, problem
 
 HEAD_BYTES = 2**16  # as in h11; what comes with its first or its last byte is not counted
@@ -63,6 +64,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._head, self._in_head, self._begun = 0, True, False
         self._expect(None)
+        self.scope[ARRIVED] = True  # type: ignore[literal-required]
         super().on_message_complete()
 
     def _expect(self, seconds: float | None) -> None:
