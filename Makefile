@@ -116,6 +116,7 @@ bench-fleet: .venv/ready
 # The dashboard in Chromium: the first view, a slider, many runs in one chart. Needs no worker.
 bench-web: .venv/ready chromium
 	$(BIN)/python -m benchmarks.web
+	$(BIN)/python -m benchmarks.overlay
 
 # Runs together, and experiments through the API. On a GPU, 64 runs against plain PyTorch; on two cores five minutes.
 bench-experiments: .venv/ready
