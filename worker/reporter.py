@@ -43,7 +43,9 @@ class Reporter:
         self._step = 0
         self._running: tuple[float, float] | None = None
         self._told: list[tuple[Epoch, Best]] = []
-        self._reports: queue.SimpleQueue[Callable[[], str] | None] = queue.SimpleQueue()
+        # no SimpleQueue: where a signal comes to a thread that waits in its `get`, and the time is over, it waits for
+        # ever (CPython 3.11 and 3.12), as in a process that is told to end and then thawed
+        self._reports: queue.Queue[Callable[[], str] | None] = queue.Queue()
         self._lost: LeaseLost | None = None
         self._broken: BaseException | None = None
         self._asked_at = time.monotonic()  # when Redis was asked last, whether or not it answered
