@@ -29,7 +29,7 @@ function painted() {
 
 /** Shows a spec in `root` while its chart is being made; once the library is here, nothing. */
 export function sketched(root, spec, {height = 360} = {}) {
-  if (!window.Plotly) sketch(root, spec, colours(), {height, margin: margin(spec)});
+  if (!window.Plotly) sketch(root, spec, colours(), {height, margin: margin(spec), twice: isTwice(spec), colour: lineColour});
 }
 
 function colours() {
@@ -113,8 +113,12 @@ export async function chart(root, {height = 360} = {}) {
   };
 }
 
+function lineColour(trace, i, theme) {
+  return typeof trace.colour === "string" ? trace.colour : theme.traces[(trace.colour ?? i) % theme.traces.length];
+}
+
 function data(trace, i, theme) {
-  const colour = typeof trace.colour === "string" ? trace.colour : theme.traces[(trace.colour ?? i) % theme.traces.length];
+  const colour = lineColour(trace, i, theme);
   return {
     type: "scatter",  // not scattergl: WebGL's compiler needs unsafe-eval
     name: plain(trace.name),

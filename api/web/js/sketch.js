@@ -5,16 +5,18 @@ import {fill, svg} from "./dom.js";
 
 const TICKS = 6;
 
-/** Draws what chart.js draws of `spec`, in the same colours and margins. */
-export function sketch(root, spec, theme, {height, margin}) {
+/**
+ * Draws what chart.js draws of `spec`, by its layout: height and margin in pixels, whether there are two axes (twice), and
+ * colour(trace, i, theme).
+ */
+export function sketch(root, spec, theme, {height, margin, twice, colour}) {
   const width = root.clientWidth || 640;
-  const right = spec.traces.some((trace) => trace.axis === "y2");
   const inner = {left: margin.l, right: width - margin.r, top: margin.t, bottom: height - margin.b};
   const across = scale([inner.left, inner.right], spec.traces.flatMap((trace) => ends(trace.x)), spec.x ?? {});
   const values = (axis) => spec.traces.filter((trace) => (trace.axis ?? "y") === axis).flatMap((trace) => ends(trace.y));
   const up = {
     y: scale([inner.bottom, inner.top], values("y"), spec.y ?? {}, 0.05),
-    ...(right ? {y2: scale([inner.bottom, inner.top], values("y2"), spec.y2 ?? {}, 0.05)} : {}),
+    ...(twice ? {y2: scale([inner.bottom, inner.top], values("y2"), spec.y2 ?? {}, 0.05)} : {}),
   };
   const text = (x, y, anchor, words, more = {}) => svg("text", {x, y, "text-anchor": anchor, fill: theme.text, "font-size": 12, ...more}, words);
   const line = (x1, y1, x2, y2) => svg("line", {x1, y1, x2, y2, stroke: theme.grid});
@@ -25,13 +27,13 @@ export function sketch(root, spec, theme, {height, margin}) {
     {class: "chart sketch", role: "img", width, height, "aria-label": spec.label ?? "", "font-family": theme.font},
     across.ticks.map((value) => [line(across.at(value), inner.top, across.at(value), inner.bottom), text(across.at(value), inner.bottom + 16, "middle", short(value))]),
     up.y.ticks.map((value) => [line(inner.left, up.y.at(value), inner.right, up.y.at(value)), text(inner.left - 6, up.y.at(value) + 4, "end", short(value))]),
-    right && up.y2.ticks.map((value) => text(inner.right + 6, up.y2.at(value) + 4, "start", short(value))),
+    twice && up.y2.ticks.map((value) => text(inner.right + 6, up.y2.at(value) + 4, "start", short(value))),
     text((inner.left + inner.right) / 2, height - 6, "middle", spec.x?.title ?? "", {"font-size": 14}),
     turned(14, spec.y?.title ?? ""),
-    right && turned(width - 8, spec.y2?.title ?? ""),
+    twice && turned(width - 8, spec.y2?.title ?? ""),
     spec.traces.map((trace, i) => svg("path", {
       class: "sketch-line", d: path(trace, across, up[trace.axis ?? "y"]), fill: "none", opacity: trace.opacity ?? 1,
-      stroke: typeof trace.colour === "string" ? trace.colour : theme.traces[(trace.colour ?? i) % theme.traces.length],
+      stroke: colour(trace, i, theme),
       "stroke-width": trace.width ?? 2, "stroke-dasharray": {dash: "9 9", dot: "3 3"}[trace.dash],
     })),
   ));
