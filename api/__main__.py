@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 
-gc.disable()  # what is imported stays: looking through it again and again is a tenth of the start
+if __name__ == "__main__":
+    gc.disable()  # what is imported stays: looking through it again and again is a tenth of the start
 import argparse
 import logging
 import socket

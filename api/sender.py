@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpcore
 
 from api.guard import Guard, Refused
+from api.webhooks import MOST_IN_FLIGHT
 from lrcore import __version__
 from lrcore.jobs.outbox import Parcel, signature
 from lrcore.jobs.webhooks import Attempt
@@ -26,18 +27,15 @@ class Sender:
 
     Args:
         timeout_seconds: for everything from the look-up of the name to the status of the answer.
-        connections: at once, at most.
         ssl_context: httpcore's default one if None.
     """
 
-    def __init__(
-        self, guard: Guard, timeout_seconds: float, connections: int = 64, ssl_context: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, guard: Guard, timeout_seconds: float, ssl_context: ssl.SSLContext | None = None) -> None:
         self._timeout = timeout_seconds
         # no connection is kept: deliveries are rare, and each is to be judged by what the name means then
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context or httpcore.default_ssl_context(),  # made once: reading the authorities takes long
-            max_connections=connections,
+            max_connections=MOST_IN_FLIGHT,
             max_keepalive_connections=0,
             network_backend=GuardedBackend(guard),
         )

@@ -53,7 +53,7 @@ class Dispatcher:
         """Made for the first delivery: an HTTP client and the authorities' certificates would delay the API's start."""
         from api.sender import Sender  # noqa: PLC0415
 
-        return Sender(Guard(self._settings.webhook_allow), self._settings.webhook_timeout_seconds, MOST_IN_FLIGHT)
+        return Sender(Guard(self._settings.webhook_allow), self._settings.webhook_timeout_seconds)
 
     def start(self) -> None:
         """Begin. Needs a running event loop."""
