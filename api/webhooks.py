@@ -8,7 +8,6 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
@@ -43,17 +42,17 @@ class Dispatcher:
         self._settings = settings
         self._lease = LEASE_TIMEOUTS * settings.webhook_timeout_seconds
         self._outbox = Outbox(_connect(settings.redis_url))
+        self._guard = Guard(settings.webhook_allow)
+        self._sender: Sender | None = None
         self._wake = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
         self._sending: set[asyncio.Task[None]] = set()
         self._stopped = False  # asyncio.wait_for of Python 3.11 loses a cancellation that comes with its result
 
-    @cached_property
-    def _sender(self) -> Sender:
-        """Made for the first delivery: an HTTP client and the authorities' certificates would delay the API's start."""
-        from api.sender import Sender  # noqa: PLC0415
+    def _make_sender(self) -> Sender:
+        from api.sender import Sender  # noqa: PLC0415  # an HTTP client would delay the API's start
 
-        return Sender(Guard(self._settings.webhook_allow), self._settings.webhook_timeout_seconds)
+        return Sender(self._guard, self._settings.webhook_timeout_seconds)
 
     def start(self) -> None:
         """Begin. Needs a running event loop."""
@@ -70,7 +69,7 @@ class Dispatcher:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        if "_sender" in vars(self):
+        if self._sender:
             await self._sender.close()
         await self._outbox.close()
 
@@ -91,19 +90,21 @@ class Dispatcher:
             self._wake.set()
 
     async def _take(self) -> None:
+        if self._sender is None:  # before anything is taken, whose time would run meanwhile, and not on the event loop
+            self._sender = await asyncio.to_thread(self._make_sender)
         self._wake.clear()
         room = MOST_IN_FLIGHT - len(self._sending)
         parcels = await self._outbox.take(room, MOST_OF_ONE, self._lease) if room else []
         for parcel in parcels:
-            task = asyncio.create_task(self._deliver(parcel))
+            task = asyncio.create_task(self._deliver(self._sender, parcel))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
         if not parcels:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
 
-    async def _deliver(self, parcel: Parcel) -> None:
-        attempt = await self._sender.send(parcel)
+    async def _deliver(self, sender: Sender, parcel: Parcel) -> None:
+        attempt = await sender.send(parcel)
         outcome, delay = self._outcome(parcel, attempt)
         log.info(
             "status=%s error=%s outcome=%s",
