@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
@@ -74,7 +73,6 @@ class Authentication:
         self.app, self._keys, self._limits, self._rates, self._audit = app, keys, limits, rates, audit
         self._fresh: TTLCache[bytes, Known] = TTLCache(KEYS, FRESH_SECONDS)
         self._known: TTLCache[bytes, Known] = TTLCache(KEYS, KNOWN_SECONDS)
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its caller in `state`, or refuse it."""
@@ -91,7 +89,7 @@ class Authentication:
             if rate and not rate.allowed:
                 return await _too_many(rate)(scope, receive, send)
             send = _with(rate.headers(), send) if rate else send
-        if not caller.key or wanted(scope["method"], scope["path"]) is Role.READ:
+        if not (caller.key and _changes(scope["method"], scope["path"])):
             return await self.app(scope, receive, send)
         await self.app(scope, receive, self._audited(scope, caller, send))
 
@@ -138,14 +136,12 @@ class Authentication:
 
     def _audited(self, scope: Scope, caller: Caller, send: Send) -> Send:
         async def sent(message: Message) -> None:
-            await send(message)
             if message["type"] == "http.response.start" and message["status"] < 400:
                 location = next((v.decode("latin-1") for k, v in message["headers"] if k.lower() == b"location"), "")
                 client = (scope.get("client") or ("",))[0]
                 entry = Entry(caller.tenant, caller.key, scope["method"], scope["path"], location, client)
-                task = asyncio.create_task(self._write(entry))
-                self._tasks.add(task)  # the loop alone would let it be collected
-                task.add_done_callback(self._tasks.discard)
+                await self._write(entry)  # before the answer: what a caller does one after the other stands in that order
+            await send(message)
 
         return sent
 
@@ -160,9 +156,11 @@ def wanted(method: str, path: str) -> Role:
     """What a request needs."""
     if path.startswith(ADMIN):
         return Role.ADMIN
-    if method in ("GET", "HEAD", "OPTIONS") or path.startswith(COMPUTED):
-        return Role.READ
-    return Role.SUBMIT
+    return Role.SUBMIT if _changes(method, path) else Role.READ
+
+
+def _changes(method: str, path: str) -> bool:
+    return method not in ("GET", "HEAD", "OPTIONS") and not path.startswith(COMPUTED)
 
 
 def _is_open(path: str) -> bool:
