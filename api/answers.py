@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from fastapi import Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 from redis.exceptions import RedisError
 from starlette.status import HTTP_200_OK
 
@@ -31,6 +31,11 @@ log = logging.getLogger("lrserve.api")
 WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,9})(?:$|[,;\s])")
 MAX_WAIT = 60  # seconds
 
+IdempotencyKey = Annotated[
+    str,
+    Header(max_length=255, description="a name for this request: sent again within a day, it makes no second job"),
+    AfterValidator(lambda key: key.strip('"')),  # a header of the standard's kind is quoted; people leave that out
+]
 Prefer = Annotated[
     str, Header(description=f"wait=N: answer when the job has ended, or after N seconds; {MAX_WAIT} at most")
 ]
@@ -94,8 +99,7 @@ def within_limits(spec: Work, caller: Caller) -> None:
 async def submitted(asked: Asked, key: str, request: Request, bell: Bell) -> Response:
     """Put a new job of any kind into the store. `key`: the request's Idempotency-Key, or an empty string."""
     within_limits(asked.spec, request.state.caller)
-    # a header of the standard's kind is quoted, and people leave the quotes out
-    wanted = NewJob(asked.spec, asked.terms, key.strip('"'), request.state.caller.tenant, traces.current())
+    wanted = NewJob(asked.spec, asked.terms, key, request.state.caller.tenant, traces.current())
     return created(await request.app.state.submits.create(wanted), bell)
 
 

@@ -140,7 +140,7 @@ class Authentication:
                 location = next((v.decode("latin-1") for k, v in message["headers"] if k.lower() == b"location"), "")
                 client = (scope.get("client") or ("",))[0]
                 entry = Entry(caller.tenant, caller.key, scope["method"], scope["path"], location, client)
-                await self._write(entry)  # before the answer: what a caller does one after the other stands in that order
+                await self._write(entry)  # before the answer: entries stand in the order of what one caller does
             await send(message)
 
         return sent

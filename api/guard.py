@@ -14,7 +14,7 @@ Network = IPv4Network | IPv6Network
 
 UNICAST = IPv6Network("2000::/3")  # all that IANA gives out; what only wraps an IPv4 address lies mostly outside
 MOST_ADDRESSES = 3  # of one name
-MOST_LOOKUPS = 64  # of names, at once
+MOST_LOOKUPS = 128  # of names, at once: twice what the deliveries of one tenant can ask for
 
 
 class Refused(OSError):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -28,8 +29,9 @@ log = logging.getLogger("lrserve.webhooks")
 
 POLL_SECONDS = 0.5  # between two looks for what has become due
 AWAY_SECONDS = 1.0  # until Redis is asked again
-MOST_IN_FLIGHT = 64
-MOST_OF_ONE = 8  # to one endpoint, by all dispatchers together: a slow one leaves room for the others
+MOST_IN_FLIGHT = 256
+MOST_OF_TENANT = 64  # of them: one whose endpoints all hang leaves room for the others
+MOST_OF_ONE = 8  # to one endpoint, by all dispatchers together: so does a slow one
 LEASE_TIMEOUTS = 2.0  # a lease in time-outs: one attempt, and as long again to record it
 JITTER = 0.1  # a delay varies by this share, so that what failed together does not come back together
 STOP_SECONDS = 0.5  # for what is in flight when the process ends
@@ -46,7 +48,7 @@ class Dispatcher:
         self._sender: Sender | None = None
         self._wake = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: dict[asyncio.Task[None], str] = {}  # whose it is
         self._stopped = False  # asyncio.wait_for of Python 3.11 loses a cancellation that comes with its result
 
     def _make_sender(self) -> Sender:
@@ -65,7 +67,7 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         if self._sending:
-            _, late = await asyncio.wait(self._sending, timeout=STOP_SECONDS)
+            _, late = await asyncio.wait(list(self._sending), timeout=STOP_SECONDS)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -94,11 +96,12 @@ class Dispatcher:
             self._sender = await asyncio.to_thread(self._make_sender)
         self._wake.clear()
         room = MOST_IN_FLIGHT - len(self._sending)
-        parcels = await self._outbox.take(room, MOST_OF_ONE, self._lease) if room else []
+        held = Counter(self._sending.values())
+        parcels = await self._outbox.take(room, MOST_OF_ONE, MOST_OF_TENANT, self._lease, held) if room else []
         for parcel in parcels:
             task = asyncio.create_task(self._deliver(self._sender, parcel))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            self._sending[task] = parcel.tenant
+            task.add_done_callback(self._sending.pop)
         if not parcels:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)

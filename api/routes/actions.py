@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, ValidationError
 
-from api.answers import JobAnswer, created, linked, within_limits
+from api.answers import IdempotencyKey, JobAnswer, created, linked, within_limits
 from api.deps import Bell, CurrentJob, Files, Store, Who, json_body
 from api.problems import Invalid, documented, readable
 from api.requests import REQUESTS
@@ -87,15 +87,15 @@ def resume_job(job_id: str, store: Store, bell: Bell) -> JobAnswer:
     status_code=202,
     summary="Run an ended job again",
     response_model=JobAnswer,
-    responses=documented(404, 409, 503),
+    responses=documented(404, 409, 422, 503),
 )
-def retry_job(old: CurrentJob, store: Store, bell: Bell, who: Who) -> Any:
+def retry_job(old: CurrentJob, store: Store, bell: Bell, who: Who, idempotency_key: IdempotencyKey = "") -> Any:
     """A new job, the same as the old one, from the beginning; 409 if the old one has not ended."""
     if not old.state.ended:
         raise IllegalMove(old.id, old.state, "retried")
     spec = kind_of(old.kind).model_validate(old.spec)
     within_limits(spec, who)
-    return created(store.create(spec, old.terms), bell)
+    return created(store.create(spec, old.terms, key=_of_this("retry", old, idempotency_key)), bell)
 
 
 @router.post(
@@ -112,6 +112,7 @@ def clone_job(
     store: Store,
     bell: Bell,
     who: Who,
+    idempotency_key: IdempotencyKey = "",
 ) -> Any:
     """A new job from the old one's spec and terms and a JSON merge patch, RFC 7396: null takes a field out."""
     request = REQUESTS[old.kind]
@@ -122,7 +123,12 @@ def clone_job(
         raise Invalid(*[(("body", *loc), message) for loc, message in readable(error.errors(), patched)]) from None
     job.spec.check()
     within_limits(job.spec, who)
-    return created(store.create(job.spec, job.terms), bell)
+    return created(store.create(job.spec, job.terms, key=_of_this("clone", old, idempotency_key)), bell)
+
+
+def _of_this(action: str, job: Job, key: str) -> str:
+    """An Idempotency-Key that no submit has used: the key of the job's own submit would bring back that very job."""
+    return f"{action} {job.id} {key}" if key else ""
 
 
 def merged(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:

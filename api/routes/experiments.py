@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from api.answers import JobAnswer, Prefer, linked, no_worker, submitted, waited
+from api.answers import IdempotencyKey, JobAnswer, Prefer, linked, no_worker, submitted, waited
 from api.deps import Bell, CurrentJob, Store, json_body
 from api.json import dumps
 from api.negotiate import choose
@@ -109,9 +109,7 @@ async def submit_experiment(
     request: Request,
     store: Store,
     bell: Bell,
-    idempotency_key: Annotated[
-        str, Header(max_length=255, description="a name for this request: sent again, it makes no second experiment")
-    ] = "",
+    idempotency_key: IdempotencyKey = "",
     dry_run: Annotated[bool, Query(description="validate, and say how much there is to do; nothing is made")] = False,
 ) -> Any:
     """The runs are the product of the grid's axes; an axis is `schedule`, `seed`, or a field of the base's optimizer.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from api.answers import JobAnswer, Prefer, created, linked, no_worker, submitted, waited, within_limits
+from api.answers import IdempotencyKey, JobAnswer, Prefer, created, linked, no_worker, submitted, waited, within_limits
 from api.deps import Bell, CurrentJob, Store, Who, json_body
 from api.json import dumps
 from api.negotiate import choose
@@ -73,9 +73,7 @@ async def submit_job(
     request: Request,
     store: Store,
     bell: Bell,
-    idempotency_key: Annotated[
-        str, Header(max_length=255, description="a name for this request: sent again, it makes no second job")
-    ] = "",
+    idempotency_key: IdempotencyKey = "",
     dry_run: Annotated[
         bool, Query(description="validate, and answer with the whole rate curve; no job is made")
     ] = False,

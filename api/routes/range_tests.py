@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from api.answers import JobAnswer, no_worker, submitted
+from api.answers import IdempotencyKey, JobAnswer, no_worker, submitted
 from api.deps import Bell, CurrentJob, Store, json_body
 from api.negotiate import choose
 from api.problems import documented
@@ -43,9 +43,7 @@ async def submit_range_test(
     request: Request,
     store: Store,
     bell: Bell,
-    idempotency_key: Annotated[
-        str, Header(max_length=255, description="a name for this request: sent again, it makes no second test")
-    ] = "",
+    idempotency_key: IdempotencyKey = "",
     dry_run: Annotated[bool, Query(description="validate, and answer with the rates to try; no job is made")] = False,
 ) -> Any:
     """A job of kind lr_range_test: a training's first steps with a rate that rises at every step, and their losses.

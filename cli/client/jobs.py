@@ -189,12 +189,17 @@ def _asked(job_id: str, action: str) -> Call[Job]:
 
 def retry(job_id: str) -> Call[Job]:
     """Run an ended job again, as a new one."""
-    return Call("POST", path("jobs", job_id, "retry"), as_job, repeatable=False)
+    return Call("POST", path("jobs", job_id, "retry"), as_job, headers=_once())
 
 
 def clone(job_id: str, changes: SpecLike | None = None) -> Call[Job]:
     """Submit a job like another one. `changes` is a merge patch of its spec and terms: None takes a field out."""
-    return Call("POST", path("jobs", job_id, "clone"), as_job, body=as_json(changes or {}), repeatable=False)
+    return Call("POST", path("jobs", job_id, "clone"), as_job, body=as_json(changes or {}), headers=_once())
+
+
+def _once() -> dict[str, str]:
+    """A request with these headers may be sent again: it makes one job."""
+    return {"Idempotency-Key": uuid.uuid4().hex}
 
 
 def prioritize(job_id: str, priority: int) -> Call[Job]:

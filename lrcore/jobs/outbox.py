@@ -7,14 +7,14 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from redis.asyncio import Redis
 
 from lrcore.jobs import webhook_scripts
-from lrcore.jobs.ids import display
+from lrcore.jobs.ids import NOBODY, display
 from lrcore.jobs.job import rfc3339
 from lrcore.jobs.store import PREFIX
 from lrcore.jobs.webhooks import SECRET_PREFIX, Attempt
@@ -38,6 +38,7 @@ class Parcel:
 
     id: str
     webhook_id: str
+    tenant: str
     url: str
     claim: int
     at: int
@@ -66,14 +67,19 @@ class Outbox:
         """Turn the first events, if there are any, into deliveries. Returns how many events."""
         return int(await self._run(webhook_scripts.FAN_OUT, EVENTS_AT_ONCE))
 
-    async def take(self, most: int, most_of_one: int, lease_seconds: float) -> list[Parcel]:
+    async def take(
+        self, most: int, most_of_one: int, most_of_tenant: int, lease_seconds: float, held: Mapping[str, int]
+    ) -> list[Parcel]:
         """Deliveries that are due. One that is not settled within the lease is due again.
 
         Args:
             most_of_one: how many may be in flight to one endpoint, whoever sends them.
+            most_of_tenant: how many of one tenant the caller may have.
+            held: how many of each tenant it has already.
         """
         lease, first = round(lease_seconds * 1000), secrets.randbelow(webhook_scripts.MOST_OF_ALL)
-        at, taken = await self._run(webhook_scripts.TAKE, most, most_of_one, lease, first)
+        told = [part for tenant_and_count in held.items() for part in tenant_and_count]
+        at, taken = await self._run(webhook_scripts.TAKE, most, most_of_one, lease, first, most_of_tenant, *told)
         return [_parcel(_paired(record), _paired(webhook), int(at)) for record, webhook in taken]
 
     async def settle(self, parcel: Parcel, attempt: Attempt, outcome: Outcome, delay_seconds: float = 0.0) -> bool:
@@ -113,6 +119,7 @@ def _parcel(record: dict[str, str], webhook: dict[str, str], at: int) -> Parcel:
     return Parcel(
         id=record["id"],
         webhook_id=webhook["id"],
+        tenant=webhook.get("tenant", NOBODY),
         url=webhook["url"],
         claim=int(record["claims"]),
         at=at,

@@ -170,10 +170,12 @@ end
 return #entries
 """
 
-# most deliveries, most in flight to one endpoint, lease in ms, the endpoint to begin with -> the time, and for each
-# delivery taken its record and its endpoint's. A delivery whose lease ran out, since its process is gone, is due again.
+# most deliveries, most in flight to one endpoint, lease in ms, the endpoint to begin with, most of one tenant, and
+# tenants with how many of theirs the taker has -> the time, and for each delivery taken its record and its endpoint's.
+# A delivery whose lease ran out, since its process is gone, is due again.
 TAKE = """
-local endpoints, taken = redis.call('ZRANGE', P .. 'webhooks', 0, -1), {}
+local endpoints, taken, held = redis.call('ZRANGE', P .. 'webhooks', 0, -1), {}, {}
+for i = 7, #ARGV, 2 do held[ARGV[i]] = tonumber(ARGV[i + 1]) end
 for i = 1, #endpoints do
   local endpoint = endpoints[(i + ARGV[5]) % #endpoints + 1]
   prune(endpoint)
@@ -181,13 +183,16 @@ for i = 1, #endpoints do
     redis.call('ZREM', sending(endpoint), id)
     redis.call('ZADD', due(endpoint), now(), id)
   end
-  local room = math.min(ARGV[2] - #taken, ARGV[3] - redis.call('ZCARD', sending(endpoint)))
+  local tenant = redis.call('HGET', webhook(endpoint), 'tenant') or 'default'
+  held[tenant] = held[tenant] or 0
+  local room = math.min(ARGV[2] - #taken, ARGV[3] - redis.call('ZCARD', sending(endpoint)), ARGV[6] - held[tenant])
   if room > 0 and enabled(endpoint) then
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', due(endpoint), '-inf', now(), 'LIMIT', 0, room)) do
       redis.call('ZREM', due(endpoint), id)
       redis.call('ZADD', sending(endpoint), now() + ARGV[4], id)
       redis.call('HINCRBY', delivery(id), 'claims', 1)
       table.insert(taken, {redis.call('HGETALL', delivery(id)), redis.call('HGETALL', webhook(endpoint))})
+      held[tenant] = held[tenant] + 1
     end
   end
 end

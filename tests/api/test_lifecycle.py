@@ -177,6 +177,25 @@ def test_a_request_that_is_sent_again_makes_no_second_job(http: httpx.Client, bu
     assert post("one", seed=1).json()["state"] == "cancelled"  # the job as it is by now
 
 
+@pytest.mark.parametrize(("action", "change"), [("retry", None), ("clone", {"seed": 3})])
+def test_a_job_is_made_of_another_one_once(
+    http: httpx.Client, busy: str, action: str, change: dict[str, Any] | None
+) -> None:
+    headers = {"Idempotency-Key": f"again by {action}"}
+    old = http.post("/v1/jobs", json=job_spec(), headers=headers).json()
+    cancelled(http, old["id"])
+
+    made = [http.post(old["links"][action], json=change, headers=headers) for _ in range(2)]
+    other = http.post(old["links"][action], json=change).json()
+
+    assert [answer.status_code for answer in made] == [202, 202]
+    assert made[0].json()["id"] == made[1].json()["id"]
+    assert len({old["id"], made[0].json()["id"], other["id"]}) == 3  # the key is of these alone
+    refused = http.post(old["links"]["clone"], json={"seed": 4}, headers=headers)
+    assert refused.status_code == (422 if action == "clone" else 202)
+    cancelled(http, made[0].json()["id"], other["id"], *([refused.json()["id"]] if refused.is_success else []))
+
+
 def test_a_deleted_job_leaves_nothing(http: httpx.Client, service: Service) -> None:
     headers = {"Idempotency-Key": "deleted"}
     body = job_spec(labels=["deleted"])

@@ -28,6 +28,7 @@ from api.guard import Guard
 from api.sender import GuardedBackend, Sender
 from cli.stack import free_port
 from lrcore.jobs.connection import connect
+from lrcore.jobs.ids import NOBODY
 from lrcore.jobs.outbox import Parcel
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
@@ -579,7 +580,7 @@ def send(guard: Guard, url: str, ssl_context: ssl.SSLContext | None = None) -> A
         sender = Sender(guard, 5, ssl_context=ssl_context)
         try:
             return await sender.send(
-                Parcel("id", "webhook", url, 1, 0, 0, b'{"type": "webhook.test"}', (new_secret(),))
+                Parcel("id", "webhook", NOBODY, url, 1, 0, 0, b'{"type": "webhook.test"}', (new_secret(),))
             )
         finally:
             await sender.close()

@@ -54,8 +54,10 @@ class Dispatching:
     def fan_out(self) -> int:
         return self.run(self.outbox.fan_out())
 
-    def take(self, most: int = 64, most_of_one: int = 64, lease: float = LEASE) -> list[Parcel]:
-        return self.run(self.outbox.take(most, most_of_one, lease))
+    def take(
+        self, most: int = 64, most_of_one: int = 64, most_of_tenant: int = 64, lease: float = LEASE, **held: int
+    ) -> list[Parcel]:
+        return self.run(self.outbox.take(most, most_of_one, most_of_tenant, lease, held))
 
     def settle(self, parcel: Parcel, outcome: Outcome, delay: float = 0.0, **attempt: Any) -> bool:
         told = Attempt(at="", milliseconds=3, **attempt)
@@ -206,7 +208,7 @@ def test_two_dispatchers_make_and_take_each_delivery_once(
         async def one(outbox: Outbox) -> None:
             while await outbox.fan_out():
                 pass
-            while parcels := await outbox.take(4, 64, LEASE):
+            while parcels := await outbox.take(4, 64, 64, LEASE, {}):
                 taken.extend(parcel.id for parcel in parcels)
 
         await asyncio.gather(*map(one, others))
@@ -254,6 +256,25 @@ def test_so_many_are_in_flight_to_one_endpoint_and_no_more(
     assert dispatching.take(most_of_one=3) == []
     dispatching.settle(next(parcel for parcel in taken if parcel.webhook_id == slow), "delivered", status=200)
     assert len(dispatching.take(most_of_one=3)) == 1
+
+
+def test_a_tenant_whose_endpoints_all_hang_leaves_room_for_the_others(
+    store: JobStore, webhooks: WebhookStore, dispatching: Dispatching
+) -> None:
+    hanging = [registered(webhooks.of("slow")) for _ in range(4)]
+    other = registered(webhooks.of("fast"))
+    for _ in range(3):
+        store.of("slow").create(SPEC)
+    store.of("fast").create(SPEC)
+    dispatching.fan_out()
+
+    taken = dispatching.take(most_of_tenant=5)
+
+    assert sorted(parcel.tenant for parcel in taken) == ["fast"] + ["slow"] * 5
+    assert [parcel.webhook_id for parcel in taken if parcel.tenant == "fast"] == [other]
+    assert {parcel.webhook_id for parcel in taken if parcel.tenant == "slow"} <= set(hanging)
+    assert dispatching.take(most_of_tenant=5, slow=5) == []
+    assert len(dispatching.take(most_of_tenant=5, slow=3)) == 2
 
 
 def test_a_retry_is_due_after_its_delay(store: JobStore, webhooks: WebhookStore, dispatching: Dispatching) -> None:
