@@ -43,11 +43,18 @@ def test_a_job_is_seen_to_train_and_to_stop(page: Page, service: Service, look: 
 
 
 def test_an_ended_job_has_its_figure_files_and_ways_on(
-    page: Page, service: Service, look: Callable[[str], None]
+    page: Page, service: Service, watch: Watch, look: Callable[[str], None]
 ) -> None:
     schedule = {"type": "StepLR", "step_size": 2, "gamma": 0.5}
     job = service.train(job_spec(epochs=6, schedule=schedule, labels=["browser=done"]))
+    watch.cut = True
+    page.route("**/plotly-*", lambda route: route.abort())
     page.goto(f"/#/jobs/{job.id}")
+    expect(page.get_by_role("alert").filter(has_text="The chart library did not load")).to_have_count(2)
+    page.unroute("**/plotly-*")
+    watch.cut = False
+    page.get_by_role("button", name="Try again").first.click()  # for both figures
+    expect(page.get_by_role("alert")).to_have_count(0)
     expect(page.get_by_role("img", name=re.compile("Loss and accuracies of 6"))).to_be_visible()
     expect(page.get_by_role("img", name=re.compile("at last 0.025"))).to_be_visible()
     assert job.best is not None

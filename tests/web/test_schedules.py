@@ -407,3 +407,33 @@ def test_curve_and_form_are_there_before_the_chart_library(page: Page, http: htt
         each.continue_()
     drawn(page, http, "steps down", requests(page))
     expect(sketch).to_have_count(0)
+
+
+def test_without_the_chart_library_the_curve_stays_and_follows_with_the_error_beneath_it(
+    page: Page, http: httpx.Client, watch: Watch
+) -> None:
+    watch.cut = True
+    page.route("**/plotly-*", lambda route: route.abort())
+    page.goto(address(STEP))
+    error = page.get_by_role("alert").filter(has_text="The chart library did not load")
+    line = page.locator("svg.sketch .sketch-line")
+    expect(error).to_be_visible()
+    expect(line).to_be_visible()
+    page.evaluate("""() => {
+      window.gone = 0;
+      const seen = (each) => [...each.removedNodes].some((node) => node.matches?.("[role=alert], :has([role=alert])"));
+      new MutationObserver((all) => { window.gone += all.filter(seen).length; })
+        .observe(document.querySelector(".chart-frame"), {subtree: true, childList: true});
+    }""")
+    for key in ("End", "PageDown", "PageDown"):
+        before = line.get_attribute("d")
+        page.get_by_role("slider", name="gamma").press(key)
+        waits(page, "old => document.querySelector('.sketch-line').getAttribute('d') !== old", before)
+    assert page.evaluate("window.gone") == 0
+    accessible(page)
+
+    page.unroute("**/plotly-*")
+    watch.cut = False
+    page.get_by_role("button", name="Try again").press("Enter")
+    drawn(page, http, "steps down", requests(page))
+    expect(error).to_have_count(0)

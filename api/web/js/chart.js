@@ -1,10 +1,11 @@
 // A chart: Plotly, in the page's colours, changed in place; and a sketch of it until Plotly is here.
 
-import {h} from "./dom.js";
+import {h, isNarrow} from "./dom.js";
 import {sketch} from "./sketch.js";
 import {t} from "./texts.js";
 
 let library = null;
+const retries = new EventTarget();  // of all charts that wait for the library
 
 /** Plotly, loaded at first use from the address that the page names. */
 function plotly() {
@@ -27,9 +28,32 @@ function painted() {
   return new Promise((resolve) => { requestAnimationFrame(() => setTimeout(resolve)); });
 }
 
+/**
+ * The library; while it cannot be loaded, `root` says so and offers to try again. A sketch that is there stays, the message
+ * beneath it.
+ */
+async function loaded(root) {
+  for (;;) {
+    try {
+      return await plotly();
+    } catch (error) {
+      root.querySelector(":scope > .loading")?.remove();
+      const button = h("button", {type: "button", class: "small", onclick: () => retries.dispatchEvent(new Event("retry"))}, t("state.retry"));
+      const message = h("div", {class: "note bad row spread", role: "alert"}, error.message, button);
+      root.append(message);
+      await new Promise((retry) => { retries.addEventListener("retry", retry, {once: true}); });
+      message.remove();
+    }
+  }
+}
+
 /** Shows a spec in `root` while its chart is being made; once the library is here, nothing. */
 export function sketched(root, spec, {height = 360} = {}) {
-  if (!window.Plotly) sketch(root, spec, colours(), {height, margin: margin(spec), twice: isTwice(spec), colour: lineColour});
+  if (window.Plotly) return;
+  const drawn = sketch(spec, colours(), {width: root.clientWidth || 640, height, margin: margin(spec), twice: isTwice(spec), colour: lineColour});
+  const before = root.querySelector(":scope > .sketch, :scope > .loading");
+  if (before) before.replaceWith(drawn);  // and nothing else: what stands beneath may have the focus
+  else root.prepend(drawn);
 }
 
 function colours() {
@@ -67,7 +91,7 @@ export function traceColour(i) {
  *   key: zoom is kept while it stays the same
  */
 export async function chart(root, {height = 360} = {}) {
-  const Plotly = await plotly();
+  const Plotly = await loaded(root);
   const box = h("div", {class: "chart", role: "img", style: {height: `${height}px`}});
   root.replaceChildren(box);
   let spec = {traces: []};
@@ -137,13 +161,11 @@ function data(trace, i, theme) {
   };
 }
 
-const isNarrow = () => window.innerWidth < 640;
-
 const isTwice = (spec) => spec.traces.some((trace) => trace.axis === "y2");
 
 function margin(spec) {
   const narrow = isNarrow();
-  return {l: narrow ? 48 : 64, r: isTwice(spec) ? (narrow ? 44 : 60) : 16, t: 12, b: 44};
+  return {l: narrow ? 58 : 64, r: isTwice(spec) ? (narrow ? 54 : 60) : 16, t: 12, b: 44};
 }
 
 function layout(spec, theme) {

@@ -55,6 +55,11 @@ export function icon(name) {
   return svg("svg", {class: "icon", viewBox: "0 0 24 24", width: 18, height: 18, "aria-hidden": "true"}, ICONS[name].map((d) => svg("path", {d})));
 }
 
+/** Whether the page is as narrow as the style sheets' narrowest. */
+export function isNarrow() {
+  return matchMedia("(max-width: 640px)").matches;
+}
+
 /** Replaces what is in an element. */
 export function fill(element, ...children) {
   element.replaceChildren();

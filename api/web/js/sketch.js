@@ -1,16 +1,15 @@
 // A chart before Plotly is here: the same spec, as lines between axes, so that nobody waits for a large library to see
 // a curve. It has neither zoom nor hover.
 
-import {fill, svg} from "./dom.js";
+import {svg} from "./dom.js";
 
 const TICKS = 6;
 
 /**
- * Draws what chart.js draws of `spec`, by its layout: height and margin in pixels, whether there are two axes (twice), and
- * colour(trace, i, theme).
+ * An SVG of what chart.js draws of `spec`, by its layout: width, height and margin in pixels, whether there are two axes
+ * (twice), and colour(trace, i, theme).
  */
-export function sketch(root, spec, theme, {height, margin, twice, colour}) {
-  const width = root.clientWidth || 640;
+export function sketch(spec, theme, {width, height, margin, twice, colour}) {
   const inner = {left: margin.l, right: width - margin.r, top: margin.t, bottom: height - margin.b};
   const across = scale([inner.left, inner.right], spec.traces.flatMap((trace) => ends(trace.x)), spec.x ?? {});
   const values = (axis) => spec.traces.filter((trace) => (trace.axis ?? "y") === axis).flatMap((trace) => ends(trace.y));
@@ -22,7 +21,7 @@ export function sketch(root, spec, theme, {height, margin, twice, colour}) {
   const line = (x1, y1, x2, y2) => svg("line", {x1, y1, x2, y2, stroke: theme.grid});
   const middle = (inner.top + inner.bottom) / 2;
   const turned = (x, words) => text(x, middle, "middle", words, {transform: `rotate(-90 ${x} ${middle})`, "font-size": 14});
-  fill(root, svg(
+  return svg(
     "svg",
     {class: "chart sketch", role: "img", width, height, "aria-label": spec.label ?? "", "font-family": theme.font},
     across.ticks.map((value) => [line(across.at(value), inner.top, across.at(value), inner.bottom), text(across.at(value), inner.bottom + 16, "middle", short(value))]),
@@ -36,7 +35,7 @@ export function sketch(root, spec, theme, {height, margin, twice, colour}) {
       stroke: colour(trace, i, theme),
       "stroke-width": trace.width ?? 2, "stroke-dasharray": {dash: "9 9", dot: "3 3"}[trace.dash],
     })),
-  ));
+  );
 }
 
 /** The least and the greatest finite value; no spread over arguments, which a long list would be too many for. */

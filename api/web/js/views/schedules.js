@@ -4,7 +4,7 @@
 
 import {Offline, Problem, connection, get, key, post, request} from "../api.js";
 import {chart, sketched, traceColour} from "../chart.js";
-import {announce, fill, h, icon, uid} from "../dom.js";
+import {announce, fill, h, icon, isNarrow, uid} from "../dom.js";
 import {form, stretched} from "../form.js";
 import {copyButton, empty, failure, loading, number} from "../parts.js";
 import {picker} from "../picker.js";
@@ -117,6 +117,11 @@ class Schedules {
 
   get selected() {
     return this.curves[this.at] ?? null;
+  }
+
+  /** The curves that are there to be seen. */
+  get seen() {
+    return this.curves.filter((each) => !each.hidden && each.answer);
   }
 
   // Making the page.
@@ -539,57 +544,50 @@ class Schedules {
 
   /** Draws once for all that has changed since the last picture on the screen. */
   draw() {
-    this.drawing ??= new Promise((resolve) => { requestAnimationFrame(resolve); }).then(async () => {
+    this.drawing ??= requestAnimationFrame(() => {
       this.drawing = null;
       if (this.closing.signal.aborted) return;
       this.drawFacts();
-      await this.drawChart();
+      this.drawChart();
     });
-    return this.drawing;
   }
 
-  async drawChart() {
-    if (!this.chart) {
-      if (this.curves.length && !this.curves.some((each) => each.answer || each.problem)) return;  // they will draw
-      const size = {height: window.innerWidth < 640 ? 250 : 400};
-      sketched(this.chartBox, this.spec(), size);
-      await this.filled;  // the library and the whole catalogue come after what can be used without them
-      try {
-        this.making ??= this.make(size);
-        this.chart = await this.making;
-      } catch (error) {
-        this.making = null;
-        fill(this.chartBox, failure(error, () => this.draw()));
-        return;
-      }
-      if (this.closing.signal.aborted) {
-        this.chart.destroy();
-        return;
-      }
+  drawChart() {
+    this.momentumBox.hidden = !this.seen.some((each) => each.answer.momentum);
+    this.nothing.hidden = this.seen.length > 0;
+    if (this.chart) {
+      this.chart.update(this.spec());
+      return;
     }
-    await this.chart.update(this.spec());
+    if (this.curves.length && !this.curves.some((each) => each.answer || each.problem)) return;  // they will draw
+    const size = {height: isNarrow() ? 250 : 400};
+    sketched(this.chartBox, this.spec(), size);
+    this.making ??= this.make(size);
   }
 
+  /** The library and the whole catalogue come after what can be used without them. */
   async make(size) {
+    await this.filled;
     const made = await chart(this.chartBox, size);
+    if (this.closing.signal.aborted) {
+      made.destroy();
+      return;
+    }
+    this.chart = made;
+    this.drawChart();
     list().then(() => this.listed(), () => {});
-    return made;
   }
 
   /** What the chart is to show. */
   spec() {
-    const shown = this.curves.filter((each) => !each.hidden && each.answer);
-    const traces = shown.flatMap((curve) => this.traces(curve));
-    const both = traces.some((each) => each.kind === "momentum");
-    this.momentumBox.hidden = !both;
-    this.nothing.hidden = traces.length > 0;
+    const traces = this.seen.flatMap((curve) => this.traces(curve));
     return {
       traces: traces.filter((each) => each.kind === "lr" || this.momentum),
       x: {title: t("schedules.step")},
       y: {title: t("schedules.lr"), log: this.log, zero: true},
       y2: {title: t("schedules.momentum")},
       legend: false,  // the list of curves is one
-      label: t("schedules.label", {names: shown.map((each) => each.name).join(", ") || "–", steps: this.run.steps}),
+      label: t("schedules.label", {names: this.seen.map((each) => each.name).join(", ") || "–", steps: this.run.steps}),
       key: `${this.run.steps} ${this.log}`,
     };
   }
@@ -610,7 +608,7 @@ class Schedules {
   }
 
   drawFacts() {
-    const shown = this.curves.filter((each) => each.answer && !each.hidden);
+    const shown = this.seen;
     if (!shown.length) {
       fill(this.facts, h("h2", {}, t("schedules.facts")), h("p", {class: "muted"}, t("schedules.no_facts")));
       return;
@@ -725,7 +723,7 @@ class Schedules {
   }
 
   async download(format) {
-    const shown = this.curves.filter((each) => !each.hidden && each.answer && !each.problem);
+    const shown = this.seen.filter((each) => !each.problem);
     if (!shown.length) return;
     const {schedule, base_lr, metrics, ...run} = this.body(shown[0]);
     const curves = shown.map((each) => {
