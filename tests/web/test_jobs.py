@@ -8,7 +8,9 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from tests.conftest import Service, job_spec, long_job
-from tests.web.conftest import Watch
+from tests.web.conftest import Watch, waits
+
+EPOCHS = "i => Array.from(document.querySelectorAll('.js-plotly-plot')[i].layout.xaxis.range)"
 
 
 def test_a_job_is_seen_to_train_and_to_stop(page: Page, service: Service, look: Callable[[str], None]) -> None:
@@ -57,6 +59,11 @@ def test_an_ended_job_has_its_figure_files_and_ways_on(
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(page.get_by_role("img", name=re.compile("Loss and accuracies of 6"))).to_be_visible()
     expect(page.get_by_role("img", name=re.compile("at last 0.025"))).to_be_visible()
+    page.get_by_role("application", name=re.compile("at last 0.025")).press("+")
+    waits(page, f"({EPOCHS})(1)[0] > 1")
+    assert page.evaluate(f"({EPOCHS})(0)") == [0.5, 6.5]  # the other figure's
+    page.keyboard.press("Home")
+    waits(page, f"({EPOCHS})(1)[0] === 0.5")
     assert job.best is not None
     expect(page.locator("dl.facts")).to_contain_text(f"{100 * job.best.test_accuracy:.2f} %")
     look("job")

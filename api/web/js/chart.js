@@ -1,10 +1,18 @@
 // A chart: Plotly, in the page's colours, changed in place; and a sketch of it until Plotly is here.
 
-import {h, isNarrow} from "./dom.js";
+import {announce, h, isNarrow, uid} from "./dom.js";
+import {number} from "./parts.js";
 import {sketch} from "./sketch.js";
 import {t} from "./texts.js";
 
 let library = null;
+// What a key does to the part that is shown: it grows by a factor around its middle, or moves by a share of itself.
+const KEYS = {
+  "+": {by: 1 / 1.5}, "=": {by: 1 / 1.5}, "-": {by: 1.5}, "_": {by: 1.5},
+  ArrowLeft: {x: -0.2}, ArrowRight: {x: 0.2}, ArrowUp: {y: 0.2}, ArrowDown: {y: -0.2},
+};
+const SHORTCUTS = "Plus - ArrowLeft ArrowRight ArrowUp ArrowDown 0 Home Escape";
+const LEAST = 1e-6;  // of an axis, that is shown at least
 const retries = new EventTarget();  // of all charts that wait for the library
 
 /** Plotly, loaded at first use from the address that the page names. */
@@ -76,7 +84,7 @@ export function traceColour(i) {
 }
 
 /**
- * Makes a chart in `root`. Returns {update(spec), home(), resize(), destroy()}; `home` shows the whole again.
+ * Makes a chart in `root`. Returns {update(spec), home(), destroy()}; `home` shows the whole again.
  *
  * spec:
  *   traces: [{name, x, y, colour (an index into the theme's, or a CSS colour), axis ("y2" for the right one), dash, width,
@@ -89,30 +97,98 @@ export function traceColour(i) {
  *   onZoom([from, to] of x, or null for the whole): called when another part is shown
  *   label: what the picture shows, for those who do not see it
  *   key: zoom is kept while it stays the same
+ *
+ * It takes the focus; keys then do what the mouse does, and a hint says which.
  */
 export async function chart(root, {height = 360} = {}) {
   const Plotly = await loaded(root);
-  const box = h("div", {class: "chart", role: "img", style: {height: `${height}px`}});
-  root.replaceChildren(box);
+  const hint = h("p", {class: "keys", id: uid("keys")}, t("chart.keys"));
+  const box = h("div", {role: "img", style: {height: `${height}px`}});
+  const region = h("div", {
+    class: "chart", role: "application", tabindex: 0, onkeydown: pressed,
+    "aria-roledescription": t("chart.chart"), "aria-describedby": hint.id, "aria-keyshortcuts": SHORTCUTS,
+  }, box, hint);
+  root.replaceChildren(region);
   let spec = {traces: []};
   let dead = false;
-  const config = {displayModeBar: false, responsive: false, displaylogo: false, doubleClick: "reset", showTips: false};
+  const config = {displayModeBar: false, responsive: false, displaylogo: false, doubleClick: false, showTips: false};
+  // Ranges by axis, as Plotly counts them: powers of ten on a log axis.
+  let view = {};  // of axes of which a part is shown
+  const whole = {};  // of each axis, when it was last shown whole
+  let moving = null;
+  let saying = null;
 
-  let zoomable = false;
-  function draw() {
-    if (dead) return undefined;
-    box.setAttribute("aria-label", spec.label ?? "");
+  const axes = () => ["xaxis", "yaxis", "yaxis2"].filter((name) => box.layout?.[name]?.range);
+
+  let listening = false;
+  async function draw() {
+    if (dead) return;
+    for (const each of [box, region]) each.setAttribute("aria-label", spec.label ?? "");
     const theme = colours();
-    const drawn = Plotly.react(box, spec.traces.map((trace, i) => data(trace, i, theme)), layout(spec, theme), config);
-    if (!zoomable) box.on("plotly_relayout", zoomed);  // there once it has been drawn
-    zoomable = true;
-    return drawn;
+    const drawn = Plotly.react(box, spec.traces.map((trace, i) => data(trace, i, theme)), layout(spec, theme, view), config);
+    if (!listening) {  // there once it has been drawn
+      box.on("plotly_relayout", zoomed);
+      box.on("plotly_doubleclick", home);
+    }
+    listening = true;
+    await drawn;
+    for (const name of axes()) if (!view[name]) whole[name] = [...box.layout[name].range];
   }
 
+  /** A part is shown, whoever asked for it: kept, as each new spec would show the whole. */
   function zoomed(change) {
-    const names = Object.keys(change);
-    if (!names.some((name) => name.startsWith("xaxis"))) return;
-    spec.onZoom?.(names.includes("xaxis.autorange") ? null : box.layout.xaxis.range.map(Number));
+    const names = axes().filter((name) => Object.keys(change).some((key) => key.startsWith(`${name}.`)));
+    for (const name of names) show(name, box.layout[name].range.map(Number));
+    if (names.includes("xaxis")) spec.onZoom?.(view.xaxis ?? null);
+  }
+
+  function show(name, range) {
+    view[name] = range;
+    if (range.every((end, i) => end === whole[name]?.[i])) delete view[name];
+  }
+
+  function home() {
+    view = {};
+    spec.onZoom?.(null);
+    return draw();
+  }
+
+  function pressed(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || !axes().length) return;
+    const part = Object.keys(view).length > 0;
+    const change = KEYS[event.key];
+    if (event.key === "Escape") region.blur();
+    else if (change?.by || (change && part)) go(change);
+    else if (part && (event.key === "0" || event.key === "Home")) home();
+    else return;  // while all is shown, arrows and Home move the page as everywhere
+    event.preventDefault();
+    clearTimeout(saying);
+    if (event.key !== "Escape") saying = setTimeout(say, 400);
+  }
+
+  /** Shows another part, within the whole; at the next frame, however many keys there are until then. */
+  function go({by = 1, x = 0, y = 0}) {
+    for (const name of axes()) {
+      const [low, high] = whole[name];
+      const [from, to] = view[name] ?? whole[name];
+      const span = Math.max((to - from) * by, (high - low) * LEAST);
+      const start = Math.max(low, Math.min(high - span, (from + to - span) / 2 + (name === "xaxis" ? x : y) * span));
+      show(name, span < (high - low) * (1 - 1e-9) ? [start, start + span] : whole[name]);
+    }
+    moving ??= requestAnimationFrame(() => {
+      moving = null;
+      if (!dead) Plotly.relayout(box, Object.fromEntries(axes().map((name) => [`${name}.range`, [...view[name] ?? whole[name]]])));
+    });
+  }
+
+  function say() {
+    if (!Object.keys(view).length) {
+      announce(t("chart.whole"));
+      return;
+    }
+    const part = (name) => box.layout[name].range.map((end) => number(box.layout[name].type === "log" ? 10 ** end : end, 3));
+    const [[from, to], [low, high]] = [part("xaxis"), part("yaxis")];
+    announce(t("chart.part", {x: spec.x?.title ?? "", from, to, y: spec.y?.title ?? "", low, high}));
   }
 
   const redraw = () => draw();
@@ -120,19 +196,19 @@ export async function chart(root, {height = 360} = {}) {
   size.observe(root);
   document.addEventListener("themechange", redraw);
   return {
-    element: box,
     update(changed) {
+      if (changed.key !== spec.key) view = {};
       spec = changed;
       return draw();
     },
-    home: () => Plotly.relayout(box, Object.fromEntries(["xaxis", "yaxis", "yaxis2"].filter((name) => box.layout?.[name]).map((name) => [`${name}.autorange`, true]))),
-    resize: () => Plotly.Plots.resize(box),
+    home,
     destroy() {
       dead = true;
+      clearTimeout(saying);
       size.disconnect();
       document.removeEventListener("themechange", redraw);
       Plotly.purge(box);
-      box.remove();
+      region.remove();
     },
   };
 }
@@ -168,7 +244,7 @@ function margin(spec) {
   return {l: narrow ? 58 : 64, r: isTwice(spec) ? (narrow ? 54 : 60) : 16, t: 12, b: 44};
 }
 
-function layout(spec, theme) {
+function layout(spec, theme, view) {
   const twice = isTwice(spec);
   const narrow = isNarrow();
   return {
@@ -183,9 +259,9 @@ function layout(spec, theme) {
     showlegend: spec.legend ?? spec.traces.length > 1,
     legend: {orientation: "h", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "transparent", traceorder: spec.reversed ? "reversed" : "normal"},
     dragmode: narrow ? false : "zoom",
-    xaxis: axis(spec.x ?? {}, theme),
-    yaxis: axis(spec.y ?? {}, theme),
-    ...(twice ? {yaxis2: {...axis(spec.y2 ?? {}, theme), overlaying: "y", side: "right", showgrid: false}} : {}),
+    xaxis: axis(spec.x ?? {}, theme, view.xaxis),
+    yaxis: axis(spec.y ?? {}, theme, view.yaxis),
+    ...(twice ? {yaxis2: {...axis(spec.y2 ?? {}, theme, view.yaxis2), overlaying: "y", side: "right", showgrid: false}} : {}),
     shapes: (spec.marks ?? []).map((mark) => ({
       type: "line", xref: "x", yref: "paper", x0: mark.x, x1: mark.x, y0: 0, y1: 1,
       line: {color: mark.colour ?? theme.muted, width: 1.5, dash: "dot"},
@@ -202,12 +278,14 @@ export function plain(text) {
   return String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 }
 
-function axis({title, log, range, zero}, theme) {
+function axis({title, log, range, zero}, theme, part) {
+  const shown = part ?? (log && range ? range.map(Math.log10) : range);
   return {
     title: {text: title ?? "", standoff: 8},
     type: log ? "log" : "linear",
     exponentformat: "e",  // a power would be markup, and its style against the policy
-    ...(range ? {range: log ? range.map(Math.log10) : range, autorange: false} : {autorange: true}),
+    ...(shown ? {range: [...shown], autorange: false} : {autorange: true}),
+    uirevision: false,  // which part is shown is kept here: Plotly would forget what a key has asked for
     rangemode: zero && !log ? "tozero" : "normal",
     gridcolor: theme.grid,
     linecolor: theme.grid,

@@ -23,7 +23,7 @@ export function sketch(spec, theme, {width, height, margin, twice, colour}) {
   const turned = (x, words) => text(x, middle, "middle", words, {transform: `rotate(-90 ${x} ${middle})`, "font-size": 14});
   return svg(
     "svg",
-    {class: "chart sketch", role: "img", width, height, "aria-label": spec.label ?? "", "font-family": theme.font},
+    {class: "sketch", role: "img", width, height, "aria-label": spec.label ?? "", "font-family": theme.font},
     across.ticks.map((value) => [line(across.at(value), inner.top, across.at(value), inner.bottom), text(across.at(value), inner.bottom + 16, "middle", short(value))]),
     up.y.ticks.map((value) => [line(inner.left, up.y.at(value), inner.right, up.y.at(value)), text(inner.left - 6, up.y.at(value) + 4, "end", short(value))]),
     twice && up.y2.ticks.map((value) => text(inner.right + 6, up.y2.at(value) + 4, "start", short(value))),
