@@ -19,7 +19,11 @@ from lrcore.schedules import SCHEDULES
 from lrcore.schedules._base import Schedule
 from tests.conftest import job_spec
 from worker.engine import Diverged, Hooks, Interrupted, Result, fused, train
+from worker.engine.data import load
 from worker.engine.fused import Outcome, most, pays, train_many, train_together, why_not
+from worker.engine.loop import built
+from worker.engine.optim import Scheduled
+from worker.engine.stack import Member, Stack
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")
@@ -207,6 +211,24 @@ OPTIMIZERS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("changes", OPTIMIZERS, ids=str)
 def test_each_way_to_step(changes: dict[str, Any], wide: None) -> None:
     assert_same(three(**changes))
+
+
+@pytest.mark.parametrize("changes", [*MODELS.values(), *OPTIMIZERS], ids=str)
+def test_a_step_mixes_no_devices_and_reads_nothing_back(changes: dict[str, Any]) -> None:
+    """As a graph on a GPU needs it: on a device whose tensors have no values, and which takes none from the CPU."""
+    device = torch.device("meta")
+    job = spec(precision="float32", **{"dataset": AUGMENTED} | changes)
+    data = load(job.dataset, NOWHERE, device)
+    stack = Stack([Member(job, Scheduled(job, []), built(job, device)) for _ in range(3)], data, device)
+
+    stack.begin(0, 0)
+    for step in range(job.steps_per_epoch):
+        stack.advance(step, first=step == 0)
+    stack.begin_test()
+    for batch in data.test.batches(torch.arange(20, device=device), [slice(0, 20)], None):
+        stack.test(*batch)
+
+    assert {tensor.device for named in stack.state(1).values() for tensor in named.values()} == {device}
 
 
 def test_runs_differ_in_every_number_of_their_optimizer(wide: None) -> None:

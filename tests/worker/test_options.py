@@ -189,3 +189,21 @@ def test_the_step_that_a_gpu_captures_is_the_step_of_the_loop(changes: dict[str,
             found.append(run.losses[len(found) % job.steps_per_epoch].item())
 
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_step_that_a_gpu_captures_mixes_no_devices_and_reads_nothing_back() -> None:
+    """On a device whose tensors have no values, and which takes none from the CPU. Without torch's own update."""
+    device = torch.device("meta")
+    data = {"type": "fake", "samples": 256, "image_size": 12, "flip": True, "crop": 2, "cutout": 5, "normalize": True}
+    job = spec(dataset=data, ema_decay=0.9, label_smoothing=0.1, model={"type": "resnet18", "width": 4})
+    run = Run(job, load(job.dataset, NOWHERE, device), device, Hooks(), None)
+    step = GraphedStep(run)
+    run.optimizers = []
+
+    run.begin(0)
+    step.begin(0)
+    for i in range(job.steps_per_epoch):
+        run.model.zero_grad()
+        step.step(first=i == 0)
+
+    assert {tensor.device for tensor in run.evaluated.state_dict().values()} == {device}
