@@ -101,6 +101,9 @@ def _id(scope: Scope) -> bytes:
 
 
 def _route(inner: list[Scope]) -> str:
-    """The route's template."""
-    route = inner[0].get("route") if inner else None
-    return str(getattr(route, "path", UNROUTED))
+    """The route's template, whole: FastAPI gives that of an included router's route without its prefix."""
+    scope = inner[0] if inner else {}
+    if (template := getattr(scope.get("route"), "path", None)) is None:
+        return UNROUTED
+    path, own = scope["path"], getattr(scope["route"], "path_format", template).format(**scope["path_params"])
+    return f"{path.removesuffix(own)}{template}" if path.endswith(own) else str(template)

@@ -38,3 +38,17 @@ def test_the_embedded_redis_keeps_what_it_is_given_and_refuses_rather_than_forge
 
 def test_the_embedded_redis_listens_to_no_network(embedded: Redis) -> None:
     assert embedded.config_get("port")["port"] == "0"
+
+
+def test_requests_are_counted_under_the_whole_template_of_their_route(http: httpx.Client) -> None:
+    http.post("/v1/jobs/nope/cancel")
+    http.post("/v1/experiments/nope/cancel")
+    http.get("/v1/jobs/nope/events")
+    http.get("/v1/jobs/nope/artifacts/a")
+
+    lines = http.get("/metrics").text.splitlines()
+    routes = {line.split('route="')[1].split('"')[0] for line in lines if line.startswith("lrserve_http_requests_total")}
+    known = http.get("/openapi.json").json()["paths"]
+    assert {"/v1/jobs/{job_id}/cancel", "/v1/experiments/{job_id}/cancel", "/v1/jobs/{job_id}/events"} <= routes
+    assert {route for route in routes if route.startswith("/v1")} <= known.keys()
+    assert not any(route.startswith("/{") for route in routes)
