@@ -103,7 +103,10 @@ def _id(scope: Scope) -> bytes:
 def _route(inner: list[Scope]) -> str:
     """The route's template, whole: FastAPI gives that of an included router's route without its prefix."""
     scope = inner[0] if inner else {}
-    if (template := getattr(scope.get("route"), "path", None)) is None:
-        return UNROUTED
-    path, own = scope["path"], getattr(scope["route"], "path_format", template).format(**scope["path_params"])
-    return f"{path.removesuffix(own)}{template}" if path.endswith(own) else str(template)
+    route = scope.get("route")
+    template = str(getattr(route, "path", UNROUTED))
+    if not (values := scope.get("path_params")):
+        return template
+    own = getattr(route, "path_format", template).format(**values)
+    path: str = scope["path"]
+    return path.removesuffix(own) + template if path.endswith(own) else template

@@ -41,6 +41,7 @@ def test_the_embedded_redis_listens_to_no_network(embedded: Redis) -> None:
 
 
 def test_requests_are_counted_under_the_whole_template_of_their_route(http: httpx.Client) -> None:
+    http.post("/v1/curves", json={"schedule": {"type": "StepLR", "step_size": 5}, "base_lr": 0.1, "steps": 20})
     http.post("/v1/jobs/nope/cancel")
     http.post("/v1/experiments/nope/cancel")
     http.get("/v1/jobs/nope/events")
@@ -50,6 +51,11 @@ def test_requests_are_counted_under_the_whole_template_of_their_route(http: http
     counted = [line for line in lines if line.startswith("lrserve_http_requests_total")]
     routes = {line.split('route="')[1].split('"')[0] for line in counted}
     known = http.get("/openapi.json").json()["paths"]
-    assert {"/v1/jobs/{job_id}/cancel", "/v1/experiments/{job_id}/cancel", "/v1/jobs/{job_id}/events"} <= routes
+    assert {
+        "/v1/curves",
+        "/v1/jobs/{job_id}/cancel",
+        "/v1/experiments/{job_id}/cancel",
+        "/v1/jobs/{job_id}/events",
+    } <= routes
     assert {route for route in routes if route.startswith("/v1")} <= known.keys()
     assert not any(route.startswith("/{") for route in routes)
