@@ -37,6 +37,16 @@ def test_every_language_has_the_same_texts_with_the_same_values_in_them() -> Non
             assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", english[key])), key
 
 
+@pytest.mark.parametrize("path", sorted((WEB / "texts" / "catalogue").glob("*.json")), ids=lambda path: path.stem)
+def test_translations_of_the_apis_texts_have_the_same_values_in_them(path: Path) -> None:
+    pairs: list[tuple[str, str]] = json.loads(path.read_text(), object_pairs_hook=list)
+
+    assert len(dict(pairs)) == len(pairs), "a text twice"
+    for text, other in pairs:
+        assert other.strip()
+        assert sorted(re.findall(r"{\d}", text)) == sorted(re.findall(r"{\d}", other)), text
+
+
 def test_every_text_that_the_scripts_ask_for_exists_and_none_is_left_over() -> None:
     code = "\n".join(path.read_text() for path in SCRIPTS)
     asked = set(re.findall(r'"([a-z_0-9]+(?:\.[\w-]+)+)"', code)) - {"lrserve.key", "lrserve.theme", "lrserve.language"}
