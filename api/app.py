@@ -7,7 +7,7 @@ import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
 from api import headers, openapi, problems
@@ -18,6 +18,7 @@ from api.follower import Follower
 from api.guard import Guard
 from api.limits import BodyLimit
 from api.observed import Observed, Routed
+from api.query import only_known
 from api.rates import Rates
 from api.routes import (
     artifacts,
@@ -123,8 +124,9 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     headers.install(app, settings)
     app.add_middleware(Observed)
     problems.install(app)
+    lenient = curves.router, system.router, web.router  # curves have their schedules' parameters; probes add their own
     routes = (fit, translate, curves, kinds, jobs, range_tests, experiments, keys, artifacts, webhooks, system, web)
     for router in (*(module.router for module in routes), *catalogue.routers):
-        app.include_router(router)
+        app.include_router(router, dependencies=[] if router in lenient else [Depends(only_known)])
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app

@@ -100,10 +100,10 @@ def _define_problem(components: dict[str, Any]) -> None:
 
 
 def _authenticated(operation: dict[str, Any], *, asked: bool) -> None:
-    """What Authentication answers before any route."""
+    """What is answered before any route: by Authentication, and for a query parameter that there is not."""
     if asked:
         operation["security"] = [{"key": []}]
-    answers = {str(status): entry for status, entry in problems.documented(401, 403, 429).items()}
+    answers = {str(status): entry for status, entry in problems.documented(401, 403, 422, 429).items()}
     operation["responses"].update(answers)
 
 

@@ -16,6 +16,7 @@ from api.encoding import MEDIA_TYPES, Axis, encode, encode_several
 from api.metrics import CURVE_SECONDS
 from api.negotiate import choose
 from api.problems import Invalid, documented, readable
+from api.query import only_known
 from lrcore.compare import CompareRequest
 from lrcore.curve import Curve, CurveRequest, sample
 from lrcore.errors import CurveError
@@ -114,7 +115,7 @@ NOT_OF_THE_CURVE = {"spec", "format", "scale"}
 @router.post(
     "",
     summary="Compute a curve",
-    dependencies=[Depends(json_body)],
+    dependencies=[Depends(json_body), Depends(only_known)],
     response_class=Response,
     responses=documented(400, 406, 413, 415, 422, _200=CURVE),
 )
@@ -132,7 +133,7 @@ def compute_curve(
 @router.post(
     "/compare",
     summary="Compute several curves over the same steps",
-    dependencies=[Depends(json_body)],
+    dependencies=[Depends(json_body), Depends(only_known)],
     response_class=Response,
     responses=documented(400, 406, 413, 415, 422, _200=CURVES),
 )

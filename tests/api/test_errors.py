@@ -280,3 +280,29 @@ def test_a_body_without_a_length_has_the_same_limit(http: httpx.Client) -> None:
 
 def test_the_value_that_was_wrong_is_not_in_the_answer(http: httpx.Client) -> None:
     assert "hunter2" not in http.post("/v1/curves", json=curve(base_lr="hunter2")).text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query"),
+    [
+        ("GET", "/v1/jobs", "labl"),
+        ("GET", "/v1/experiments", "labels"),
+        ("GET", "/v1/jobs/nope", "baseline"),
+        ("GET", "/v1/schedules", "type"),
+        ("POST", "/v1/jobs", "dryrun"),
+        ("POST", "/v1/experiments", "dry-run"),
+        ("POST", "/v1/curves", "formt"),
+        ("POST", "/v1/jobs/nope/cancel", "force"),
+    ],
+)
+def test_a_query_parameter_that_there_is_not_is_refused_by_name(
+    method: str, path: str, query: str, http: httpx.Client
+) -> None:
+    body = JOB if path == "/v1/jobs" else curve() if path == "/v1/curves" else {"base": JOB, "grid": {}}
+    problem = assert_problem(http.request(method, path, params={query: "true"}, json=body), 422)
+
+    assert [error["loc"] for error in problem["errors"]] == [["query", query]]
+    assert (
+        "422"
+        in http.get("/openapi.json").json()["paths"][path.replace("nope", "{job_id}")][method.lower()]["responses"]
+    )
