@@ -65,6 +65,14 @@ class InvalidJson(Exception):
         super().__init__(f"not JSON: {(error.get('ctx') or {}).get('error', 'cannot be read')}")
 
 
+IN_JSON = {
+    "tuple_type": "Input should be a valid list",
+    "dict_type": "Input should be a valid object",
+    "model_type": "Input should be a valid object",
+    "model_attributes_type": "Input should be a valid object",
+}
+COUNTED = ("too_short", "too_long")
+
 # domain error -> status, kind, title
 TABLE: dict[type[Exception], tuple[int, str, str]] = {
     InvalidJson: (400, "invalid-json", "The body is not JSON"),
@@ -137,9 +145,9 @@ def readable(errors: Sequence[Any], data: Any, prefix: Loc = ()) -> list[tuple[L
     and what leads nowhere is left out. No value from the input comes back but the name of an unknown type.
     """
     found: dict[tuple[Loc, str], None] = {}
-    for error in errors[:MAX_ERRORS]:
+    for error in _own(errors):
         loc = _walk(error["loc"][len(prefix) :], data, error["type"])
-        message = str(error["msg"]).removeprefix("Value error, ")
+        message = _message(error)
         context = error.get("ctx") or {}
         if isinstance(context.get("error"), CurveError):
             loc += context["error"].field
@@ -148,6 +156,23 @@ def readable(errors: Sequence[Any], data: Any, prefix: Loc = ()) -> list[tuple[L
             message = _unknown_type(context) if "tag" in context else "Field required"
         found[prefix + loc, message] = None
     return list(found)
+
+
+def _own(errors: Sequence[Any]) -> list[Any]:
+    """The first errors, without what follows from others: pydantic counts the good items of a list, not those given."""
+    some = errors[: 2 * MAX_ERRORS]
+
+    def follows(error: Any) -> bool:
+        where = error["loc"]
+        return any(len(o["loc"]) > len(where) and o["loc"][: len(where)] == where for o in some)
+
+    return [error for error in some if not (error["type"] == "too_short" and follows(error))][:MAX_ERRORS]
+
+
+def _message(error: Any) -> str:
+    """What pydantic says of Python's types, for those who send JSON."""
+    message = IN_JSON.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
+    return message.replace("Tuple", "List").replace(" after validation", "") if error["type"] in COUNTED else message
 
 
 def _walk(loc: Loc, data: Any, kind: str) -> Loc:
@@ -175,7 +200,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def _(request: Request, error: RequestValidationError) -> Response:
         found: list[tuple[Loc, str]] = []
-        for one in error.errors()[:MAX_ERRORS]:
+        for one in _own(error.errors()):
             if one["type"] == "json_invalid":
                 return problem(*TABLE[InvalidJson], str(InvalidJson(one)))
             where = one["loc"][:1]

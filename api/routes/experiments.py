@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from api.answers import IdempotencyKey, JobAnswer, Prefer, linked, no_worker, submitted, waited
+from api.answers import IdempotencyKey, JobAnswer, Prefer, linked, no_worker, submitted, waited, within_limits
 from api.deps import Bell, CurrentJob, Store, json_body
 from api.json import dumps
 from api.negotiate import choose
@@ -119,6 +119,7 @@ async def submit_experiment(
     """
     await run_in_threadpool(experiment.spec.check)
     if dry_run:
+        within_limits(experiment.spec, request.state.caller)
         return Response(
             await run_in_threadpool(_plan, experiment.spec, experiment.terms, store), media_type=METRICS["json"]
         )

@@ -84,6 +84,7 @@ async def submit_job(
     The same key with another body is refused.
     """
     if dry_run:
+        within_limits(job.spec, request.state.caller)
         return Response(await run_in_threadpool(_dry_run, job.spec, job.terms, store), media_type="application/json")
     return await submitted(job, idempotency_key, request, bell)
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from api.answers import IdempotencyKey, JobAnswer, no_worker, submitted
+from api.answers import IdempotencyKey, JobAnswer, no_worker, submitted, within_limits
 from api.deps import Bell, CurrentJob, Store, json_body
 from api.negotiate import choose
 from api.problems import documented
@@ -52,6 +52,7 @@ async def submit_range_test(
     once the test has succeeded, exactly once; the result has its id.
     """
     if dry_run:
+        within_limits(test.spec, request.state.caller)
         return Response(await run_in_threadpool(_dry_run, test.spec, test.terms, store), media_type="application/json")
     return await submitted(test, idempotency_key, request, bell)
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from lrcore.curve import MAX_WORK
 from lrcore.errors import CurveError
 from lrcore.family import Integer, Name, Number, Spec
+from lrcore.jobs import names
 from lrcore.jobs.job import Progress
 from lrcore.jobs.prune import Asha
 from lrcore.jobs.spec import JobSpec
@@ -233,9 +234,13 @@ class ExperimentSpec(Work):
 
     def _blame(self, configuration: int, error: ValidationError) -> NoReturn:
         first = error.errors()[0]
-        raise CurveError(
-            self._place(configuration, tuple(first["loc"])), str(first["msg"]).removeprefix("Value error, ")
-        ) from None
+        place, message = (
+            self._place(configuration, tuple(first["loc"])),
+            str(first["msg"]).removeprefix("Value error, "),
+        )
+        if place == ("grid",):  # it is no value's own fault
+            message = f"{names.name(self.plain_settings(configuration))}: {message}"
+        raise CurveError(place, message) from None
 
     def _place(self, configuration: int, field: tuple[str | int, ...]) -> tuple[str | int, ...]:
         """Where a configuration has a field of its job, or of its optimizer."""

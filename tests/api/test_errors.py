@@ -306,3 +306,20 @@ def test_a_query_parameter_that_there_is_not_is_refused_by_name(
         "422"
         in http.get("/openapi.json").json()["paths"][path.replace("nope", "{job_id}")][method.lower()]["responses"]
     )
+
+
+@pytest.mark.parametrize(
+    ("grid", "loc", "message"),
+    [
+        ({"seed": [-1]}, ["seed", 0], "Input should be greater than or equal to 0"),
+        ({"seed": []}, ["seed"], "List should have at least 1 item, not 0"),
+        ({"lr": 0.1}, ["lr"], "Input should be a valid list"),
+        ({"schedule": ["StepLR"]}, ["schedule", 0], "Input should be a valid object"),
+    ],
+)
+def test_an_axis_s_error_is_told_once_and_in_the_words_of_json(
+    grid: Json, loc: list[str | int], message: str, http: httpx.Client
+) -> None:
+    problem = assert_problem(http.post("/v1/experiments?dry_run=true", json={"base": JOB, "grid": grid}), 422)
+
+    assert problem["errors"] == [{"loc": ["body", "grid", *loc], "msg": message}]

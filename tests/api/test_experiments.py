@@ -213,7 +213,7 @@ REFUSED = [
     ({"momentum": [0.9, 1.5]}, ["grid", "momentum", 1], "less than 1"),
     ({"beta": [0.9]}, ["grid", "beta"], "SGD has no such number"),
     ({"type": ["Adam"]}, ["grid", "type"], "no such number"),
-    ({"nesterov": [True]}, ["grid"], "nesterov needs momentum"),
+    ({"nesterov": [False, True]}, ["grid"], "nesterov=true: nesterov needs momentum"),
     ({"schedule": [None, {"type": "StepLR"}]}, ["grid", "schedule", 1, "step_size"], "required"),
     ({"schedule": [{"type": "Steplr", "step_size": 1}]}, ["grid", "schedule", 0, "type"], "did you mean 'StepLR'"),
     (

@@ -88,6 +88,7 @@ def test_the_size_of_a_job(limited: Service, redis: Redis) -> None:
 
         assert job.status_code == 202
         refused(client.post("/v1/jobs", json=larger), ["epochs"])
+        refused(client.post("/v1/jobs?dry_run=true", json=larger), ["epochs"])
         refused(client.put("/v1/jobs/x", json=larger), ["epochs"])
         refused(client.post(job.json()["links"]["clone"], json={"epochs": 4}), ["epochs"])
         test = {name: value for name, value in job_spec(**NOBODY).items() if name != "epochs"}
@@ -97,11 +98,13 @@ def test_the_size_of_a_job(limited: Service, redis: Redis) -> None:
             ({"num_iter": 8, "use_for": "valley", "epochs": 4}, "epochs"),  # of the training that it will submit
         ):
             refused(client.post("/v1/lr-range-tests", json=test | changes), [field])
+            refused(client.post("/v1/lr-range-tests?dry_run=true", json=test | changes), [field])
         training = {"num_iter": 8, "use_for": "valley", "epochs": 3}
         assert client.post("/v1/lr-range-tests", json=test | training).status_code == 202
         base = {"base": job_spec(epochs=1)} | NOBODY
         assert client.post("/v1/experiments", json=base | {"grid": {"seed": [0, 1, 2]}}).status_code == 202
-        refused(client.post("/v1/experiments", json=base | {"grid": {"seed": [0, 1, 2, 3]}}), ["grid"])
+        for path in ("/v1/experiments", "/v1/experiments?dry_run=true"):
+            refused(client.post(path, json=base | {"grid": {"seed": [0, 1, 2, 3]}}), ["grid"])
         refused(client.post("/v1/experiments", json=base | {"base": job_spec(), "grid": {"seed": [0, 1]}}), ["grid"])
 
 
