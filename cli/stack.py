@@ -24,6 +24,7 @@ from lrcore.jobs.settings import Settings
 STOP_SECONDS = 10.0
 REDIS_URL = "redis.url"  # file in HOME: where the embedded Redis is, for `lrserve keys`
 START_SECONDS = 90.0
+THREADS = "OMP_NUM_THREADS"
 HEALTHY_SECONDS = 10.0  # a process that lived that long may start again at once
 MOST_FAILURES = 5
 
@@ -98,7 +99,9 @@ class Stack:
             self._add(ending, Service("api", serve, environment))
             devices = gpus()
             for i in range(self.workers):
-                own = environment | ({"CUDA_VISIBLE_DEVICES": devices[i % len(devices)]} if devices else {})
+                own = environment | (
+                    {"CUDA_VISIBLE_DEVICES": devices[i % len(devices)]} if devices else share_of_cores(self.workers)
+                )
                 name = f"{socket.gethostname()}-{self.port}-{i}"  # two stacks on one machine have two ports
                 self._add(ending, Service(f"worker {i}", [*python, "worker", "--name", name], own))
             self._wait_until_ready()
@@ -168,6 +171,19 @@ class Stack:
                     pass
                 time.sleep(0.1)
         raise StackError(f"API and workers were not ready within {START_SECONDS:g} s")
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def share_of_cores(workers: int) -> dict[str, str]:
+    """What gives each of several workers on the CPU its share of the cores: else each would take all, and they wait
+    for each other more than they work. As a change of their environment."""
+    if workers < 2 or THREADS in os.environ:
+        return {}
+    return {THREADS: str(max(1, cores() // workers))}
 
 
 def gpus() -> list[str]:

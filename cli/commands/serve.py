@@ -46,7 +46,10 @@ def up(
     host: Host = "127.0.0.1",
     port: Port = 8000,
     workers: Annotated[
-        int | None, typer.Option(help="how many; one a GPU, or one on the CPU, if not given", min=0)
+        int | None,
+        typer.Option(
+            help="how many; one a GPU, or one on the CPU, if not given; several on the CPU share its cores", min=0
+        ),
     ] = None,
     home: Annotated[Path | None, typer.Option(help="data folder; LRSERVE_HOME or ~/.lrserve if not given")] = None,
     as_json: AsJson = False,

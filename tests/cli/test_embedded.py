@@ -6,7 +6,7 @@ import pytest
 
 from cli import embedded, stack
 from cli.embedded import EmbeddedRedis, NoRedis, bundled_server, find_server, installed_server, version
-from cli.stack import gpus
+from cli.stack import cores, gpus, share_of_cores
 from lrcore.jobs.connection import connect
 from tests.conftest import SERVERS, redis_process
 
@@ -89,3 +89,12 @@ def test_a_machine_without_the_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PATH", "")
 
     assert stack.gpus() == []
+
+
+def test_several_workers_on_the_cpu_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert share_of_cores(2) == {}
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert share_of_cores(1) == {}
+    assert share_of_cores(2) == {"OMP_NUM_THREADS": str(max(1, cores() // 2))}
+    assert share_of_cores(10 * cores()) == {"OMP_NUM_THREADS": "1"}
