@@ -8,6 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
+from tests.web.conftest import Watch
 from tests.web.test_schedules import COSINE, STEP, address
 
 CATALOGUE = "/web/texts/catalogue/zh.json"
@@ -87,6 +88,18 @@ def test_numbers_are_put_into_a_chinese_sentence(page: Page) -> None:
     jump = {"type": "SequentialLR", "schedulers": parts, "milestones": [20]}
     page.goto(address({"name": "jump", "schedule": jump, "base_lr": 0.1}))
     expect(page.locator(".note.warn")).to_have_text("跳变 （第 20 步）：在前后两部分的交接处，学习率从 0.01 跳到 0.1")
+
+
+def test_what_is_wrong_with_a_field_is_said_in_chinese(page: Page, watch: Watch) -> None:
+    watch.refusals |= {422}
+    page.add_init_script(CHINESE)
+    page.goto(
+        address(
+            {"name": "wrong", "schedule": {"type": "MultiStepLR", "milestones": [30, 10], "gamma": 0.5}, "base_lr": 0.1}
+        )
+    )
+    field = page.get_by_role("textbox", name="milestones")
+    expect(field).to_have_accessible_description("各次下降后的第一步，递增 milestones 必须递增，但 10 在 30 之后")
 
 
 def test_a_text_without_a_translation_or_with_one_of_an_older_text_is_english(

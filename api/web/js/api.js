@@ -1,19 +1,19 @@
 // A client of the public API. What fails is thrown: Problem, what the API answered; Offline, when it did not.
 
-import {t} from "./texts.js";
+import {t, told} from "./texts.js";
 
 const KEY = "lrserve.key";
 
-/** An answer that is an error: RFC 9457, with `errors` as a list of {loc: [..], msg}. */
+/** An answer that is an error: RFC 9457, with `errors` as a list of {loc: [..], msg}. What it says is in the language in use. */
 export class Problem extends Error {
   constructor(status, body) {
-    super(body.detail || body.title || `HTTP ${status}`);
+    super(told(body.detail || body.title || `HTTP ${status}`));
     this.name = "Problem";
     this.status = status;
     this.kind = String(body.type ?? "").split(":").pop();
-    this.title = body.title ?? `HTTP ${status}`;
-    this.detail = body.detail ?? "";
-    this.errors = Array.isArray(body.errors) ? body.errors : [];
+    this.title = told(body.title ?? `HTTP ${status}`);
+    this.detail = told(body.detail ?? "");
+    this.errors = Array.isArray(body.errors) ? body.errors.map((each) => ({...each, msg: told(each.msg)})) : [];
   }
 }
 

@@ -154,7 +154,7 @@ export async function chart(root, {height = 360} = {}) {
   }
 
   function pressed(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || !axes().length) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || !axes().length || axes().some((name) => !whole[name])) return;
     const part = Object.keys(view).length > 0;
     const change = KEYS[event.key];
     if (event.key === "Escape") region.blur();

@@ -700,7 +700,7 @@ class Schedules {
     } catch (error) {
       if (error.name === "AbortError" || this.tab !== to) return;
       this.code.dataset.tab = to;
-      fill(this.panel, error.errors?.length ? h("p", {class: "note warn"}, told(error.errors[0].msg)) : failure(error, () => this.translate(curve)));
+      fill(this.panel, error.errors?.length ? h("p", {class: "note warn"}, error.errors[0].msg) : failure(error, () => this.translate(curve)));
     }
   }
 
