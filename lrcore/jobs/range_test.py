@@ -31,7 +31,9 @@ MAX_SEEDS = 64
 SKIPPED_FIRST = 10  # one in ten, as fastai: the running mean has seen too few losses
 SKIPPED_LAST = 5  # as fastai: the losses run away
 FEWEST = 5  # points that a suggestion is made from
-FALL = 0.003  # by which share the smoothed loss must fall: less is noise
+FALL = 0.003  # by which share the smoothed loss must fall: less is nothing
+LEAST = 20  # losses to tell the noise from
+NOISE = 8.0  # and by how many standard deviations of its noise: in a hundred tests without any fall, one shows as much
 NEAR = 0.1  # share of the fall above the lowest smoothed loss that still counts as low
 SAFETY = 0.1  # of the rate at which the loss begins to rise
 
@@ -235,7 +237,7 @@ def result(
     """
     loss = mean_losses(losses)
     lr, mean = spec.rates()[: len(loss)], smoothed(loss, spec.smoothing)
-    found = suggestions(lr, mean)
+    found = suggestions(lr, mean, noise_of(loss, spec.smoothing))
     return RangeTestResult(
         lr=lr.tolist(),
         loss=_finite(loss),
@@ -249,7 +251,22 @@ def result(
     )
 
 
-def suggestions(lr: Floats, smooth: Floats) -> Suggestion:
+def noise_of(loss: Sequence[float], weight: float) -> float:
+    """Standard deviation of the running mean by chance, up to where it is lowest.
+
+    It is that of the losses, as their differences from step to step show it, whatever the losses' own course: the
+    median of how far these are from their median, times 1.48 for a normal distribution, and divided by sqrt(2).
+    """
+    mean = smoothed(loss, weight)
+    finite = mean[: _finite_part(mean)]
+    if len(finite) < FEWEST:
+        return 0.0
+    steps = np.diff(loss[: min(len(finite), max(LEAST, int(finite.argmin()) + 1))])
+    each = 1.4826 / math.sqrt(2) * float(np.median(np.abs(steps - np.median(steps))))
+    return each * math.sqrt(weight / (2 - weight))
+
+
+def suggestions(lr: Floats, smooth: Floats, noise: float = 0.0) -> Suggestion:
     """What a range test suggests.
 
     One point in SKIPPED_FIRST at the beginning of the finite part is left out, and but for `max_lr` the SKIPPED_LAST at
@@ -259,16 +276,18 @@ def suggestions(lr: Floats, smooth: Floats) -> Suggestion:
     Args:
         lr: rates, rising: shape (n,).
         smooth: the smoothed loss at each, of which what follows a value that is not finite is not looked at.
+        noise: its standard deviation by chance.
     """
-    bad = ~np.isfinite(smooth)
-    n = int(bad.argmax()) if bad.any() else len(smooth)
+    n = _finite_part(smooth)
     first, last = n // SKIPPED_FIRST, max(0, n - SKIPPED_LAST)
     rates, loss = lr[first:last], smooth[first:last]
     if len(loss) < FEWEST:
         return _nothing(f"{n} finite losses are too few")
     fall = slice(0, int(loss.argmin()) + 1)
-    if not loss.min() < (1 - FALL) * loss[fall].max():
-        return _nothing(f"the smoothed loss falls nowhere by {FALL:.1%}")
+    top = float(loss[fall].max())
+    least = max(FALL, NOISE * noise / top) if top > 0 else FALL
+    if not loss.min() < (1 - least) * top:
+        return _nothing(f"the smoothed loss falls nowhere by {least:.1%}")
     reasons: dict[Suggested, str] = {}
     highest = _usable(lr[first:n], smooth[first:n], broke=n < len(smooth))
     if highest is None:
@@ -281,6 +300,12 @@ def suggestions(lr: Floats, smooth: Floats) -> Suggestion:
         max_lr=highest,
         reasons=reasons,
     )
+
+
+def _finite_part(values: Floats) -> int:
+    """How many values come before the first that is not finite."""
+    bad = ~np.isfinite(values)
+    return int(bad.argmax()) if bad.any() else len(values)
 
 
 def _nothing(why: str) -> Suggestion:

@@ -25,6 +25,7 @@ from lrcore.jobs.range_test import (
     as_csv,
     end_of,
     mean_losses,
+    noise_of,
     result,
     smoothed,
     suggestions,
@@ -303,3 +304,16 @@ def test_the_training_at_a_suggestion_keeps_everything_else(optimizer: dict[str,
     expected = job_spec(seed=3, ema_decay=0.9, epochs=7, optimizer=job.optimizer.model_dump())
     assert job == JobSpec.model_validate(expected)
     assert (test.run().ema_decay, test.run().steps_per_epoch) == (None, job.steps_per_epoch)
+
+
+@pytest.mark.parametrize("weight", [0.05, 0.2, 1.0])
+def test_a_fall_that_chance_makes_suggests_nothing_and_one_beyond_it_does(weight: float) -> None:
+    chance = np.random.default_rng(0).normal(0, 0.03, (40, 100))
+    falling = 2.3 - 0.6 * np.clip(np.linspace(-2.2, 1.8, 100), 0, 1)
+
+    def found(loss: Floats) -> Suggestion:
+        return suggestions(RATES, smoothed(loss.tolist(), weight), noise_of(loss.tolist(), weight))
+
+    assert sum(found(2.3 + row).valley is not None for row in chance) <= 2
+    assert all(found(falling + row).valley is not None for row in chance)
+    assert "falls nowhere by" in next(f for f in map(found, 2.3 + chance) if f.valley is None).reasons["valley"]
