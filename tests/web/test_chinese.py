@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import httpx
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
@@ -66,7 +64,7 @@ def test_what_the_catalogues_say_is_shown_in_chinese_wherever_there_is_a_transla
     assert len(set(texts) & chinese.keys()) > 100
 
 
-def test_a_schedule_is_described_and_found_in_chinese(page: Page, look: Callable[[str], None]) -> None:
+def test_a_schedule_is_described_and_found_in_chinese(page: Page) -> None:
     page.add_init_script(CHINESE)
     page.goto(address(STEP, COSINE))
     about = page.locator(".about")
@@ -77,29 +75,21 @@ def test_a_schedule_is_described_and_found_in_chinese(page: Page, look: Callable
         picker.fill(words)
         expect(page.get_by_role("listbox").get_by_role("option").first).to_contain_text("CosineAnnealingWarmRestarts")
     picker.press("Escape")
-    look("schedules-chinese")
     page.get_by_role("tab", name="timm").click()
     expect(page.get_by_role("tabpanel").locator("li")).to_have_text("调用 step(t) 时传入下一步的序号")
 
 
-def test_numbers_are_put_into_a_chinese_sentence(page: Page) -> None:
+def test_what_is_doubted_and_what_is_wrong_are_said_in_chinese_with_their_numbers(page: Page, watch: Watch) -> None:
+    watch.refusals |= {422}
     page.add_init_script(CHINESE)
     parts = [{"type": "ConstantLR", "factor": 0.1, "total_iters": 50}, {"type": "ExponentialLR", "gamma": 0.9}]
     jump = {"type": "SequentialLR", "schedulers": parts, "milestones": [20]}
-    page.goto(address({"name": "jump", "schedule": jump, "base_lr": 0.1}))
-    expect(page.locator(".note.warn")).to_have_text("跳变 （第 20 步）：在前后两部分的交接处，学习率从 0.01 跳到 0.1")
-
-
-def test_what_is_wrong_with_a_field_is_said_in_chinese(page: Page, watch: Watch) -> None:
-    watch.refusals |= {422}
-    page.add_init_script(CHINESE)
-    page.goto(
-        address(
-            {"name": "wrong", "schedule": {"type": "MultiStepLR", "milestones": [30, 10], "gamma": 0.5}, "base_lr": 0.1}
-        )
-    )
+    wrong = {"type": "MultiStepLR", "milestones": [30, 10], "gamma": 0.5}
+    curves = [{"name": name, "schedule": each, "base_lr": 0.1} for name, each in (("jump", jump), ("wrong", wrong))]
+    page.goto(address(*curves, at=1))
     field = page.get_by_role("textbox", name="milestones")
     expect(field).to_have_accessible_description("各次下降后的第一步，递增 milestones 必须递增，但 10 在 30 之后")
+    expect(page.locator(".note.warn")).to_have_text("跳变 （第 20 步）：在前后两部分的交接处，学习率从 0.01 跳到 0.1")
 
 
 def test_a_text_without_a_translation_or_with_one_of_an_older_text_is_english(
