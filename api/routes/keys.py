@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api.deps import Who, json_body
@@ -82,9 +82,10 @@ def list_keys(keys: Keys, who: Who) -> KeyList:
     dependencies=[Depends(json_body)],
     responses=MADE,
 )
-def create_key(wanted: KeyRequest, keys: Keys, who: Who) -> NewKey:
+def create_key(wanted: KeyRequest, keys: Keys, who: Who, response: Response) -> NewKey:
     """For the caller's tenant. `role`: read; submit, which also makes, changes and deletes; admin, which also this."""
     key, token = keys.create(who.tenant, wanted.role, wanted.name, wanted.days)
+    response.headers["Location"] = f"/v1/keys/{key.id}"  # so that the audit stream says which
     return NewKey(**vars(key), token=token)
 
 

@@ -133,9 +133,10 @@ class Job(_View):
     requested: Literal["cancel", "pause"] | None = Field(description="what the worker of a running job was asked for")
     position: int | None = Field(description="jobs before it in its queue; null if it is in none")
     starts_in_seconds: float | None = Field(
-        description="how long it will wait, by what jobs of its queue take and who serves it; null if that is unknown"
+        description="how long it will wait, by what jobs of its queue take and who serves it; null if that is unknown, "
+        "or if the tenant has used up its seconds of running for today"
     )
-    attempt: int = Field(description="how many times a worker has taken the job")
+    attempt: int = Field(description="how many times a worker has taken the job, or a part of the experiment")
     losses: int = Field(description="how many of its workers were lost")
     progress: Progress
     metrics: Epoch | None = Field(description="the last finished epoch")

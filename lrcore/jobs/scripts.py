@@ -130,6 +130,16 @@ local function stepped(id, step)
 end
 -- what runs for a tenant, and how long its jobs have run today
 local function today() return 'spent:' .. math.floor(now() / 86400000) end
+-- whether a tenant has had all that it may run today
+local function used_up(tenant)
+  local seconds = limit(tenant, 'gpu_seconds_per_day')
+  if not seconds then return false end
+  local spent = tonumber(redis.call('GET', own(tenant, today())) or 0)  -- ms
+  for _, id in ipairs(redis.call('SMEMBERS', own(tenant, 'busy'))) do
+    spent = spent + now() - (redis.call('HGET', job(id), 'claimed_at') or now())
+  end
+  return spent >= seconds * 1000
+end
 local function busy(id, running)
   local tenant = owner(id)
   if running then
@@ -302,8 +312,9 @@ local function view(id)
   if #record == 0 then return false end
   local state, queue = unpack(redis.call('HMGET', job(id), 'state', 'queue'))
   if state ~= 'queued' then return {record} end
-  return {record, redis.call('ZRANK', line(id), id),
-    redis.call('ZCOUNT', P .. 'workers:' .. queue, now(), '+inf'), redis.call('HGET', P .. 'pace', queue)}
+  local workers, most = redis.call('ZCOUNT', P .. 'workers:' .. queue, now(), '+inf'), limit(owner(id), 'running')
+  return {record, redis.call('ZRANK', line(id), id), most and math.min(workers, most) or workers,
+    not used_up(owner(id)) and redis.call('HGET', P .. 'pace', queue)}
 end
 """
 )
@@ -394,14 +405,8 @@ local last = redis.call('HGET', P .. 'claims', ARGV[2])
 if last and redis.call('HGET', job(last), 'token') == ARGV[3] then return taken(last) end
 -- whether a tenant has not had its share
 local function may_run(tenant)
-  local most, seconds = limit(tenant, 'running'), limit(tenant, 'gpu_seconds_per_day')
-  if most and redis.call('SCARD', own(tenant, 'busy')) >= most then return false end
-  if not seconds then return true end
-  local spent = tonumber(redis.call('GET', own(tenant, today())) or 0)  -- ms
-  for _, id in ipairs(redis.call('SMEMBERS', own(tenant, 'busy'))) do
-    spent = spent + now() - (redis.call('HGET', job(id), 'claimed_at') or now())
-  end
-  return spent < seconds * 1000
+  local most = limit(tenant, 'running')
+  return not (most and redis.call('SCARD', own(tenant, 'busy')) >= most or used_up(tenant))
 end
 -- the tenant for which the fewest jobs run goes first; then the better job
 local id, score, queue, load

@@ -10,7 +10,9 @@ import pytest
 from redis import Redis
 
 from lrcore.jobs import scripts
+from lrcore.jobs.ids import NOBODY
 from lrcore.jobs.job import Best, Epoch, JobError, Progress, Terms
+from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
@@ -586,7 +588,7 @@ def test_a_job_runs_for_so_long_and_no_longer(store: JobStore) -> None:
     assert ended.error.type == "timeout"
 
 
-def test_how_long_a_job_will_wait_is_estimated(store: JobStore) -> None:
+def test_how_long_a_job_will_wait_is_estimated(store: JobStore, redis: Redis) -> None:
     store.present("a", [QUEUE], LEASE)
     store.present("b", [QUEUE], LEASE)
     assert store.create(SPEC).starts_in_seconds is None  # nobody knows yet
@@ -598,6 +600,13 @@ def test_how_long_a_job_will_wait_is_estimated(store: JobStore) -> None:
 
     assert waits == sorted(waits)
     assert 1.0 <= waits[-1] < 1.6  # four jobs of half a second for two workers, and time for slow machines
+    last = store.page()[0][0]
+    LimitStore(redis).change(NOBODY, {"running": 1})
+    assert store.get(last.id).starts_in_seconds == pytest.approx(2 * waits[-1], abs=0.2)
+    LimitStore(redis).change(NOBODY, {"gpu_seconds_per_day": 1})
+    assert store.get(last.id).starts_in_seconds is not None
+    redis.set(f"lrserve:spent:{int(time.time() // 86_400)}", 1000)
+    assert store.get(last.id).starts_in_seconds is None  # not before tomorrow
 
 
 def test_jobs_that_ended_long_ago_are_stale(store: JobStore) -> None:

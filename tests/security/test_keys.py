@@ -232,9 +232,14 @@ def test_the_audit_says_who_did_what(
         client.post("/v1/jobs", json={"epochs": 0})
         client.get("/v1/keys")
         client.get("/v1/audit")
+        made = client.post("/v1/keys", json={"role": "read"}).json()["id"]
         found = client.get("/v1/audit").json()["entries"]
     told = [(entry["method"], entry["path"], entry["made"]) for entry in found]
-    assert told == [("POST", job["links"]["cancel"], ""), ("POST", "/v1/jobs", job["links"]["self"])]
+    assert told == [
+        ("POST", "/v1/keys", f"/v1/keys/{made}"),
+        ("POST", job["links"]["cancel"], ""),
+        ("POST", "/v1/jobs", job["links"]["self"]),
+    ]
     assert {(entry["tenant"], entry["key"]) for entry in found} == {("audited", key.id)}
 
 
