@@ -44,7 +44,7 @@ def run_figure(epochs: Sequence[Epoch], title: str) -> Figure:
     rate.set_xlabel("epoch")
     loss.set_title(title)
     if not epochs:
-        loss.text(0.5, 0.5, "no finished epoch yet", ha="center", transform=loss.transAxes)
+        loss.text(0.5, 0.5, "no finished epoch", ha="center", transform=loss.transAxes)
     return figure
 
 

@@ -89,7 +89,8 @@ def draw_experiment(title: str, lines: Sequence[Line], form: str, *, more: int =
         _focus(accuracy, begun)
         _bands(accuracy, over_seeds[: len(COLORS)])
     else:
-        accuracy.text(0.5, 0.5, "no finished epoch yet", ha="center", transform=accuracy.transAxes)
+        accuracy.text(0.5, 0.5, "no finished epoch", ha="center", transform=accuracy.transAxes)
+        accuracy.set_yticks([])
     _scale(rate, [line.rates[1] for line in ordered if line.rates])
     _legend(figure, ordered[: len(COLORS)], grey=max(0, len(ordered) - len(COLORS)), more=more)
     return encoded(figure, form)

@@ -85,7 +85,7 @@ def test_what_the_axis_leaves_out_is_said(lines: list[Line], said: list[str]) ->
     ],
 )
 def test_without_an_accuracy_the_picture_says_so(lines: list[Line]) -> None:
-    assert "no finished epoch yet" in texts(draw_experiment("runs", lines, "svg"))
+    assert "no finished epoch" in texts(draw_experiment("runs", lines, "svg"))
 
 
 def test_what_is_missing_is_left_out_without_a_warning() -> None:
@@ -98,7 +98,7 @@ def test_what_is_missing_is_left_out_without_a_warning() -> None:
         line(4, rates=steps(np.zeros(3), PER_EPOCH)),
     ]
 
-    assert "no finished epoch yet" not in texts(draw_experiment("runs", lines, "svg"))
+    assert "no finished epoch" not in texts(draw_experiment("runs", lines, "svg"))
 
 
 def test_names_are_no_formulas_and_no_markup() -> None:

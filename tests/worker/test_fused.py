@@ -436,3 +436,12 @@ def test_a_large_model_keeps_a_gpu_busy_alone() -> None:
     assert not pays([spec()], gpu)
     assert not pays([spec(model={"type": "resnet18"}, batch_size=128)] * 2, gpu)
     assert 1 <= most(spec(), CPU) <= 64
+
+
+def test_a_test_pass_of_large_batches_keeps_no_runs_from_training_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "free_memory", lambda device: 16 * 2**30)
+    picture = {"type": "fake", "image_size": 28}
+    resnet = spec(model={"type": "resnet", "depth": 20}, dataset=picture, batch_size=32, eval_batch_size=1000)
+
+    assert most(resnet, CPU) >= 8
+    assert most(resnet.model_copy(update={"batch_size": 4096}), CPU) == 1  # a training pass keeps all that it computes

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import functools
 import gc
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +36,7 @@ REUSED = 500  # multiplications a parameter, above which steps of threads gain m
 LARGE = 2e9  # the same above which one run alone is taken to keep a GPU busy
 MOST = 64  # runs at once: each has hooks to call at every step
 COPIES = 4  # of every value of a forward pass: itself, what the backward pass keeps, and its gradient
+LIVE = 8  # of the largest layer's values: what is there at once of a pass that nothing follows, and room to work in
 STATES = 8  # of every parameter: weights, gradients, two moments, an average, the best ones
 SHARED = (  # what runs must have in common to train together
     *("model", "dataset", "batch_size", "drop_last", "micro_batch_size", "eval_batch_size", "epochs", "interval"),
@@ -69,38 +72,54 @@ def _why_not_model(model: Model, image_shape: tuple[int, int, int], num_classes:
     return part and f"runs of {model.type} train one after another: there is no {part} for several runs"
 
 
+class Cost(NamedTuple):
+    """What a forward pass over one image takes.
+
+    Attributes:
+        work: multiplications.
+        values: of all layers together.
+        largest: values of the largest layer.
+        parameters: the model's.
+    """
+
+    work: int
+    values: int
+    largest: int
+    parameters: int
+
+
 @functools.lru_cache(maxsize=64)
-def _cost(model: Model, image_shape: tuple[int, int, int], num_classes: int) -> tuple[int, int, int]:
-    """Multiplications and values of a forward pass over one image, and the model's parameters."""
-    values = 0
+def _cost(model: Model, image_shape: tuple[int, int, int], num_classes: int) -> Cost:
+    values, largest = 0, math.prod(image_shape)
 
     def count(module: nn.Module, inputs: object, output: Tensor) -> None:
-        nonlocal values
-        values += output.numel()
+        nonlocal values, largest
+        values, largest = values + output.numel(), max(largest, output.numel())
 
     with torch.random.fork_rng(devices=[]), torch.device("meta"), FlopCounterMode(display=False) as counter:
         built = model.build(image_shape, num_classes).eval()
         for module in built.modules():
             module.register_forward_hook(count)
         built(torch.empty(1, *image_shape))
-    return int(counter.get_total_flops()) // 2, values, sum(parameter.numel() for parameter in built.parameters())
+    parameters = sum(parameter.numel() for parameter in built.parameters())
+    return Cost(int(counter.get_total_flops()) // 2, values, largest, parameters)
 
 
 def _work_of(spec: JobSpec) -> int:
     """Multiplications of a step's forward pass."""
-    return _cost_of(spec)[0] * spec.batch_size
+    return _cost_of(spec).work * spec.batch_size
 
 
-def _cost_of(spec: JobSpec) -> tuple[int, int, int]:
+def _cost_of(spec: JobSpec) -> Cost:
     return _cost(spec.model, spec.dataset.image_shape, spec.dataset.num_classes)
 
 
 def most(spec: JobSpec, device: torch.device) -> int:
     """How many runs like this one fit into half of what memory is free, by a generous estimate."""
-    _, values, parameters = _cost_of(spec)
-    batch = max(spec.micro_batch_size or spec.batch_size, spec.eval_batch_size)
-    size = 8 if spec.precision == "float64" else 4
-    return max(1, min(MOST, free_memory(device) // 2 // (size * (COPIES * values * batch + STATES * parameters))))
+    cost, size = _cost_of(spec), 8 if spec.precision == "float64" else 4
+    batch, tested = spec.micro_batch_size or spec.batch_size, spec.eval_batch_size
+    passes = max(COPIES * cost.values * batch, LIVE * cost.largest * tested)
+    return max(1, min(MOST, free_memory(device) // 2 // (size * (passes + STATES * cost.parameters))))
 
 
 def pays(specs: Sequence[JobSpec], device: torch.device) -> bool:
@@ -109,7 +128,7 @@ def pays(specs: Sequence[JobSpec], device: torch.device) -> bool:
         return False
     if device.type == "cuda":
         return _work_of(specs[0]) < LARGE
-    work, parameters = _work_of(specs[0]), _cost_of(specs[0])[2]
+    work, parameters = _work_of(specs[0]), _cost_of(specs[0]).parameters
     return work < SMALL or (work >= max(BUSY, REUSED * parameters) and torch.get_num_threads() > 1)
 
 
