@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, NamedTuple
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -112,7 +112,7 @@ class Follower:
         self._listener: asyncio.Task[None] | None = None
         self._ended = False
 
-    async def follow(self, stream: str, after: str, *, growing: bool) -> AsyncIterator[bytes]:
+    async def follow(self, stream: str, after: str, *, growing: bool) -> AsyncGenerator[bytes]:
         """Server-sent events of the entries later than `after`.
 
         Of a growing stream as they come, as many at once as there are: until the one of kind end, or until the process

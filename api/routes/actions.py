@@ -12,6 +12,7 @@ from api.answers import IdempotencyKey, JobAnswer, created, linked, within_limit
 from api.deps import Bell, CurrentJob, Files, Store, Who, json_body
 from api.problems import Invalid, documented, readable
 from api.requests import REQUESTS
+from api.streams import while_good
 from lrcore.family import Spec
 from lrcore.jobs.job import Job, Priority
 from lrcore.jobs.kinds import kind_of
@@ -182,8 +183,12 @@ async def follow_job(
     job: CurrentJob,
     store: Store,
     request: Request,
+    who: Who,
     last_event_id: Annotated[str | None, Header(pattern=EVENT_ID), AfterValidator(_of_64_bits)] = None,
 ) -> EventStream:
     """Server-sent events from the job's beginning, or after Last-Event-ID: state, progress, epoch; the last is end."""
     stream, after, growing = store.events_key(job.key), last_event_id or "0", not job.state.ended
-    return EventStream(request.app.state.follower.follow(stream, after, growing=growing), headers=NOT_STORED)
+    events = request.app.state.follower.follow(stream, after, growing=growing)
+    if who.key:
+        events = while_good(events, request.app.state.keys, who.key)
+    return EventStream(events, headers=NOT_STORED)

@@ -17,7 +17,7 @@ from api.auth import FRESH_SECONDS
 from api.settings import ApiSettings
 from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore, Role
-from tests.conftest import Service, job_spec, running_service, until
+from tests.conftest import Service, job_spec, long_job, running_service, until
 
 KEPT_APART = [
     ("get", ""),
@@ -124,15 +124,27 @@ def test_what_each_role_may(guarded: Service, keys: KeyStore) -> None:
                 assert status < 500
 
 
-def test_a_revoked_or_old_key_is_refused(guarded: Service, keys: KeyStore) -> None:
+def test_a_revoked_or_old_key_is_refused_and_its_streams_end(
+    guarded: Service, keys: KeyStore, mine: httpx.Client
+) -> None:
     key, token = keys.create("mine", Role.READ)
     _, old = keys.create("mine", Role.READ, days=1 / 86_400)
-    with caller(guarded, token) as client, caller(guarded, old) as other:
+    links = mine.post("/v1/jobs", json=long_job(epochs=1000)).json()["links"]
+    with (
+        caller(guarded, token) as client,
+        caller(guarded, old) as other,
+        client.stream("GET", links["events"]) as stream,
+        mine.stream("GET", links["events"]) as good,
+    ):
         assert client.get("/v1/jobs").status_code == other.get("/v1/jobs").status_code == 200
         keys.revoke(key.id)
         time.sleep(1.1)
         assert other.get("/v1/jobs").status_code == 401
         until(lambda: client.get("/v1/jobs").status_code == 401, FRESH_SECONDS + 2)
+        assert "event: end" not in stream.read().decode()
+        assert mine.get(links["self"]).json()["state"] == "running"
+        mine.post(links["cancel"])
+        assert "event: end" in good.read().decode()
 
 
 def test_redis_holds_no_secret(guarded: Service, keys: KeyStore) -> None:

@@ -1,0 +1,42 @@
+"""Event streams of callers with a key: they end with it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from fastapi.concurrency import run_in_threadpool
+from redis.exceptions import RedisError
+
+from lrcore.jobs.keys import KeyNotFound, KeyStore
+
+log = logging.getLogger("lrserve.api")
+
+CHECK_SECONDS = 5.0  # as long as a request may still be answered after its key was revoked
+
+
+async def while_good(stream: AsyncGenerator[bytes], keys: KeyStore, key_id: str) -> AsyncIterator[bytes]:
+    """The stream, as long as the key is good; it is looked at when something is sent, a ping at the latest.
+
+    While Redis does not answer the stream goes on, as requests do.
+    """
+    looked = time.monotonic()
+    async with aclosing(stream):
+        async for piece in stream:
+            if time.monotonic() - looked > CHECK_SECONDS:
+                looked = time.monotonic()
+                if not await run_in_threadpool(_good, keys, key_id):
+                    log.info("a stream ends with its key")
+                    return
+            yield piece
+
+
+def _good(keys: KeyStore, key_id: str) -> bool:
+    try:
+        return keys.get(key_id).good
+    except KeyNotFound:
+        return False
+    except RedisError:
+        return True
