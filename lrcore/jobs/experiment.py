@@ -54,7 +54,10 @@ class Axes(Spec):
         for name, values in self.given().items():
             seen: set[str] = set()
             for i, value in enumerate(values):
-                text = _text(value)
+                try:
+                    text = _text(value)
+                except ValueError:  # in an axis of which nothing else is known yet
+                    raise CurveError((name, i), "there are numbers that are not finite") from None
                 if text in seen:
                     raise CurveError((name, i), "the value is there already")
                 seen.add(text)
@@ -285,8 +288,8 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """The value as JSON; the same for numbers that are equal, as 1 and 1.0 are."""
-    return json.dumps(json.loads(json.dumps(_plain(value)), parse_int=float), sort_keys=True)
+    """The value as JSON; the same for numbers that are equal, as 1 and 1.0 are. Raises ValueError if it is none."""
+    return json.dumps(json.loads(json.dumps(_plain(value), allow_nan=False), parse_int=float), sort_keys=True)
 
 
 def _extremes(values: tuple[Any, ...]) -> tuple[Any, ...]:
