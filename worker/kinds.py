@@ -72,11 +72,13 @@ def _range_test(spec: RangeTestSpec, job_id: str, *, data_root: Path, hooks: Hoo
 
 
 def _part(spec: PartSpec, job_id: str, *, data_root: Path, hooks: PartHooks, folder: Path) -> Outcome:
-    if spec.experiment.prune:
+    rungs: tuple[int, ...] = ()
+    if rule := spec.experiment.prune:
         pruning.check()
+        rungs = rule.rungs(spec.experiment.base.epochs)
     specs = [spec.experiment.run(index) for index in spec.indices]
     interrupted = False
-    for _, outcomes in train_in_turn(specs, data_root=data_root, hooks=hooks.runs, folder=folder):
+    for _, outcomes in train_in_turn(specs, data_root=data_root, hooks=hooks.runs, folder=folder, rungs=rungs):
         interrupted = interrupted or any(isinstance(outcome, Interrupted) for outcome in outcomes)
         del outcomes  # with the runs' weights
     if interrupted and hooks.stop():  # else they were pruned

@@ -92,6 +92,8 @@ class PartReporter(Reporter):
             self._reports.put(self._beat)
 
     def _epoch_of(self, run: int, epoch: Epoch, best: Best) -> None:
+        if epoch.epoch < len(self._epochs[run]):  # told before this run made way for others
+            return
         report = RunEpoch(run, epoch, best)
         self._epochs[run].append(report)
         done = (epoch.epoch + 1) * self._part.experiment.base.steps_per_epoch

@@ -20,7 +20,7 @@ from lrcore.schedules._base import Schedule
 from tests.conftest import job_spec
 from worker.engine import Diverged, Hooks, Interrupted, Result, fused, train
 from worker.engine.data import load
-from worker.engine.fused import Outcome, most, pays, train_many, train_together, why_not
+from worker.engine.fused import Outcome, most, pays, train_in_turn, train_many, train_together, why_not
 from worker.engine.loop import built
 from worker.engine.optim import Scheduled
 from worker.engine.stack import Member, Stack
@@ -445,3 +445,30 @@ def test_a_test_pass_of_large_batches_keeps_no_runs_from_training_together(monke
 
     assert most(resnet, CPU) >= 8
     assert most(resnet.model_copy(update={"batch_size": 4096}), CPU) == 1  # a training pass keeps all that it computes
+
+
+def test_runs_that_train_alone_make_way_for_each_other_at_a_rung(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(fused, "MOST", 1)
+    jobs, told, pruned = [spec(seed=seed) for seed in range(3)], list[tuple[int, int]](), set[int]()
+    whole = train_many(jobs, data_root=NOWHERE, device=CPU)
+
+    def hooks(i: int) -> Hooks:
+        return Hooks(epoch=lambda epoch, best: told.append((i, epoch.epoch)), stop=lambda: i in pruned)
+
+    left: dict[int, Outcome] = {}
+    for [i], [outcome] in train_in_turn(
+        jobs, data_root=NOWHERE, device=CPU, hooks=[hooks(i) for i in range(3)], folder=tmp_path, rungs=(1, 3)
+    ):
+        left[i] = outcome
+        pruned.add(2)  # after the first one that has ended
+
+    new = list(dict.fromkeys(told))
+    assert new[:9] == [(0, 0), (1, 0), (2, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2)]
+    assert new[9:] == [(0, 3), (1, 3)]
+    assert isinstance(left[2], Interrupted)
+    for i in (0, 1):
+        assert isinstance(one := left[i], Result)
+        assert isinstance(other := whole[i], Result)
+        assert np.array_equal(numbers(one.epochs), numbers(other.epochs))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lrcore.errors import SpecError
+from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.spec import JobSpec
 from lrcore.models import Model
 from lrcore.models.torchvision import TorchvisionModel
@@ -168,25 +169,52 @@ def train_in_turn(
     hooks: Sequence[Hooks] | None = None,
     folder: Path | None = None,
     memory: int | None = None,
+    rungs: Sequence[int] = (),
 ) -> Iterator[tuple[list[int], list[Outcome]]]:
     """What `train_many` does, a group of runs at a time: the weights of them all might not fit into memory.
+
+    Args:
+        rungs: finished epochs, rising, after which a run that trains alone makes way until all such runs have come as
+            far, so that they can be compared there. It goes on from its checkpoint: there has to be a folder.
 
     Yields the places of a group's runs in specs, and what became of each.
     """
     device, hooks = device or pick_device(), hooks or [Hooks()] * len(specs)
-    for group in groups(specs, device):
-        chosen, theirs = [specs[i] for i in group], [hooks[i] for i in group]
-        place = folder and folder / str(group[0])
-        if all(hook.stop() for hook in theirs):  # not worth a beginning
-            yield group, [Interrupted() for _ in group]
-        elif len(group) > 1:
-            yield (
-                group,
-                train_together(chosen, data_root=data_root, device=device, hooks=theirs, folder=place, memory=memory),
-            )
-        else:
-            why = why_alone(group[0], specs, device)
-            yield group, [_alone(chosen[0], why, data_root, device, theirs[0], place, memory)]
+    found = groups(specs, device)
+    for rung in (*rungs, None):
+        later = []
+        for group in found:
+            chosen, theirs = [specs[i] for i in group], [hooks[i] for i in group]
+            place = folder and folder / str(group[0])
+            if all(hook.stop() for hook in theirs):  # not worth a beginning
+                yield group, [Interrupted() for _ in group]
+            elif len(group) > 1:
+                done = train_together(
+                    chosen, data_root=data_root, device=device, hooks=theirs, folder=place, memory=memory
+                )
+                yield group, done
+                del done  # with the runs' weights
+            else:
+                way = theirs[0] if rung is None else _up_to(rung, theirs[0])
+                outcome = _alone(chosen[0], why_alone(group[0], specs, device), data_root, device, way, place, memory)
+                if rung is not None and isinstance(outcome, Interrupted) and not theirs[0].stop():
+                    later.append(group)
+                else:
+                    yield group, [outcome]
+                del outcome
+        found = later
+
+
+def _up_to(epochs: int, hooks: Hooks) -> Hooks:
+    """Hooks of a run that is to stop after so many epochs, as well as when it is asked to."""
+    done = 0
+
+    def epoch(report: Epoch, best: Best) -> None:
+        nonlocal done
+        done = report.epoch + 1
+        hooks.epoch(report, best)
+
+    return replace(hooks, epoch=epoch, stop=lambda: hooks.stop() or done >= epochs)
 
 
 def groups(specs: Sequence[JobSpec], device: torch.device) -> list[list[int]]:
