@@ -242,7 +242,8 @@ def why_alone(place: int, specs: Sequence[JobSpec], device: torch.device) -> str
     if all(reasons):
         return reasons[0]
     if not pays(specs, device):
-        where = "a GPU" if device.type == "cuda" else f"{torch.get_num_threads()} cores"
+        cores = torch.get_num_threads()
+        where = "a GPU" if device.type == "cuda" else f"{cores} core{'s' * (cores > 1)}"
         return f"on {where}, runs of {specs[place].model.type} side by side would not be done sooner"
     return "there is no memory for one more"
 
