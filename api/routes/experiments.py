@@ -20,7 +20,7 @@ from api.routes.jobs import METRICS, PICTURES, JobPage
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Epoch, Job, Terms
 from lrcore.jobs.leaderboard import By, Row, as_csv
-from lrcore.jobs.overview import Overview, RunRow
+from lrcore.jobs.overview import EpochRow, Overview, RunRow
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore
 
@@ -67,6 +67,13 @@ class RunCurves(BaseModel):
     id: str
     figure: str
     runs: list[RunCurve]
+
+
+class RunMetrics(BaseModel):
+    """Every finished epoch of every run."""
+
+    id: str
+    epochs: list[EpochRow]
 
 
 class Leaderboard(BaseModel):
@@ -217,12 +224,14 @@ def get_experiment_leaderboard(
 @router.get(
     "/{job_id}/metrics",
     summary="Every epoch of every run",
-    response_class=Response,
-    responses=documented(404, 503, _200=CSV),
+    response_model=RunMetrics,
+    responses=documented(404, 406, 422, 503, _200=CSV),
 )
-def get_experiment_metrics(job: Experiment, store: Store) -> StreamingResponse:
-    """CSV, one row an epoch, with the run, its configuration and its seed."""
-    return StreamingResponse(Overview.of(job, store).metrics_csv(store), media_type=METRICS["csv"])
+def get_experiment_metrics(job: Experiment, store: Store, request: Request, form: Format = None) -> Any:
+    """One row an epoch, with the run, its configuration and its seed; CSV if nothing else is asked for."""
+    chosen, found = choose(request, {"csv": METRICS["csv"]} | METRICS), Overview.of(job, store)
+    rows = found.metrics_json(store) if chosen == "json" else found.metrics_csv(store)
+    return StreamingResponse(rows, media_type=METRICS[chosen], headers={"Vary": "Accept"})
 
 
 @router.get(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,16 @@ from lrcore.statistics import Floats
 
 DRAWN = 60  # configurations: more grey lines show nothing
 AT_ONCE = 500  # runs whose epochs are read together
+WHICH = ("run", "configuration", "seed", "label")  # of each row of the metrics
+
+
+class EpochRow(Epoch):
+    """A finished epoch of a run of an experiment."""
+
+    run: int = Field(description="the run's index")
+    configuration: int = Field(description="index of what it has in common with the runs of other seeds")
+    seed: int
+    label: str = Field(description="the configuration in a few words")
 
 
 class RunRow(BaseModel):
@@ -109,18 +120,37 @@ class Overview:
         """Every finished epoch of every run as CSV, a piece at a time."""
         optional = {"val_loss", "val_accuracy"} if not self.spec.base.dataset.validation_size else set[str]()
         columns = [field for field in Epoch.model_fields if field not in optional]
-        yield ",".join(["run", "configuration", "seed", "label", *columns]) + "\n"
-        labels = names(self._settings())
-        runs = sorted(self._begun)
-        for begin in range(0, len(runs), AT_ONCE):
-            chosen = runs[begin : begin + AT_ONCE]
+        yield ",".join([*WHICH, *columns]) + "\n"
+        for part in self._epochs(store):
             text = io.StringIO()
             writer = csv.writer(text, lineterminator="\n")
-            for run, epochs in zip(chosen, store.run_epochs(self._job.key, chosen), strict=True):
-                configuration, place = divmod(run, len(self._seeds))
-                first = [run, configuration, self._seeds[place], labels[configuration]]
-                writer.writerows([*first, *cells(epoch, columns)] for epoch in epochs)
+            for which, epochs in part:
+                writer.writerows([*which, *cells(epoch, columns)] for epoch in epochs)
             yield text.getvalue()
+
+    def metrics_json(self, store: JobStore) -> Iterator[str]:
+        """The same as a JSON object, a piece at a time."""
+        yield f'{{"id": {json.dumps(self._job.id)}, "epochs": ['
+        separator = ""
+        for part in self._epochs(store):
+            rows = (
+                dict(zip(WHICH, which, strict=True)) | epoch.model_dump(mode="json")
+                for which, epochs in part
+                for epoch in epochs
+            )
+            if text := ", ".join(map(json.dumps, rows)):
+                yield separator + text
+                separator = ", "
+        yield "]}"
+
+    def _epochs(self, store: JobStore) -> Iterator[list[tuple[tuple[int, int, int, str], list[Epoch]]]]:
+        """What WHICH names, and the finished epochs, of each run that has begun, some runs at a time."""
+        labels, runs = names(self._settings()), sorted(self._begun)
+        for begin in range(0, len(runs), AT_ONCE):
+            chosen = runs[begin : begin + AT_ONCE]
+            places = [divmod(run, len(self._seeds)) for run in chosen]
+            which = [(run, i, self._seeds[j], labels[i]) for run, (i, j) in zip(chosen, places, strict=True)]
+            yield list(zip(which, store.run_epochs(self._job.key, chosen), strict=True))
 
     def curves(self, store: JobStore, figure: str) -> Iterator[tuple[int, list[float]]]:
         """A figure of every finished epoch of each run that has begun: of rates, the first parameter group's."""

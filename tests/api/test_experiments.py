@@ -120,6 +120,22 @@ def test_every_epoch_as_csv(done: dict[str, Any], http: httpx.Client) -> None:
     assert last == {run["run"]: run["final_test_accuracy"] for run in done["runs"]}
 
 
+def test_every_epoch_as_json(done: dict[str, Any], http: httpx.Client) -> None:
+    path = f"/v1/experiments/{done['id']}/metrics"
+    rows = list(csv.DictReader(io.StringIO(http.get(path).text)))
+    found = http.get(path, headers={"Accept": "application/json"})
+
+    assert found.headers["content-type"] == "application/json"
+    assert found.json()["id"] == done["id"]
+    for epoch, row in zip(found.json()["epochs"], rows, strict=True):
+        assert [str(epoch[name]) for name in ("run", "configuration", "seed", "label", "epoch", "test_loss")] == [
+            row[name] for name in ("run", "configuration", "seed", "label", "epoch", "test_loss")
+        ]
+        assert epoch["lr"] == [float(rate) for rate in row["lr"].split()]
+    assert http.get(path, params={"format": "json"}).json() == found.json()
+    assert http.get(path, headers={"Accept": "text/html"}).status_code == 406
+
+
 def test_one_figure_of_every_run(done: dict[str, Any], http: httpx.Client) -> None:
     path = f"/v1/experiments/{done['id']}"
     rows = list(csv.DictReader(io.StringIO(http.get(f"{path}/metrics").text)))
