@@ -97,8 +97,7 @@ def within_limits(spec: Work, caller: Caller) -> None:
 
 
 async def submitted(asked: Asked, key: str, request: Request, bell: Bell) -> Response:
-    """Put a new job of any kind into the store. `key`: the request's Idempotency-Key, or an empty string."""
-    within_limits(asked.spec, request.state.caller)
+    """Put a new job, which is within limits, into the store. `key`: the request's Idempotency-Key, or ""."""
     wanted = NewJob(asked.spec, asked.terms, key, request.state.caller.tenant, traces.current())
     return created(await request.app.state.submits.create(wanted), bell)
 

@@ -85,7 +85,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for path, methods in schema["paths"].items():
             for operation in methods.values():
                 if path.startswith("/v1/"):
-                    _authenticated(operation, asked=app.state.auth)
+                    _refused_before_routes(operation, asked=app.state.auth)
                 _correct(operation)
     return app.openapi_schema or {}
 
@@ -99,7 +99,7 @@ def _define_problem(components: dict[str, Any]) -> None:
         components.pop(name, None)
 
 
-def _authenticated(operation: dict[str, Any], *, asked: bool) -> None:
+def _refused_before_routes(operation: dict[str, Any], *, asked: bool) -> None:
     """What is answered before any route: by Authentication, and for a query parameter that there is not."""
     if asked:
         operation["security"] = [{"key": []}]

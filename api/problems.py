@@ -189,9 +189,14 @@ def _walk(loc: Loc, data: Any, kind: str) -> Loc:
 def _unknown_type(context: dict[str, Any]) -> str:
     known = [name.strip(" '") for name in str(context["expected_tags"]).split(",")]
     tag = str(context["tag"])[:80]
-    near = difflib.get_close_matches(tag, known, n=1)
+    return f"unknown type {tag!r}; {known_instead(tag, known)}"
+
+
+def known_instead(name: str, known: Sequence[str]) -> str:
+    """What there is in place of a name that is not known, for the end of a message; first the nearest."""
+    near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown type {tag!r}; {hint}known: {', '.join(known)}"
+    return f"{hint}known: {', '.join(known) or 'none'}"
 
 
 def install(app: FastAPI) -> None:

@@ -3,12 +3,11 @@ everything, a mistyped dry_run would submit."""
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from fastapi import Request
 
-from api.problems import MAX_ERRORS, MAX_NAME, Invalid
+from api.problems import MAX_ERRORS, MAX_NAME, Invalid, known_instead
 
 
 async def only_known(request: Request) -> None:
@@ -17,16 +16,11 @@ async def only_known(request: Request) -> None:
         return
     known = _names(request.scope["route"].dependant)
     if unknown := [name for name in request.query_params if name not in known]:
-        raise Invalid(*[(("query", name[:MAX_NAME]), _message(name, known)) for name in unknown[:MAX_ERRORS]])
+        wrong = [name[:MAX_NAME] for name in unknown[:MAX_ERRORS]]
+        raise Invalid(*[(("query", name), f"no such parameter; {known_instead(name, known)}") for name in wrong])
 
 
 def _names(dependant: Any) -> list[str]:
     """The names of a route's query parameters."""
     own = [field.alias for field in dependant.query_params]
     return own + [name for part in dependant.dependencies for name in _names(part)]
-
-
-def _message(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name[:MAX_NAME], known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"no such parameter; {hint}known: {', '.join(known) or 'none'}"

@@ -10,11 +10,10 @@ from contextlib import aclosing
 from fastapi.concurrency import run_in_threadpool
 from redis.exceptions import RedisError
 
+from api.auth import FRESH_SECONDS
 from lrcore.jobs.keys import KeyNotFound, KeyStore
 
 log = logging.getLogger("lrserve.api")
-
-CHECK_SECONDS = 5.0  # as long as a request may still be answered after its key was revoked
 
 
 async def while_good(stream: AsyncGenerator[bytes], keys: KeyStore, key_id: str) -> AsyncIterator[bytes]:
@@ -25,7 +24,7 @@ async def while_good(stream: AsyncGenerator[bytes], keys: KeyStore, key_id: str)
     looked = time.monotonic()
     async with aclosing(stream):
         async for piece in stream:
-            if time.monotonic() - looked > CHECK_SECONDS:
+            if time.monotonic() - looked > FRESH_SECONDS:
                 looked = time.monotonic()
                 if not await run_in_threadpool(_good, keys, key_id):
                     log.info("a stream ends with its key")

@@ -125,8 +125,8 @@ async def submit_experiment(
     were trained alone, up to rounding.
     """
     await run_in_threadpool(experiment.spec.check)
+    within_limits(experiment.spec, request.state.caller)
     if dry_run:
-        within_limits(experiment.spec, request.state.caller)
         return Response(
             await run_in_threadpool(_plan, experiment.spec, experiment.terms, store), media_type=METRICS["json"]
         )

@@ -83,8 +83,8 @@ async def submit_job(
     With an Idempotency-Key, a request whose answer got lost can be sent again: the same job comes back, for a day.
     The same key with another body is refused.
     """
+    within_limits(job.spec, request.state.caller)
     if dry_run:
-        within_limits(job.spec, request.state.caller)
         return Response(await run_in_threadpool(_dry_run, job.spec, job.terms, store), media_type="application/json")
     return await submitted(job, idempotency_key, request, bell)
 

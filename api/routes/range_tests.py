@@ -51,8 +51,8 @@ async def submit_range_test(
     Its `result` has them, and the rates that they suggest. With `use_for`, a training at one of these is submitted
     once the test has succeeded, exactly once; the result has its id.
     """
+    within_limits(test.spec, request.state.caller)
     if dry_run:
-        within_limits(test.spec, request.state.caller)
         return Response(await run_in_threadpool(_dry_run, test.spec, test.terms, store), media_type="application/json")
     return await submitted(test, idempotency_key, request, bell)
 

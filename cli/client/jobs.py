@@ -58,8 +58,7 @@ def submit(spec: SpecLike, *, job_id: str | None = None, idempotency_key: str | 
     body = plain(spec)
     if job_id is not None:
         return Call("PUT", path("jobs", job_id), as_job, body=as_json(body))
-    headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-    return Call("POST", path(route(body)), as_job, body=as_json(body), headers=headers)
+    return Call("POST", path(route(body)), as_job, body=as_json(body), headers=_once(idempotency_key))
 
 
 def dry_run(spec: SpecLike) -> Call[Plan]:
@@ -197,9 +196,9 @@ def clone(job_id: str, changes: SpecLike | None = None) -> Call[Job]:
     return Call("POST", path("jobs", job_id, "clone"), as_job, body=as_json(changes or {}), headers=_once())
 
 
-def _once() -> dict[str, str]:
+def _once(key: str | None = None) -> dict[str, str]:
     """A request with these headers may be sent again: it makes one job."""
-    return {"Idempotency-Key": uuid.uuid4().hex}
+    return {"Idempotency-Key": key or uuid.uuid4().hex}
 
 
 def prioritize(job_id: str, priority: int) -> Call[Job]:

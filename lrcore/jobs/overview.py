@@ -23,7 +23,6 @@ from lrcore.statistics import Floats
 
 DRAWN = 60  # configurations: more grey lines show nothing
 AT_ONCE = 500  # runs whose epochs are read together
-WHICH = ("run", "configuration", "seed", "label")  # of each row of the metrics
 
 
 class EpochRow(Epoch):
@@ -33,6 +32,9 @@ class EpochRow(Epoch):
     configuration: int = Field(description="index of what it has in common with the runs of other seeds")
     seed: int
     label: str = Field(description="the configuration in a few words")
+
+
+WHICH = tuple(name for name in EpochRow.model_fields if name not in Epoch.model_fields)
 
 
 class RunRow(BaseModel):

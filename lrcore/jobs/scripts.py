@@ -312,9 +312,10 @@ local function view(id)
   if #record == 0 then return false end
   local state, queue = unpack(redis.call('HMGET', job(id), 'state', 'queue'))
   if state ~= 'queued' then return {record} end
-  local workers, most = redis.call('ZCOUNT', P .. 'workers:' .. queue, now(), '+inf'), limit(owner(id), 'running')
+  local tenant, workers = owner(id), redis.call('ZCOUNT', P .. 'workers:' .. queue, now(), '+inf')
+  local most = limit(tenant, 'running')
   return {record, redis.call('ZRANK', line(id), id), most and math.min(workers, most) or workers,
-    not used_up(owner(id)) and redis.call('HGET', P .. 'pace', queue)}
+    not used_up(tenant) and redis.call('HGET', P .. 'pace', queue)}
 end
 """
 )

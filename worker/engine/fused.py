@@ -180,28 +180,28 @@ def train_in_turn(
     Yields the places of a group's runs in specs, and what became of each.
     """
     device, hooks = device or pick_device(), hooks or [Hooks()] * len(specs)
+
+    def trained(group: list[int], rung: int | None) -> list[Outcome]:
+        first, theirs = group[0], [hooks[i] for i in group]
+        place = folder and folder / str(first)
+        if all(hook.stop() for hook in theirs):  # not worth a beginning
+            return [Interrupted() for _ in group]
+        if len(group) > 1:
+            chosen = [specs[i] for i in group]
+            return train_together(chosen, data_root=data_root, device=device, hooks=theirs, folder=place, memory=memory)
+        way = theirs[0] if rung is None else _up_to(rung, theirs[0])
+        return [_alone(specs[first], why_alone(first, specs, device), data_root, device, way, place, memory)]
+
     found = groups(specs, device)
     for rung in (*rungs, None):
         later = []
         for group in found:
-            chosen, theirs = [specs[i] for i in group], [hooks[i] for i in group]
-            place = folder and folder / str(group[0])
-            if all(hook.stop() for hook in theirs):  # not worth a beginning
-                yield group, [Interrupted() for _ in group]
-            elif len(group) > 1:
-                done = train_together(
-                    chosen, data_root=data_root, device=device, hooks=theirs, folder=place, memory=memory
-                )
-                yield group, done
-                del done  # with the runs' weights
+            outcomes, alone = trained(group, rung), len(group) == 1
+            if alone and rung is not None and isinstance(outcomes[0], Interrupted) and not hooks[group[0]].stop():
+                later.append(group)
             else:
-                way = theirs[0] if rung is None else _up_to(rung, theirs[0])
-                outcome = _alone(chosen[0], why_alone(group[0], specs, device), data_root, device, way, place, memory)
-                if rung is not None and isinstance(outcome, Interrupted) and not theirs[0].stop():
-                    later.append(group)
-                else:
-                    yield group, [outcome]
-                del outcome
+                yield group, outcomes
+            del outcomes  # with the runs' weights
         found = later
 
 

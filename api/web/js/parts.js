@@ -21,8 +21,9 @@ export function failure(error, retry) {
     "div",
     {class: "state failure", role: "alert"},
     h("h2", {}, offline ? t("state.offline") : error.title ?? t("state.failed")),
-    error.errors?.length ? null : h("p", {}, offline ? t("state.offline_help") : error.detail ?? error.message),
-    error.errors?.length ? h("ul", {}, error.errors.map((each) => h("li", {}, h("code", {}, each.loc.join(".")), " ", each.msg))) : null,
+    error.errors?.length
+      ? h("ul", {}, error.errors.map((each) => h("li", {}, h("code", {}, each.loc.join(".")), " ", each.msg)))
+      : h("p", {}, offline ? t("state.offline_help") : error.detail ?? error.message),
     retry && h("button", {type: "button", onclick: retry}, t("state.retry")),
   );
 }
