@@ -12,6 +12,7 @@ from api.answers import IdempotencyKey, JobAnswer, Prefer, created, linked, no_w
 from api.deps import Bell, CurrentJob, Store, Who, json_body
 from api.json import dumps
 from api.negotiate import choose
+from api.offload import leave_loop, own_process
 from api.problems import documented
 from api.requests import JobRequest
 from api.routes import actions
@@ -29,6 +30,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 METRICS = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
 PICTURES = {"png": "image/png", "svg": "image/svg+xml"}
+FEW = 200  # epochs that are read beside the event loop
 CLIENT_ID = r"^[a-z0-9][a-z0-9._-]{0,63}$"  # no capitals: some file systems take them for small letters
 
 
@@ -171,6 +173,8 @@ def get_job_metrics(
     form: Annotated[Literal["json", "csv"] | None, Query(alias="format", description="goes before Accept")] = None,
 ) -> Any:
     """One row an epoch. `lr` is the rate at the epoch's first step: the curve, at the same steps, to the last bit."""
+    if job.progress.epoch > FEW:
+        leave_loop(request)
     epochs = store.epochs(job.key)
     if choose(request, METRICS) == "json":
         return Metrics(id=job.id, epochs=epochs)
@@ -184,6 +188,7 @@ def _picture(job: Job, store: Store, form: str) -> Response:
 @router.get(
     "/{job_id}/plot.png",
     summary="The job's figure, PNG",
+    dependencies=[Depends(own_process)],
     response_class=Response,
     responses=documented(404, 503, _200={"content": {"image/png": {}}}),
 )
@@ -195,6 +200,7 @@ def get_job_plot_png(job: CurrentJob, store: Store) -> Response:
 @router.get(
     "/{job_id}/plot.svg",
     summary="The job's figure, SVG",
+    dependencies=[Depends(own_process)],
     response_class=Response,
     responses=documented(404, 503, _200={"content": {"image/svg+xml": {}}}),
 )

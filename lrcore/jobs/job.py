@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lrcore.family import Integer, Number, Spec
+from lrcore.family import Integer, Items, Number, Spec
 from lrcore.jobs.states import State
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.=/-]{1,63}$", strict=True)]
@@ -18,9 +18,7 @@ Hardware = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$", strict=T
 class Placement(Spec):
     """Where and when a job is to be run."""
 
-    labels: Annotated[tuple[Label, ...], Field(max_length=20, strict=False)] = Field(
-        (), description="to find the job by, such as team=vision"
-    )
+    labels: Annotated[tuple[Label, ...], Items(20)] = Field((), description="to find the job by, such as team=vision")
     priority: Priority = Field(0, description="a higher one goes first")
     hardware: Hardware | None = Field(
         None, description="label of the workers that may take it, such as gpu, gpu.h200 or cpu; any worker if null"

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from lrcore.curve import MAX_WORK, table
 from lrcore.datasets import AnyDataset, Dataset
 from lrcore.errors import CurveError
-from lrcore.family import Flag, Integer, Number, Spec
+from lrcore.family import Flag, Integer, Items, Number, Spec
 from lrcore.grid import Grid
 from lrcore.jobs.job import Progress
 from lrcore.jobs.work import Work
@@ -78,7 +78,7 @@ class Setup(Work):
     )
     early_stopping: EarlyStopping | None = None
     deterministic: Flag = Field(False, description="on a GPU: the same result in every run, at a loss of speed")
-    export: Annotated[tuple[Literal["onnx"], ...], Field(max_length=1, strict=False)] = Field(
+    export: Annotated[tuple[Literal["onnx"], ...], Items(1)] = Field(
         (), description="formats the best model is also written in"
     )
 

@@ -215,7 +215,7 @@ class MultiStepLRScheduler(_Timm):
     example = {"type": "MultiStepLRScheduler", "decay_t": [30, 60], "decay_rate": 0.1}
 
     type: Literal["MultiStepLRScheduler"]
-    decay_t: Annotated[Milestones, Field(min_length=1)]
+    decay_t: Annotated[tuple[StepIndex, ...], Items(10_000, least=1)]
     decay_rate: Factor = 1.0
     warmup_prefix: Flag = True
 
