@@ -8,11 +8,11 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from lrcore import formulas, grid
-from lrcore.family import Flag, Integer, Number
+from lrcore.family import Flag, Integer, Items, Number
 from lrcore.formulas import Node, T, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
-from lrcore.schedules._base import MAX_STEP, Factor, Milestones, Rate, Rates, Schedule, StepCount, StepIndex
+from lrcore.schedules._base import MAX_STEP, Factor, Rate, Rates, Schedule, StepCount, StepIndex
 from lrcore.schedules.step import rising
 
 
