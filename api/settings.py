@@ -33,6 +33,12 @@ class ApiSettings(Settings):
         30.0, gt=0, le=3600, description="how long a request body may take; slower ones get 408"
     )
     head_seconds: float = Field(10.0, gt=0, le=3600, description="how long the headers of a request may take")
+    write_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="how long a client may take nothing of an answer; then the connection is closed",
+    )
     max_connections: int = Field(10_000, ge=1, description="open connections to a process; with more, requests get 503")
     large_requests: int | None = Field(
         None,

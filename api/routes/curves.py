@@ -16,6 +16,7 @@ from api.encoding import MEDIA_TYPES, Axis, encode, encode_several
 from api.metrics import CURVE_SECONDS
 from api.negotiate import choose
 from api.offload import leave_loop, own_process
+from api.pictures import check_lines
 from api.problems import Invalid, documented, readable
 from api.query import only_known
 from lrcore.compare import CompareRequest
@@ -142,6 +143,8 @@ def compare_curves(curves: CompareRequest, request: Request, form: Format = None
     """Several schedules at once, as data or as one picture; names tell them apart."""
     chosen = choose(request, MEDIA_TYPES)
     requests = curves.requests()
+    if chosen in ("png", "svg"):
+        check_lines(sum(len(each.base_lrs) for each in requests))
     with CURVE_SECONDS.labels(chosen).time():
         return encode_several(curves, requests, [_sampled(i, one) for i, one in enumerate(requests)], chosen, scale)
 

@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from api.answers import IdempotencyKey, JobAnswer, Prefer, linked, no_worker, submitted, waited, within_limits
+from api.answers import IdempotencyKey, JobAnswer, Prefer, linked, listed, no_worker, submitted, waited, within_limits
 from api.deps import Bell, CurrentJob, Store, json_body
 from api.json import dumps
 from api.negotiate import choose
@@ -18,7 +18,7 @@ from api.offload import leave_loop, own_process
 from api.problems import Invalid, documented
 from api.requests import ExperimentRequest
 from api.routes import actions
-from api.routes.jobs import METRICS, PICTURES, JobPage
+from api.routes.jobs import METRICS, PICTURES, Cursor, Fields, JobPage, long_fields
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Epoch, Job, Terms
 from lrcore.jobs.leaderboard import By, Row, as_csv
@@ -165,13 +165,16 @@ def _plan(spec: ExperimentSpec, terms: Terms, store: JobStore) -> bytes:
 @router.get("", summary="List experiments", responses=documented(422, 503))
 def list_experiments(
     store: Store,
+    request: Request,
     state: Annotated[State | None, Query(description="only experiments in this state")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(pattern=r"^[0-9]{1,15}$", description="next_cursor of the page before")] = None,
+    cursor: Cursor = None,
+    fields: Fields = "",
 ) -> JobPage:
     """Newest first, without their runs."""
-    jobs, next_cursor = store.page(state=state, experiments=True, limit=limit, cursor=cursor)
-    return JobPage(jobs=[linked(job) for job in jobs], next_cursor=next_cursor)
+    more = long_fields(fields, request)
+    jobs, next_cursor = store.page(state=state, experiments=True, limit=limit, cursor=cursor, whole=bool(more))
+    return JobPage(jobs=[listed(job, more) for job in jobs], next_cursor=next_cursor)
 
 
 @router.get("/{job_id}", summary="One experiment", response_model=ExperimentAnswer, responses=documented(404, 422, 503))

@@ -113,6 +113,10 @@ class ExperimentSpec(Work):
         return {"runs": self.runs, "next": 0, "step": 0}
 
     @property
+    def title(self) -> str:
+        return f"{self.name}: {self.base.setting}" if self.name else self.base.setting
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """Seed of each run of a configuration, (s,)."""
         return self.grid.seed or (self.base.seed,)
@@ -271,6 +275,10 @@ class PartSpec(Work):
     def indices(self) -> range:
         """The runs."""
         return range(self.first, self.first + self.count)
+
+    @property
+    def title(self) -> str:
+        return self.experiment.title
 
     @property
     def steps(self) -> int:

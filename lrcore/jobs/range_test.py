@@ -85,6 +85,10 @@ class RangeTestSpec(Setup):
         return self
 
     @property
+    def title(self) -> str:
+        return f"{self.setting} · {self.start_lr:g} – {self.end_lr:g}"
+
+    @property
     def steps(self) -> int:
         return self.num_iter * len(self.tried)
 

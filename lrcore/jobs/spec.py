@@ -90,6 +90,11 @@ class Setup(Work):
         return self
 
     @property
+    def setting(self) -> str:
+        """What is trained on what, in a line."""
+        return f"{self.model.type} · {self.dataset.type}"
+
+    @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch; the last batch may be short."""
         return steps_per_epoch(self.dataset, self.batch_size, self.drop_last)
@@ -137,6 +142,10 @@ class JobSpec(Setup):
     @property
     def steps(self) -> int:
         return self.epochs * self.steps_per_epoch
+
+    @property
+    def title(self) -> str:
+        return f"{self.setting} · {self.rate_schedule.type}"
 
     @property
     def intervals(self) -> int:
