@@ -36,6 +36,7 @@ WHOLE = 2**18  # bytes of an answer that is taken over at once, so that its proc
 ANSWERS = 4  # longer ones that are on their way to their clients at once
 QUEUE, QUEUE_OF_TENANT, QUEUE_SECONDS = 64, 16, 30.0  # requests that wait for a process
 ANSWER_SECONDS = 60.0  # until an answer begins, beside all else that the machine has to do
+FIELDS = 100_000  # of a body: each that is unknown becomes an error of its own
 BODY_BYTES = 64 * 2**20  # of large bodies that are being received or wait
 SLOW_SECONDS, SLOW_BYTES = 60.0, 2**18  # a client must have taken so many bytes a second after so long
 JOBS = ("/v1/jobs", "/v1/experiments", "/v1/lr-range-tests")
@@ -137,7 +138,10 @@ class Offload:
                 if self._body_bytes > BODY_BYTES:
                     raise Busy
                 parts.append(message.get("body", b""))
-            answering = asyncio.create_task(self._answer(scope, b"".join(parts), headers, send))
+            whole = b"".join(parts)
+            if whole.count(b":") > FIELDS:
+                return await problems.too_many_fields(FIELDS)(scope, receive, send)
+            answering = asyncio.create_task(self._answer(scope, whole, headers, send))
             gone = asyncio.create_task(_gone(receive))
             try:
                 await asyncio.wait((answering, gone), return_when=asyncio.FIRST_COMPLETED)

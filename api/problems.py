@@ -199,6 +199,11 @@ def known_instead(name: str, known: Sequence[str]) -> str:
     return f"{hint}known: {', '.join(known) or 'none'}"
 
 
+def too_many_fields(most: int) -> Response:
+    """The answer to a body whose objects have too many fields to look at each."""
+    return problem(413, "request-body-too-large", TITLES[413], f"the body has more than {most} fields or colons")
+
+
 def busy() -> Response:
     """The answer while there is no room for another large request."""
     detail = "Too many large requests are being answered. Small ones go on working; send this one again."

@@ -37,7 +37,7 @@ class ApiSettings(Settings):
         30.0,
         gt=0,
         le=3600,
-        description="how long a client may take nothing of an answer; then the connection is closed",
+        description="how long a client may leave what was sent to it unread; then it is cut off",
     )
     max_connections: int = Field(10_000, ge=1, description="open connections to a process; with more, requests get 503")
     large_requests: int | None = Field(

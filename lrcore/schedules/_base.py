@@ -26,6 +26,9 @@ StepCount = Annotated[Count, WithJsonSchema(length_schema(1, MAX_STEP))]
 StepIndex = Annotated[Index, WithJsonSchema(length_schema(0, MAX_STEP))]
 GroupRates = Annotated[tuple[Rate, ...], Items(64, least=1)]
 
+Momentum = Annotated[Fraction, Field(lt=1)]
+GroupMomenta = Annotated[tuple[Momentum, ...], Items(64, least=1)]
+
 
 def _whole_keys(data: Any) -> Any:
     """JSON has no keys but strings."""
