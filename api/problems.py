@@ -125,10 +125,20 @@ def problem(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """The answer for one problem."""
-    body: dict[str, Any] = {"type": f"urn:lrserve:problem:{kind}", "title": title, "status": status, "detail": detail}
+    body: dict[str, Any] = {
+        "type": f"urn:lrserve:problem:{kind}",
+        "title": title,
+        "status": status,
+        "detail": _encodable(detail),
+    }
     if errors:
-        body["errors"] = [{"loc": list(loc), "msg": msg} for loc, msg in errors]
+        body["errors"] = [{"loc": list(map(_encodable, loc)), "msg": _encodable(msg)} for loc, msg in errors]
     return Response(dumps(body), status, headers, media_type="application/problem+json")
+
+
+def _encodable(part: str | int) -> str | int:
+    """Text as UTF-8 can hold it: JSON may name half of a surrogate pair, which a field's name then has."""
+    return part.encode(errors="replace").decode() if isinstance(part, str) else part
 
 
 def invalid(errors: Sequence[tuple[Loc, str]]) -> Response:

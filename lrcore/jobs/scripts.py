@@ -759,3 +759,9 @@ for i = 1, #known, 2 do
 end
 return {{now(), redis.call('HGETALL', P .. 'counters'), states, ages, vitals}}
 """
+
+# a write that leaves nothing behind: where Redis takes none, it fails as that of a new job would
+PROBE = """
+redis.call('SET', P .. 'probe', 1)
+redis.call('DEL', P .. 'probe')
+"""

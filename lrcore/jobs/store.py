@@ -193,7 +193,7 @@ class JobStore:
         self._prefix = prefix
         self._format = StoreFormat(redis, prefix)
         self._scripts: dict[str, Callable[..., Any]] = {}
-        self._room_until = 0.0
+        self._room_until = self._writable_until = 0.0
         self._tenant = ""  # any
 
     def of(self, tenant: str) -> JobStore:
@@ -205,6 +205,21 @@ class JobStore:
     def ping(self) -> None:
         """Ask Redis for a sign of life."""
         self._redis.ping()
+
+    def check_writable(self) -> None:
+        """Find out, by a write once a second, whether jobs can be stored.
+
+        Raises:
+            StoreFull: Redis has no memory left for more jobs.
+            redis.RedisError: it is away, a replica, without the replicas it needs, or cannot write to its disk.
+        """
+        self._check_room()
+        if time.monotonic() > self._writable_until:
+            try:
+                self._run(scripts.PROBE)
+            except OutOfMemoryError as error:
+                raise StoreFull(f"nothing can be stored: {error}") from error
+            self._writable_until = time.monotonic() + 1
 
     def check_format(self) -> None:
         """Migrate the records of an older version. Raises StoreTooNew, as every other method does."""
