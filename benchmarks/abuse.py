@@ -1,0 +1,181 @@
+"""What one request can cost: each of the worst requests alone against a real API, in processor time and memory.
+
+    python -m benchmarks.abuse [--only TEXT] [--seconds N] [--tries N]
+
+Prints a table in Markdown, the most expensive request first. Processor seconds are those of the API's process and
+its children, until they are idle again. Memory is the peak during the request minus what was resident before. Each
+request is made TRIES times with other random choices, and the one that takes the most processor time counts. One that
+has no answer after SECONDS of processor time is given up, and the service is started anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import random
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+import tests.security.siege.bodies
+import tests.security.siege.curves  # noqa: F401  # they fill WORST, as jobs does
+from benchmarks.service import Service, service
+from tests.security.siege.bounds import Bounds
+from tests.security.siege.jobs import FOLDER, small
+from tests.security.siege.watch import family, usage
+from tests.security.siege.wire import Request, exchange
+from tests.security.siege.worst import WORST, Known, World, Worst
+
+IDLE_SECONDS, IDLE_SHARE = 0.5, 0.1  # idle: less than a tenth of a core for so long
+PATIENCE = 10  # times as long may pass on a busy machine
+IMAGES = 20_000
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a request cost.
+
+    Attributes:
+        status: of the answer; None if it was given up.
+        body: bytes.
+        cpu: processor seconds.
+        memory: bytes above what was resident before.
+    """
+
+    worst: Worst
+    status: int | str | None
+    body: int
+    cpu: float
+    memory: float
+
+    def row(self) -> str:
+        """Format as a line of Markdown."""
+        body, more = self.body / 1e6, "> " if self.status is None else ""
+        each = f"{more}{self.cpu / body:.2f}" if body >= 0.01 else "-"
+        name = self.worst.name.replace("|", "\\|")
+        answer = self.status or "none"
+        return (
+            f"| {self.worst.group}: {name} | {answer} | {body:.2f} | {more}{self.cpu:.2f} | {each} "
+            f"| {more}{self.memory / 1e6:.0f} |"
+        )
+
+
+def main() -> None:
+    """Measure every request, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="part of the names of requests")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of processor time to wait for an answer")
+    parser.add_argument("--tries", type=int, default=3)
+    arguments = parser.parse_args()
+    os.environ.pop("LRSERVE_REDIS_URL", None)  # never someone's own jobs
+    waiting = [
+        (worst, seed)
+        for worst in WORST
+        for seed in range(arguments.tries)
+        if arguments.only in f"{worst.group}: {worst.name}"
+    ]
+    costs: dict[str, Cost] = {}
+    while waiting:
+        with tempfile.TemporaryDirectory(prefix="lrserve-abuse-") as folder:
+            _images(Path(folder) / "datasets" / FOLDER)
+            with service(Path(folder), workers=1) as running:
+                measured(running, waiting, costs, arguments.seconds)
+    cores, date = len(os.sched_getaffinity(0)), datetime.now(UTC).date()
+    print(f"\n{date}, {cores} cores, Python {platform.python_version()}\n")
+    print("| request | answer | body, MB | processor s | per MB of body | memory, MB |\n|---|---|---|---|---|---|")
+    for cost in sorted(costs.values(), key=lambda cost: -cost.cpu):
+        print(cost.row())
+
+
+def measured(running: Service, waiting: list[tuple[Worst, int]], costs: dict[str, Cost], seconds: float) -> None:
+    """Measure what waits, in turn, until there is no more, or one request is given up."""
+    base = f"http://127.0.0.1:{running.port}"
+    bounds = Bounds.of(httpx.get(f"{base}/openapi.json", timeout=60).json())
+    known = _exhibits(base)
+    while waiting:
+        worst, seed = waiting.pop(0)
+        request = worst.make(World(bounds, random.Random(seed), known))
+        cost = measure(running, worst, request, seconds)
+        name = f"{worst.group}: {worst.name}"
+        if name not in costs or cost.cpu > costs[name].cpu:
+            costs[name] = cost
+        print(f"{name}, {seed}: {cost.status}, {cost.cpu:.2f} s, {cost.memory / 1e6:.0f} MB", flush=True)
+        if cost.status is None:
+            waiting[:] = [each for each in waiting if each[0] is not worst]  # it will not be better
+            return
+
+
+def measure(running: Service, worst: Worst, request: Request, seconds: float) -> Cost:
+    """Send one request and wait until the API is idle again."""
+    pid = running.pids["api"]
+    _idle(pid, seconds)
+    for each in family(pid):
+        Path(f"/proc/{each}/clear_refs").write_text("5")  # the peak is what is resident now
+    before = usage(pid)
+    status = asyncio.run(_answered(running, request, before["cpu"] + seconds, time.monotonic() + PATIENCE * seconds))
+    if status is not None:
+        _idle(pid, seconds)
+    cpu = usage(pid)["cpu"] - before["cpu"]
+    return Cost(worst, status, len(request.body), cpu, max(0.0, _peak(pid) - before["together"]))
+
+
+async def _answered(running: Service, request: Request, cpu: float, deadline: float) -> int | str | None:
+    """Wait for the answer's status, until the API has used so much processor time, or time has passed."""
+    exchanged = asyncio.create_task(exchange(running.port, request.raw("")))
+    while usage(running.pids["api"])["cpu"] < cpu and time.monotonic() < deadline:
+        if (await asyncio.wait([exchanged], timeout=0.2))[0]:
+            return exchanged.result().status
+    exchanged.cancel()
+    return None
+
+
+def _idle(pid: int, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        before = usage(pid)["cpu"]
+        time.sleep(IDLE_SECONDS)
+        if usage(pid)["cpu"] - before < IDLE_SECONDS * IDLE_SHARE:
+            return
+
+
+def _peak(pid: int) -> float:
+    """Return the largest resident memory since the last reset, of the process and its children together."""
+    found = 0
+    for each in family(pid):
+        with suppress(OSError):
+            lines = Path(f"/proc/{each}/status").read_text().splitlines()
+            found += next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+    return found
+
+
+def _images(folder: Path) -> None:
+    """Make an image folder of empty files, which the API counts."""
+    for name in "ab":
+        (folder / "train" / name).mkdir(parents=True)
+        for i in range(IMAGES // 2):
+            (folder / "train" / name / f"{i}.png").touch()
+
+
+def _exhibits(base: str) -> Known:
+    """Make a job with 200 epochs and an experiment of 10,000 runs, for requests that look at some."""
+    known = Known()
+    with httpx.Client(base_url=base, timeout=120) as http:
+        tiny = {"type": "fake", "samples": 2, "test_samples": 2, "image_size": 12}
+        job = http.post("/v1/jobs", json=small(model={"type": "mlp", "hidden": [2]}, dataset=tiny, epochs=200)).json()
+        rates = [0.1 + i / 1e6 for i in range(10_000)]
+        grid = http.post("/v1/experiments", json={"base": small(), "grid": {"lr": rates}, "hardware": "nobody"}).json()
+        known.exhibits |= {"jobs": job["id"], "experiments": grid["id"]}
+        while http.get(f"/v1/jobs/{job['id']}", headers={"Prefer": "wait=10"}).json()["state"] in ("queued", "running"):
+            pass
+    return known
+
+
+if __name__ == "__main__":
+    main()
