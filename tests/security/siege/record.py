@@ -18,15 +18,14 @@ class Recorder:
     """Writes into a folder: `outcomes.jsonl`, `faults.jsonl`, and a file for each request that broke something."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._outcomes = (folder / "outcomes.jsonl").open("w", buffering=1)
-        self._faults = (folder / "faults.jsonl").open("w", buffering=1)
-        self._kept = 0
+        self._folder, self._kept = folder, 0
+        for name in ("outcomes", "faults"):
+            (folder / f"{name}.jsonl").touch()
 
     def add(self, attack: str, begun: float, status: int | str, received: int = 0) -> None:
         """Record an outcome. Times are those of time.monotonic, which all processes of a machine share."""
         line = {"attack": attack, "begun": begun, "ended": time.monotonic(), "status": status, "received": received}
-        self._outcomes.write(json.dumps(line) + "\n")
+        self._write("outcomes", line)
 
     def answered(self, attack: str, begun: float, answer: Answer, raw: bytes, may_reset: bool) -> None:
         """Record an answer, and the request if the answer is a fault."""
@@ -42,11 +41,15 @@ class Recorder:
         self._fault(attack, "mistake", text)
 
     def _fault(self, attack: str, what: Any, detail: str) -> None:
-        self._faults.write(json.dumps({"attack": attack, "fault": what, "detail": detail}) + "\n")
+        self._write("faults", {"attack": attack, "fault": what, "detail": detail})
+
+    def _write(self, name: str, line: dict[str, Any]) -> None:
+        with (self._folder / f"{name}.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
 
     def _keep(self, attack: str, answer: Answer, raw: bytes) -> str:
         """Write the request into a file, without its key. Returns where it is and how it begins."""
-        raw = KEY.sub(b"Bearer KEY", raw, count=1)
+        raw = KEY.sub(b"Bearer KEY", raw)
         self._kept += 1
         if self._kept > MOST_KEPT:
             return repr(raw[:500])
