@@ -16,7 +16,7 @@ import tests.security.siege.curves
 import tests.security.siege.jobs  # noqa: F401  # they fill WORST
 from tests.security.siege.record import Recorder
 from tests.security.siege.wire import Answer, Request, connected, exchange
-from tests.security.siege.worst import WORST, World
+from tests.security.siege.worst import WORST, World, Worst
 
 LONGEST = 300.0  # seconds after which a request that has no answer has failed
 
@@ -116,15 +116,15 @@ async def attack_until(attacker: Attacker, deadline: float, attacks: list[Attack
             attacker.recorder.mistake(chosen.name, traceback.format_exc())
 
 
-def _sent(make: Callable[[World], Request]) -> Run:
+def _sent(worst: Worst) -> Run:
     async def run(attacker: Attacker) -> None:
-        await attacker.send(make(attacker.world))
+        await attacker.send(worst.make(attacker.world), may_reset=worst.early)
 
     return run
 
 
 for _worst in WORST:
-    ATTACKS.append(Attack(_worst.name, _worst.weight, _sent(_worst.make)))
+    ATTACKS.append(Attack(_worst.name, _worst.weight, _sent(_worst)))
 
 
 def any_request(attacker: Attacker) -> Request:

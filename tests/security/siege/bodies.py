@@ -151,7 +151,7 @@ def _truncated(world: World) -> Request:
     return Request("POST", world.rng.choice(PATHS), whole.body[: world.rng.randrange(len(whole.body))])
 
 
-@worst("bodies", "of another type")
+@worst("bodies", "of another type", early=True)
 def _types(world: World) -> Request:
     media = world.rng.choice(
         ("text/plain", "multipart/form-data; boundary=a", "application/json; charset=utf-32", "", "\t")
@@ -161,6 +161,6 @@ def _types(world: World) -> Request:
     return Request("POST", world.rng.choice(PATHS), body, (("Content-Type", media), ("Content-Encoding", encoding)))
 
 
-@worst("bodies", "larger than bodies may be")
+@worst("bodies", "larger than bodies may be", early=True)
 def _too_large(world: World) -> Request:
     return Request("POST", world.rng.choice(PATHS), b"[" + b"0," * (world.bounds.body // 2 + 10_000) + b"0]")

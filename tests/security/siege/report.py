@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from cli.stack import cores
 from tests.security.siege.watch import PROBE_SECONDS
 
 Line = dict[str, Any]
@@ -54,12 +55,14 @@ class Verdict:
 
     Attributes:
         health: latencies of the health probe in seconds, in rising order.
+        crowding: how many threads wanted each core, those of the siege included; at least 1.
         memory: largest resident bytes of the API's process and its children together, and of the process alone.
         faults: what went wrong.
         table: a line of Markdown for each attack.
     """
 
     health: list[float]
+    crowding: float
     memory: tuple[float, float]
     honest: list[float]
     outcomes: list[Line]
@@ -72,7 +75,8 @@ class Verdict:
         measured, outcomes = lines(folder / "watch.jsonl"), lines(folder / "outcomes.jsonl")
         samples = [line for line in measured if "cpu" in line]
         memory = max(line["together"] for line in samples), max(line["own"] for line in samples)
-        found = cls(probes(measured), memory, honest, outcomes)
+        crowding = statistics.mean(line["runnable"] for line in samples) / cores()
+        found = cls(probes(measured), max(1.0, crowding), memory, honest, outcomes)
         unwell = sum(not line["well"] for line in measured if "well" in line)
         if unwell:
             found.faults.append(f"/healthz was not 200 in {unwell} probes")
@@ -100,6 +104,7 @@ class Verdict:
         return "\n".join(
             [
                 f"/healthz: {ms[0]}, {ms[1]}, longest {self.longest * 1e3:.1f} ms, of {len(self.health)} probes",
+                f"machine: {self.crowding:.1f} threads wanted each of {cores()} cores",
                 f"API: at most {self.memory[0] / 2**20:.0f} MiB with children, {self.memory[1] / 2**20:.0f} MiB alone",
                 jobs,
                 f"{len(self.outcomes)} requests: {', '.join(f'{k} {n}' for k, n in sorted(statuses.items()))}",

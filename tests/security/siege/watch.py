@@ -1,7 +1,8 @@
 """The process that measures: python -m tests.security.siege.watch PORT PID FILE.
 
-It asks for /healthz over a bare socket every 0.15 s and reads memory and processor time of the process PID, and of
-its children, every 0.2 s. Each measurement is a line of JSON in FILE. SIGTERM ends it.
+It asks for /healthz over a bare socket every 0.15 s and reads memory and processor time of the process PID and of
+its children, and how many threads of the machine want to run, every 0.2 s. Each measurement is a line of JSON in
+FILE. SIGTERM ends it.
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ def usage(pid: int) -> dict[str, float]:
     return {"own": own, "together": together, "cpu": seconds}
 
 
+def runnable() -> int:
+    """Count the threads of the machine that run or wait for a core now."""
+    return int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
+
+
 class Prober:
     """Asks for /healthz again and again over one connection."""
 
@@ -94,7 +100,7 @@ class Prober:
 
 def _sample(pid: int, out: IO[str]) -> None:
     while True:
-        _write(out, {"at": time.monotonic(), **usage(pid)})
+        _write(out, {"at": time.monotonic(), "runnable": runnable(), **usage(pid)})
         time.sleep(SAMPLE_SECONDS)
 
 

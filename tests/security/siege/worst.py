@@ -55,12 +55,15 @@ class Worst:
     Attributes:
         group: which part of the API it is for.
         weight: how often it is sent, against the others.
+        early: whether it is answered before all of it has been read; the connection then ends with a reset, which may
+            overtake the answer.
     """
 
     group: str
     name: str
     weight: int
     make: Make
+    early: bool = False
 
 
 WORST: list[Worst] = []
@@ -71,11 +74,11 @@ def add(group: str, name: str, make: Make, weight: int = 1) -> None:
     WORST.append(Worst(group, name, weight, make))
 
 
-def worst(group: str, name: str, weight: int = 1) -> Callable[[Make], Make]:
+def worst(group: str, name: str, weight: int = 1, early: bool = False) -> Callable[[Make], Make]:
     """Add what the decorated function makes."""
 
     def added(make: Make) -> Make:
-        add(group, name, make, weight)
+        WORST.append(Worst(group, name, weight, make, early))
         return make
 
     return added
