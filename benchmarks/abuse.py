@@ -28,14 +28,14 @@ import tests.security.siege.bodies
 import tests.security.siege.curves  # noqa: F401  # they fill WORST, as jobs does
 from benchmarks.service import Service, service
 from tests.security.siege.bounds import Bounds
-from tests.security.siege.jobs import FOLDER, small
+from tests.security.siege.jobs import exhibits, image_folder
 from tests.security.siege.watch import family, usage
 from tests.security.siege.wire import Request, exchange
 from tests.security.siege.worst import WORST, Known, World, Worst
 
 IDLE_SECONDS, IDLE_SHARE = 0.5, 0.1  # idle: less than a tenth of a core for so long
 PATIENCE = 10  # times as long may pass on a busy machine
-IMAGES = 20_000
+EPOCHS = 200  # of the job to look at
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def main() -> None:
     costs: dict[str, Cost] = {}
     while waiting:
         with tempfile.TemporaryDirectory(prefix="lrserve-abuse-") as folder:
-            _images(Path(folder) / "datasets" / FOLDER)
+            image_folder(Path(folder) / "datasets")
             with service(Path(folder), workers=1) as running:
                 measured(running, waiting, costs, arguments.seconds)
     cores, date = len(os.sched_getaffinity(0)), datetime.now(UTC).date()
@@ -155,24 +155,14 @@ def _peak(pid: int) -> float:
     return found
 
 
-def _images(folder: Path) -> None:
-    """Make an image folder of empty files, which the API counts."""
-    for name in "ab":
-        (folder / "train" / name).mkdir(parents=True)
-        for i in range(IMAGES // 2):
-            (folder / "train" / name / f"{i}.png").touch()
-
-
 def _exhibits(base: str) -> Known:
-    """Make a job with 200 epochs and an experiment of 10,000 runs, for requests that look at some."""
+    """Make jobs for requests that look at some, and wait until those that run have ended."""
     known = Known()
     with httpx.Client(base_url=base, timeout=120) as http:
-        tiny = {"type": "fake", "samples": 2, "test_samples": 2, "image_size": 12}
-        job = http.post("/v1/jobs", json=small(model={"type": "mlp", "hidden": [2]}, dataset=tiny, epochs=200)).json()
-        rates = [0.1 + i / 1e6 for i in range(10_000)]
-        grid = http.post("/v1/experiments", json={"base": small(), "grid": {"lr": rates}, "hardware": "nobody"}).json()
-        known.exhibits |= {"jobs": job["id"], "experiments": grid["id"]}
-        while http.get(f"/v1/jobs/{job['id']}", headers={"Prefer": "wait=10"}).json()["state"] in ("queued", "running"):
+        for kind, spec in exhibits(EPOCHS).items():
+            known.exhibits[kind] = http.post(f"/v1/{kind}", json=spec).json()["id"]
+        job, wait = f"/v1/jobs/{known.exhibits['jobs']}", {"Prefer": "wait=10"}
+        while http.get(job, headers=wait).json()["state"] in ("queued", "running"):
             pass
     return known
 

@@ -33,7 +33,7 @@ async def besiege(arguments: argparse.Namespace) -> None:
         return Attacker(arguments.port, arguments.token, world, recorder, worker)
 
     deadline = time.monotonic() + arguments.seconds
-    await sessions.exhibits(attacker("exhibits"), epochs=1000 if arguments.long else 100)
+    await sessions.exhibit(attacker("exhibits"), epochs=1000 if arguments.long else 100)
     attacks = [each for each in ATTACKS if arguments.long or not each.long]
     tasks = [asyncio.create_task(attack_until(attacker(i), deadline, attacks)) for i in range(arguments.attackers)]
     await asyncio.wait(tasks, timeout=max(0.0, deadline - time.monotonic()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from tests.security.siege.curves import expression, repeat_in_repeat
@@ -11,7 +12,7 @@ from tests.security.siege.wire import Request, get, post
 from tests.security.siege.worst import World, add, worst
 
 NOBODY = {"hardware": "nobody"}
-FOLDER = "siege"  # an image folder with many files, which the siege puts under the data root
+FOLDER, IMAGES = "siege", 20_000  # an image folder with many files, which `image_folder` makes
 
 
 def small(**changes: Any) -> dict[str, Any]:
@@ -22,6 +23,24 @@ def small(**changes: Any) -> dict[str, Any]:
         "epochs": 2,
         "batch_size": 32,
     } | changes
+
+
+def exhibits(epochs: int) -> dict[str, dict[str, Any]]:
+    """Describe what is worth to look at, by its path: a job of many epochs, and an experiment of 10,000 that waits."""
+    tiny = {"type": "fake", "samples": 2, "test_samples": 2, "image_size": 12}
+    rates = [0.1 + i / 1e6 for i in range(10_000)]
+    return {
+        "jobs": small(model={"type": "mlp", "hidden": [2]}, dataset=tiny, epochs=epochs),
+        "experiments": {"base": small(), "grid": {"lr": rates}} | NOBODY,
+    }
+
+
+def image_folder(data_root: Path) -> None:
+    """Make an image folder of empty files: counting them is all that the API does with them."""
+    for name in ("train/a", "train/b", "test/a"):
+        (data_root / FOLDER / name).mkdir(parents=True)
+    for i in range(IMAGES):
+        (data_root / FOLDER / "train" / "ab"[i % 2] / f"{i}.png").touch()
 
 
 def longest(world: World, **changes: Any) -> dict[str, Any]:

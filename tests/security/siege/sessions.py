@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from tests.security.siege.attacks import Attacker, attack
-from tests.security.siege.jobs import FOLDER, small
+from tests.security.siege.jobs import FOLDER, exhibits, small
 from tests.security.siege.wire import PART, Answer, Request, connected, get, post
 
 ID = re.compile(rb'"id":"([^"]+)"')
@@ -27,17 +27,12 @@ def known(attacker: Attacker, answer: Answer, kind: str = "jobs") -> str | None:
     return job_id
 
 
-async def exhibits(attacker: Attacker, epochs: int) -> None:
-    """Make jobs for others to look at: one with many epochs, and an experiment of 10,000 runs that waits."""
+async def exhibit(attacker: Attacker, epochs: int) -> None:
+    """Make jobs for others to look at."""
     attacker.attack = "exhibits"
-    tiny = {"type": "fake", "samples": 2, "test_samples": 2, "image_size": 12}
-    model = {"type": "mlp", "hidden": [2]}
-    found = await attacker.send(post("/v1/jobs", small(model=model, dataset=tiny, epochs=epochs)), KEPT)
-    attacker.world.known.exhibits["jobs"] = known(attacker, found) or "nothing"
-    rates = [0.1 + i / 1e6 for i in range(10_000)]
-    grid = {"base": small(), "grid": {"lr": rates}, "hardware": "nobody"}
-    found = await attacker.send(post("/v1/experiments", grid), KEPT)
-    attacker.world.known.exhibits["experiments"] = known(attacker, found, "experiments") or "nothing"
+    for kind, spec in exhibits(epochs).items():
+        found = await attacker.send(post(f"/v1/{kind}", spec), KEPT)
+        attacker.world.known.exhibits[kind] = known(attacker, found, kind) or "nothing"
 
 
 async def cancel(attacker: Attacker, job_id: str) -> None:

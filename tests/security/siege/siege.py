@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,11 @@ from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.limits import LimitStore
 from tests.conftest import Service, running_service
 from tests.security.siege.honest import HonestTenant
-from tests.security.siege.jobs import FOLDER
+from tests.security.siege.jobs import image_folder
 from tests.security.siege.report import Verdict
 from tests.security.siege.watch import usage
 
 QUEUED = 150  # jobs that the attacker may have waiting, some with megabytes of spec: Redis shares the test's memory
-IMAGES = 20_000  # files of an image folder
 ABORT_BYTES = 4 * 2**30  # of the API: the siege has failed, and ends before the machine's memory does
 PACKAGE = "tests.security.siege"
 
@@ -51,7 +50,7 @@ def besieged(home: Path, plan: Plan, folder: Path) -> Verdict:
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    _image_folder(home / "datasets" / FOLDER)
+    image_folder(home / "datasets")
     with running_service(home, auth="true") as service:
         with connect((home / "redis.url").read_text()) as redis:
             LimitStore(redis).change("attacker", {"queued": QUEUED})
@@ -75,14 +74,6 @@ def besieged(home: Path, plan: Plan, folder: Path) -> Verdict:
     return verdict
 
 
-def _image_folder(folder: Path) -> None:
-    """Make an image folder of empty files: counting them is all that the API does with them."""
-    for name in ("train/a", "train/b", "test/a"):
-        (folder / name).mkdir(parents=True)
-    for i in range(IMAGES):
-        (folder / "train" / "ab"[i % 2] / f"{i}.png").touch()
-
-
 @contextmanager
 def _process(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen([sys.executable, "-m", *map(str, arguments)])
@@ -102,10 +93,10 @@ def _measured(service: Service, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _attack(service: Service, token: str, plan: Plan, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with ExitStack() as ending:
-        arguments: list[object] = [f"{PACKAGE}.attacker", service.stack.port, "--token", token, "--folder", folder]
-        arguments += ["--seconds", plan.seconds, "--seed", plan.seed, "--attackers", plan.attackers]
-        yield ending.enter_context(_process(*arguments, *(["--long"] if plan.long else [])))
+    arguments: list[object] = [f"{PACKAGE}.attacker", service.stack.port, "--token", token, "--folder", folder]
+    arguments += ["--seconds", plan.seconds, "--seed", plan.seed, "--attackers", plan.attackers]
+    with _process(*arguments, *(["--long"] if plan.long else [])) as process:
+        yield process
 
 
 def _watched(service: Service, attacker: subprocess.Popen[bytes]) -> list[str]:
