@@ -125,10 +125,20 @@ def problem(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """The answer for one problem."""
-    body: dict[str, Any] = {"type": f"urn:lrserve:problem:{kind}", "title": title, "status": status, "detail": detail}
+    body: dict[str, Any] = {
+        "type": f"urn:lrserve:problem:{kind}",
+        "title": title,
+        "status": status,
+        "detail": _encodable(detail),
+    }
     if errors:
-        body["errors"] = [{"loc": list(loc), "msg": msg} for loc, msg in errors]
+        body["errors"] = [{"loc": list(map(_encodable, loc)), "msg": _encodable(msg)} for loc, msg in errors]
     return Response(dumps(body), status, headers, media_type="application/problem+json")
+
+
+def _encodable(part: str | int) -> str | int:
+    """Text as UTF-8 can hold it: JSON may name half of a surrogate pair, which a field's name then has."""
+    return part.encode(errors="replace").decode() if isinstance(part, str) else part
 
 
 def invalid(errors: Sequence[tuple[Loc, str]]) -> Response:
@@ -197,6 +207,23 @@ def known_instead(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{hint}known: {', '.join(known) or 'none'}"
+
+
+def too_many_fields(most: int) -> Response:
+    """The answer to a body whose objects have too many fields to look at each."""
+    return problem(413, "request-body-too-large", TITLES[413], f"the body has more than {most} fields or colons")
+
+
+def busy() -> Response:
+    """The answer while there is no room for another large request."""
+    detail = "Too many large requests are being answered. Small ones go on working; send this one again."
+    return problem(503, "busy", "Too many large requests", detail, headers={"Retry-After": "5"})
+
+
+def too_costly(cost: str) -> Response:
+    """The answer to a request that was stopped while it was answered."""
+    detail = f"The request took more than {cost} and was stopped. Ask for less at once."
+    return problem(503, "too-costly", "The request takes too much", detail, headers={"Retry-After": "60"})
 
 
 def install(app: FastAPI) -> None:
@@ -280,7 +307,7 @@ def documented(*statuses: int, **also: dict[str, Any]) -> Responses:
         409: "The job's state does not allow this",
         422: "Invalid input",
         429: "A limit of the tenant is reached",
-        503: "The job store is away",
+        503: "The job store is away, or too many large requests are being answered",
     }
     others: Responses = {int(name.removeprefix("_")): entry for name, entry in also.items()}
     return others | {

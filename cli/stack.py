@@ -11,15 +11,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
+from redis.exceptions import RedisError
+
 from cli.client import ApiError, Client
 from cli.embedded import EmbeddedRedis
+from lrcore.jobs.connection import connect
 from lrcore.jobs.settings import Settings
+from lrcore.jobs.store import JobStore
 
 STOP_SECONDS = 10.0
 REDIS_URL = "redis.url"  # file in HOME: where the embedded Redis is, for `lrserve keys`
@@ -104,7 +108,7 @@ class Stack:
                 )
                 name = f"{socket.gethostname()}-{self.port}-{i}"  # two stacks on one machine have two ports
                 self._add(ending, Service(f"worker {i}", [*python, "worker", "--name", name], own))
-            self._wait_until_ready()
+            self._wait_until_ready(environment["LRSERVE_REDIS_URL"])
             yield
 
     def watch(self) -> None:
@@ -159,16 +163,17 @@ class Stack:
             service.process.kill()
             service.process.wait()
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, redis_url: str) -> None:
         deadline = time.monotonic() + START_SECONDS
-        with Client(self.url, timeout=5, retries=0) as client:
+        # the API counts workers only for those who have a key where keys are asked for, which this one may not have
+        with connect(redis_url) as redis, Client(self.url, timeout=5, retries=0) as client:
+            store = JobStore(redis)
             while time.monotonic() < deadline:
                 self.keep_running()
-                try:
-                    if client.ready().workers >= self.workers:
+                with suppress(ApiError, RedisError):
+                    client.health()
+                    if store.workers() >= self.workers:
                         return
-                except ApiError:
-                    pass
                 time.sleep(0.1)
         raise StackError(f"API and workers were not ready within {START_SECONDS:g} s")
 

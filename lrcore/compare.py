@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from lrcore.curve import MAX_VALUES, CurveRequest, Metrics, resolve
 from lrcore.errors import CurveError
-from lrcore.family import Integer, Name, Spec
+from lrcore.family import Integer, Items, Name, Spec
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Count, GroupRates, Index, Rate
 
@@ -25,10 +25,16 @@ class NamedCurve(Spec):
 def _resolve(data: Any, info: ValidationInfo) -> Any:
     if not isinstance(data, list | tuple):
         return data
-    return [
-        each | {"schedule": resolve(each["schedule"], info)} if isinstance(each, dict) and "schedule" in each else each
-        for each in data
-    ]
+    return [_resolved(each, i, info) for i, each in enumerate(data)]
+
+
+def _resolved(curve: Any, i: int, info: ValidationInfo) -> Any:
+    if not (isinstance(curve, dict) and "schedule" in curve):
+        return curve
+    try:
+        return curve | {"schedule": resolve(curve["schedule"], info)}
+    except CurveError as error:
+        raise CurveError((i, "schedule", *error.field), str(error)) from None
 
 
 class CompareRequest(Spec):
@@ -40,9 +46,7 @@ class CompareRequest(Spec):
     total_steps: Count | None = Field(None, exclude_if=lambda value: value is None)
     steps_per_epoch: Count | None = Field(None, exclude_if=lambda value: value is None)
     where: Rate | None = Field(None, exclude_if=lambda value: value is None)
-    curves: Annotated[
-        tuple[NamedCurve, ...], Field(min_length=1, max_length=100, strict=False), BeforeValidator(_resolve)
-    ]
+    curves: Annotated[tuple[NamedCurve, ...], BeforeValidator(_resolve), Items(100, least=1)]
 
     @model_validator(mode="after")
     def _fit(self) -> Self:

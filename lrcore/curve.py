@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from lrcore import grid
+from lrcore import budget, grid
 from lrcore.errors import CurveError
-from lrcore.family import Integer, Number, Spec
+from lrcore.family import Integer, Items, Number, Spec
 from lrcore.grid import Extent, Grid
 from lrcore.lengths import resolved
 from lrcore.schedules import AnySchedule, Rates, Schedule
@@ -21,7 +21,7 @@ from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
 MAX_VALUES = 10**7  # rates in one answer, all parameter groups together
 MAX_WORK = 4 * 10**8  # rates times the size of their schedule: about ten seconds of one core
 
-Metrics = Annotated[tuple[Number, ...], Field(max_length=1_000_000, strict=False, fail_fast=True)]
+Metrics = Annotated[tuple[Number, ...], Field(fail_fast=True), Items(1_000_000)]
 
 
 def resolve(data: Any, info: ValidationInfo) -> Any:
@@ -169,9 +169,11 @@ def sample(request: CurveRequest, out: Rates | None = None) -> Curve:
 
     Raises:
         CurveError: a rate would not be finite, or negative, or the schedule has no value at a step.
+        OverBudget: it is more work than may be done here.
     """
     t = Grid(request.start, request.stride, request.steps)
     if isinstance(request.schedule, ReduceLROnPlateau):
+        budget.spend(request.work)
         metrics = np.asarray((request.metrics or ())[: t.last], dtype=np.float64)
         lr = plateau_curve(request.schedule, request.base_lrs, metrics)[:, t.start : t.last + 1 : t.stride]
         if out is not None:
@@ -186,6 +188,7 @@ def table(schedule: Schedule, base_lrs: tuple[float, ...], t: Grid, out: Rates |
     Raises:
         CurveError: a rate would not be finite, or negative, or the schedule has no value at a step.
     """
+    budget.spend(len(base_lrs) * schedule.work(t.last, t.count))
     both = np.empty(((out is None) + schedule.cycles_momentum, len(base_lrs), t.count))  # one block: malloc keeps it
     lr, momentum = both[0] if out is None else out, both[-1] if schedule.cycles_momentum else None
     with np.errstate(all="ignore"):  # what overflows is refused below, by its step

@@ -10,15 +10,16 @@ from pydantic import Field, field_validator, model_validator
 
 from lrcore import formulas, grid
 from lrcore.errors import CurveError
+from lrcore.family import Items
 from lrcore.formulas import Node, NoFormula, Value
 from lrcore.grid import Extent, Fill, Grid
+from lrcore.lengths import MAX_DEPTH
 from lrcore.schedules._base import Milestones, Rates, Schedule, TorchSchedule
 from lrcore.schedules.step import rising
 
 if TYPE_CHECKING:
     from lrcore.schedules import AnySchedule
 
-MAX_DEPTH = 8
 MAX_SIZE = 1000  # simple formulas, parts of expressions included
 
 
@@ -44,7 +45,7 @@ def formula_inside(schedule: Schedule, base_lr: float, *path: str | int) -> Valu
 
 class _Composite(Schedule):
     type: str
-    schedulers: Annotated[tuple[AnySchedule, ...], Field(min_length=1, max_length=32, strict=False)] = Field(
+    schedulers: Annotated[tuple[AnySchedule, ...], Items(32, least=1)] = Field(
         description="the parts, schedules themselves"
     )
 
