@@ -17,7 +17,6 @@ import platform
 import random
 import tempfile
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,11 +28,12 @@ import tests.security.siege.curves  # noqa: F401  # they fill WORST, as jobs doe
 from benchmarks.service import Service, service
 from tests.security.siege.bounds import Bounds
 from tests.security.siege.jobs import exhibits, image_folder
-from tests.security.siege.watch import family, usage
+from tests.security.siege.watch import usage
 from tests.security.siege.wire import Request, exchange
 from tests.security.siege.worst import WORST, Known, World, Worst
 
 IDLE_SECONDS, IDLE_SHARE = 0.5, 0.1  # idle: less than a tenth of a core for so long
+LOOK_SECONDS = 0.05
 PATIENCE = 10  # times as long may pass on a busy machine
 EPOCHS = 200  # of the job to look at
 
@@ -116,24 +116,34 @@ def measure(running: Service, worst: Worst, request: Request, seconds: float) ->
     """Send one request and wait until the API is idle again."""
     pid = running.pids["api"]
     _idle(pid, seconds)
-    for each in family(pid):
-        Path(f"/proc/{each}/clear_refs").write_text("5")  # the peak is what is resident now
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak is what is resident now
     before = usage(pid)
-    status = asyncio.run(_answered(running, request, before["cpu"] + seconds, time.monotonic() + PATIENCE * seconds))
+    status, most = asyncio.run(_answered(running, request, before, seconds))
     if status is not None:
         _idle(pid, seconds)
     cpu = usage(pid)["cpu"] - before["cpu"]
-    return Cost(worst, status, len(request.body), cpu, max(0.0, _peak(pid) - before["together"]))
+    memory = max(0.0, most - before["together"], _peak(pid) - before["own"])
+    return Cost(worst, status, len(request.body), cpu, memory)
 
 
-async def _answered(running: Service, request: Request, cpu: float, deadline: float) -> int | str | None:
-    """Wait for the answer's status, until the API has used so much processor time, or time has passed."""
+async def _answered(
+    running: Service, request: Request, before: dict[str, float], seconds: float
+) -> tuple[int | str | None, float]:
+    """Wait for an answer until the API has used so many processor seconds, or time has passed.
+
+    Returns:
+        Its status, None if it was given up; the most memory of the API and its children that was seen meanwhile.
+    """
+    deadline, most, now = time.monotonic() + PATIENCE * seconds, 0.0, before
     exchanged = asyncio.create_task(exchange(running.port, request.raw("")))
-    while usage(running.pids["api"])["cpu"] < cpu and time.monotonic() < deadline:
-        if (await asyncio.wait([exchanged], timeout=0.2))[0]:
-            return exchanged.result().status
+    while now["cpu"] < before["cpu"] + seconds and time.monotonic() < deadline:
+        done, _ = await asyncio.wait([exchanged], timeout=LOOK_SECONDS)
+        now = usage(running.pids["api"])
+        most = max(most, now["together"])
+        if done:
+            return exchanged.result().status, most
     exchanged.cancel()
-    return None
+    return None, most
 
 
 def _idle(pid: int, seconds: float) -> None:
@@ -146,13 +156,9 @@ def _idle(pid: int, seconds: float) -> None:
 
 
 def _peak(pid: int) -> float:
-    """Return the largest resident memory since the last reset, of the process and its children together."""
-    found = 0
-    for each in family(pid):
-        with suppress(OSError):
-            lines = Path(f"/proc/{each}/status").read_text().splitlines()
-            found += next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
-    return found
+    """Return the largest resident memory of a process since the last reset."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
 
 
 def _exhibits(base: str) -> Known:

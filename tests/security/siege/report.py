@@ -56,7 +56,7 @@ class Verdict:
     Attributes:
         health: latencies of the health probe in seconds, in rising order.
         crowding: how many threads wanted each core, those of the siege included; at least 1.
-        memory: largest resident bytes of the API's process and its children together, and of the process alone.
+        memory: largest resident bytes of the API's process and its children, shared pages once, and of it alone.
         faults: what went wrong.
         table: a line of Markdown for each attack.
     """

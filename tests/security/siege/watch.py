@@ -43,18 +43,29 @@ def family(pid: int) -> Iterator[int]:
 
 
 def usage(pid: int) -> dict[str, float]:
-    """Measure resident bytes of a process, the same with its descendants, and processor seconds of them all."""
+    """Measure resident bytes of a process, the same with its descendants, and processor seconds of them all.
+
+    With descendants, a page that several have in common counts once: what is forked has most of its pages from its
+    parent.
+    """
     own, together, seconds = 0, 0, 0.0
     for each in family(pid):
         try:
             resident = int(Path(f"/proc/{each}/statm").read_text().split()[1]) * PAGE
+            proportional = _proportional(each)
             fields = Path(f"/proc/{each}/stat").read_text().rpartition(") ")[2].split()
         except OSError:
             continue
         own += resident if each == pid else 0
-        together += resident
+        together += proportional
         seconds += sum(map(int, fields[11:15])) / TICK  # its own, and those of children that have ended
     return {"own": own, "together": together, "cpu": seconds}
+
+
+def _proportional(pid: int) -> int:
+    """Read a process' resident bytes, a page that n processes share as an n-th of it."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
 def runnable() -> int:
@@ -113,7 +124,7 @@ def _ended(*_: object) -> None:
 
 
 def main() -> None:
-    """Measure until SIGTERM. A probe that waits then is written down as one that was not answered."""
+    """Measure until SIGTERM. A probe that waits then is written down with the time that it has waited."""
     prober = Prober(int(sys.argv[1]))
     signal.signal(signal.SIGTERM, _ended)
     with Path(sys.argv[3]).open("w", buffering=1) as out:
@@ -122,6 +133,9 @@ def main() -> None:
             begun, well = time.monotonic(), False
             try:
                 well = prober.ask()
+            except SystemExit:
+                well = True  # nothing is known against it but how long it has waited
+                raise
             finally:
                 _write(out, {"at": begun, "seconds": time.monotonic() - begun, "well": well})
             time.sleep(max(0.0, begun + PROBE_SECONDS - time.monotonic()))
