@@ -46,6 +46,7 @@ WORKS: list[Work] = [*(JobSpec.model_validate(job_spec(epochs=epochs)) for epoch
 ALIVE = {State.QUEUED, State.PAUSED, State.RUNNING}
 ACTIONS = {"pause": ALIVE, "resume": {State.PAUSED}, "cancel": ALIVE, "forget": set(State) - ALIVE}
 ENDS = st.sampled_from([State.SUCCEEDED, State.FAILED, State.CANCELLED, State.QUEUED])
+WORKERS, SIZES = st.sampled_from("abc"), st.integers(0, 20)
 VALUES = {
     "queued": st.integers(1, 4),
     "running": st.integers(1, 2),
@@ -134,8 +135,18 @@ class LimitsMachine(RuleBasedStateMachine):
         assert recounted(self.redis, MINE)["records"] <= max(self.most(MINE, "record_bytes"), self.records_before)
         assert waiting(self.redis, MINE) <= max(self.most(MINE, "queued"), self.waiting_before)
 
-    @rule(target=claims, worker=st.sampled_from("abc"), runs=st.integers(1, 2))
-    def claim(self, worker: str, runs: int) -> Claim | MultipleResults[Claim]:
+    @rule(target=claims, worker=WORKERS, runs=st.integers(1, 2), size=SIZES, end=st.none() | ENDS)
+    def work(self, worker: str, runs: int, size: int, end: State | None) -> Claim | MultipleResults[Claim]:
+        """A worker takes a job, writes files, and ends it or goes on."""
+        claim = self.claim(worker, runs)
+        if claim is None:
+            return multiple()
+        self.write_files(claim, size, end is State.SUCCEEDED)
+        if end is not None:
+            self.finish(claim, end)
+        return claim
+
+    def claim(self, worker: str, runs: int) -> Claim | None:
         before = {job.key: job for job in self.jobs()}
         busy = {tenant: len(recounted(self.redis, tenant)["busy"]) for tenant in (MINE, NOBODY)}
         full = {tenant: self.full(tenant) for tenant in (MINE, NOBODY)}
@@ -153,13 +164,13 @@ class LimitsMachine(RuleBasedStateMachine):
                 assert outgrown
             elif not claim and self.waits(job):
                 assert job.tenant not in may_run or (full[job.tenant] and old.attempt == 0)
-        return claim or multiple()
+        return claim
 
     def waits(self, job: Job) -> bool:
         key = f"queue:{QUEUE}" if job.tenant == NOBODY else f"of:{job.tenant}:queue:{QUEUE}"
         return self.redis.zscore(f"lrserve:{key}", job.key) is not None
 
-    @rule(claim=claims, size=st.integers(0, 20), left_behind=st.booleans())
+    @rule(claim=claims, size=SIZES, left_behind=st.booleans())
     def write_files(self, claim: Claim, size: int, left_behind: bool) -> None:
         with suppress(LeaseLost):
             (self.store.stored if left_behind and "/" not in claim.id else self.store.keeps)(claim, size)
@@ -185,7 +196,7 @@ class LimitsMachine(RuleBasedStateMachine):
         if found:
             getattr(self.store, action)(data.draw(st.sampled_from(found)).key)
 
-    @rule(worker=st.sampled_from("abc"))
+    @rule(worker=WORKERS)
     def start_again(self, worker: str) -> None:
         self.store.abandon(worker, 2)
 
