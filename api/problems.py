@@ -22,7 +22,7 @@ from lrcore.errors import CurveError
 from lrcore.jobs.artifacts import ArtifactNotFound, ArtifactsUnavailable
 from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.keys import KeyNotFound, TooManyKeys
-from lrcore.jobs.store import IllegalMove, JobExists, JobNotFound, KeyReused, LimitReached, StoreFull
+from lrcore.jobs.store import IllegalMove, JobExists, JobNotFound, JobTooLarge, KeyReused, LimitReached, StoreFull
 from lrcore.jobs.webhooks import DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound
 
 log = logging.getLogger("lrserve.api")
@@ -244,6 +244,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Invalid)
     def _(request: Request, error: Invalid) -> Response:
         return invalid(error.errors)
+
+    @app.exception_handler(JobTooLarge)
+    def _(request: Request, error: JobTooLarge) -> Response:
+        return invalid([(("body", error.field), str(error))])
 
     @app.exception_handler(CurveError)
     def _(request: Request, error: CurveError) -> Response:

@@ -68,6 +68,7 @@ class PartReporter(Reporter):
                 step=functools.partial(self._stepped, run),
                 epoch=functools.partial(self._epoch_of, run),
                 stop=lambda: stopped() or run in self._pruned,
+                saved=self.saved,
                 preparing=preparing,
                 ended=functools.partial(self._ended, run),
             )

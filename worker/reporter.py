@@ -83,6 +83,20 @@ class Reporter:
         self._told.append((epoch, best))
         self._reports.put(lambda: self._tell(index))
 
+    def saved(self) -> None:
+        """A checkpoint was written: say what the job takes on this worker's disk."""
+        folder = self._settings.job_folder(self._claim.id)
+        try:
+            size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        except OSError:  # a disk that does not answer; the next checkpoint may do better
+            return
+
+        def tell() -> str:
+            self._store.keeps(self._claim, size)
+            return self.wanted
+
+        self._reports.put(tell)
+
     def must_stop(self) -> bool:
         """Whether the job was cancelled, paused or taken away. Every call is a sign that work goes on.
 
@@ -143,7 +157,14 @@ class Reporter:
 
     def hooks(self, stop: Callable[[], bool], preparing: Preparing) -> Any:
         """What the kind's run calls: Hooks with these two."""
-        return Hooks(step=self.step, running=self.running, epoch=self.epoch, stop=stop, preparing=preparing)
+        return Hooks(
+            step=self.step,
+            running=self.running,
+            epoch=self.epoch,
+            stop=stop,
+            saved=self.saved,
+            preparing=preparing,
+        )
 
     def stop(self) -> None:
         """Deliver what is left and end the thread."""

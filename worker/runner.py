@@ -28,6 +28,7 @@ from lrcore.jobs.store import (
     JobExists,
     JobNotFound,
     JobStore,
+    JobTooLarge,
     LeaseLost,
     LimitReached,
     StoreFault,
@@ -48,6 +49,8 @@ KNOWN: dict[type[Exception], str] = {
     DataUnavailable: "data_unavailable",
     MissingPackage: "missing_package",
     Diverged: "diverged",
+    LimitReached: "limit_reached",
+    JobTooLarge: "limit_reached",
 }
 FINAL = ("diverged", "missing_package")  # errors that another attempt would only repeat
 PAUSES = (1.0, 4.0, 15.0)  # seconds between attempts to reach the artifact root
@@ -184,7 +187,7 @@ class Runner:
 
     def folder(self, job_id: str) -> Path:
         """Where a job's checkpoint and weights lie until the job ends."""
-        return self.settings.home_folder / "jobs" / job_id
+        return self.settings.job_folder(job_id)
 
     def _train(self, claim: Claim, reporter: Reporter) -> tuple[State, JobError | None]:
         """Train, and say how it ended. Only LeaseLost and StoreFault come out: a bad job must not end a worker."""
@@ -246,7 +249,7 @@ class Runner:
         Raises:
             Interrupted: the present one is to stop.
             LeaseLost: it is another worker's now.
-            StoreFull, LimitReached: nothing was stored.
+            StoreFull, LimitReached, JobTooLarge: nothing was stored.
         """
         full: list[LrcoreError] = []
 
@@ -256,7 +259,7 @@ class Runner:
                 self._store.of(job.tenant).put(job_id, spec, job.terms)
             except JobExists:  # a lost worker's, whose device rounds otherwise
                 pass
-            except (StoreFull, LimitReached) as error:
+            except (StoreFull, LimitReached, JobTooLarge) as error:
                 full.append(error)
 
         reporter.while_held(put)

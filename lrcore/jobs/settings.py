@@ -77,6 +77,10 @@ class Settings(BaseSettings):
         """`home` as an absolute path."""
         return self.home.expanduser().resolve()
 
+    def job_folder(self, job_id: str) -> Path:
+        """Where a worker keeps a job's checkpoint and weights until the job ends."""
+        return self.home_folder / "jobs" / job_id
+
     @property
     def data_folder(self) -> Path:
         """Where data sets live."""

@@ -380,7 +380,7 @@ def test_a_test_whose_tenant_has_no_room_for_the_training_fails(store: JobStore,
 
     assert (job.state, job.result) == ("failed", None)
     assert job.error is not None
-    assert "the limit queued is reached" in job.error.message
+    assert (job.error.type, "the limit queued is reached" in job.error.message) == ("limit_reached", True)
 
 
 def test_a_job_of_an_unknown_kind_fails_and_the_next_one_is_taken(store: JobStore) -> None:

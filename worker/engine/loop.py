@@ -62,6 +62,7 @@ class Hooks:
             also for the epochs before.
         stop: asked before each step and each batch of a test pass; True raises Interrupted. Also asked before a
             checkpoint takes its place, for what it raises: the files may be another process's by now.
+        saved: called after each checkpoint that was written.
         preparing: entered while the data are loaded and the model is made, where nobody asks `stop`; may raise
             Interrupted from inside.
         ended: of a run among several, called with what it came to, as soon as that is known.
@@ -72,6 +73,7 @@ class Hooks:
     losses: Callable[[int, list[float]], None] = lambda epoch, losses: None
     epoch: Callable[[Epoch, Best], None] = lambda epoch, best: None
     stop: Callable[[], bool] = lambda: False
+    saved: Callable[[], None] = lambda: None
     preparing: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
     ended: Callable[[object], None] = lambda outcome: None
 
@@ -184,7 +186,7 @@ class Run:
         self.graph = GraphedStep(self) if graphed else None
         self.live = Live(device, self._tell)
         self._began, self._done = time.perf_counter(), 0  # of the epoch: its clock, its steps
-        self._saver = Saver(folder and folder / CHECKPOINT, hooks.stop)
+        self._saver = Saver(folder and folder / CHECKPOINT, hooks.stop, hooks.saved)
 
     @property
     def evaluated(self) -> nn.Module:

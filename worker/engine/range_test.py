@@ -123,7 +123,7 @@ def _remember(spec: RangeTestSpec, losses: list[list[float]], folder: Path | Non
     """Keep the losses of the seeds that are done while others are not."""
     if len(losses) < len(spec.tried):
         position = Position(spec=checkpoints.key(spec), runs=[{"losses": values} for values in losses])
-        Saver(folder and folder / SEEDS, hooks.stop).save(dict, lambda: position)
+        Saver(folder and folder / SEEDS, hooks.stop, hooks.saved).save(dict, lambda: position)
 
 
 class RangeRun(Run):
@@ -169,7 +169,7 @@ class RangesTogether(Together):
                 hooks.running(step, loss, accuracy)
 
         with hooks.preparing():
-            heard_of = Hooks(running=running, stop=hooks.stop)
+            heard_of = Hooks(running=running, stop=hooks.stop, saved=hooks.saved)
             lanes = [Lane(spec.run(seed), heard_of, device, spec.ratios) for seed in spec.tried]
         for lane in lanes:
             if isinstance(lane.outcome, Exception):
