@@ -496,9 +496,10 @@ local function best(tenant, queue)
     end
   end
 end
--- the tenant for which the fewest jobs run goes first; then the better job
+-- the tenant for which the fewest jobs run goes first, of several the one that was served longest ago: with one worker
+-- nothing runs whenever it looks. Priority and age decide within a tenant.
 local function next_job()
-  local id, score, queue, load
+  local id, queue, load, turn, score
   for i = 6, #ARGV do
     local tenants = redis.call('SMEMBERS', P .. 'tenants:' .. ARGV[i])
     table.insert(tenants, 'default')
@@ -508,8 +509,10 @@ local function next_job()
       elseif may_run(tenant) then
         local first, place = best(tenant, ARGV[i])
         local busy = redis.call('SCARD', own(tenant, 'busy'))
-        if first and (not id or busy < load or busy == load and place < score) then
-          id, score, queue, load = first, place, ARGV[i], busy
+        local served = tonumber(redis.call('GET', own(tenant, 'served')) or 0)
+        local ahead = not id or busy < load or busy == load and (served < turn or served == turn and place < score)
+        if first and ahead then
+          id, queue, load, turn, score = first, ARGV[i], busy, served, place
         end
       end
     end
@@ -551,6 +554,7 @@ move(id, 'running')
 redis.call('HSET', job(id), 'worker', ARGV[2], 'token', ARGV[3])
 redis.call('HSETNX', job(id), 'started_at', now())
 redis.call('HSET', P .. 'claims', ARGV[2], id)
+redis.call('SET', own(owner(id), 'served'), redis.call('INCR', P .. 'order'))
 redis.call('ZADD', P .. 'leases', now() + ARGV[4], id)
 return taken(id)
 """
