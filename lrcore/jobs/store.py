@@ -13,9 +13,8 @@ import copy
 import hashlib
 import json
 import secrets
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,7 +26,7 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from lrcore import traces
 from lrcore.errors import LrcoreError
 from lrcore.jobs import scripts
-from lrcore.jobs.format import StoreFormat, StoreTooNew
+from lrcore.jobs.format import StoreFormat
 from lrcore.jobs.ids import NOBODY, display, new_id
 from lrcore.jobs.job import Best, Epoch, Job, JobError, Progress, RunTraining, Terms, rfc3339
 from lrcore.jobs.kinds import UnknownKind, kind_of
@@ -38,7 +37,8 @@ from lrcore.jobs.work import Work
 
 PREFIX = "lrserve:"
 FULL = 0.9  # of Redis' memory: beyond it no job is accepted, so that those that run can report to their end
-KEPT = 4  # signs of life a lease while a job is read
+READING_SECONDS = 120.0  # of a lease while a job is read: ten times what the largest spec takes, with all its rates
+TAKEN = "the worker had taken the job"  # the first sign of life
 DRAINING = "draining"  # the sign of life of a worker that was told to end
 RINGS = 100  # messages on the broker that are always enough to keep its workers busy between two looks
 
@@ -357,40 +357,24 @@ class JobStore:
         """Take the best waiting job of all the queues together; None if none waits.
 
         Of an experiment it is a part: at most so many runs, and no more than its share of all that live; or one that
-        has come back, whole, as its checkpoint is.
+        has come back, whole, as its checkpoint is. The lease is longer while the spec is read: nobody keeps it then.
         """
         while True:
             token = secrets.token_hex(16)
-            taken = self._run(scripts.CLAIM, worker, token, _ms(lease_seconds), most_runs, *queues)
+            reading = _ms(max(lease_seconds, READING_SECONDS))
+            taken = self._run(scripts.CLAIM, worker, token, reading, most_runs, *queues)
             if not taken:
                 return None
             job_id, spec, attempt, queue, kind, more, trace, *waited = taken
             try:
-                with self._kept(job_id, token, lease_seconds):
-                    work = kind_of(kind).model_validate_json(spec)
+                work = kind_of(kind).model_validate_json(spec)
+                with contextlib.suppress(RedisError):  # the next sign of life does it, too
+                    self._run(scripts.BEAT, job_id, token, _ms(lease_seconds), TAKEN, "")
                 began, ended = map(int, waited)
                 return Claim(job_id, token, int(attempt), work, queue, bool(more), trace, (began, ended))
             except (ValidationError, UnknownKind) as error:  # accepted by another version
                 why = JobError(type="invalid_spec", message=f"this worker cannot read the job: {error}"[:2000])
                 self._run(scripts.FINISH, job_id, token, State.FAILED, why.model_dump_json(), 0)
-
-    @contextlib.contextmanager
-    def _kept(self, job_id: str, token: str, lease_seconds: float) -> Iterator[None]:
-        """Keep a job's lease in the block by a thread: reading a spec with all its rates may take ten seconds."""
-        over = threading.Event()
-
-        def keep() -> None:
-            while not over.wait(lease_seconds / KEPT):
-                with contextlib.suppress(RedisError, StoreTooNew):  # whoever has the job next will hear of it
-                    self._run(scripts.BEAT, job_id, token, _ms(lease_seconds), "", "")
-
-        keeper = threading.Thread(target=keep, name="keeper", daemon=True)
-        keeper.start()
-        try:
-            yield
-        finally:
-            over.set()
-            keeper.join()
 
     def beat(self, claim: Claim, lease_seconds: float, progress: Progress | None, sign: str = "") -> str:
         """Keep the lease and say how far the job is, if known.
