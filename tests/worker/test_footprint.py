@@ -45,8 +45,8 @@ CASES: dict[str, dict[str, Any]] = (
         "evaluation": {"model": {"type": "lenet"}, "dataset": PICTURES | {"test_samples": 1000}, "batch_size": 2},
     }
 )
-# a device keeps more of a recurrent layer than the values of its gates
-LOOSE = {"gru": 5, "lstm": 5}
+# a device keeps more of a recurrent layer than the values of its gates, and a CPU convolves float64 by copies of the images
+LOOSE = {"gru": 5, "lstm": 5, "float64": 5}
 
 
 def spec_of(**changes: Any) -> JobSpec:
@@ -85,20 +85,32 @@ def test_an_estimate_is_at_most_what_a_run_takes_and_not_much_less(case: str) ->
     assert total <= taken <= LOOSE.get(case, 2) * total + 2**20
 
 
-@pytest.mark.parametrize("type_", [*OWN, *TYPES])
-def test_every_model_is_measured_in_no_time_and_without_memory(type_: str) -> None:
-    side = {"inception_v3": 75, "maxvit_t": 224, "vit_h_14": 70}.get(type_.partition(":")[2], 64)
-    pictures = PICTURES | {"image_size": 64} | ({"resize": side} if side != 64 else {})
-    spec = spec_of(model={"type": type_}, dataset=pictures)
-    memory_before = peak(lambda: None)
+@pytest.mark.parametrize(
+    "type_", [*OWN, "torchvision:densenet201", "torchvision:regnet_y_128gf", "torchvision:vit_h_14"]
+)
+def test_a_model_is_measured_without_memory(type_: str) -> None:
+    spec, needed = picture_job(type_), list[Footprint]()
 
-    began = time.thread_time()
-    needed: list[Footprint] = []
     taken = peak(lambda: needed.append(estimated(spec, 16)))
 
-    assert time.thread_time() - began < 10 * MEASURED_SECONDS
-    assert taken - memory_before < 2**21 + 0.02 * needed[0].parameters
-    assert min(needed[0].parameters, needed[0].gradients, needed[0].activations, needed[0].evaluation) > 0
+    assert taken < 2**21 + 0.02 * needed[0].parameters
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("type_", TYPES)
+def test_every_model_of_torchvision_is_measured_in_no_time(type_: str) -> None:
+    began = time.thread_time()
+    needed = estimated(picture_job(type_), 16)
+
+    assert time.thread_time() - began < 2 * MEASURED_SECONDS
+    assert min(needed.parameters, needed.gradients, needed.activations, needed.evaluation) > 0
+
+
+def picture_job(type_: str) -> JobSpec:
+    """A job on images of the size that the model needs."""
+    side = {"inception_v3": 75, "maxvit_t": 224, "vit_h_14": 70}.get(type_.partition(":")[2], 64)
+    resize = {} if side == 64 else {"resize": side}
+    return spec_of(model={"type": type_}, dataset=PICTURES | {"image_size": 64} | resize)
 
 
 def test_what_does_not_fit_is_refused_before_it_takes_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +151,7 @@ def test_runs_of_an_experiment_that_do_not_fit_fail_and_the_others_train(monkeyp
 
 
 def test_a_range_test_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(footprint, "free_memory", lambda device: 2**20)
+    monkeypatch.setattr(footprint, "free_memory", lambda device: 2**10)
     fields = {name: value for name, value in job_spec().items() if name != "epochs"}
     with pytest.raises(OutOfMemory):
         range_test(RangeTestSpec.model_validate(fields), data_root=NOWHERE, device=CPU)
