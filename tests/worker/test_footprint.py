@@ -45,7 +45,8 @@ CASES: dict[str, dict[str, Any]] = (
         "evaluation": {"model": {"type": "lenet"}, "dataset": PICTURES | {"test_samples": 1000}, "batch_size": 2},
     }
 )
-# a device keeps more of a recurrent layer than the values of its gates, and a CPU convolves float64 by copies of the images
+LARGE = [f"torchvision:{name}" for name in ("densenet201", "regnet_y_128gf", "vit_h_14")]
+# a device keeps more of a recurrent layer than its gates' values, and a CPU convolves float64 by copies of the images
 LOOSE = {"gru": 5, "lstm": 5, "float64": 5}
 
 
@@ -85,9 +86,7 @@ def test_an_estimate_is_at_most_what_a_run_takes_and_not_much_less(case: str) ->
     assert total <= taken <= LOOSE.get(case, 2) * total + 2**20
 
 
-@pytest.mark.parametrize(
-    "type_", [*OWN, "torchvision:densenet201", "torchvision:regnet_y_128gf", "torchvision:vit_h_14"]
-)
+@pytest.mark.parametrize("type_", [*OWN, *LARGE])
 def test_a_model_is_measured_without_memory(type_: str) -> None:
     spec, needed = picture_job(type_), list[Footprint]()
 
