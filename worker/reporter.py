@@ -14,20 +14,19 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from lrcore import traces
+from lrcore import exits, traces
 from lrcore.jobs.experiment import PartSpec
 from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.job import Best, Epoch, JobError, Progress
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
-from lrcore.jobs.store import Claim, Gap, JobStore, LeaseLost
+from lrcore.jobs.store import DRAINING, Claim, Gap, JobStore, LeaseLost
 from worker.engine.loop import Hooks
+from worker.engine.memory import memory_held
 
 log = logging.getLogger("lrserve.worker")
 
 Preparing = Callable[[], AbstractContextManager[object]]
-
-STALLED = 75  # exit status: EX_TEMPFAIL of sysexits.h
 
 
 class Reporter:
@@ -196,7 +195,19 @@ class Reporter:
         return self._lost is not None or self._broken is not None
 
     def _beat(self) -> str:
-        return self._store.beat(self._claim, self._settings.lease_seconds, self.progress())
+        return self._store.beat(self._claim, self._settings.lease_seconds, self.progress(), self._sign())
+
+    def _steps_done(self) -> int:
+        """Optimizer steps of the job, all runs together."""
+        return self._step
+
+    def _sign(self) -> str:
+        """What the worker does now, and how much memory it has: all that remains if it dies of the job."""
+        if self._draining.is_set():
+            return DRAINING
+        step = self._steps_done()
+        phase = "training" if self._trains else "writing files" if step else "loading the data and the model"
+        return f"{phase}, step {step} of {self._claim.spec.steps}, with {memory_held()}"
 
     def _tell(self, index: int) -> str:
         """Record an epoch, and before it those that Redis has lost."""
@@ -265,7 +276,7 @@ class Reporter:
         except (RedisError, LeaseLost) as error:
             log.warning("its lease will run out by itself: %s", error)
         logging.shutdown()
-        os._exit(STALLED)
+        os._exit(exits.STALLED)
 
 
 def images_per_step(spec: Any) -> float:

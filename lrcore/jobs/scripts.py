@@ -171,7 +171,7 @@ local function move_part(id, before, after, error)
   if before == 'running' then redis.call('HSET', job(id), 'ran', ran(id)) end
   busy(id, after == 'running')
   redis.call('HSET', job(id), 'state', after)
-  redis.call('HDEL', job(id), 'claimed_at', 'token', 'worker')
+  redis.call('HDEL', job(id), 'claimed_at', 'token', 'worker', 'sign')
   redis.call('ZREM', P .. 'leases', id)
   redis.call('SREM', runs(parent, 'held'), id)
   local cut = false  -- whether runs stop before their end
@@ -214,7 +214,7 @@ local function move(id, after, error)
   redis.call('ZREM', P .. 'leases', id)
   dequeue(id)
   if after == 'queued' then enqueue(id) end
-  if after ~= 'running' then redis.call('HDEL', job(id), 'token', 'worker', 'want') end
+  if after ~= 'running' then redis.call('HDEL', job(id), 'token', 'worker', 'sign', 'want') end
   if after == 'running' then redis.call('HSET', job(id), 'claimed_at', now()) end
   if after == 'succeeded' and not record[5] then pace(id, queue) end  -- an experiment's parts have theirs
   if ended(after) then
@@ -317,8 +317,9 @@ local function held(id, token)
   if record[1] ~= 'running' or record[2] ~= token then return 'fenced' end
   return 'held'
 end
--- keep the lease; what is wanted of the job
-local function keep(id, lease)
+-- keep the lease; what is wanted of the job. The worker's last sign of life is for who has to explain its death.
+local function keep(id, lease, sign)
+  if sign and sign ~= '' then redis.call('HSET', job(id), 'sign', sign) end
   redis.call('ZADD', P .. 'leases', now() + lease, id)
   return {'held', want(id) or over(id) and 'expire' or ''}
 end
@@ -330,8 +331,10 @@ local function release(id, error)
   if over(id) then return fail(id, 'timeout', 'it has run longer than its max_seconds') end
   return move(id, 'queued', error)
 end
--- a running job whose worker is gone: its lease ran out, it is back under its name, or it has stalled
-local function lose(id, most, why)
+-- a running job whose worker is gone: its lease ran out, its process has died, or it has stalled. So many `kills`,
+-- deaths that the job may have caused, fail it; `how` says how the process ended. One that was draining did not die of
+-- the job: it was killed because it took too long to end.
+local function lose(id, most, why, kills, how)
   if redis.call('HGET', job(id), 'state') ~= 'running' then
     redis.call('ZREM', P .. 'leases', id)
     return
@@ -339,6 +342,14 @@ local function lose(id, most, why)
   local losses, parent = redis.call('HINCRBY', job(id), 'losses', 1), redis.call('HGET', job(id), 'parent')
   if parent then redis.call('HINCRBY', job(parent), 'losses', 1) end
   tally('lost:' .. why)
+  local sign = redis.call('HGET', job(id), 'sign')
+  if kills and sign ~= 'draining' then
+    local killed = redis.call('HINCRBY', job(id), 'kills', 1)
+    if killed >= kills and not want(id) then
+      return fail(id, 'worker_killed', 'its worker died ' .. killed .. (killed == 1 and ' time' or ' times') ..
+        ' while it ran this job, the last time ' .. how .. (sign and '; last sign of life: ' .. sign or ''))
+    end
+  end
   if losses > most and not want(id) then
     return fail(id, 'worker_lost', losses .. ' workers were lost while they ran this job')
   end
@@ -566,10 +577,11 @@ local standing = held(id, ARGV[3])
 if standing ~= 'held' then return {standing, ''} end
 """
 
-# id, token, lease in ms, progress or '' -> held | fenced | missing, want. Of the news of progress, the last one stays.
+# id, token, lease in ms, what the worker does or '', progress or '' -> held | fenced | missing, want. Of the news of
+# progress, the last one stays.
 BEAT = f"""{REPORTED}
-progressed(id, ARGV[5])
-return keep(id, ARGV[4])
+progressed(id, ARGV[6])
+return keep(id, ARGV[4], ARGV[5])
 """
 
 # id, token, lease in ms, index, row, best -> held | fenced | missing | gap, want; of a gap, the index that is missing.
@@ -599,12 +611,12 @@ end
 return keep(id, ARGV[4])
 """
 
-# id of a part, token, lease in ms, steps of all its runs, then of each report five values: 'epoch', run, index, row,
-# best; or 'end', run, state, error or '', how it was trained or '' -> held | fenced | missing | gap, want; of a gap,
-# run and index. What a run has come to stays, whatever a worker says that trains it once more.
+# id of a part, token, lease in ms, what the worker does or '', steps of all its runs, then of each report five values:
+# 'epoch', run, index, row, best; or 'end', run, state, error or '', how it was trained or '' -> held | fenced | missing
+# | gap, want; of a gap, run and index. What a run has come to stays, whatever a worker says that trains it once more.
 REPORT = f"""{RECORD}{REPORTED}
 local parent = redis.call('HGET', job(id), 'parent')
-for i = 6, #ARGV, 5 do
+for i = 7, #ARGV, 5 do
   local what, run = ARGV[i], ARGV[i + 1]
   local state = redis.call('HGET', runs(parent, 'states'), run)
   if ended(state) or state == 'pruned' then  -- it stays so
@@ -622,8 +634,8 @@ for i = 6, #ARGV, 5 do
     end
   end
 end
-stepped(id, tonumber(ARGV[5]))
-return keep(id, ARGV[4])
+stepped(id, tonumber(ARGV[6]))
+return keep(id, ARGV[4], ARGV[5])
 """
 
 # id of an experiment, index of an epoch -> {run, state, row or false} of each run that has begun
@@ -766,12 +778,13 @@ end
 return ids
 """
 
-# worker, most losses -> ids that an earlier process of this worker had left behind
+# worker, most losses, most deaths of its process or '' if it did not die of the job, how it ended -> ids that an
+# earlier process of this worker had left behind
 ABANDON = """
 local left = {}
 for _, id in ipairs(redis.call('ZRANGE', P .. 'leases', 0, -1)) do
   if redis.call('HGET', job(id), 'worker') == ARGV[2] then
-    lose(id, tonumber(ARGV[3]), 'restart')
+    lose(id, tonumber(ARGV[3]), 'restart', tonumber(ARGV[4]), ARGV[5])
     table.insert(left, id)
   end
 end

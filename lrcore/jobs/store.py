@@ -8,6 +8,7 @@ successor.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import json
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from lrcore import traces
 from lrcore.errors import LrcoreError
@@ -39,6 +40,9 @@ FULL = 0.9  # of Redis' memory: beyond it no job is accepted, so that those that
 SPEC_BYTES = 2**20  # of a job's spec as JSON: Redis keeps it until the job is deleted
 RECORD_BYTES = 2048  # of a short job in Redis beside its spec, about: 3 kB were measured, with a spec of 0.7 kB
 SHARE = 0.25  # of Redis' memory: what a tenant's records may take if no limit says otherwise
+READING_SECONDS = 120.0  # of a lease while a job is read: ten times what the largest spec takes, with all its rates
+TAKEN = "the worker had taken the job"  # the first sign of life
+DRAINING = "draining"  # the sign of life of a worker that was told to end
 RINGS = 100  # messages on the broker that are always enough to keep its workers busy between two looks
 
 
@@ -397,30 +401,37 @@ class JobStore:
         """Take the best waiting job of all the queues together; None if none waits.
 
         Of an experiment it is a part: at most so many runs, and no more than its share of all that live; or one that
-        has come back, whole, as its checkpoint is.
+        has come back, whole, as its checkpoint is. The lease is longer while the spec is read: nobody keeps it then.
         """
         while True:
             token = secrets.token_hex(16)
-            taken = self._run(scripts.CLAIM, worker, token, _ms(lease_seconds), most_runs, *queues)
+            reading = _ms(max(lease_seconds, READING_SECONDS))
+            taken = self._run(scripts.CLAIM, worker, token, reading, most_runs, *queues)
             if not taken:
                 return None
             job_id, spec, attempt, queue, kind, more, trace, *waited = taken
             try:
                 work = kind_of(kind).model_validate_json(spec)
+                with contextlib.suppress(RedisError):  # the next sign of life does it, too
+                    self._run(scripts.BEAT, job_id, token, _ms(lease_seconds), TAKEN, "")
                 began, ended = map(int, waited)
                 return Claim(job_id, token, int(attempt), work, queue, bool(more), trace, (began, ended))
             except (ValidationError, UnknownKind) as error:  # accepted by another version
                 why = JobError(type="invalid_spec", message=f"this worker cannot read the job: {error}"[:2000])
                 self._run(scripts.FINISH, job_id, token, State.FAILED, why.model_dump_json(), 0)
 
-    def beat(self, claim: Claim, lease_seconds: float, progress: Progress | None) -> str:
+    def beat(self, claim: Claim, lease_seconds: float, progress: Progress | None, sign: str = "") -> str:
         """Keep the lease and say how far the job is, if known.
+
+        Args:
+            sign: what the worker does now, for the error of the job if the worker dies of it; DRAINING if it is to end.
 
         Returns what is wanted of the job: "cancel", "pause", "expire" once it has run for its max_seconds, or "".
         Raises LeaseLost.
         """
         text = progress.model_dump_json() if progress else ""
-        return self._still_held(claim, self._run(scripts.BEAT, claim.id, claim.token, _ms(lease_seconds), text))
+        answer = self._run(scripts.BEAT, claim.id, claim.token, _ms(lease_seconds), sign, text)
+        return self._still_held(claim, answer)
 
     def add_epoch(self, claim: Claim, lease_seconds: float, epoch: Epoch, best: Best) -> str:
         """Record a finished epoch. Returns what is wanted of the job, as `beat` does.
@@ -435,17 +446,20 @@ class JobStore:
             ),
         )
 
-    def report(self, claim: Claim, lease_seconds: float, step: int, news: Sequence[RunEpoch | RunEnd]) -> str:
+    def report(
+        self, claim: Claim, lease_seconds: float, step: int, news: Sequence[RunEpoch | RunEnd], sign: str = ""
+    ) -> str:
         """Record epochs and ends of the runs of a part, in order. Returns what is wanted of it, as `beat` does.
 
         Args:
             step: optimizer steps that are done, of all the part's runs together.
+            sign: as for `beat`.
 
         Raises LeaseLost, and Gap if an epoch before one of them is missing.
         """
         fields = [field for each in news for field in _reported(each)]
         return self._still_held(
-            claim, self._run(scripts.REPORT, claim.id, claim.token, _ms(lease_seconds), step, *fields)
+            claim, self._run(scripts.REPORT, claim.id, claim.token, _ms(lease_seconds), sign, step, *fields)
         )
 
     def judge(self, claim: Claim, judgements: Sequence[Judgement]) -> list[bool]:
@@ -523,9 +537,14 @@ class JobStore:
         """Put running jobs whose lease ran out back in their queue, or end them. Returns their ids."""
         return list(self._run(scripts.REAP, max_losses, broker_list("")))
 
-    def abandon(self, worker: str, max_losses: int) -> list[str]:
-        """What `reap` does, at once, for the jobs that an earlier process of this worker held."""
-        return list(self._run(scripts.ABANDON, worker, max_losses))
+    def abandon(self, worker: str, max_losses: int, max_kills: int | None = None, how: str = "") -> list[str]:
+        """What `reap` does, at once, for the jobs that an earlier process of this worker held.
+
+        Args:
+            max_kills: deaths of its worker's process at which a job fails; None if that process did not die.
+            how: it died, such as "of signal 9", for the job's error.
+        """
+        return list(self._run(scripts.ABANDON, worker, max_losses, "" if max_kills is None else max_kills, how))
 
     def take_stale(self, days: float, lease_seconds: float) -> tuple[str, int] | None:
         """The oldest of the jobs that ended more than `days` ago, which nobody else is given for `lease_seconds`.

@@ -25,7 +25,8 @@ from lrcore.jobs.spec import JobSpec
 from lrcore.optimizers import Optimizer
 from worker.engine import checkpoint as checkpoints
 from worker.engine.checkpoint import Position
-from worker.engine.data import Data, Plan, Split, load, permutation
+from worker.engine.data import DTYPES, Data, Plan, Split, load, permutation
+from worker.engine.footprint import check_fits
 from worker.engine.graph import GraphedStep, can_capture
 from worker.engine.optim import Average, Scheduled, freeze, parameter_groups
 from worker.engine.record import finish_epoch, stale_for_too_long, tell_again
@@ -35,7 +36,6 @@ log = logging.getLogger("lrserve.engine")
 
 RUNNING = 50  # steps that the running loss and accuracy are taken over
 AHEAD = 64  # steps that may wait in a GPU's queue, so that a stop and the progress are no further away
-DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
 
 CHECKPOINT = "checkpoint.safetensors"
 BEST = "best.safetensors"
@@ -121,6 +121,7 @@ def train(
     Raises:
         DataUnavailable: the data set, or pretrained weights, cannot be loaded.
         SpecError: the job names parameters that the model does not have.
+        OutOfMemory: the run needs more memory than the device has free; none of it was taken.
         Interrupted: hooks.stop said so; the steps done so far are in the checkpoint.
         Diverged: a loss is not finite.
     """
@@ -147,6 +148,7 @@ def seen_through(
     """
     with hooks.preparing():
         data = load(spec.dataset, data_root, device, DTYPES[spec.precision], memory)
+        check_fits(spec, min(spec.eval_batch_size, data.tested), device)
     with settings(spec, device):
         torch.manual_seed(spec.seed)
         run = make(data)

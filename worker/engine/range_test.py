@@ -18,9 +18,10 @@ import torch
 from lrcore.jobs.range_test import Ending, RangeTestSpec, Watch, end_of, mean_losses
 from worker.engine import checkpoint as checkpoints
 from worker.engine.checkpoint import Position
-from worker.engine.data import Data, load
+from worker.engine.data import DTYPES, Data, load
+from worker.engine.footprint import check_fits
 from worker.engine.fused import groups, widths
-from worker.engine.loop import DTYPES, Hooks, Interrupted, Run, pick_device, settings
+from worker.engine.loop import Hooks, Interrupted, Run, pick_device, settings
 from worker.engine.saver import Saver
 from worker.engine.together import Lane, Together
 
@@ -61,6 +62,7 @@ def range_test(
     losses = _losses_before(spec, folder)
     with hooks.preparing():
         data = load(spec.dataset, data_root, device, DTYPES[spec.precision], memory)
+        check_fits(spec.run(), 0, device)
     try:
         for group in chosen:
             if part := _part(spec, [spec.tried[i] for i in group if i >= len(losses)]):
