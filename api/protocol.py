@@ -1,7 +1,8 @@
 """Uvicorn's HTTP protocol, with bounds on the head of a request and on the time that a request takes to arrive.
 
 The one over httptools has none: it takes headers without an end, waits for ever for their last line or for the first
-byte of a connection, and goes on taking a body that nobody reads.
+byte of a connection, and goes on taking a body that nobody reads. It also stops reading a request that offers another
+protocol (`Upgrade: h2c`) after its head, so that the body is parsed as the next request: request smuggling.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.headers import HEADERS
@@ -42,7 +44,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         in_head, scope = self._in_head, self.scope
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if not (in_head and self._in_head and scope is self.scope) or self.transport.is_closing():
             return
         self._head += len(data)  # the head goes on, or lines without content go before it
@@ -51,17 +54,45 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._deadline is None:
             self._expect(self._head_seconds)
 
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser. An offer of another protocol is ignored, as RFC 9110, section 7.8, lets a server do."""
+        while data:
+            try:
+                return self.parser.feed_data(data)
+            except HttpParserError:
+                return self._refuse(400, "this is not HTTP/1.1")
+            except HttpParserUpgrade as offer:
+                if self.transport.is_closing():
+                    return None
+                data = self._head_without_upgrade() + data[offer.args[0] :]
+                self.parser = HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        return None
+
+    def _head_without_upgrade(self) -> bytes:
+        """The head that the parser has just read. It has no line breaks inside of a line: the parser refuses them."""
+        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        fields = [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
+        return b"\r\n".join([line, *fields, b"", b""])
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head, self._in_head, self._begun = 0, True, True
         self._expect(self._head_seconds)
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():  # the parser ignores the body, too: _parse starts again with another head
+            if self.parser.get_method() == b"CONNECT":
+                self._refuse(501, "this is no proxy: CONNECT is not served")
+            return
         self._in_head = False
         self._expect(self._body_seconds + GRACE_SECONDS)
         super().on_headers_complete()
+        self.headers = []  # trailers of a chunked body end here, not among the request's headers
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._head, self._in_head, self._begun = 0, True, False
         self._expect(None)
         self.scope[ARRIVED] = True  # type: ignore[literal-required]
@@ -85,7 +116,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, detail: str) -> None:
-        if self.cycle is None or self.cycle.response_complete:  # else another answer is on its way
+        """Answer the present request, unless the answer to an earlier one is due first, and close the connection."""
+        answered = self.cycle is None or self.cycle.response_complete
+        its_own = not (self._in_head or self.pipeline or answered or self.cycle.response_started)
+        if answered or its_own:
             title = TITLES[status]
             answer = problem(
                 status, title.lower().replace(" ", "-"), title, detail, headers=HEADERS | {"Connection": "close"}
