@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
-from api import headers, openapi, problems
+from api import headers, openapi, origins, problems
 from api.auth import Authentication
 from api.doorbell import Doorbell
 from api.fast import FastCurves
+from api.first_key import FirstKey
 from api.follower import Follower
 from api.guard import Guard
 from api.limits import BodyLimit
@@ -55,8 +56,12 @@ warnings.filterwarnings("ignore", message="The 'alias' attribute", category=Unsu
 PREPARE_SECONDS = 1.0  # after the start: whoever waited for the service comes first
 
 
-def create_app(settings: ApiSettings | None = None) -> FastAPI:
-    """The application. It starts without Redis: curves need none, and jobs answer 503 until it is there."""
+def create_app(settings: ApiSettings | None = None, host: str = "127.0.0.1") -> FastAPI:
+    """The application. It starts without Redis: curves need none, and jobs answer 503 until it is there.
+
+    Args:
+        host: address or name that it listens on: where no keys are asked for, it answers to few others.
+    """
     settings = settings or ApiSettings()
     redis = connect(settings.redis_url)
     store = JobStore(redis)
@@ -76,11 +81,15 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         retention.start()
         dispatcher = Dispatcher(settings)
         dispatcher.start()
+        first_key = FirstKey(app.state.keys, app.state.audit, settings.log_format)
+        if settings.auth:
+            first_key.start()
         preparing = threading.Timer(PREPARE_SECONDS, prepare)
         preparing.daemon = True
         preparing.start()
         yield
         preparing.cancel()
+        first_key.stop()
         await dispatcher.stop()
         retention.stop()
         reaper.stop()
@@ -121,6 +130,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         audit=audit,
         open_paths=("/metrics",) if settings.metrics_open else (),
     )
+    origins.install(app, settings, host)
     headers.install(app, settings)
     app.add_middleware(Observed)
     problems.install(app)

@@ -11,6 +11,7 @@ import asyncio
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.headers import HEADERS
@@ -19,16 +20,29 @@ from api.problems import TITLES, problem
 
 HEAD_BYTES = 2**16  # as in h11; what comes with its first or its last byte is not counted
 GRACE_SECONDS = 2.0  # for the application's own answer to a body that does not come
+MOST_REFUSED = 64  # connections above the limit that get an answer; further ones are closed at once
+REFUSED_SECONDS = 1.0  # for the request of a connection above the limit
+BUSY = problem(  # a response is an application
+    503,
+    "too-many-connections",
+    "Too many connections",
+    "This process has as many open connections as LRSERVE_MAX_CONNECTIONS allows.",
+    headers=HEADERS | {"Connection": "close", "Retry-After": "1"},
+)
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. A head that is too long gets 431, one that is too slow 408; then the connection is closed.
 
-    The application answers a body that is too slow, and the connection is closed if it does not.
+    The application answers a body that is too slow, and the connection is closed if it does not. A connection above
+    `max_connections` gets 503; those that were there before are served, which uvicorn's own limit does not do.
     """
 
-    def __init__(self, *args: Any, head_seconds: float, body_seconds: float, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, max_connections: int, head_seconds: float, body_seconds: float, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._max_connections = max_connections
         self._head_seconds, self._body_seconds = head_seconds, body_seconds
         self._head = 0  # bytes so far
         self._in_head, self._begun = True, False
@@ -36,6 +50,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        above = len(self.connections) - self._max_connections
+        if above > MOST_REFUSED:
+            transport.abort()
+        elif above > 0:
+            self.app, self._head_seconds = BUSY, min(REFUSED_SECONDS, self._head_seconds)
         self._expect(self._head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -110,20 +129,23 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self.flow.read_paused:  # it is not the client that is slow
             self._expect(self._body_seconds)
+        elif self.app is BUSY:
+            self._end(BUSY)
         elif self._in_head and self._begun:
             self._refuse(408, f"the headers took longer than {self._head_seconds:g} s")
         else:
             self.transport.close()
 
     def _refuse(self, status: int, detail: str) -> None:
+        title = TITLES[status]
+        kind = title.lower().replace(" ", "-")
+        self._end(problem(status, kind, title, detail, headers=HEADERS | {"Connection": "close"}))
+
+    def _end(self, answer: Response) -> None:
         """Answer the present request, unless the answer to an earlier one is due first, and close the connection."""
         answered = self.cycle is None or self.cycle.response_complete
         its_own = not (self._in_head or self.pipeline or answered or self.cycle.response_started)
         if answered or its_own:
-            title = TITLES[status]
-            answer = problem(
-                status, title.lower().replace(" ", "-"), title, detail, headers=HEADERS | {"Connection": "close"}
-            )
             lines = [b"%b: %b\r\n" % header for header in answer.raw_headers]
-            self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", answer.body]))
+            self.transport.write(b"".join([STATUS_LINE[answer.status_code], *lines, b"\r\n", answer.body]))
         self.transport.close()

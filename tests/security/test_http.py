@@ -6,11 +6,17 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import httpx
 import pytest
+from pydantic import ValidationError
 
+from api.settings import ApiSettings
+from lrcore.jobs.connection import connect
+from lrcore.jobs.keys import KeyStore, Role
+from tests.conftest import redis_process, until
 from tests.security.conftest import api_process
 
 CURVE = b'{"schedule": {"type": "StepLR", "step_size": 5}, "base_lr": 0.1, "steps": 20}'
@@ -160,3 +166,78 @@ def test_a_trailer_is_no_header(port: int) -> None:
     found = answers(port, head + body + LAST)
 
     assert [status for status, _ in found] == [415, 200]
+
+
+def test_more_connections_than_files_are_refused_and_end_nothing(tmp_path: Path) -> None:
+    """Under a hard limit of 256 files, of 300 connections some are served, some refused; none is left without a file."""
+    with ExitStack() as ending:
+        redis = ending.enter_context(redis_process(tmp_path / "redis"))
+        port = ending.enter_context(api_process(tmp_path, redis_url=redis, files="256:256"))
+        url = f"http://127.0.0.1:{port}"
+        early = ending.enter_context(httpx.Client(base_url=url, timeout=SECONDS))
+        early.get("/healthz").raise_for_status()
+        clients = [ending.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(300)]
+        for client in clients:
+            with suppress(OSError):
+                client.sendall(b"GET /healthz HTTP/1.1\r\n")
+
+        assert until(lambda: refused(url)).json()["type"] == "urn:lrserve:problem:too-many-connections"
+        assert early.get("/readyz").is_success  # it needs a connection to Redis, and perhaps a new one
+        for client in clients:
+            client.close()
+        until(lambda: httpx.get(f"{url}/readyz").is_success)
+    log = (tmp_path / "api.log").read_text()
+    assert "LRSERVE_MAX_CONNECTIONS is 10000, but only 128 connections fit into the 256 files" in log
+    assert "Too many open files" not in log
+
+
+def refused(url: str) -> httpx.Response | None:
+    """The answer to a new connection if it is a refusal; None if it is closed without one, as many at once are."""
+    try:
+        answer = httpx.get(f"{url}/healthz", timeout=SECONDS)
+    except httpx.TransportError:
+        return None
+    return answer if answer.status_code == 503 else None
+
+
+def test_the_limit_on_files_is_raised_to_what_the_connections_need(tmp_path: Path) -> None:
+    with api_process(tmp_path, files="300:4096", max_connections=1000) as port:
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(600)]
+        try:
+            assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=SECONDS).is_success
+        finally:
+            for client in clients:
+                client.close()
+    assert "LRSERVE_MAX_CONNECTIONS" not in (tmp_path / "api.log").read_text()
+
+
+FORWARDED = {  # what X-Forwarded-For may say, and whose address the audit has, by the proxies that are named
+    "[]": {"203.0.113.9": "127.0.0.1"},  # somebody on this machine, or a proxy on it that nobody has named
+    '["127.0.0.1", "10.0.0.0/8"]': {
+        "203.0.113.9": "203.0.113.9",
+        "198.51.100.1, 203.0.113.9": "203.0.113.9",  # the left one is what the client has sent
+        "198.51.100.1, 203.0.113.9, 10.1.2.3": "203.0.113.9",
+    },
+}
+
+
+@pytest.mark.parametrize("trusted", FORWARDED)
+def test_the_audit_believes_a_named_proxy_alone(trusted: str, tmp_path: Path) -> None:
+    with (
+        redis_process(tmp_path / "redis") as redis,
+        api_process(tmp_path, redis_url=redis, auth="true", trusted_proxies=trusted) as port,
+    ):
+        _, token = KeyStore(connect(redis)).create("ours", Role.ADMIN)
+        headers = {"Authorization": f"Bearer {token}"}
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=SECONDS) as client:
+            for claimed, found in FORWARDED[trusted].items():
+                forged = {"X-Forwarded-For": claimed, "Forwarded": "for=192.0.2.1", "X-Real-IP": "192.0.2.2"}
+                client.post("/v1/keys", json={"role": "read"}, headers=forged).raise_for_status()
+                assert client.get("/v1/audit").json()["entries"][0]["client"] == found, claimed
+
+
+def test_a_proxy_is_an_address_or_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ('["*"]', '["proxy.example"]', '[""]', '["10.0.0.1/8"]'):
+        monkeypatch.setenv("LRSERVE_TRUSTED_PROXIES", value)
+        with pytest.raises(ValidationError, match="trusted_proxies"):
+            ApiSettings()
