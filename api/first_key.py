@@ -60,7 +60,9 @@ class FirstKey:
     def _print(self, token: str, at: int) -> None:
         message = f"The store had no keys. This is the first one (tenant {NOBODY}, role admin), shown only here"
         if self._form == "json":
-            line = json.dumps({"time": rfc3339(at), "level": "WARNING", "logger": log.name, "message": message, "token": token})
+            line = json.dumps(
+                {"time": rfc3339(at), "level": "WARNING", "logger": log.name, "message": message, "token": token}
+            )
         else:
             line = f"{message}: {token}"
         print(line, file=sys.stderr, flush=True)

@@ -9,7 +9,7 @@ from api.protocol import MOST_REFUSED
 
 log = logging.getLogger("lrserve.api")
 
-OTHERS = 1024  # not of clients: up to 256 webhooks in flight with two connections to Redis each; threads, artifacts, logs
+OTHERS = 1024  # not of clients: up to 256 webhooks in flight, each with two connections to Redis; threads, artifacts
 RESERVED = MOST_REFUSED + OTHERS
 
 

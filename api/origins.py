@@ -45,7 +45,9 @@ class AllowedHosts:
         given = [value for name, value in scope["headers"] if name == b"host"]
         match = HOST.fullmatch(given[0]) if len(given) == 1 else None
         if match is None:
-            answer = problem(400, "bad-request", TITLES[400], "a request needs one Host header, with a name or an address")
+            answer = problem(
+                400, "bad-request", TITLES[400], "a request needs one Host header, with a name or an address"
+            )
             return await answer(scope, receive, send)
         host = match[1].decode("latin-1").lower()
         if self._permits(host):

@@ -46,6 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_seconds, self._body_seconds = head_seconds, body_seconds
         self._head = 0  # bytes so far
         self._in_head, self._begun = True, False
+        self._ending = False  # reads nothing more
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -62,10 +63,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._ending:
+            return
         in_head, scope = self._in_head, self.scope
         self._unset_keepalive_if_required()
         self._parse(data)
-        if not (in_head and self._in_head and scope is self.scope) or self.transport.is_closing():
+        if not (in_head and self._in_head and scope is self.scope) or self._ending or self.transport.is_closing():
             return
         self._head += len(data)  # the head goes on, or lines without content go before it
         if self._head > HEAD_BYTES:
@@ -79,7 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
             try:
                 return self.parser.feed_data(data)
             except HttpParserError:
-                return self._refuse(400, "this is not HTTP/1.1")
+                return self._refuse(400, "the request is malformed")
             except HttpParserUpgrade as offer:
                 if self.transport.is_closing():
                     return None
@@ -142,10 +145,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._end(problem(status, kind, title, detail, headers=HEADERS | {"Connection": "close"}))
 
     def _end(self, answer: Response) -> None:
-        """Answer the present request, unless the answer to an earlier one is due first, and close the connection."""
-        answered = self.cycle is None or self.cycle.response_complete
-        its_own = not (self._in_head or self.pipeline or answered or self.cycle.response_started)
-        if answered or its_own:
+        """Answer the request at fault and close the connection: once earlier requests have their answers."""
+        due = self.cycle is not None and not self.cycle.response_complete
+        if due and self._in_head:  # the requests before this one are whole
+            self.cycle.keep_alive, self._ending = False, True
+            return self._expect(None)
+        if not (due and (self.pipeline or self.cycle.response_started)):
             lines = [b"%b: %b\r\n" % header for header in answer.raw_headers]
             self.transport.write(b"".join([STATUS_LINE[answer.status_code], *lines, b"\r\n", answer.body]))
-        self.transport.close()
+        return self.transport.close()

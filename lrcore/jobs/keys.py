@@ -130,7 +130,7 @@ class KeyStore:
         return self.get(record["id"]), token
 
     def add_first(self, record: Record) -> bool:
-        """Add a key if the store has none, revoked ones included. Whether it is the store's first: also when repeated."""
+        """Add a key if the store has none, not even a revoked one. Returns whether it is there, also when repeated."""
         names = (f"{self._prefix}keys", self._key(record["id"]))
         fields = (part for field in record.items() for part in field)
         return bool(self._redis.eval(ADD_FIRST, 2, *names, record["id"], record["created_at"], *fields))

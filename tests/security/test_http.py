@@ -1,4 +1,4 @@
-"""HTTP as it is on the wire: what looks like one request is one, and what a client claims about itself is not believed."""
+"""HTTP on the wire: what looks like one request is one, and nobody believes what a client claims about itself."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def post(path: bytes, upgrade: bytes, body: bytes, chunked: bool) -> tuple[bytes
 
 
 def answers(port: int, *segments: bytes) -> list[tuple[int, bytes]]:
-    """Send bytes with a pause after each part. Status and body of every answer until the server closes the connection."""
+    """Send bytes with a pause after each part. Status and body of every answer until the connection is closed."""
     found = b""
     with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as client:
         try:
@@ -154,6 +154,13 @@ def test_a_request_whose_end_is_doubtful_is_refused_and_the_connection_closed(
         assert [status for status, _ in answers(port, *segments)] == [400], segments
 
 
+@pytest.mark.parametrize("garbage", [b"\0", b"a", b"NOTHING\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\n\r\n"])
+def test_requests_before_a_malformed_one_are_answered_and_nothing_else(garbage: bytes, port: int) -> None:
+    head, body = post(b"/v1/curves", b"", CURVE, chunked=False)
+
+    assert [status for status, _ in answers(port, HIDDEN + head + body + garbage, HIDDEN)] == [200, 200]
+
+
 def test_http_2_is_refused(port: int) -> None:
     assert [status for status, _ in answers(port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + HIDDEN)] == [400]
 
@@ -169,7 +176,7 @@ def test_a_trailer_is_no_header(port: int) -> None:
 
 
 def test_more_connections_than_files_are_refused_and_end_nothing(tmp_path: Path) -> None:
-    """Under a hard limit of 256 files, of 300 connections some are served, some refused; none is left without a file."""
+    """Under a hard limit of 256 files, of 300 connections some are served, some refused; none lacks a file."""
     with ExitStack() as ending:
         redis = ending.enter_context(redis_process(tmp_path / "redis"))
         port = ending.enter_context(api_process(tmp_path, redis_url=redis, files="256:256"))

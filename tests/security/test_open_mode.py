@@ -81,7 +81,11 @@ def test_this_machine_s_names_and_no_others(suffix: str, port: int) -> None:
 
 
 def test_what_is_no_host_is_refused(port: int) -> None:
-    for head in (b"", b"Host: localhost\r\nHost: evil.example\r\n", *(b"Host: %b\r\n" % host.encode() for host in NONE)):
+    for head in (
+        b"",
+        b"Host: localhost\r\nHost: evil.example\r\n",
+        *(b"Host: %b\r\n" % host.encode() for host in NONE),
+    ):
         with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
             client.sendall(b"GET /healthz HTTP/1.1\r\n%bConnection: close\r\n\r\n" % head)
             assert client.recv(65536).startswith(b"HTTP/1.1 400 "), head
@@ -244,7 +248,7 @@ def test_the_first_start_prints_an_admin_key_once(empty: str, tmp_path: Path) ->
 
 def test_of_several_that_start_together_one_prints(empty: str, tmp_path: Path) -> None:
     commands = []
-    for i in range(4):
+    for _ in range(4):
         environment = os.environ | {"LRSERVE_AUTH": "true", "LRSERVE_REDIS_URL": empty, "LRSERVE_HOME": str(tmp_path)}
         command = [sys.executable, "-c", FIRST]
         commands.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
