@@ -84,7 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
             except HttpParserError:
                 return self._refuse(400, "the request is malformed")
             except HttpParserUpgrade as offer:
-                if self.transport.is_closing():
+                if self.parser.get_method() == b"CONNECT":  # refused already, and no head would be without an offer
                     return None
                 data = self._head_without_upgrade() + data[offer.args[0] :]
                 self.parser = HttpRequestParser(self)
