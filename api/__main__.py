@@ -15,6 +15,7 @@ from functools import partial
 import uvicorn
 from starlette.datastructures import State
 
+from api import open_files
 from api.app import create_app
 from api.protocol import BoundedProtocol
 from api.settings import ApiSettings, is_loopback
@@ -52,8 +53,12 @@ def main() -> None:
     if "auth" not in settings.model_fields_set and is_loopback(arguments.host):
         settings = settings.model_copy(update={"auth": False})
     if not settings.auth and not is_loopback(arguments.host):
-        log.warning("LRSERVE_AUTH=false: whoever reaches %s may do everything", arguments.host)
-    app = create_app(settings)
+        log.warning(
+            "LRSERVE_AUTH=false: whoever reaches %s may do everything; browsers, under the names of "
+            "LRSERVE_ALLOWED_HOSTS alone",
+            arguments.host,
+        )
+    app = create_app(settings, arguments.host)
     gc.freeze()
     gc.enable()
     config = uvicorn.Config(
@@ -64,14 +69,16 @@ def main() -> None:
         access_log=False,
         http=partial(  # type: ignore[arg-type]
             BoundedProtocol,
+            max_connections=open_files.connections_for(settings.max_connections),
             head_seconds=settings.head_seconds,
             body_seconds=settings.body_seconds,
             write_seconds=settings.write_seconds,
         ),
+        proxy_headers=bool(settings.trusted_proxies),  # uvicorn trusts its own machine otherwise
+        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
         ws="none",
         server_header=False,
         timeout_keep_alive=KEEP_SECONDS,
-        limit_concurrency=settings.max_connections,
         timeout_graceful_shutdown=settings.shutdown_seconds,  # a client that does not read would hold it for ever
     )
     server = Server(config, app.state)

@@ -11,10 +11,11 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
-from api import headers, openapi, problems
+from api import headers, openapi, origins, problems
 from api.auth import Authentication
 from api.doorbell import Doorbell
 from api.fast import FastCurves
+from api.first_key import FirstKey
 from api.follower import Follower
 from api.guard import Guard
 from api.limits import BodyLimit
@@ -95,8 +96,12 @@ def application(settings: ApiSettings) -> FastAPI:
     return app
 
 
-def create_app(settings: ApiSettings | None = None) -> FastAPI:
-    """The application. It starts without Redis: curves need none, and jobs answer 503 until it is there."""
+def create_app(settings: ApiSettings | None = None, host: str = "127.0.0.1") -> FastAPI:
+    """The application. It starts without Redis: curves need none, and jobs answer 503 until it is there.
+
+    Args:
+        host: address or name that it listens on: where no keys are asked for, it answers to few others.
+    """
     settings = settings or ApiSettings()
     app = application(settings)
     state = app.state
@@ -114,6 +119,7 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         audit=state.audit,
         open_paths=("/metrics",) if settings.metrics_open else (),
     )
+    origins.install(app, settings, host)
     headers.install(app, settings)
     app.add_middleware(Observed)
     return app
@@ -128,6 +134,9 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     state.reaper.start()
     retention.start()
     dispatcher.start()
+    first_key = FirstKey(state.keys, state.audit, state.settings.log_format)
+    if state.settings.auth:
+        first_key.start()
 
     def prepare() -> None:
         """Make what the first to ask for would have to wait for, and what the first curve need not."""
@@ -142,6 +151,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     yield
     for each in preparing:
         each.cancel()
+    first_key.stop()
     await dispatcher.stop()
     retention.stop()
     state.reaper.stop()

@@ -100,10 +100,10 @@ def _define_problem(components: dict[str, Any]) -> None:
 
 
 def _refused_before_routes(operation: dict[str, Any], *, asked: bool) -> None:
-    """What is answered before any route: by Authentication, and for a query parameter that there is not."""
+    """What is answered before any route: by Authentication and api.origins, and for an unknown query parameter."""
     if asked:
         operation["security"] = [{"key": []}]
-    answers = {str(status): entry for status, entry in problems.documented(401, 403, 422, 429).items()}
+    answers = {str(status): entry for status, entry in problems.documented(401, 403, 421, 422, 429).items()}
     operation["responses"].update(answers)
 
 

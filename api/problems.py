@@ -112,7 +112,9 @@ TITLES = {
     408: "Request timeout",
     413: "Request body too large",
     415: "Unsupported media type",
+    421: "Misdirected request",
     431: "Request headers too large",
+    501: "Not implemented",
 }
 
 

@@ -21,6 +21,9 @@ def is_loopback(host: str) -> bool:
 # as browsers send it: without a path, and without a slash at its end; or any
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9.\[\]:-]+)$")]
 
+# as in a URL, without a port; a leading *. for all names below one
+HostName = Annotated[str, Field(pattern=r"^(\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])$", max_length=255)]
+
 
 class ApiSettings(Settings):
     """What only the API needs to know."""
@@ -50,6 +53,14 @@ class ApiSettings(Settings):
     metrics_open: bool = Field(False, description="whether /metrics is served without a key where keys are asked for")
     cors_origins: tuple[Origin, ...] = Field(
         (), description='origins whose pages may ask, such as ["https://a.example"]'
+    )
+    allowed_hosts: tuple[HostName, ...] = Field(
+        (),
+        description='names and addresses that a request\'s Host may have, such as ["lab.example", "*.lab.example"], '
+        'beside those of this machine; ["*"]: any. If not set: any where keys are asked for, else no others',
+    )
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
+        (), description='proxies whose X-Forwarded-For and -Proto are believed, such as ["10.0.0.7", "10.1.0.0/16"]'
     )
     shutdown_seconds: int = Field(3, ge=0, description="how long open streams may go on after SIGTERM")
     webhook_allow: tuple[IPvAnyNetwork, ...] = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api.deps import Who, json_body
@@ -41,7 +41,7 @@ class AuditEntry(BaseModel):
 
     at: str = Field(description="RFC 3339, UTC")
     tenant: str
-    key: str = Field(description="id of the key; cli for the operator's command line")
+    key: str = Field(description="id of the key; cli for the operator's command line; api for the first start")
     method: str
     path: str
     made: str = Field(description="path of what was made, or an empty string")
@@ -64,6 +64,16 @@ async def _audit(request: Request) -> AuditLog:
     return audit
 
 
+def _keys_in_use(request: Request) -> None:
+    """Raise 403 while no keys are asked for: nobody could tell who has made or revoked one."""
+    if not request.app.state.auth:
+        raise HTTPException(
+            403,
+            "Keys are not made or revoked over HTTP while LRSERVE_AUTH is false, since anybody could. "
+            "Use `lrserve keys create` and `lrserve keys revoke`, or set LRSERVE_AUTH=true",
+        )
+
+
 MADE = documented(400, 409, 413, 415, 422, 503)
 MADE[409]["description"] = f"There are {MOST_KEYS} good keys of the tenant already"
 Keys = Annotated[KeyStore, Depends(_keys)]
@@ -79,7 +89,7 @@ def list_keys(keys: Keys, who: Who) -> KeyList:
     "/keys",
     status_code=201,
     summary="Make a key",
-    dependencies=[Depends(json_body)],
+    dependencies=[Depends(_keys_in_use), Depends(json_body)],
     responses=MADE,
 )
 def create_key(wanted: KeyRequest, keys: Keys, who: Who, response: Response) -> NewKey:
@@ -89,7 +99,13 @@ def create_key(wanted: KeyRequest, keys: Keys, who: Who, response: Response) -> 
     return NewKey(**vars(key), token=token)
 
 
-@router.delete("/keys/{key_id}", status_code=204, summary="Revoke a key", responses=documented(404, 503))
+@router.delete(
+    "/keys/{key_id}",
+    status_code=204,
+    summary="Revoke a key",
+    dependencies=[Depends(_keys_in_use)],
+    responses=documented(404, 503),
+)
 def revoke_key(key_id: str, keys: Keys, who: Who) -> None:
     """It is refused within five seconds, and stays in the list."""
     if keys.get(key_id).tenant != who.tenant:

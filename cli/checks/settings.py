@@ -92,8 +92,15 @@ def _contradictions(settings: ApiSettings, environment: Mapping[str, str]) -> It
         yield problem(
             "settings",
             "LRSERVE_AUTH is false and LRSERVE_CORS_ORIGINS has *: any web page can "
-            "do anything through a user's browser",
+            "read everything through a user's browser",
             "name the origins, or ask for keys",
+        )
+    if settings.auth is False and "*" in settings.allowed_hosts:
+        yield problem(
+            "settings",
+            "LRSERVE_AUTH is false and LRSERVE_ALLOWED_HOSTS has *: a web page whose name resolves to this machine can "
+            "do everything (DNS rebinding)",
+            "name the hosts, or ask for keys",
         )
     if traces.wanted(environment) and not traces.installed():
         yield problem(

@@ -278,5 +278,6 @@ def _keys(redis: Redis, settings: ApiSettings, exposed: bool) -> Finding:
         )
     good = [key for key in KeyStore(redis).all() if key.good]
     if not good:
-        return warning("keys", "none is good: the API refuses everybody", "make one: lrserve keys create TENANT")
+        mend = "make one: lrserve keys create TENANT; an API that starts on a store without keys prints the first"
+        return warning("keys", "none is good: the API refuses everybody", mend)
     return ok("keys", f"{len(good)} are good")

@@ -64,7 +64,7 @@ def create(
         key, token = KeyStore(redis).create(tenant, Role(role), name, days)
     except TooManyKeys as error:
         raise typer.BadParameter(str(error)) from None
-    AuditLog(redis).add(Entry(tenant, "cli", "POST", "keys create", f"/v1/keys/{key.id}"))
+    AuditLog(redis).add(Entry(tenant, "cli", "POST", f"keys create --role {role}", f"/v1/keys/{key.id}"))
     if as_json:
         print_json(key.model_dump(mode="json") | {"token": token})
     else:

@@ -18,7 +18,7 @@ class Entry:
     """Something that was done with success.
 
     Attributes:
-        key: id of the key; cli for the command line of the operator.
+        key: id of the key; cli for the command line of the operator; api for the key of the first start.
         path: what was asked for; for the command line, the command.
         made: path of what was made, or "".
         client: address of the caller.

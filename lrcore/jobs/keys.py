@@ -78,6 +78,34 @@ class Key(BaseModel):
         return time.time() < self.good_until
 
 
+Record = dict[Any, Any]  # of a key, as Redis has it
+ADD_FIRST = """
+if redis.call('ZCARD', KEYS[1]) == 0 then
+  redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+  redis.call('HSET', KEYS[2], unpack(ARGV, 3))
+end
+return redis.call('EXISTS', KEYS[2])
+"""
+
+
+def new_key(tenant: str, role: Role, name: str = "", days: float | None = None) -> tuple[Record, str]:
+    """A key that no store has yet, and its token."""
+    key_id = "".join(secrets.choice(ALPHABET) for _ in range(12))
+    secret = secrets.token_urlsafe(32)
+    now = round(time.time() * 1000)
+    record: Record = {
+        "id": key_id,
+        "tenant": tenant,
+        "role": str(role),
+        "name": name,
+        "created_at": now,
+        "digest": _digest(secret),
+    }
+    if days is not None:
+        record["expires_at"] = now + round(days * 86_400_000)
+    return record, f"lrs_{key_id}_{secret}"
+
+
 class KeyStore:
     """Keys in Redis. Safe to share between threads. Every method raises redis.RedisError if Redis does not answer."""
 
@@ -94,24 +122,18 @@ class KeyStore:
             TooManyKeys: and all are good; else the oldest that is not is forgotten.
         """
         self._make_room(tenant)
-        key_id = "".join(secrets.choice(ALPHABET) for _ in range(12))
-        secret = secrets.token_urlsafe(32)
-        now = round(time.time() * 1000)
-        record: dict[Any, Any] = {
-            "id": key_id,
-            "tenant": tenant,
-            "role": str(role),
-            "name": name,
-            "created_at": now,
-            "digest": _digest(secret),
-        }
-        if days is not None:
-            record["expires_at"] = now + round(days * 86_400_000)
+        record, token = new_key(tenant, role, name, days)
         with self._redis.pipeline() as pipe:
-            pipe.hset(self._key(key_id), mapping=record)
-            pipe.zadd(f"{self._prefix}keys", {key_id: now})
+            pipe.hset(self._key(record["id"]), mapping=record)
+            pipe.zadd(f"{self._prefix}keys", {record["id"]: record["created_at"]})
             pipe.execute()
-        return self.get(key_id), f"lrs_{key_id}_{secret}"
+        return self.get(record["id"]), token
+
+    def add_first(self, record: Record) -> bool:
+        """Add a key if the store has none, not even a revoked one. Returns whether it is there, also when repeated."""
+        names = (f"{self._prefix}keys", self._key(record["id"]))
+        fields = (part for field in record.items() for part in field)
+        return bool(self._redis.eval(ADD_FIRST, 2, *names, record["id"], record["created_at"], *fields))
 
     def get(self, key_id: str) -> Key:
         """A key. Raises KeyNotFound."""

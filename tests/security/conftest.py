@@ -20,13 +20,19 @@ QUICK = {"head_seconds": 1, "body_seconds": 1}
 
 
 @contextmanager
-def api_process(home: Path, **settings: Any) -> Iterator[int]:
-    """An API without a Redis; the port it listens on."""
+def api_process(home: Path, host: str = "127.0.0.1", files: str | None = None, **settings: Any) -> Iterator[int]:
+    """An API without a Redis; the port it listens on. It logs to `home/api.log`.
+
+    Args:
+        files: soft and hard limit on its open files, such as 300:4096; those of the tests if not given.
+    """
     port = free_port()
     environment = {f"LRSERVE_{name.upper()}": str(value) for name, value in settings.items()}
     redis = {"LRSERVE_AUTH": "false", "LRSERVE_REDIS_URL": f"unix://{home}/none.sock", "LRSERVE_HOME": str(home)}
-    command = [sys.executable, "-m", "api", "--port", str(port)]
-    process = subprocess.Popen(command, env=dict(os.environ) | redis | environment, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "api", "--host", host, "--port", str(port)]
+    limited = [] if files is None else ["prlimit", f"--nofile={files}"]
+    with (home / "api.log").open("ab") as log:
+        process = subprocess.Popen([*limited, *command], env=dict(os.environ) | redis | environment, stderr=log)
 
     def answers() -> bool:
         assert process.poll() is None

@@ -65,7 +65,7 @@ def test_a_fault_of_the_server_has_the_headers_too(monkeypatch: pytest.MonkeyPat
     def fault() -> None:
         raise RuntimeError
 
-    answer = TestClient(app, raise_server_exceptions=False).get("/fault")
+    answer = TestClient(app, "http://localhost", raise_server_exceptions=False).get("/fault")
 
     assert answer.status_code == 500
     assert answer.headers["content-security-policy"] == CONTENT

@@ -15,7 +15,7 @@ from tests.conftest import Service
 from tests.security.conftest import api_process
 
 CURVE = b'{"schedule": {"type": "StepLR", "step_size": 5}, "base_lr": 0.1, "steps": 20}'
-POST = b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+POST = b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 LATE = 30.0  # seconds by which every connection has been closed, on a busy machine
 
 
@@ -75,7 +75,7 @@ def test_headers_that_trickle_are_a_408(impatient: int) -> None:
 
 def test_headers_that_trickle_after_an_answer_are_a_408(impatient: int) -> None:
     with connection(impatient) as client:
-        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         found = b""
         while not found.endswith(b'{"status":"ok"}'):
             found += client.recv(65536)
@@ -85,13 +85,13 @@ def test_headers_that_trickle_after_an_answer_are_a_408(impatient: int) -> None:
 
 def test_lines_without_content_keep_no_connection_open(impatient: int) -> None:
     with connection(impatient) as client:
-        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert trickled(client, b"\r\n").startswith(b"HTTP/1.1 200")
 
 
 def test_a_switch_of_protocols_that_is_not_made_keeps_no_connection_open(impatient: int) -> None:
     with connection(impatient) as client:
-        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
         assert trickled(client, b"a").startswith(b"HTTP/1.1 ")
 
 
@@ -135,14 +135,14 @@ def test_a_body_that_never_begins_is_a_408(impatient: int) -> None:
 
 def test_chunks_that_trickle_are_a_408(impatient: int) -> None:
     with connection(impatient) as client:
-        client.sendall(b"POST /v1/curves HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n")
+        client.sendall(b"POST /v1/curves HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
         client.sendall(b"Transfer-Encoding: chunked\r\n\r\n")
         is_problem(trickled(client, b"1\r\n \r\n"), 408)
 
 
 def test_a_body_that_nobody_reads_keeps_no_connection_open(impatient: int) -> None:
     with connection(impatient) as client:
-        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
         assert trickled(client).startswith(b"HTTP/1.1 200")
 
 
@@ -181,7 +181,7 @@ def slow_clients(port: int) -> Iterator[list[socket.socket]]:
     clients = [socket.create_connection(("127.0.0.1", port), timeout=LATE) for _ in range(200)]
     try:
         for client in clients:
-            client.sendall(b"POST /v1/curves HTTP/1.1\r\nHost: a\r\nX-A: ")
+            client.sendall(b"POST /v1/curves HTTP/1.1\r\nHost: localhost\r\nX-A: ")
         yield clients
     finally:
         for client in clients:
