@@ -85,7 +85,7 @@ class LimitsMachine(RuleBasedStateMachine):
         return bool(recounted(self.redis, tenant)["stored"] >= self.most(tenant, "stored_bytes"))
 
     def jobs(self) -> list[Job]:
-        return [job for tenant in (MINE, NOBODY) for job in self.store.of(tenant).page(limit=100)[0]]
+        return [job for tenant in (MINE, NOBODY) for job in self.store.of(tenant).page(limit=100, whole=True)[0]]
 
     @initialize(works=st.lists(st.sampled_from(WORKS), min_size=2, max_size=4), change=CHANGES)
     def some_jobs_from_before_a_limit(self, works: list[Work], change: tuple[str, int]) -> None:

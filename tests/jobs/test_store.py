@@ -11,7 +11,6 @@ import pytest
 from redis import Redis
 
 from lrcore.jobs import scripts
-from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.ids import NOBODY
 from lrcore.jobs.job import Best, Epoch, JobError, Progress, Terms
 from lrcore.jobs.limits import LimitStore
@@ -419,8 +418,12 @@ def test_a_job_that_killed_its_worker_with_a_cancel_pending_is_cancelled(store: 
 
 
 def test_the_lease_of_a_job_lasts_while_its_spec_is_read(store: JobStore) -> None:
-    rates = [1 / n for n in range(1, 200_000)]  # some seconds; the lease is the shortest that there may be
-    store.create(ExperimentSpec.model_validate({"base": job_spec(), "grid": {"lr": rates}}))
+    waves = " + ".join(f"{wave}(step / {n})" for n in range(1, 9) for wave in ("sin", "cos"))
+    data = {"type": "fake", "samples": 1000, "image_size": 12}
+    long = {"epochs": 10_000, "batch_size": 1, "interval": "step", "dataset": data}
+    schedule = {"type": "LambdaLR", "lr_lambda": f"20 + {waves}"}
+    # to read it takes some seconds; the lease is the shortest that there may be
+    store.create(JobSpec.model_validate(job_spec() | long | {"schedule": schedule}))
     over, lost = threading.Event(), list[str]()
 
     def reap() -> None:

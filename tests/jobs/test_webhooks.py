@@ -388,6 +388,7 @@ def test_a_removed_endpoint_leaves_nothing(
         "lrserve:delivery-order",
         "lrserve:finished",
         "lrserve:queues",
+        "lrserve:record_bytes",
         "lrserve:jobs",
         "lrserve:jobs:cancelled",
         "lrserve:order",
