@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from lrcore import grid
+from lrcore import cost, grid
+from lrcore.cost import Load
 from lrcore.errors import CurveError
 from lrcore.family import Integer, Number, Spec
 from lrcore.grid import Extent, Grid
@@ -19,7 +20,6 @@ from lrcore.schedules._base import MAX_STEP, Count, GroupRates, Index, Rate
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
 
 MAX_VALUES = 10**7  # rates in one answer, all parameter groups together
-MAX_WORK = 4 * 10**8  # rates times the size of their schedule: about ten seconds of one core
 
 Metrics = Annotated[tuple[Number, ...], Field(max_length=1_000_000, strict=False, fail_fast=True)]
 
@@ -76,10 +76,11 @@ class CurveRequest(Spec):
         return self.start + self.stride * (self.steps - 1)
 
     @property
-    def work(self) -> int:
-        """Work for all rates, in the units of the schedule's `size`."""
-        each = max(self.steps * self.schedule.size, self.schedule.work(self.last, self.steps))
-        return each * len(self.base_lrs)
+    def cost(self) -> float:
+        """What the curve and its text take at most, in nanoseconds of one core."""
+        t = Grid(self.start, self.stride, self.steps)
+        written = len(self.base_lrs) * self.steps * (1 + self.schedule.cycles_momentum) * cost.WRITTEN
+        return written + table_cost(self.schedule, len(self.base_lrs), t)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -98,11 +99,8 @@ class CurveRequest(Spec):
         values = self.steps * groups
         if values > MAX_VALUES:
             raise CurveError(("steps",), f"{values} rates are more than {MAX_VALUES}")
-        if values * schedule.size > MAX_WORK:
-            raise CurveError(("steps",), f"{values} rates are too many for a schedule of {schedule.size} parts")
-        if groups * schedule.work(last, self.steps) > MAX_WORK:
-            message = f"every rate up to step {last} is needed, too many for {groups} parameter groups"
-            raise CurveError(("steps",), message)
+        if (message := cost.excess(self.cost)) is not None:
+            raise CurveError(("steps",), f"{message}: ask for fewer or nearer steps, or for a simpler schedule")
         if schedule.metric_driven and len(self.metrics or ()) < last:
             raise CurveError(
                 ("metrics",),
@@ -197,6 +195,11 @@ def table(schedule: Schedule, base_lrs: tuple[float, ...], t: Grid, out: Rates |
         if not (low >= 0 and high < np.inf):
             _refuse(rates, t)
     return Curve(t, lr, momentum, extents)
+
+
+def table_cost(schedule: Schedule, groups: int, t: Grid) -> float:
+    """What `table` takes at most, in nanoseconds of one core."""
+    return groups * (1 + schedule.cycles_momentum) * schedule.cost(Load.of(t))
 
 
 def _refuse(lr: Rates, t: Grid) -> None:

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from lrcore import grid
+from lrcore import cost, grid
+from lrcore.cost import Load
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
@@ -31,6 +32,9 @@ class CosineAnnealingLR(TorchSchedule):
     @property
     def horizon(self) -> int | None:
         return max(0, self.T_max - (self.last_epoch + 1))
+
+    def closed_cost(self, load: Load) -> float:
+        return cost.periodic(load, 2 * self.T_max) + cost.plain(load.folded(2 * self.T_max))
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         def wave(out: Rates, t: Grid) -> Extent:
@@ -59,6 +63,9 @@ class CosineAnnealingWarmRestarts(TorchSchedule):
     T_0: StepCount = Field(description="steps of the first cycle")
     T_mult: StepCount = Field(1, description="how many times longer each cycle is than the one before")
     eta_min: Rate = 0.0
+
+    def closed_cost(self, load: Load) -> float:
+        return shapes.cycles_cost(load, self.T_0, self.T_mult, 0.0, None)
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         def cycle(out: Rates, t: Grid, length: int) -> Extent:
