@@ -10,6 +10,7 @@ from lrcore import cost
 from lrcore.curve import MAX_VALUES, CurveRequest, Metrics, resolve
 from lrcore.errors import CurveError
 from lrcore.family import Integer, Name, Spec
+from lrcore.lengths import MAX_TEXT, text_in
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Count, GroupRates, Index, Rate
 
@@ -26,6 +27,8 @@ class NamedCurve(Spec):
 def _resolve(data: Any, info: ValidationInfo) -> Any:
     if not isinstance(data, list | tuple):
         return data
+    if (text := text_in(data)) > MAX_TEXT:
+        raise CurveError((), f"the schedules have {text} characters of text, more than {MAX_TEXT}")
     return [
         each | {"schedule": resolve(each["schedule"], info)} if isinstance(each, dict) and "schedule" in each else each
         for each in data

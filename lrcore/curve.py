@@ -199,7 +199,7 @@ def table(schedule: Schedule, base_lrs: tuple[float, ...], t: Grid, out: Rates |
 
 def table_cost(schedule: Schedule, groups: int, t: Grid) -> float:
     """What `table` takes at most, in nanoseconds of one core."""
-    return groups * (1 + schedule.cycles_momentum) * schedule.cost(Load.of(t))
+    return cost.CALL + groups * (1 + schedule.cycles_momentum) * schedule.cost(Load.of(t))
 
 
 def _refuse(lr: Rates, t: Grid) -> None:

@@ -24,7 +24,7 @@ def read(data: Any) -> Any:
         ValueError: the framework has no such schedule, or it takes other arguments.
     """
     if isinstance(data, list | tuple):
-        return [read(each) for each in data]
+        return [each if isinstance(each, int | float) else read(each) for each in data]
     if not isinstance(data, dict):
         return data
     fields = {name: read(value) for name, value in data.items()}

@@ -157,6 +157,11 @@ class Schedule(Member):
         """How many simple formulas it has, parts of expressions included."""
         return 1
 
+    @property
+    def listed(self) -> int:
+        """How many numbers its formula lists at most that are not in the spec."""
+        return 0
+
     def cost(self, load: Load) -> float:
         """What `fill` takes at most for one parameter group, in nanoseconds; `fill_momentum` takes no more."""
         return cost.plain(load)

@@ -52,7 +52,7 @@ def wave_cost(load: Load, length: int, half_waves: float) -> float:
     """What `wave` takes."""
     if half_waves != int(half_waves):
         return cost.formula(load, cost.REMAINDER + 2 * cost.TRIG + 2 * cost.ARITHMETIC)
-    times = max(1, int(half_waves))
+    times, length = max(1, int(half_waves)), max(1, length)
     wide = Load(load.first * times, load.last * times, load.values, load.calls, load.dense and times == 1)
     return cost.periodic(wide, length) + cost.plain(wide.folded(length))
 
@@ -125,6 +125,12 @@ def cycle_starts(start: Callable[[int], float], limit: int | None) -> Iterator[t
             return
         if end > 2**53:
             return
+
+
+def listed_cycles(factor: float, limit: int | None) -> int:
+    """How many cycles `cycle_starts` gives at most."""
+    endless = MAX_LISTED if factor <= 1 else min(MAX_LISTED, int(53 / math.log2(factor)) + 2)
+    return endless if limit is None else min(endless, limit)
 
 
 def cycles(

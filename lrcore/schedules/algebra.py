@@ -48,6 +48,10 @@ class _Around(Schedule):
         return 1 + self.schedule.size
 
     @property
+    def listed(self) -> int:
+        return self.schedule.listed
+
+    @property
     def own_base_lr(self) -> float | tuple[float, ...] | None:
         return self.schedule.own_base_lr
 
@@ -121,7 +125,7 @@ class WarmUp(_Around):
 
     def cost(self, load: Load) -> float:
         steps = self.warmup_steps
-        own = cost.formula(load, cost.ARITHMETIC) + cost.formula(load.part(0, steps), cost.POWER)
+        own = cost.formula(load, cost.ARITHMETIC) + cost.formula(load.part(0, steps), cost.POWER + 3 * cost.ARITHMETIC)
         if self.mode == "multiply":
             return own + self.schedule.cost(load)
         shift = steps if self.mode == "shift" else 0
@@ -269,6 +273,11 @@ class Repeat(_Around):
 
     def _start(self, cycle: int) -> int:
         return round(shapes.cycle_start(self.cycle_steps, self.growth, cycle))
+
+    @property
+    def listed(self) -> int:
+        own = 0 if self.growth == 1 else 2 * shapes.listed_cycles(self.growth, self.cycles)
+        return own + self.schedule.listed
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         within = self._formula(base_lr)

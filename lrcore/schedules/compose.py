@@ -74,6 +74,10 @@ class _Composite(Schedule):
         return sum(part.size for part in self.schedulers)
 
     @property
+    def listed(self) -> int:
+        return sum(part.listed for part in self.schedulers)
+
+    @property
     def own_base_lr(self) -> float | tuple[float, ...] | None:
         own = [part.own_base_lr for part in self.schedulers]
         return None if None in own else own[0]

@@ -80,6 +80,10 @@ class CosineAnnealingWarmRestarts(TorchSchedule):
         fills = [lambda o, t, s=s, n=n: cycle(o, t - s, n) for s, n in zip(starts, lengths, strict=True)]
         return grid.in_turn(out, t, starts[1:], fills)
 
+    @property
+    def listed(self) -> int:
+        return 0 if self.T_mult == 1 else 3 * shapes.listed_cycles(self.T_mult, None)
+
     def formula_at(self, t: Node, base_lr: float) -> Value:
         height, low = base_lr - self.eta_min, self.eta_min
         return shapes.cycles_formula(t, self.T_0, self.T_mult, shapes.unit_cosine_formula, lambda cycle: height, low)

@@ -119,8 +119,8 @@ class Chebyshev(Schedule):
     M: Factor = Field(1.0, description="upper end of the spectrum")
 
     @property
-    def size(self) -> int:
-        return 1 + self.log2_steps // 4
+    def listed(self) -> int:
+        return min(2 * 2**self.log2_steps, 2 * MAX_LISTED)
 
     def cost(self, load: Load) -> float:
         computed = min(load.values, load.calls * 2**self.log2_steps)

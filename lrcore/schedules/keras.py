@@ -100,6 +100,10 @@ class CosineDecayRestarts(_Keras):
     def cost(self, load: Load) -> float:
         return shapes.cycles_cost(load, self.first_decay_steps, self.t_mul, 0.0, None)
 
+    @property
+    def listed(self) -> int:
+        return 0 if self.t_mul == 1 else 3 * shapes.listed_cycles(self.t_mul, None)
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         height, low = self.initial_learning_rate * (1 - self.alpha), self.initial_learning_rate * self.alpha
 

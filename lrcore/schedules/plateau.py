@@ -15,7 +15,7 @@ from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, Rates, Schedule, 
 
 Count = Annotated[Integer, Field(ge=0, le=MAX_STEP)]
 FIRST_BLOCK = 512  # metrics looked at together; then twice as many each time
-STEP_COST = 1000.0  # nanoseconds of a step that may be followed by a cut
+STEP_COST, CUT_COST = 200.0, 1500.0  # nanoseconds
 
 
 class ReduceLROnPlateau(Schedule):
@@ -46,7 +46,8 @@ class ReduceLROnPlateau(Schedule):
     eps: Rate = 1e-8
 
     def cost(self, load: Load) -> float:
-        return load.calls * (CALL + load.last * STEP_COST)
+        cuts = load.last // (self.patience + 1 + self.cooldown) + 1
+        return load.calls * (CALL + load.last * STEP_COST + cuts * CUT_COST)
 
     def torch_reference(self) -> tuple[str, dict[str, object]]:
         return self.name(), self.model_dump(exclude={"type"})

@@ -81,6 +81,10 @@ class _Cyclic(_Timm):
         return self
 
     @property
+    def listed(self) -> int:
+        return 0 if self.cycle_mul == 1 else 3 * shapes.listed_cycles(self.cycle_mul, self.cycle_limit)
+
+    @property
     def horizon(self) -> int | None:
         end = round(shapes.cycle_start(self.t_initial, self.cycle_mul, min(self.cycle_limit, shapes.MAX_CYCLES)))
         return end + (self.warmup_t if self.warmup_prefix else 0)
