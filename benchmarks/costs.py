@@ -17,17 +17,16 @@ from random import Random
 
 import lrcore.cost
 from lrcore.schedules import SCHEDULES
-from tests.core.costs import Found, accepted, drawn, measured, reference, worse
+from tests.core.costs import Found, accepted, drawn, measured, reference, slowness, worse
 
 SECONDS = 0.2
 MOST = 3.0  # times the estimate
 KEPT = 5  # worst ones that are changed
-REFERENCE = 0.01  # seconds that `reference` takes on the machine that the figures are from
 
 
 def search(name: str, random: Random, draws: int, climbs: int) -> tuple[list[Found], int]:
     """The worst requests of a family, and how many were measured."""
-    speed = max(1.0, reference() / REFERENCE)
+    slow = slowness()
     worst: list[Found] = []
     tried = 0
     for i in range(draws + climbs):
@@ -36,9 +35,9 @@ def search(name: str, random: Random, draws: int, climbs: int) -> tuple[list[Fou
         if not request:
             continue
         tried += 1
-        found = measured(request, speed)
+        found = measured(request, slow)
         if len(worst) < KEPT or found.ratio > worst[-1].ratio:
-            found = measured(request, speed, 4)
+            found = measured(request, slow, 4)
             worst = sorted([*worst, found], key=lambda each: -each.ratio)[:KEPT]
     return worst, tried
 

@@ -17,6 +17,7 @@ MOST = 5 * SECOND  # of a request for curves, and of the tables of a job
 AT_ONCE = 0.005 * SECOND  # of what an event loop may do itself
 
 CALL = 30_000.0  # a family's formula on a grid, however short
+TABLE = 50_000.0  # the cosines of a tile's places, which a grid with one of them may need
 ENTRY = 1_000.0  # an entry of a list that is read in every call
 SEARCH = 400.0  # a stride tried by grid.periodic
 
@@ -97,7 +98,7 @@ def excess(cost: float) -> str | None:
 
 def plain(load: Load) -> float:
     """A few lines, half cosines and constants after one another."""
-    return load.calls * CALL + load.values * (PLAIN if load.dense else SCATTERED)
+    return load.calls * (CALL + TABLE) + load.values * (PLAIN if load.dense else SCATTERED)
 
 
 def formula(load: Load, value: float) -> float:

@@ -35,6 +35,8 @@ def translate(schedule: Schedule, base_lr: float | None, to: Framework) -> Trans
     _check(schedule, to)
     try:
         translation: Translation = importlib.import_module(f"lrcore.dialects.{to}").translate(schedule, base_lr)
+    except RecursionError:
+        raise CurveError(("schedule",), f"no translation to {to}: its formula is nested too deeply") from None
     except NoFormula as error:
         raise CurveError(("schedule", *error.field), f"no translation to {to}: {error}") from None
     return translation

@@ -26,7 +26,7 @@ from lrcore.optimizers import Optimizer
 from lrcore.schedules import AnySchedule
 
 MAX_RUNS = 10_000
-CHECKED = 0.5 * cost.SECOND  # that checking all rates of a grid may take; a larger one is checked at its extremes
+CHECKED = cost.SECOND  # that checking all rates of a grid may take; a larger one is checked at its extremes
 MAX_SETTINGS = 2 * 10**7  # characters of the settings of all configurations, which every leaderboard holds
 FIXED = ("type", "param_groups")  # what is no number of an optimizer
 Seed = Annotated[Integer, Field(ge=0, lt=2**32)]

@@ -176,7 +176,9 @@ def cycles(
     return until(out, t, end, uneven, low)
 
 
-Find = Callable[[int, int], tuple[int, int]]  # of a step, and a cycle near it: the step's cycle, and the next one's step
+Find = Callable[
+    [int, int], tuple[int, int]
+]  # of a step, and a cycle near it: the step's cycle, and the next one's step
 
 
 def turns(t: Grid, find: Find) -> Iterator[tuple[slice, Grid, int]]:

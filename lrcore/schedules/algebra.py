@@ -297,11 +297,13 @@ class Repeat(_Around):
         end = self._start(self.cycles)
         return formulas.in_turn(t, [end], [found, float(self.rates(Grid(end - 1), base_lr)[0])])
 
-
     def cost(self, load: Load) -> float:
         end = self._start(self.cycles) if self.cycles else None
-        load = load if end is None or load.last < end else Load(
-            min(load.first, end - 1), end - 1, load.values, 2 * load.calls, load.dense)
+        load = (
+            load
+            if end is None or load.last < end
+            else Load(min(load.first, end - 1), end - 1, load.values, 2 * load.calls, load.dense)
+        )
         own = cost.formula(load, 2 * cost.ARITHMETIC)
         if self.growth == 1:
             decay = cost.runs(load, self.cycle_steps) if self.decay != 1 else 0.0

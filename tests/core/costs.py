@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from types import NoneType, UnionType
@@ -15,7 +16,6 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from lrcore.cost import Load
 from lrcore.curve import CurveRequest, sample, table_cost
 from lrcore.errors import CurveError
 from lrcore.expression import CycleExpression, Expression
@@ -28,6 +28,7 @@ Json = dict[str, Any]
 for _cls in SCHEDULES.values():
     _cls.model_rebuild()  # else the fields of those around other schedules are not resolved before first use
 
+REFERENCE = 0.01  # seconds that `reference` takes on the machine that the figures are from
 FLOATS = (
     *(0.0, 5e-324, 1e-310, 2.3e-308, 1e-300, 1e-200, 1e-100, 1e-17, 1e-8, 1e-3, 0.1, 0.5, 0.9, 0.999, 0.9999999),
     *(1.0, 1.0000001, 1.001, 1.01, 1.5, 2.0, 3.7, 10.0, 1000.0, 1e6, 1e15, 1e100, 1e300),
@@ -45,12 +46,18 @@ class Found:
     """A request that was measured.
 
     Attributes:
-        ratio: how many times as long it took as it was said to at most.
+        seconds: of the processor, on the machine that the figures are from.
+        limit: what it was said to take at most.
     """
 
-    ratio: float
     seconds: float
+    limit: float
     fields: Json
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long it took."""
+        return self.seconds / self.limit
 
 
 def drawn(random: Random, name: str) -> Json | None:
@@ -98,8 +105,13 @@ def accepted(fields: Json) -> CurveRequest | None:
         return None
 
 
+def slowness() -> float:
+    """How many times as long this machine takes as the one that the figures are from, 1 if it is faster."""
+    return max(1.0, reference() / REFERENCE)
+
+
 def reference() -> float:
-    """Seconds of processor time of what takes ten milliseconds on the machine that the figures are from."""
+    """Seconds of the processor that a fixed mixture of arithmetic and Python takes."""
     values = np.linspace(1.0, 2.0, 1 << 14)
     out = np.empty_like(values)
 
@@ -114,20 +126,18 @@ def reference() -> float:
     return min(once() for _ in range(5))
 
 
-def measured(request: CurveRequest, speed: float, repeats: int = 1) -> Found:
-    """How long a curve takes, at best, as a share of what it may."""
+def measured(request: CurveRequest, slow: float, repeats: int = 1) -> Found:
+    """How long a curve takes, at best."""
     limit = cost_of(request)
 
     def once() -> float:
         began = time.process_time()
-        try:
+        with suppress(CurveError):
             sample(request)
-        except CurveError:
-            pass
         return time.process_time() - began
 
-    seconds = min(once() for _ in range(repeats)) / speed
-    return Found(seconds / limit, seconds, request.model_dump(mode="json"))
+    seconds = min(once() for _ in range(repeats)) / slow
+    return Found(seconds, limit, request.model_dump(mode="json"))
 
 
 def cost_of(request: CurveRequest) -> float:
@@ -138,7 +148,11 @@ def cost_of(request: CurveRequest) -> float:
 def _with_metrics(random: Random, fields: Json) -> Json:
     last = min(fields["start"], 20_000) + min(fields["steps"], 10_000) - 1
     pattern = random.choice(("falling", "flat", "noise"))
-    values = {"falling": np.linspace(1, 0.1, last + 1), "flat": np.ones(last + 1), "noise": np.arange(last + 1) % 7 - 3.0}
+    values = {
+        "falling": np.linspace(1, 0.1, last + 1),
+        "flat": np.ones(last + 1),
+        "noise": np.arange(last + 1) % 7 - 3.0,
+    }
     return fields | {
         "start": min(fields["start"], 20_000), "stride": 1, "steps": min(fields["steps"], 10_000),
         "metrics": values[pattern][:last].tolist(),

@@ -137,7 +137,10 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
         },
         *TOO_LONG,
     ),
-    "too long a scale_fn": ({"schedule": CYCLE | {"scale_fn": "1" + "+0*x" * 20, "scale_mode": "iterations"}, "steps": MAX_VALUES}, *TOO_LONG),
+    "too long a scale_fn": (
+        {"schedule": CYCLE | {"scale_fn": "1" + "+0*x" * 20, "scale_mode": "iterations"}, "steps": MAX_VALUES},
+        *TOO_LONG,
+    ),
     "a far step of a product": ({"schedule": PRODUCT, "start": 9_000_000, "steps": 1}, *TOO_LONG),
     "a far start of a product": ({"schedule": PRODUCT | {"last_epoch": 9_000_000}, "steps": 1}, *TOO_LONG),
     "a far step of a product in a chain": (
