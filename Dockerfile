@@ -1,9 +1,8 @@
-# syntax=docker/dockerfile:1
 # Two images from one file:
 #   docker build --target api -t lrserve-api .          no torch, less than 300 MB
 #   docker build --target worker -t lrserve-worker .    torch with CUDA, as PyPI has it; trains on the CPU where no GPU is given
 #   docker build --target worker --build-arg PIP_TORCH="--index-url https://download.pytorch.org/whl/cpu" -t lrserve-worker:cpu .
-# Both run as user 10001, with a read-only root; they write to /tmp and to /var/lib/lrserve.
+# Both run as user and group 10001, with a read-only root; they write to /tmp and to /var/lib/lrserve.
 
 # The whole python image has what the slim one lacks here: strip, and a place for what only the build needs
 FROM python:3.12 AS build
@@ -20,7 +19,8 @@ COPY api ./api
 COPY cli ./cli
 COPY lrcore ./lrcore
 COPY worker ./worker
-RUN pip wheel --no-deps --wheel-dir /wheels .
+RUN pip wheel --no-deps --wheel-dir /wheels . \
+    && pip install --no-deps --root /installed /wheels/*.whl
 
 FROM build AS api-files
 RUN python -m venv --without-pip /opt/lrserve \
@@ -36,13 +36,15 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_
     LRSERVE_HOME=/var/lib/lrserve MPLCONFIGDIR=/tmp/matplotlib HOME=/tmp
 COPY --from=build /usr/bin/tini /usr/bin/tini
 # The folder exists before a volume is put there, so that the volume belongs to the user and not to root
-RUN useradd --system --uid 10001 --user-group --no-create-home lrserve \
+RUN groupadd --system --gid 10001 lrserve \
+    && useradd --system --uid 10001 --gid lrserve --no-create-home lrserve \
     && install -d -o lrserve -g lrserve /var/lib/lrserve
 WORKDIR /var/lib/lrserve
 ENTRYPOINT ["tini", "--"]
 
 FROM base AS api
-ENV PATH=/opt/lrserve/bin:$PATH
+# The API asks for keys anyway, as it listens on all addresses. `lrserve doctor` in the container knows it by this variable
+ENV PATH=/opt/lrserve/bin:$PATH LRSERVE_AUTH=true
 COPY --from=api-files /opt/lrserve /opt/lrserve
 USER 10001:10001
 EXPOSE 8000
@@ -61,7 +63,8 @@ ARG PIP_TORCH=""
 RUN pip install ${PIP_TORCH} ${TORCH}
 COPY requirements/worker.txt /tmp/
 RUN pip install --require-hashes -r /tmp/worker.txt
-RUN --mount=type=bind,from=build,source=/wheels,target=/wheels pip install --no-deps /wheels/*.whl
+# Both Python images have the same prefix. So no layer holds the wheel
+COPY --from=build /installed/usr/local /usr/local
 # pretrained weights are kept beside the data sets: /tmp may be memory
 ENV LRSERVE_ALIVE_FILE=/tmp/alive TORCH_HOME=/var/lib/lrserve/torch
 USER 10001:10001

@@ -63,7 +63,10 @@ def main() -> None:
         log_config=None,  # as lrcore.logs has it
         access_log=False,
         http=partial(  # type: ignore[arg-type]
-            BoundedProtocol, head_seconds=settings.head_seconds, body_seconds=settings.body_seconds
+            BoundedProtocol,
+            head_seconds=settings.head_seconds,
+            body_seconds=settings.body_seconds,
+            write_seconds=settings.write_seconds,
         ),
         ws="none",
         server_header=False,

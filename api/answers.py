@@ -7,11 +7,12 @@ import contextlib
 import logging
 import math
 import re
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from fastapi import Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 from redis.exceptions import RedisError
 from starlette.status import HTTP_200_OK
 
@@ -21,7 +22,7 @@ from api.problems import Invalid
 from api.requests import Asked
 from lrcore import traces
 from lrcore.jobs.experiment import ExperimentSpec
-from lrcore.jobs.job import Job, Terms
+from lrcore.jobs.job import Job, JobSummary, Terms
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.store import JobStore, NewJob
 from lrcore.jobs.work import Work
@@ -56,21 +57,42 @@ class Links(BaseModel):
     plot: str
 
 
+class ListedJob(JobSummary):
+    """A job in a list. Its spec and its result are there if they are asked for."""
+
+    spec: dict[str, Any] | None = Field(None, exclude_if=lambda value: value is None)
+    result: dict[str, Any] | None = Field(None, exclude_if=lambda value: value is None)
+    links: Links
+
+
 class JobAnswer(Job):
     """A job with its links."""
 
     links: Links
 
 
-def path_of(job: Job) -> str:
+def path_of(job: JobSummary) -> str:
     """Where a job is."""
     return f"/v1/{'experiments' if job.kind == ExperimentSpec.kind else 'jobs'}/{job.id}"
 
 
+def listed(job: JobSummary, fields: Collection[str] = ()) -> ListedJob:
+    """The job as lists show it, with some of its longer fields."""
+    return ListedJob(
+        **{name: value for name, value in vars(job).items() if name in JobSummary.model_fields or name in fields},
+        links=links_of(job),
+    )
+
+
 def linked(job: Job) -> JobAnswer:
     """The job as the API shows it."""
+    return JobAnswer(**vars(job), links=links_of(job))
+
+
+def links_of(job: JobSummary) -> Links:
+    """Where the rest of a job is."""
     path = path_of(job)
-    links = Links(
+    return Links(
         self=path,
         metrics=f"{path}/metrics",
         events=f"{path}/events",
@@ -82,7 +104,6 @@ def linked(job: Job) -> JobAnswer:
         artifacts=f"/v1/jobs/{job.id}/artifacts",
         plot=f"{path}/plot.png",
     )
-    return JobAnswer(**vars(job), links=links)
 
 
 def within_limits(spec: Work, caller: Caller) -> None:

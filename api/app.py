@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import warnings
 from collections.abc import AsyncIterator
@@ -18,6 +19,8 @@ from api.follower import Follower
 from api.guard import Guard
 from api.limits import BodyLimit
 from api.observed import Observed, Routed
+from api.offload import Offload
+from api.processes import Processes
 from api.query import only_known
 from api.rates import Rates
 from api.routes import (
@@ -52,42 +55,13 @@ from lrcore.jobs.webhooks import WebhookStore
 # FastAPI says it of every body whose model is built when it is first needed
 warnings.filterwarnings("ignore", message="The 'alias' attribute", category=UnsupportedFieldAttributeWarning)
 
-PREPARE_SECONDS = 1.0  # after the start: whoever waited for the service comes first
+# after the start: whoever waited for the service comes first
+PREPARE_SECONDS = 1.0
+FORK_SECONDS = 3.0
 
 
-def create_app(settings: ApiSettings | None = None) -> FastAPI:
-    """The application. It starts without Redis: curves need none, and jobs answer 503 until it is there."""
-    settings = settings or ApiSettings()
-    redis = connect(settings.redis_url)
-    store = JobStore(redis)
-    doorbell = Doorbell(settings)
-    reaper, retention = Reaper(store, settings, doorbell.ring), Retention(store, settings)
-
-    def prepare() -> None:
-        """What the first to ask for would have to wait for, and what the first curve need not."""
-        doorbell.prepare()
-        web.prepare()
-        catalogue.prepare()
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.follower = Follower(settings.redis_url)
-        reaper.start()
-        retention.start()
-        dispatcher = Dispatcher(settings)
-        dispatcher.start()
-        preparing = threading.Timer(PREPARE_SECONDS, prepare)
-        preparing.daemon = True
-        preparing.start()
-        yield
-        preparing.cancel()
-        await dispatcher.stop()
-        retention.stop()
-        reaper.stop()
-        await app.state.follower.close()
-        redis.close()
-        traces.stop()
-
+def application(settings: ApiSettings) -> FastAPI:
+    """The routes and what they stand on, without what guards them and without anything that runs beside them."""
     app = FastAPI(
         title="lrserve",
         version=__version__,
@@ -102,27 +76,16 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # lrcore.traces and api.metrics are ours
         docs_url=None,
         redoc_url=None,
-        lifespan=lifespan,
+        lifespan=_running,
     )
-    app.state.store, app.state.reaper, app.state.submits = store, reaper, Submits(store)
-    app.state.artifacts = Artifacts(settings.artifact_url)
-    app.state.webhooks, app.state.guard = WebhookStore(redis), Guard(settings.webhook_allow)
-    app.add_middleware(Routed)
-    app.add_middleware(FastCurves)
-    app.add_middleware(BodyLimit, limit=settings.max_body_bytes, seconds=settings.body_seconds)
-    audit = AuditLog(redis)
-    app.state.auth, app.state.keys, app.state.audit = settings.auth, KeyStore(redis), audit
-    # the last one added is the first to be asked
-    app.add_middleware(
-        Authentication,
-        keys=app.state.keys if settings.auth else None,
-        limits=LimitStore(redis),
-        rates=Rates(settings.redis_url),
-        audit=audit,
-        open_paths=("/metrics",) if settings.metrics_open else (),
-    )
-    headers.install(app, settings)
-    app.add_middleware(Observed)
+    redis = connect(settings.redis_url)
+    store, doorbell = JobStore(redis), Doorbell(settings)
+    state = app.state
+    state.settings, state.redis, state.store, state.doorbell = settings, redis, store, doorbell
+    state.reaper, state.submits = Reaper(store, settings, doorbell.ring), Submits(store)
+    state.artifacts = Artifacts(settings.artifact_url)
+    state.webhooks, state.guard = WebhookStore(redis), Guard(settings.webhook_allow)
+    state.auth, state.keys, state.audit = settings.auth, KeyStore(redis), AuditLog(redis)
     problems.install(app)
     lenient = curves.router, system.router, web.router  # curves have their schedules' parameters; probes add their own
     routes = (fit, translate, curves, kinds, jobs, range_tests, experiments, keys, artifacts, webhooks, system, web)
@@ -130,3 +93,59 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
         app.include_router(router, dependencies=[] if router in lenient else [Depends(only_known)])
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
+
+
+def create_app(settings: ApiSettings | None = None) -> FastAPI:
+    """The application. It starts without Redis: curves need none, and jobs answer 503 until it is there."""
+    settings = settings or ApiSettings()
+    app = application(settings)
+    state = app.state
+    state.processes = Processes(settings)
+    app.add_middleware(Routed)
+    app.add_middleware(Offload, processes=state.processes, settings=settings, changed=state.reaper.wake)
+    app.add_middleware(FastCurves)
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes, seconds=settings.body_seconds)
+    # the last one added is the first to be asked
+    app.add_middleware(
+        Authentication,
+        keys=state.keys if settings.auth else None,
+        limits=LimitStore(state.redis),
+        rates=Rates(settings.redis_url),
+        audit=state.audit,
+        open_paths=("/metrics",) if settings.metrics_open else (),
+    )
+    headers.install(app, settings)
+    app.add_middleware(Observed)
+    return app
+
+
+@asynccontextmanager
+async def _running(app: FastAPI) -> AsyncIterator[None]:
+    """Run what the routes of a serving process need beside them."""
+    state = app.state
+    state.follower = Follower(state.settings.redis_url)
+    retention, dispatcher = Retention(state.store, state.settings), Dispatcher(state.settings)
+    state.reaper.start()
+    retention.start()
+    dispatcher.start()
+
+    def prepare() -> None:
+        """Make what the first to ask for would have to wait for, and what the first curve need not."""
+        state.doorbell.prepare()
+        web.prepare()
+        catalogue.prepare()
+
+    preparing = [threading.Timer(PREPARE_SECONDS, prepare), threading.Timer(FORK_SECONDS, state.processes.start)]
+    for each in preparing:
+        each.daemon = True
+        each.start()
+    yield
+    for each in preparing:
+        each.cancel()
+    await dispatcher.stop()
+    retention.stop()
+    state.reaper.stop()
+    await state.follower.close()
+    await asyncio.to_thread(state.processes.stop)
+    state.redis.close()
+    traces.stop()

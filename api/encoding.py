@@ -12,7 +12,7 @@ from fastapi import Response
 from fastapi.responses import StreamingResponse
 from numpy.typing import NDArray
 
-from api.json import dumps
+from api.json import CHUNK, dumps, pieces
 from api.pictures import draw_curves
 from lrcore.compare import CompareRequest
 from lrcore.curve import Curve, CurveRequest, first_at_most, sample, summary
@@ -41,7 +41,7 @@ def encode(request: CurveRequest, form: str, axis: Axis = "linear") -> Response:
         return _response(body, form)
     curve = sample(request)
     if form == "json":
-        return _response(dumps(answer(request, curve)), form)
+        return _json(answer(request, curve), curve.lr.size)
     if form in ("png", "svg"):
         return _response(draw_curves([("", curve)], request.schedule.type, form, axis), form)
     return _table(curve.t, _columns("lr", "momentum", request, curve), form)
@@ -58,7 +58,7 @@ def encode_several(
             {"name": name} | {key: value for key, value in answer(one, curve).items() if key not in shared}
             for name, one, curve in zip(names, requests, curves, strict=True)
         ]
-        return _response(dumps(shared | {"curves": own}), form)
+        return _json(shared | {"curves": own}, sum(curve.lr.size for curve in curves))
     if form == "npy":
         body, lr = _npy_file((sum(len(curve.lr) for curve in curves), request.steps))
         np.concatenate([curve.lr for curve in curves], out=lr)
@@ -98,6 +98,13 @@ def answer(request: CurveRequest, curve: Curve) -> dict[str, Any]:
         found["where"] = {"lr_at_most": request.where, "step": per_group(first_at_most(curve, request.where))}
     found["warnings"] = [warning._asdict() for warning in warnings(request, curve)]
     return found
+
+
+def _json(found: dict[str, Any], values: int) -> Response:
+    """An answer with so many rates, bit by bit if they are many."""
+    if values <= CHUNK:
+        return _response(dumps(found), "json")
+    return StreamingResponse(pieces(found), headers={"Vary": "Accept"}, media_type=MEDIA_TYPES["json"])
 
 
 def _response(body: bytes | memoryview, form: str) -> Response:

@@ -22,8 +22,8 @@ log = logging.getLogger("lrserve.api")
 IDLE_SECONDS = 10.0  # of a silent connection, before it is asked whether it still stands
 COMMAND_SECONDS = 5.0
 PING_SECONDS = 15.0
-READ_AT_ONCE = 500  # entries
-BEHIND = 1000  # entries that may wait for a slow client: beyond, it reads the stream again
+READ_AT_ONCE = 100  # entries: what one client that does not read holds
+BEHIND = 200  # entries that may wait for a slow client: beyond, it reads the stream again
 ALWAYS = "lrserve:always"  # a channel without messages: a subscriber must have one
 
 
@@ -125,16 +125,14 @@ class Follower:
         async with self._watching(stream) as watch:
             while not self._ended:
                 try:
-                    entries = await self._new(watch, stream, after)
+                    async for entries in self._new(watch, stream, after):
+                        after = entries[-1].id
+                        yield _joined(entries)  # the next ones are read when these have been taken
+                        watch.over = watch.over or entries[-1].kind == "end"
                 except _Gone:
                     return
-                if entries:
-                    after = entries[-1].id
-                    yield _joined(entries)
-                if watch.over or (entries and entries[-1].kind == "end"):
+                if watch.over:
                     return
-                if entries:
-                    continue
                 if not await watch.news(PING_SECONDS):
                     yield b": ping\n\n"
 
@@ -174,27 +172,28 @@ class Follower:
         await self._redis.connection_pool.disconnect()
         await self._channels.aclose()
 
-    async def _new(self, watch: _Watch, stream: str, after: str) -> list[Entry]:
-        """What there is to tell now. Raises _Gone if there is no such stream."""
-        found: list[Entry] = []
+    async def _new(self, watch: _Watch, stream: str, after: str) -> AsyncIterator[list[Entry]]:
+        """What there is to tell now, a page at a time. Raises _Gone if there is no such stream."""
+        last = after
         if watch.behind:
             watch.behind = False
             try:
                 if not await self._redis.exists(stream):
                     raise _Gone
                 async for page in self._history(stream, after):
-                    found += page
+                    last = page[-1].id
+                    yield page
+                if last == after:
+                    watch.over = await self._last(stream) == "end"
             except RedisError as error:
                 log.warning("Redis does not answer, events will be read when it does: %s", error)
                 await self._come_back(watch)
-                return []
-            if not found:
-                watch.over = await self._last(stream) == "end"
+                return
         watch.over = watch.over or any(entry.kind == "end" for entry in watch.entries)
-        last = _order(found[-1].id if found else after)
-        found += [entry for entry in watch.entries if _order(entry.id) > last]
+        fresh = [entry for entry in watch.entries if _order(entry.id) > _order(last)]
         watch.entries.clear()
-        return found
+        if fresh:
+            yield fresh
 
     async def _last(self, stream: str) -> str | None:
         """The kind of a stream's last entry."""

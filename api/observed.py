@@ -101,8 +101,11 @@ def _id(scope: Scope) -> bytes:
 
 
 def _route(inner: list[Scope]) -> str:
-    """The route's template, whole: FastAPI gives that of an included router's route without its prefix."""
-    scope = inner[0] if inner else {}
+    return route_of(inner[0]) if inner else UNROUTED
+
+
+def route_of(scope: Scope) -> str:
+    """Return the template of a scope's route, whole: FastAPI leaves out an included router's prefix."""
     route = scope.get("route")
     template = str(getattr(route, "path", UNROUTED))
     if not (values := scope.get("path_params")):

@@ -9,12 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrcore.curve import Curve
+from lrcore.errors import CurveError
 from lrcore.figure import encoded, new_figure, thin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FEW = 60  # points drawn one by one
+MOST_LINES = 200
+POINTS = 300_000  # of all lines together: some megabytes as SVG
+ENTRIES = 40  # of a legend: as many as fit beside the lines
+
+
+def check_lines(lines: int) -> None:
+    """Raise CurveError if a picture would have more lines than can be told apart."""
+    if lines > MOST_LINES:
+        message = f"a picture has at most {MOST_LINES} lines, one per parameter group of each curve, not {lines}; "
+        raise CurveError(("curves",), message + "ask for json, csv, npy or arrow, or for fewer curves")
 
 
 def draw_curves(curves: Sequence[tuple[str, Curve]], title: str, form: str, axis: str) -> bytes:
@@ -28,12 +39,13 @@ def draw_curves(curves: Sequence[tuple[str, Curve]], title: str, form: str, axis
     figure = new_figure([2, 1] if cycling else [2])
     axes = figure.axes
     several = len(curves) > 1 or len(curves[0][1].lr) > 1
+    points = POINTS // sum(len(curve.lr) for _, curve in curves)
     drawn = 0  # lines so far: a curve has one colour in both pictures
     for name, curve in curves:
         labels = [" ".join(filter(None, (name, str(i) if len(curve.lr) > 1 else ""))) for i in range(len(curve.lr))]
-        _lines(axes[0], curve.steps, curve.lr, labels, drawn)
+        _lines(axes[0], curve.steps, curve.lr, labels, drawn, points)
         if curve.momentum is not None:
-            _lines(axes[1], curve.steps, curve.momentum, labels, drawn)
+            _lines(axes[1], curve.steps, curve.momentum, labels, drawn, points)
         drawn += len(labels)
     axes[0].set_title(title)
     axes[0].set_ylabel("learning rate")
@@ -45,14 +57,19 @@ def draw_curves(curves: Sequence[tuple[str, Curve]], title: str, form: str, axis
         axes[1].set_ylabel("momentum")
     axes[-1].set_xlabel("step")
     if several:
-        axes[0].legend(title="parameter group" if len(curves) == 1 else None, frameon=False)
+        heading = "parameter group" if len(curves) == 1 else None
+        if drawn > ENTRIES:
+            heading = f"the first {ENTRIES} of {drawn} lines"
+        axes[0].legend(handles=axes[0].get_lines()[:ENTRIES], title=heading, frameon=False)
     return encoded(figure, form)
 
 
-def _lines(axes: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], labels: list[str], first: int) -> None:
+def _lines(
+    axes: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], labels: list[str], first: int, points: int
+) -> None:
     few = len(steps) <= FEW
     for i, (label, line) in enumerate(zip(labels, values, strict=True), first):
-        x, y = thin(steps, line)
+        x, y = thin(steps, line, points)
         # a rate holds for its whole interval, which shows while intervals are wide enough to be seen
         style: dict[str, Any] = {"drawstyle": "steps-post", "marker": "o", "markersize": 3} if few else {}
         axes.plot(x, y, label=label, color=f"C{i}", **style)

@@ -199,6 +199,23 @@ def known_instead(name: str, known: Sequence[str]) -> str:
     return f"{hint}known: {', '.join(known) or 'none'}"
 
 
+def too_many_fields(most: int) -> Response:
+    """The answer to a body whose objects have too many fields to look at each."""
+    return problem(413, "request-body-too-large", TITLES[413], f"the body has more than {most} fields or colons")
+
+
+def busy() -> Response:
+    """The answer while there is no room for another large request."""
+    detail = "Too many large requests are being answered. Small ones go on working; send this one again."
+    return problem(503, "busy", "Too many large requests", detail, headers={"Retry-After": "5"})
+
+
+def too_costly(cost: str) -> Response:
+    """The answer to a request that was stopped while it was answered."""
+    detail = f"The request took more than {cost} and was stopped. Ask for less at once."
+    return problem(503, "too-costly", "The request takes too much", detail, headers={"Retry-After": "60"})
+
+
 def install(app: FastAPI) -> None:
     """Make every error of the app a problem."""
 
@@ -280,7 +297,7 @@ def documented(*statuses: int, **also: dict[str, Any]) -> Responses:
         409: "The job's state does not allow this",
         422: "Invalid input",
         429: "A limit of the tenant is reached",
-        503: "The job store is away",
+        503: "The job store is away, or too many large requests are being answered",
     }
     others: Responses = {int(name.removeprefix("_")): entry for name, entry in also.items()}
     return others | {

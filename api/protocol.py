@@ -22,15 +22,19 @@ GRACE_SECONDS = 2.0  # for the application's own answer to a body that does not 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. A head that is too long gets 431, one that is too slow 408; then the connection is closed.
 
-    The application answers a body that is too slow, and the connection is closed if it does not.
+    The application answers a body that is too slow, and the connection is closed if it does not. It is closed as well
+    once the client has taken nothing of an answer for too long.
     """
 
-    def __init__(self, *args: Any, head_seconds: float, body_seconds: float, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, head_seconds: float, body_seconds: float, write_seconds: float, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self._head_seconds, self._body_seconds = head_seconds, body_seconds
+        self._head_seconds, self._body_seconds, self._write_seconds = head_seconds, body_seconds, write_seconds
         self._head = 0  # bytes so far
         self._in_head, self._begun = True, False
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None  # ends a connection whose client does not read its answer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -38,6 +42,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
+        self._taken()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -66,6 +71,20 @@ class BoundedProtocol(HttpToolsProtocol):
         self._expect(None)
         self.scope[ARRIVED] = True  # type: ignore[literal-required]
         super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self._write_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._taken()
+        super().resume_writing()
+
+    def _taken(self) -> None:
+        """Do not wait any longer for the client to read."""
+        if self._unread is not None:
+            self._unread.cancel()
+        self._unread = None
 
     def _expect(self, seconds: float | None) -> None:
         """Give the client so long for what is next; None: nothing is expected, or uvicorn waits for it."""

@@ -33,7 +33,20 @@ class ApiSettings(Settings):
         30.0, gt=0, le=3600, description="how long a request body may take; slower ones get 408"
     )
     head_seconds: float = Field(10.0, gt=0, le=3600, description="how long the headers of a request may take")
+    write_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="how long a client may leave what was sent to it unread; then it is cut off",
+    )
     max_connections: int = Field(10_000, ge=1, description="open connections to a process; with more, requests get 503")
+    large_requests: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="large requests that are answered at once, each by a process of its own; the number of processors, "
+        "but at least 2, if not set",
+    )
     metrics_open: bool = Field(False, description="whether /metrics is served without a key where keys are asked for")
     cors_origins: tuple[Origin, ...] = Field(
         (), description='origins whose pages may ask, such as ["https://a.example"]'

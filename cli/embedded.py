@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,9 @@ from redis import Redis
 from redis.exceptions import BusyLoadingError, RedisError
 
 START_SECONDS = 60  # a long append-only file is read first
+# of the machine's memory. The rest is for the workers, and for the copy that a rewrite of the file may need for a while
+MEMORY_SHARE = 0.25
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 MISSING = """there is no Redis server on this machine. Any one of these brings one:
   apt-get install redis-server      (or: brew install redis, dnf install valkey)
@@ -57,6 +61,15 @@ def version(server: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in match.groups())
 
 
+def memory() -> int:
+    """The bytes of memory of this machine, or of this container where it has less."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(there, int(CONTAINER_LIMIT.read_text()))
+    except (OSError, ValueError):  # no such file, or "max"
+        return there
+
+
 class EmbeddedRedis:
     """How to run the private server.
 
@@ -92,6 +105,7 @@ class EmbeddedRedis:
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": "",
+            "maxmemory": str(int(MEMORY_SHARE * memory())),
             "maxmemory-policy": "noeviction",
             # a job is a hash and a stream, both small: with these 3 kB of memory instead of 7 (Redis 7's old name
             # for listpack is also Redis 6's)

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from lrcore import cost
 from lrcore.curve import MAX_VALUES, CurveRequest, Metrics, resolve
 from lrcore.errors import CurveError
-from lrcore.family import Integer, Name, Spec
+from lrcore.family import Integer, Items, Name, Spec
 from lrcore.lengths import MAX_TEXT, text_in
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Count, GroupRates, Index, Rate
@@ -44,9 +44,7 @@ class CompareRequest(Spec):
     total_steps: Count | None = Field(None, exclude_if=lambda value: value is None)
     steps_per_epoch: Count | None = Field(None, exclude_if=lambda value: value is None)
     where: Rate | None = Field(None, exclude_if=lambda value: value is None)
-    curves: Annotated[
-        tuple[NamedCurve, ...], Field(min_length=1, max_length=100, strict=False), BeforeValidator(_resolve)
-    ]
+    curves: Annotated[tuple[NamedCurve, ...], BeforeValidator(_resolve), Items(100, least=1)]
 
     @model_validator(mode="after")
     def _fit(self) -> Self:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from lrcore import cost, grid
+from lrcore import budget, cost, grid
 from lrcore.cost import Load
 from lrcore.errors import CurveError
-from lrcore.family import Integer, Number, Spec
+from lrcore.family import Integer, Items, Number, Spec
 from lrcore.grid import Extent, Grid
 from lrcore.lengths import resolved
 from lrcore.schedules import AnySchedule, Rates, Schedule
@@ -21,7 +21,7 @@ from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
 
 MAX_VALUES = 10**7  # rates in one answer, all parameter groups together
 
-Metrics = Annotated[tuple[Number, ...], Field(max_length=1_000_000, strict=False, fail_fast=True)]
+Metrics = Annotated[tuple[Number, ...], Field(fail_fast=True), Items(1_000_000)]
 
 
 def resolve(data: Any, info: ValidationInfo) -> Any:
@@ -79,8 +79,12 @@ class CurveRequest(Spec):
     def cost(self) -> float:
         """What the curve and its text take at most, in nanoseconds of one core."""
         t = Grid(self.start, self.stride, self.steps)
-        written = len(self.base_lrs) * self.steps * (1 + self.schedule.cycles_momentum) * cost.WRITTEN
-        return written + table_cost(self.schedule, len(self.base_lrs), t)
+        return self.writing + table_cost(self.schedule, len(self.base_lrs), t)
+
+    @property
+    def writing(self) -> float:
+        """What its text takes."""
+        return len(self.base_lrs) * self.steps * (1 + self.schedule.cycles_momentum) * cost.WRITTEN
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -167,14 +171,17 @@ def sample(request: CurveRequest, out: Rates | None = None) -> Curve:
 
     Raises:
         CurveError: a rate would not be finite, or negative, or the schedule has no value at a step.
+        OverBudget: it is more work than may be done here.
     """
     t = Grid(request.start, request.stride, request.steps)
     if isinstance(request.schedule, ReduceLROnPlateau):
+        budget.spend(request.cost)
         metrics = np.asarray((request.metrics or ())[: t.last], dtype=np.float64)
         lr = plateau_curve(request.schedule, request.base_lrs, metrics)[:, t.start : t.last + 1 : t.stride]
         if out is not None:
             out[:] = lr
         return Curve(t, lr if out is None else out, None, tuple(map(grid.extent, lr)))
+    budget.spend(request.writing)
     return table(request.schedule, request.base_lrs, t, out)
 
 
@@ -184,6 +191,7 @@ def table(schedule: Schedule, base_lrs: tuple[float, ...], t: Grid, out: Rates |
     Raises:
         CurveError: a rate would not be finite, or negative, or the schedule has no value at a step.
     """
+    budget.spend(table_cost(schedule, len(base_lrs), t))
     both = np.empty(((out is None) + schedule.cycles_momentum, len(base_lrs), t.count))  # one block: malloc keeps it
     lr, momentum = both[0] if out is None else out, both[-1] if schedule.cycles_momentum else None
     with np.errstate(all="ignore"):  # what overflows is refused below, by its step

@@ -9,14 +9,41 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Strict
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 Integer = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]
 Flag = Annotated[bool, Strict()]
 Name = Annotated[str, Strict(), Field(min_length=1, max_length=200)]
+
+
+@dataclass(frozen=True)
+class Items:
+    """Bounds of a list's length, which is checked before its items.
+
+    Left to pydantic, items that are wrong would not count, and each of a million would become an error of its own.
+    """
+
+    most: int
+    least: int = 0
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        inner: dict[str, Any] = dict(schema=schema)
+        while (inner := inner["schema"])["type"] == "function-before":
+            pass
+        inner |= {"strict": False, "max_length": self.most} | ({"min_length": self.least} if self.least else {})
+        return core_schema.no_info_before_validator_function(self._check, schema)
+
+    def _check(self, value: Any) -> Any:
+        if isinstance(value, list | tuple | dict) and len(value) > self.most:
+            context = {"field_type": "List", "max_length": self.most, "actual_length": len(value)}
+            raise PydanticKnownError("too_long", context)
+        return value
 
 
 class Spec(BaseModel):

@@ -55,11 +55,14 @@ def _fit(figure: Figure) -> None:
     figure.subplots_adjust(left=(labels + PAD) / width)
 
 
-def thin(x: NDArray[X], values: NDArray[np.float64]) -> tuple[NDArray[X], NDArray[np.float64]]:
-    """At most 2 * BUCKETS points of a line, with the lowest and the highest of every stretch among them."""
-    if len(values) <= 2 * BUCKETS:
+def thin(
+    x: NDArray[X], values: NDArray[np.float64], points: int = 2 * BUCKETS
+) -> tuple[NDArray[X], NDArray[np.float64]]:
+    """At most so many points of a line, with the lowest and the highest of every stretch among them."""
+    buckets = min(points // 2, BUCKETS)
+    if len(values) <= 2 * buckets:
         return x, values
-    size = -(-len(values) // BUCKETS)
+    size = -(-len(values) // buckets)
     whole = len(values) // size * size
     rows = values[:whole].reshape(-1, size)
     first = np.arange(len(rows)) * size

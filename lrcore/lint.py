@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from lrcore import budget
 from lrcore.cost import SECOND, Load
 from lrcore.curve import Curve, CurveRequest
 from lrcore.grid import Grid
@@ -32,10 +33,14 @@ def warnings(request: CurveRequest, curve: Curve) -> list[Warning]:
 
     jump-at-join, peak-never-reached, starts-at-zero, rises-after-end, schedule-longer-than-run and
     schedule-shorter-than-run. The last three compare the schedule's end with `request.run`.
+
+    Raises:
+        OverBudget: it is more work than may be done here.
     """
     schedule = request.schedule
     if schedule.metric_driven:
         return []
+    budget.spend(cost(request))
     found = [*_start(request, curve), *_joins(request), *_peak(request, curve)]
     if schedule.horizon:
         found += _end(request, curve, schedule.horizon)

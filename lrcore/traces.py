@@ -31,6 +31,7 @@ MISSING = "traces are asked for by OTEL_ variables, but cannot be made: pip inst
 _tracer: Tracer | None = None
 _provider: Any = None
 _work: Span | None = None  # what this process works on, for threads that have no context
+_adopted = ""
 
 
 def wanted(environment: Mapping[str, str] = os.environ) -> bool:
@@ -79,10 +80,16 @@ def on() -> bool:
     return _tracer is not None
 
 
+def adopt(traceparent: str) -> None:
+    """Take a span of another process for the present one, in a process that makes none itself."""
+    global _adopted
+    _adopted = traceparent
+
+
 def current() -> str:
     """The W3C traceparent of the present span; "" if there is none."""
     if _tracer is None:
-        return ""
+        return _adopted
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
 
     carrier: dict[str, str] = {}

@@ -15,6 +15,8 @@ from api.deps import json_body
 from api.encoding import MEDIA_TYPES, Axis, encode, encode_several
 from api.metrics import CURVE_SECONDS
 from api.negotiate import choose
+from api.offload import leave_loop, own_process
+from api.pictures import check_lines
 from api.problems import Invalid, documented, readable
 from api.query import only_known
 from lrcore.compare import CompareRequest
@@ -117,13 +119,13 @@ NOT_OF_THE_CURVE = {"spec", "format", "scale"}
     summary="Compute a curve",
     dependencies=[Depends(json_body), Depends(only_known)],
     response_class=Response,
-    responses=documented(400, 406, 413, 415, 422, _200=CURVE),
+    responses=documented(400, 406, 413, 415, 422, 503, _200=CURVE),
 )
 def compute_curve(
     curve: CurveRequest, request: Request, form: Format = None, scale: Scale = "linear", where: FirstAtMost = None
 ) -> Response:
     """The rates that the schedule has in force at each step asked for."""
-    chosen = choose(request, MEDIA_TYPES)
+    chosen = _format(request)
     if where is not None:
         curve = curve.model_copy(update={"where": where})
     with CURVE_SECONDS.labels(chosen).time():
@@ -133,14 +135,16 @@ def compute_curve(
 @router.post(
     "/compare",
     summary="Compute several curves over the same steps",
-    dependencies=[Depends(json_body), Depends(only_known)],
+    dependencies=[Depends(own_process), Depends(json_body), Depends(only_known)],
     response_class=Response,
-    responses=documented(400, 406, 413, 415, 422, _200=CURVES),
+    responses=documented(400, 406, 413, 415, 422, 503, _200=CURVES),
 )
 def compare_curves(curves: CompareRequest, request: Request, form: Format = None, scale: Scale = "linear") -> Response:
     """Several schedules at once, as data or as one picture; names tell them apart."""
     chosen = choose(request, MEDIA_TYPES)
     requests = curves.requests()
+    if chosen in ("png", "svg"):
+        check_lines(sum(len(each.base_lrs) for each in requests))
     with CURVE_SECONDS.labels(chosen).time():
         return encode_several(curves, requests, [_sampled(i, one) for i, one in enumerate(requests)], chosen, scale)
 
@@ -156,7 +160,7 @@ def _sampled(i: int, request: CurveRequest) -> Curve:
     "",
     summary="Compute a curve from a JSON spec",
     response_class=Response,
-    responses=documented(406, 422, _200=CURVE, _304=NOT_MODIFIED),
+    responses=documented(406, 422, 503, _200=CURVE, _304=NOT_MODIFIED),
 )
 def get_curve(
     request: Request,
@@ -180,7 +184,7 @@ def get_curve(
     "/{type}",
     summary="Compute a curve from query parameters",
     response_class=Response,
-    responses=documented(404, 406, 422, _200=CURVE, _304=NOT_MODIFIED),
+    responses=documented(404, 406, 422, 503, _200=CURVE, _304=NOT_MODIFIED),
     openapi_extra={
         "parameters": [
             {"name": name, "in": "query", "schema": {"type": kind}, "description": text, "example": example}
@@ -212,7 +216,7 @@ def get_curve_of_type(type: str, request: Request, form: Format = None, scale: S
 
 
 def _answer(request: Request, data: dict[str, Any], spec: str | None, scale: Axis) -> Response:
-    form = choose(request, MEDIA_TYPES)
+    form = _format(request)
     try:
         curve = CurveRequest.model_validate(data)
     except ValidationError as error:
@@ -226,6 +230,14 @@ def _answer(request: Request, data: dict[str, Any], spec: str | None, scale: Axi
         response = encode(curve, form, scale)
     response.headers.update(headers)
     return response
+
+
+def _format(request: Request) -> str:
+    """The format of the answer. Pictures and tables are made by a process of their own."""
+    chosen = choose(request, MEDIA_TYPES)
+    if chosen not in ("json", "npy"):
+        leave_loop(request)
+    return chosen
 
 
 def _own(loc: tuple[str | int, ...], spec: str | None) -> tuple[str | int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
@@ -9,14 +10,15 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from api.answers import IdempotencyKey, JobAnswer, Prefer, linked, no_worker, submitted, waited, within_limits
+from api.answers import IdempotencyKey, JobAnswer, Prefer, linked, listed, no_worker, submitted, waited, within_limits
 from api.deps import Bell, CurrentJob, Store, json_body
 from api.json import dumps
 from api.negotiate import choose
+from api.offload import leave_loop, own_process
 from api.problems import Invalid, documented
 from api.requests import ExperimentRequest
 from api.routes import actions
-from api.routes.jobs import METRICS, PICTURES, JobPage
+from api.routes.jobs import METRICS, PICTURES, Cursor, Fields, JobPage, long_fields
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Epoch, Job, Terms
 from lrcore.jobs.leaderboard import By, Row, as_csv
@@ -90,6 +92,20 @@ def _experiment(job: CurrentJob) -> Job:
 
 
 Experiment = Annotated[Job, Depends(_experiment)]
+FEW_RUNS, FEW_EPOCHS = 100, 1000  # of all runs together, that are read beside the event loop
+
+
+def _beside_loop(job: Job, request: Request, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Have a large experiment read by a process of its own. Raises OverBudget."""
+    if job.progress.epochs > FEW_RUNS * job.spec["base"]["epochs"] or job.progress.epoch > FEW_EPOCHS:
+        leave_loop(request, headers)
+
+
+async def _read_elsewhere(job: Experiment, request: Request) -> None:
+    _beside_loop(job, request)
+
+
+MayBeLarge = Depends(_read_elsewhere)
 Ranked = Annotated[By, Query(alias="by", description="the test accuracy that orders: of the last epoch or the best")]
 Baseline = Annotated[
     int | None, Query(ge=0, description="configuration that the others are compared with; the leader if left out")
@@ -149,13 +165,16 @@ def _plan(spec: ExperimentSpec, terms: Terms, store: JobStore) -> bytes:
 @router.get("", summary="List experiments", responses=documented(422, 503))
 def list_experiments(
     store: Store,
+    request: Request,
     state: Annotated[State | None, Query(description="only experiments in this state")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(pattern=r"^[0-9]{1,15}$", description="next_cursor of the page before")] = None,
+    cursor: Cursor = None,
+    fields: Fields = "",
 ) -> JobPage:
     """Newest first, without their runs."""
-    jobs, next_cursor = store.page(state=state, experiments=True, limit=limit, cursor=cursor)
-    return JobPage(jobs=[linked(job) for job in jobs], next_cursor=next_cursor)
+    more = long_fields(fields, request)
+    jobs, next_cursor = store.page(state=state, experiments=True, limit=limit, cursor=cursor, whole=bool(more))
+    return JobPage(jobs=[listed(job, more) for job in jobs], next_cursor=next_cursor)
 
 
 @router.get("/{job_id}", summary="One experiment", response_model=ExperimentAnswer, responses=documented(404, 422, 503))
@@ -170,6 +189,7 @@ async def get_experiment(
 ) -> Any:
     """State, progress, every run, and the leaderboard."""
     job = await waited(job, prefer, store, request, response)
+    _beside_loop(job, request, response.headers.raw)
     content = await run_in_threadpool(_whole, job, store, by, baseline)
     return Response(content, headers=dict(response.headers), media_type=METRICS["json"])
 
@@ -201,6 +221,7 @@ def _ranked(overview: Overview, by: By, baseline: int | None) -> list[Row]:
     "/{job_id}/leaderboard",
     summary="The leaderboard",
     response_model=Leaderboard,
+    dependencies=[MayBeLarge],
     responses=documented(404, 406, 422, 503, _200=CSV),
 )
 def get_experiment_leaderboard(
@@ -225,6 +246,7 @@ def get_experiment_leaderboard(
     "/{job_id}/metrics",
     summary="Every epoch of every run",
     response_model=RunMetrics,
+    dependencies=[MayBeLarge],
     responses=documented(404, 406, 422, 503, _200=CSV),
 )
 def get_experiment_metrics(job: Experiment, store: Store, request: Request, form: Format = None) -> Any:
@@ -238,6 +260,7 @@ def get_experiment_metrics(job: Experiment, store: Store, request: Request, form
     "/{job_id}/curves",
     summary="One figure of every run",
     response_model=RunCurves,
+    dependencies=[MayBeLarge],
     responses=documented(404, 422, 503),
 )
 def get_curves(job: Experiment, store: Store, figure: Figure = "test_accuracy") -> Any:
@@ -247,7 +270,13 @@ def get_curves(job: Experiment, store: Store, figure: Figure = "test_accuracy") 
     return Response(dumps({"id": job.id, "figure": figure, "runs": runs}), media_type=METRICS["json"])
 
 
-@router.get("/{job_id}/runs/{run}", summary="One run", response_model=RunAnswer, responses=documented(404, 422, 503))
+@router.get(
+    "/{job_id}/runs/{run}",
+    summary="One run",
+    response_model=RunAnswer,
+    dependencies=[MayBeLarge],
+    responses=documented(404, 422, 503),
+)
 def get_experiment_run(job: Experiment, run: Annotated[int, Path(ge=0)], store: Store) -> Any:
     """What it is, as a job of its own would be described, and every finished epoch."""
     overview = Overview.of(job, store)
@@ -263,6 +292,7 @@ def get_experiment_run(job: Experiment, run: Annotated[int, Path(ge=0)], store: 
 @router.get(
     "/{job_id}/plot.{form}",
     summary="The experiment's figure",
+    dependencies=[Depends(own_process)],
     response_class=Response,
     responses=documented(404, 422, 503, _200={"content": {media: {} for media in PICTURES.values()}}),
 )

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends
 from pydantic import Field
 
 from api.deps import json_body
+from api.offload import own_process
 from api.problems import Invalid, documented
-from lrcore.family import Integer, Spec
+from lrcore.family import Integer, Items, Spec
 from lrcore.fit import MAX_LENGTH, fit
 from lrcore.schedules._base import Rate
 
@@ -19,7 +20,7 @@ router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 class FitRequest(Spec):
     """A logged rate for each step, from step 0."""
 
-    lr: Annotated[tuple[Rate, ...], Field(min_length=2, max_length=MAX_LENGTH, strict=False, fail_fast=True)]
+    lr: Annotated[tuple[Rate, ...], Field(fail_fast=True), Items(MAX_LENGTH, least=2)]
     limit: Annotated[Integer, Field(ge=1, le=20)] = Field(5, description="how many schedules come back")
 
 
@@ -42,8 +43,8 @@ class FitAnswer(Spec):
 @router.post(
     "/fit",
     summary="Find the schedule behind logged rates",
-    dependencies=[Depends(json_body)],
-    responses=documented(400, 413, 415, 422),
+    dependencies=[Depends(own_process), Depends(json_body)],
+    responses=documented(400, 413, 415, 422, 503),
 )
 def fit_schedule(request: FitRequest) -> FitAnswer:
     """The schedules that reproduce a logged series, each with its error over the whole of it."""

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from api.answers import IdempotencyKey, JobAnswer, Prefer, created, linked, no_worker, submitted, waited, within_limits
+from api.answers import (
+    IdempotencyKey,
+    JobAnswer,
+    ListedJob,
+    Prefer,
+    created,
+    linked,
+    listed,
+    no_worker,
+    submitted,
+    waited,
+    within_limits,
+)
 from api.deps import Bell, CurrentJob, Store, Who, json_body
 from api.json import dumps
 from api.negotiate import choose
+from api.offload import leave_loop, own_process
 from api.problems import documented
 from api.requests import JobRequest
 from api.routes import actions
@@ -29,13 +43,24 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 METRICS = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
 PICTURES = {"png": "image/png", "svg": "image/svg+xml"}
+FEW = 200  # epochs that are read beside the event loop
 CLIENT_ID = r"^[a-z0-9][a-z0-9._-]{0,63}$"  # no capitals: some file systems take them for small letters
+
+
+Cursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,15}$", description="next_cursor of the page before")]
+Fields = Annotated[
+    str,
+    Query(
+        pattern="^(spec|result|spec,result|result,spec)?$",
+        description="what else each job is to have, which may be long: spec, result, or both with a comma between",
+    ),
+]
 
 
 class JobPage(BaseModel):
     """Some jobs, newest first."""
 
-    jobs: list[JobAnswer]
+    jobs: list[ListedJob]
     next_cursor: str | None = Field(description="cursor of the page after this one; null on the last")
 
 
@@ -136,14 +161,24 @@ def planned(spec: JobSpec | RangeTestSpec, lr: Any, doubts: list[dict[str, Any]]
 @router.get("", summary="List jobs", responses=documented(422, 503))
 def list_jobs(
     store: Store,
+    request: Request,
     state: Annotated[State | None, Query(description="only jobs in this state")] = None,
     label: Annotated[Label | None, Query(description="only jobs with this label")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(pattern=r"^[0-9]{1,15}$", description="next_cursor of the page before")] = None,
+    cursor: Cursor = None,
+    fields: Fields = "",
 ) -> JobPage:
     """Newest first."""
-    jobs, next_cursor = store.page(state=state, label=label, limit=limit, cursor=cursor)
-    return JobPage(jobs=[linked(job) for job in jobs], next_cursor=next_cursor)
+    more = long_fields(fields, request)
+    jobs, next_cursor = store.page(state=state, label=label, limit=limit, cursor=cursor, whole=bool(more))
+    return JobPage(jobs=[listed(job, more) for job in jobs], next_cursor=next_cursor)
+
+
+def long_fields(fields: str, request: Request) -> Collection[str]:
+    """The fields that a list is to have besides. It is then made by a process of its own. Raises OverBudget."""
+    if fields:
+        leave_loop(request)
+    return fields.split(",") if fields else ()
 
 
 @router.get("/{job_id}", summary="One job", responses=documented(404, 503))
@@ -171,6 +206,8 @@ def get_job_metrics(
     form: Annotated[Literal["json", "csv"] | None, Query(alias="format", description="goes before Accept")] = None,
 ) -> Any:
     """One row an epoch. `lr` is the rate at the epoch's first step: the curve, at the same steps, to the last bit."""
+    if job.progress.epoch > FEW:
+        leave_loop(request)
     epochs = store.epochs(job.key)
     if choose(request, METRICS) == "json":
         return Metrics(id=job.id, epochs=epochs)
@@ -184,6 +221,7 @@ def _picture(job: Job, store: Store, form: str) -> Response:
 @router.get(
     "/{job_id}/plot.png",
     summary="The job's figure, PNG",
+    dependencies=[Depends(own_process)],
     response_class=Response,
     responses=documented(404, 503, _200={"content": {"image/png": {}}}),
 )
@@ -195,6 +233,7 @@ def get_job_plot_png(job: CurrentJob, store: Store) -> Response:
 @router.get(
     "/{job_id}/plot.svg",
     summary="The job's figure, SVG",
+    dependencies=[Depends(own_process)],
     response_class=Response,
     responses=documented(404, 503, _200={"content": {"image/svg+xml": {}}}),
 )

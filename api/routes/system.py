@@ -67,7 +67,7 @@ class Readiness(BaseModel):
 
 
 @router.get("/healthz", summary="Is the process up?")
-def get_health() -> Health:
+async def get_health() -> Health:
     """Answers whatever else is down."""
     return Health()
 

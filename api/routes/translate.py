@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo
 
 from api.deps import json_body
+from api.offload import own_process
 from api.problems import documented
 from lrcore.dialects import Framework, translate
 from lrcore.family import Spec
@@ -51,8 +52,8 @@ class TranslationAnswer(BaseModel):
 @router.post(
     "/translate",
     summary="Translate a schedule into another framework's code",
-    dependencies=[Depends(json_body)],
-    responses=documented(400, 413, 415, 422),
+    dependencies=[Depends(own_process), Depends(json_body)],
+    responses=documented(400, 413, 415, 422, 503),
 )
 def translate_schedule(request: TranslationRequest) -> TranslationAnswer:
     """The framework's own class where it has one, else the schedule's formula in its terms."""

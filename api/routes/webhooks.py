@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field, HttpUrl
 from api.deps import json_body
 from api.guard import Guard
 from api.problems import Invalid, Responses, documented
-from lrcore.family import Flag, Spec
+from lrcore.family import Flag, Items, Spec
 from lrcore.jobs.job import Label
 from lrcore.jobs.webhook_scripts import MOST_OF_ALL, MOST_WEBHOOKS
 from lrcore.jobs.webhooks import Delivery, Event, Webhook, WebhookStore
@@ -30,7 +30,7 @@ def _without_credentials(url: HttpUrl) -> HttpUrl:
 
 
 Url = Annotated[HttpUrl, AfterValidator(_without_credentials)]
-Events = Annotated[tuple[Event, ...], Field(min_length=1, max_length=len(EVENTS), strict=False)]
+Events = Annotated[tuple[Event, ...], Items(len(EVENTS), least=1)]
 Description = Annotated[str, Field(max_length=500, strict=True)]
 
 

@@ -88,6 +88,7 @@ def look(settings: ApiSettings, exposed: bool) -> Iterator[Finding]:
             return  # it has not the commands with which the rest is asked
         yield _clock(redis)
         yield _rights(redis)
+        yield from _replay(redis)
         yield from _service(JobStore(redis).survey(), settings)
         yield _keys(redis, settings, exposed)
     except RedisError as error:
@@ -221,6 +222,24 @@ def _rights(redis: Redis) -> Finding:
     if redis.eval(API, 0, PREFIX):
         return ok("redis rights", "those of a worker; an API needs a user with more")
     return ok("redis rights", "those of an API and a worker")
+
+
+def _replay(redis: Redis) -> Iterator[Finding]:
+    """Whether Redis can replay all of its append-only file at a restart. Only an operator may ask."""
+    try:
+        users: list[str] = redis.acl_list()  # type: ignore[assignment]  # not a coroutine
+    except ResponseError:
+        return
+    [rights] = [rule.split()[2:] for rule in users if rule.startswith("user default ")]
+    if {"~*", "+@all"} <= set(rights) and not any(right.startswith("-") for right in rights):
+        yield ok("redis replay", "the default user has the rights to replay the append-only file")
+        return
+    yield problem(
+        "redis replay",
+        "the default user has too few rights: Redis 7 and later replay the append-only file with them, and lose "
+        "transactions and scripts at a restart",
+        "put `user default off ~* &* +@all` into the ACL file before Redis restarts",
+    )
 
 
 def _service(survey: Survey, settings: Settings) -> Iterator[Finding]:

@@ -127,16 +127,21 @@ def job(job_id: str) -> Call[Job]:
     return Call("GET", path("jobs", job_id), as_job)
 
 
+WHOLE = "spec,result"  # of a list's jobs: handles have them
+
+
 def jobs_page(
     cursor: str | None, *, state: str | None = None, label: str | None = None, page_size: int = 100
 ) -> Call[Page[Job]]:
     """Jobs, newest first."""
-    return Call("GET", path("jobs"), _page, given(state=state, label=label, limit=page_size, cursor=cursor))
+    return Call(
+        "GET", path("jobs"), _page, given(state=state, label=label, limit=page_size, cursor=cursor, fields=WHOLE)
+    )
 
 
 def experiments_page(cursor: str | None, *, state: str | None = None, page_size: int = 100) -> Call[Page[Job]]:
     """Experiments, newest first."""
-    return Call("GET", path("experiments"), _page, given(state=state, limit=page_size, cursor=cursor))
+    return Call("GET", path("experiments"), _page, given(state=state, limit=page_size, cursor=cursor, fields=WHOLE))
 
 
 def _page(response: httpx.Response) -> Page[Job]:

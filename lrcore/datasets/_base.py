@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from lrcore.family import Flag, Integer, Member, Number, Spec
+from lrcore.family import Flag, Integer, Items, Member, Number, Spec
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
-PerChannel = Number | Annotated[tuple[Number, ...], Field(min_length=1, max_length=4, strict=False)]
+PerChannel = Number | Annotated[tuple[Number, ...], Items(4, least=1)]
 
 
 class Files(Protocol):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from lrcore import cost
 from lrcore.errors import CurveError
-from lrcore.family import Integer, Name, Number, Spec
+from lrcore.family import Integer, Items, Name, Number, Spec
 from lrcore.jobs import names
 from lrcore.jobs.job import Progress
 from lrcore.jobs.prune import Asha
@@ -36,16 +36,16 @@ class Axes(Spec):
     """The values of each axis. An axis that is left out has the base's value alone."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Annotated[tuple[Any, ...], Field(min_length=1, strict=False)]]
+    __pydantic_extra__: dict[str, Annotated[tuple[Any, ...], Items(MAX_RUNS, least=1)]]
 
-    schedule: Annotated[tuple[AnySchedule | None, ...], Field(min_length=1, strict=False)] | None = Field(
+    schedule: Annotated[tuple[AnySchedule | None, ...], Items(MAX_RUNS, least=1)] | None = Field(
         None, description="schedules; null is the fixed rate"
     )
-    lr: Annotated[tuple[Number, ...], Field(min_length=1, strict=False)] | None = Field(
+    lr: Annotated[tuple[Number, ...], Items(MAX_RUNS, least=1)] | None = Field(
         None, description="the optimizer's rates; those of its parameter groups keep their ratio to it"
     )
-    weight_decay: Annotated[tuple[Number, ...], Field(min_length=1, strict=False)] | None = None
-    seed: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)] | None = Field(
+    weight_decay: Annotated[tuple[Number, ...], Items(MAX_RUNS, least=1)] | None = None
+    seed: Annotated[tuple[Seed, ...], Items(MAX_RUNS, least=1)] | None = Field(
         None, description="equal ones are compared in pairs"
     )
 
@@ -73,7 +73,7 @@ class Axes(Spec):
 def _resolve(data: Any, info: ValidationInfo) -> Any:
     """The grid with its schedules' lengths in steps of the base."""
     base, schedules = info.data.get("base"), data.get("schedule") if isinstance(data, dict) else None
-    if base is None or not isinstance(schedules, list | tuple):
+    if base is None or not isinstance(schedules, list | tuple) or len(schedules) > MAX_RUNS:
         return data
     if (text := text_in(schedules)) > MAX_TEXT:
         raise CurveError(("schedule",), f"the schedules have {text} characters of text, more than {MAX_TEXT}")
@@ -111,6 +111,10 @@ class ExperimentSpec(Work):
 
     def record(self) -> dict[str, str | int]:
         return {"runs": self.runs, "next": 0, "step": 0}
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}: {self.base.setting}" if self.name else self.base.setting
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -270,6 +274,10 @@ class PartSpec(Work):
     def indices(self) -> range:
         """The runs."""
         return range(self.first, self.first + self.count)
+
+    @property
+    def title(self) -> str:
+        return self.experiment.title
 
     @property
     def steps(self) -> int:

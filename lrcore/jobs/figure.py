@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrcore.figure import encoded, new_figure
+from lrcore.figure import encoded, new_figure, thin
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Epoch, Job
 from lrcore.jobs.overview import Overview
@@ -30,15 +30,17 @@ def run_figure(epochs: Sequence[Epoch], title: str) -> Figure:
     """Losses, accuracies and rate over the finished epochs."""
     figure = new_figure([2, 2, 1])
     loss, accuracy, rate = figure.axes
-    at = [epoch.epoch for epoch in epochs]
+    at = np.array([epoch.epoch for epoch in epochs])
+    marked: dict[str, Any] = {"marker": "o", "markersize": 3} if len(epochs) <= FEW else {}
     validated = bool(epochs) and epochs[0].val_loss is not None
     for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
         for split in ("train", "val", "test") if validated else ("train", "test"):
-            values = [getattr(epoch, f"{split}_{quantity}") for epoch in epochs]
-            axes.plot(at, values, marker="o", markersize=3, label=f"{split} {quantity}")
+            values = np.array([getattr(epoch, f"{split}_{quantity}") for epoch in epochs], dtype=np.float64)
+            axes.plot(*thin(at, values), label=f"{split} {quantity}", **marked)
         axes.set_ylabel(quantity)
         axes.legend(frameon=False)
-    rate.plot(at, [epoch.lr for epoch in epochs], drawstyle="steps-post", marker="o", markersize=3, color="tab:green")
+    for rates in np.array([epoch.lr for epoch in epochs]).T:
+        rate.plot(*thin(at, rates, POINTS // len(epochs[0].lr)), drawstyle="steps-post", color="tab:green", **marked)
     rate.set_ylim(bottom=0)
     rate.set_ylabel("learning rate")
     rate.set_xlabel("epoch")
@@ -48,6 +50,8 @@ def run_figure(epochs: Sequence[Epoch], title: str) -> Figure:
     return figure
 
 
+FEW = 200  # epochs drawn one by one
+POINTS = 20_000  # of the rates of all parameter groups
 MARKS = {"steepest": ("tab:green", "--"), "valley": ("tab:purple", "-"), "max_lr": ("tab:red", ":")}
 HEADROOM = 0.15  # above the highest smoothed loss: a step's loss that runs away would hide all others
 

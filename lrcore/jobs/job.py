@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lrcore.family import Integer, Number, Spec
+from lrcore.family import Integer, Items, Number, Spec
 from lrcore.jobs.states import State
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.=/-]{1,63}$", strict=True)]
@@ -18,9 +18,7 @@ Hardware = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$", strict=T
 class Placement(Spec):
     """Where and when a job is to be run."""
 
-    labels: Annotated[tuple[Label, ...], Field(max_length=20, strict=False)] = Field(
-        (), description="to find the job by, such as team=vision"
-    )
+    labels: Annotated[tuple[Label, ...], Items(20)] = Field((), description="to find the job by, such as team=vision")
     priority: Priority = Field(0, description="a higher one goes first")
     hardware: Hardware | None = Field(
         None, description="label of the workers that may take it, such as gpu, gpu.h200 or cpu; any worker if null"
@@ -116,15 +114,15 @@ class RunTraining(_View):
     alone: str | None = Field(description="why there was but one, although there were others")
 
 
-class Job(_View):
-    """A snapshot of a job."""
+class JobSummary(_View):
+    """A snapshot of a job as lists have it: without what may be long."""
 
     id: str
     key: str = Field("", exclude=True, description="the id under which it is stored")
     tenant: str = Field("", exclude=True)
     kind: str = Field(description="training, lr_range_test or experiment")
+    title: str = Field(description="what it is about, in a line")
     state: State
-    spec: dict[str, Any]
     labels: list[str] = Field(description="given with the job, to find it by")
     priority: int = Field(description="0 to 9; a higher one goes first")
     hardware: str | None = Field(description="label of the workers that may take it; null: any")
@@ -141,13 +139,19 @@ class Job(_View):
     progress: Progress
     metrics: Epoch | None = Field(description="the last finished epoch")
     best: Best | None
-    result: dict[str, Any] | None = Field(
-        None, description="what a job that is no training came to; null before it has succeeded"
-    )
     error: JobError | None
     created_at: str = Field(description="RFC 3339, UTC")
     started_at: str | None
     finished_at: str | None
+
+
+class Job(JobSummary):
+    """A snapshot of a job."""
+
+    spec: dict[str, Any]
+    result: dict[str, Any] | None = Field(
+        None, description="what a job that is no training came to; null before it has succeeded"
+    )
 
     @property
     def terms(self) -> Terms:

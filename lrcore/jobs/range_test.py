@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lrcore.curve import table
 from lrcore.errors import CurveError
-from lrcore.family import Integer, Number
+from lrcore.family import Integer, Items, Number
 from lrcore.grid import Grid
 from lrcore.jobs.spec import MAX_EPOCHS, JobSpec, Seed, Setup
 from lrcore.schedules import Schedule
@@ -53,7 +53,7 @@ class RangeTestSpec(Setup):
     num_iter: Annotated[Integer, Field(ge=2, le=MAX_EPOCHS)] = Field(
         100, description="optimizer steps, over as many passes of the data as that takes"
     )
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MAX_SEEDS)] | None = Field(
+    seeds: Annotated[tuple[Seed, ...], Items(MAX_SEEDS, least=1)] | None = Field(
         None,
         description="make the test once with each, side by side where that is faster, and look at the mean of their "
         "losses; `seed` is then that of the training alone. null: only with `seed`",
@@ -83,6 +83,10 @@ class RangeTestSpec(Setup):
         if not self.optimizer.lr and len(set(self.optimizer.base_lrs)) > 1:
             raise CurveError(("optimizer", "lr"), "parameter groups keep their rates' ratio to it: it must not be 0")
         return self
+
+    @property
+    def title(self) -> str:
+        return f"{self.setting} · {self.start_lr:g} – {self.end_lr:g}"
 
     @property
     def steps(self) -> int:

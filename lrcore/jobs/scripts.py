@@ -307,8 +307,21 @@ local function lose(id, most, why)
   release(id)
 end
 -- all that a reader sees of a job: fields and values, place in its queue, workers of the queue, ms a job takes there
-local function view(id)
-  local record = redis.call('HGETALL', job(id))
+local BRIEF = {'id', 'tenant', 'kind', 'title', 'state', 'labels', 'priority', 'queue', 'max_attempts', 'max_ms',
+  'want', 'attempt', 'losses', 'progress', 'metrics', 'best', 'error', 'created_at', 'started_at', 'finished_at'}
+-- some of a job's fields and their values, without those that are long
+local function brief(id)
+  local record, values = {}, redis.call('HMGET', job(id), unpack(BRIEF))
+  for i, name in ipairs(BRIEF) do
+    if values[i] then
+      table.insert(record, name)
+      table.insert(record, values[i])
+    end
+  end
+  return record
+end
+local function view(id, briefly)
+  local record = briefly and brief(id) or redis.call('HGETALL', job(id))
   if #record == 0 then return false end
   local state, queue = unpack(redis.call('HMGET', job(id), 'state', 'queue'))
   if state ~= 'queued' then return {record} end
@@ -377,11 +390,11 @@ RESOLVE = f"{MINE} return mine(ARGV[2], ARGV[3])"
 # id, tenant or '' for any -> view or nothing
 READ = f"{MINE} local id = mine(ARGV[2], ARGV[3]) return id and view(id)"
 
-# index, cursor or +inf, how many, tenant -> {order, view} of each, newest first
+# index, cursor or +inf, how many, tenant, whether with specs and results -> {order, view} of each, newest first
 PAGE = """
 local found = {}
 local ids = redis.call('ZRANGE', own(ARGV[5], ARGV[2]), '(' .. ARGV[3], '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, ARGV[4])
-for i, id in ipairs(ids) do found[i] = {redis.call('HGET', job(id), 'order'), view(id)} end
+for i, id in ipairs(ids) do found[i] = {redis.call('HGET', job(id), 'order'), view(id, ARGV[6] == '0')} end
 return found
 """
 

@@ -12,7 +12,7 @@ from lrcore import cost
 from lrcore.curve import table, table_cost
 from lrcore.datasets import AnyDataset, Dataset
 from lrcore.errors import CurveError
-from lrcore.family import Flag, Integer, Number, Spec
+from lrcore.family import Flag, Integer, Items, Number, Spec
 from lrcore.grid import Grid
 from lrcore.jobs.job import Progress
 from lrcore.jobs.work import Work
@@ -79,7 +79,7 @@ class Setup(Work):
     )
     early_stopping: EarlyStopping | None = None
     deterministic: Flag = Field(False, description="on a GPU: the same result in every run, at a loss of speed")
-    export: Annotated[tuple[Literal["onnx"], ...], Field(max_length=1, strict=False)] = Field(
+    export: Annotated[tuple[Literal["onnx"], ...], Items(1)] = Field(
         (), description="formats the best model is also written in"
     )
 
@@ -89,6 +89,11 @@ class Setup(Work):
         if not self.steps_per_epoch:
             raise CurveError(("batch_size",), f"no batch is full: there are {self.dataset.train_size} training images")
         return self
+
+    @property
+    def setting(self) -> str:
+        """What is trained on what, in a line."""
+        return f"{self.model.type} · {self.dataset.type}"
 
     @property
     def steps_per_epoch(self) -> int:
@@ -138,6 +143,10 @@ class JobSpec(Setup):
     @property
     def steps(self) -> int:
         return self.epochs * self.steps_per_epoch
+
+    @property
+    def title(self) -> str:
+        return f"{self.setting} · {self.rate_schedule.type}"
 
     @property
     def intervals(self) -> int:

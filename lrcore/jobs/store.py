@@ -27,7 +27,7 @@ from lrcore.errors import LrcoreError
 from lrcore.jobs import scripts
 from lrcore.jobs.format import StoreFormat
 from lrcore.jobs.ids import NOBODY, display, new_id
-from lrcore.jobs.job import Best, Epoch, Job, JobError, Progress, RunTraining, Terms, rfc3339
+from lrcore.jobs.job import Best, Epoch, Job, JobError, JobSummary, Progress, RunTraining, Terms, rfc3339
 from lrcore.jobs.kinds import UnknownKind, kind_of
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.states import RunState, State
@@ -278,16 +278,19 @@ class JobStore:
         experiments: bool = False,
         limit: int = 20,
         cursor: str | None = None,
-    ) -> tuple[list[Job], str | None]:
+        whole: bool = False,
+    ) -> tuple[Sequence[JobSummary], str | None]:
         """Jobs, newest first, and the cursor of the next page or None. Every page costs the same, however far.
 
         Args:
             experiments: only these; then there is no choice by label.
+            whole: return Jobs, with their specs and results.
         """
         index = "experiments" if experiments else f"label:{label}" if label else "jobs"
         index += f":{state}" if state else ""
-        found = self._run(scripts.PAGE, index, cursor or "+inf", limit + 1, self._tenant)
-        jobs = [_job(view) for _, view in found[:limit] if view]
+        found = self._run(scripts.PAGE, index, cursor or "+inf", limit + 1, self._tenant, int(whole))
+        made = _job if whole else lambda view: JobSummary(**_summary(view))
+        jobs = [made(view) for _, view in found[:limit] if view]
         return jobs, found[limit - 1][0] if len(found) > limit else None
 
     def epochs(self, job_id: str) -> list[Epoch]:
@@ -575,6 +578,7 @@ def _creation(
     content = hashlib.sha256(f"{text}\n{written}".encode()).hexdigest()
     record: dict[str, str | int] = spec.record() | {
         "kind": spec.kind,
+        "title": spec.title,
         "spec": text,
         "progress": spec.progress(0).model_dump_json(),
         "queue": terms.hardware or QUEUE,
@@ -640,19 +644,30 @@ def _ms(seconds: float) -> int:
 
 def _job(view: Sequence[Any]) -> Job:
     """A job from what the scripts' `view` gives."""
+    return Job(**_summary(view), spec=_parsed(view, "spec"), result=_parsed(view, "result"))
+
+
+def _parsed(view: Sequence[Any], field: str) -> Any:
+    """A field that is JSON; None if there is none."""
+    fields = view[0][::2]
+    return json.loads(view[0][2 * fields.index(field) + 1]) if field in fields else None
+
+
+def _summary(view: Sequence[Any]) -> dict[str, Any]:
+    """The fields of a JobSummary."""
     parts, rank, workers, pace = (*view, None, None, None)[:4]
     record = dict(zip(parts[::2], parts[1::2], strict=True))
 
     def parsed(field: str) -> Any:
         return json.loads(record[field]) if field in record else None
 
-    return Job(
+    return dict(
         id=display(record["id"]),
         key=record["id"],
         tenant=record.get("tenant", NOBODY),
         kind=record["kind"],
+        title=record.get("title", record["kind"]),  # older records have none
         state=State(record["state"]),
-        spec=parsed("spec"),
         labels=parsed("labels"),
         priority=int(record["priority"]),
         hardware=None if record["queue"] == QUEUE else record["queue"],
@@ -666,7 +681,6 @@ def _job(view: Sequence[Any]) -> Job:
         progress=parsed("progress"),
         metrics=parsed("metrics"),
         best=parsed("best"),
-        result=parsed("result"),
         error=parsed("error"),
         created_at=rfc3339(int(record["created_at"])) or "",
         started_at=rfc3339(parsed("started_at")),

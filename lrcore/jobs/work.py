@@ -28,6 +28,11 @@ class Work(Spec):
         """Optimizer steps of the job that this one submits at its end; 0 if it submits none."""
         return 0
 
+    @property
+    def title(self) -> str:
+        """What the job is about, in a line."""
+        raise NotImplementedError
+
     def check(self) -> None:
         """Raise CurveError for what takes too long to find out while it is read."""
 

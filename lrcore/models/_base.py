@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from lrcore.family import Member, Name
+from lrcore.family import Items, Member, Name
 
 if TYPE_CHECKING:
     from torch import nn
 
 ImageShape = tuple[int, int, int]
-Patterns = Annotated[tuple[Name, ...], Field(max_length=100, strict=False)]
+Patterns = Annotated[tuple[Name, ...], Items(100)]
 
 
 class Model(Member):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lrcore.family import Integer, Number
+from lrcore.family import Integer, Items, Number
 from lrcore.models._base import ImageShape, Model
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class MLP(Model):
     example = {"type": "mlp", "hidden": [256]}
 
     type: Literal["mlp"]
-    hidden: Annotated[tuple[Size, ...], Field(max_length=16, strict=False)] = Field(
+    hidden: Annotated[tuple[Size, ...], Items(16)] = Field(
         (256,), description="size of each hidden layer; none for softmax regression"
     )
     dropout: Annotated[Number, Field(ge=0, lt=1)] = Field(0.0, description="after each hidden layer")

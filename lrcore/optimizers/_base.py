@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lrcore.family import Flag, Member, Name, Number, Spec
+from lrcore.family import Flag, Items, Member, Name, Number, Spec
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +19,7 @@ OWN = {"type", "param_groups", "layer_decay", "decay_norm_and_bias"}  # what is 
 
 Decay = Annotated[Number, Field(ge=0)]
 Beta = Annotated[Number, Field(ge=0, lt=1)]
-Betas = Annotated[tuple[Beta, ...], Field(min_length=2, max_length=2, strict=False)]
+Betas = Annotated[tuple[Beta, ...], Items(2, least=2)]
 Epsilon = Annotated[Number, Field(ge=0)]
 
 
@@ -42,7 +42,7 @@ class Optimizer(Member):
 
     lr: Annotated[Number, Field(ge=0)] = Field(1e-3, description="the initial rate, base_lr of the schedule")
     weight_decay: Decay = 0.0
-    param_groups: Annotated[tuple[ParamGroup, ...], Field(max_length=63, strict=False)] = ()
+    param_groups: Annotated[tuple[ParamGroup, ...], Items(63)] = ()
     layer_decay: Annotated[Number, Field(gt=0, le=1)] | None = Field(
         None, description="the last layer has the whole rate, each one before it that share of the next one's"
     )

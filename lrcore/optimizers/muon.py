@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lrcore.family import Flag, Integer, Number
+from lrcore.family import Flag, Integer, Items, Number
 from lrcore.optimizers._base import Beta, Decay, Epsilon, Optimizer
 from lrcore.optimizers.adamw import AdamW
 
@@ -29,7 +29,7 @@ class Muon(Optimizer):
     weight_decay: Decay = 0.1
     momentum: Beta = 0.95
     nesterov: Flag = True
-    ns_coefficients: Annotated[tuple[Number, ...], Field(min_length=3, max_length=3, strict=False)] = (
+    ns_coefficients: Annotated[tuple[Number, ...], Items(3, least=3)] = (
         3.4445,
         -4.775,
         2.0315,

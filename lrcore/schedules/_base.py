@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from lrcore import cost
 from lrcore.cost import Load
-from lrcore.family import Integer, Member, Number
+from lrcore.family import Integer, Items, Member, Number
 from lrcore.formulas import Node, NoFormula, T, Value
 from lrcore.grid import Array, Extent, Grid
 from lrcore.lengths import length_schema
@@ -26,7 +26,10 @@ Index = Annotated[Integer, Field(ge=0, le=MAX_STEP)]
 # a schedule's own lengths may also be shares of the run, which `resolved` turns into steps before they are validated
 StepCount = Annotated[Count, WithJsonSchema(length_schema(1, MAX_STEP))]
 StepIndex = Annotated[Index, WithJsonSchema(length_schema(0, MAX_STEP))]
-GroupRates = Annotated[tuple[Rate, ...], Field(min_length=1, max_length=64, strict=False)]
+GroupRates = Annotated[tuple[Rate, ...], Items(64, least=1)]
+
+Momentum = Annotated[Fraction, Field(lt=1)]
+GroupMomenta = Annotated[tuple[Momentum, ...], Items(64, least=1)]
 
 
 def _whole_keys(data: Any) -> Any:
@@ -36,8 +39,8 @@ def _whole_keys(data: Any) -> Any:
     return data
 
 
-RatesByStep = Annotated[dict[StepIndex, Rate], BeforeValidator(_whole_keys), Field(max_length=10_000)]
-Milestones = Annotated[tuple[StepIndex, ...], Field(max_length=10_000, strict=False)]
+RatesByStep = Annotated[dict[StepIndex, Rate], BeforeValidator(_whole_keys), Items(10_000)]
+Milestones = Annotated[tuple[StepIndex, ...], Items(10_000)]
 
 
 class Schedule(Member):

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from lrcore import cost, formulas, grid
 from lrcore.cost import Load
 from lrcore.errors import CurveError
+from lrcore.family import Items
 from lrcore.formulas import Node, NoFormula, Value
 from lrcore.grid import Extent, Fill, Grid
 from lrcore.schedules._base import Milestones, Rates, Schedule, TorchSchedule
@@ -45,7 +46,7 @@ def formula_inside(schedule: Schedule, base_lr: float, *path: str | int) -> Valu
 
 class _Composite(Schedule):
     type: str
-    schedulers: Annotated[tuple[AnySchedule, ...], Field(min_length=1, max_length=32, strict=False)] = Field(
+    schedulers: Annotated[tuple[AnySchedule, ...], Items(32, least=1)] = Field(
         description="the parts, schedules themselves"
     )
 

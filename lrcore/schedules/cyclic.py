@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -13,9 +13,17 @@ from lrcore.expression import CycleExpression
 from lrcore.family import Flag
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
-from lrcore.schedules._base import Factor, Fraction, GroupRates, Rate, Rates, StepCount, TorchSchedule, of_group
-
-Momentum = Annotated[Fraction, Field(lt=1)]
+from lrcore.schedules._base import (
+    Factor,
+    GroupMomenta,
+    GroupRates,
+    Momentum,
+    Rate,
+    Rates,
+    StepCount,
+    TorchSchedule,
+    of_group,
+)
 
 
 class CyclicLR(TorchSchedule):
@@ -45,8 +53,8 @@ class CyclicLR(TorchSchedule):
     )
     scale_mode: Literal["cycle", "iterations"] = Field("cycle", description="whether x is the cycle or the step")
     cycle_momentum: Flag = True
-    base_momentum: Momentum | tuple[Momentum, ...] = 0.8
-    max_momentum: Momentum | tuple[Momentum, ...] = 0.9
+    base_momentum: Momentum | GroupMomenta = 0.8
+    max_momentum: Momentum | GroupMomenta = 0.9
 
     @property
     def own_base_lr(self) -> float | tuple[float, ...]:

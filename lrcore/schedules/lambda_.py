@@ -11,11 +11,12 @@ from lrcore import cost, formulas, grid
 from lrcore.cost import Load
 from lrcore.errors import CurveError
 from lrcore.expression import Expression
+from lrcore.family import Items
 from lrcore.formulas import Node, NoFormula, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Rates, TorchSchedule
 
-GroupExpressions = Annotated[tuple[Expression, ...], Field(min_length=1, max_length=64)]
+GroupExpressions = Annotated[tuple[Expression, ...], Items(64, least=1)]
 MAX_PRODUCT = 10**7  # steps whose factors are multiplied one after another
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,9 +12,18 @@ from lrcore import formulas, grid
 from lrcore.family import Flag
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Fill, Grid
-from lrcore.schedules._base import Factor, Fraction, GroupRates, Rate, Rates, StepCount, TorchSchedule, of_group
-
-Momentum = Annotated[Fraction, Field(lt=1)]
+from lrcore.schedules._base import (
+    Factor,
+    Fraction,
+    GroupMomenta,
+    GroupRates,
+    Momentum,
+    Rate,
+    Rates,
+    StepCount,
+    TorchSchedule,
+    of_group,
+)
 
 
 class OneCycleLR(TorchSchedule):
@@ -40,8 +49,8 @@ class OneCycleLR(TorchSchedule):
     pct_start: Fraction = Field(0.3, description="share of total_steps spent rising")
     anneal_strategy: Literal["cos", "linear"] = "cos"
     cycle_momentum: Flag = True
-    base_momentum: Momentum | tuple[Momentum, ...] = 0.85
-    max_momentum: Momentum | tuple[Momentum, ...] = 0.95
+    base_momentum: Momentum | GroupMomenta = 0.85
+    max_momentum: Momentum | GroupMomenta = 0.95
     div_factor: Factor = 25.0
     final_div_factor: Factor = 1e4
     three_phase: Flag = False

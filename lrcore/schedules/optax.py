@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from lrcore import cost, formulas, grid
 from lrcore.cost import Load
-from lrcore.family import Flag, Spec
+from lrcore.family import Flag, Items, Spec
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Fill, Grid
 from lrcore.schedules import _shapes as shapes
@@ -334,7 +334,7 @@ class SgdrSchedule(Schedule):
     }
 
     type: Literal["sgdr_schedule"]
-    cosine_kwargs: Annotated[tuple[SgdrCycle, ...], Field(min_length=1, max_length=1000, strict=False)]
+    cosine_kwargs: Annotated[tuple[SgdrCycle, ...], Items(1000, least=1)]
 
     @property
     def own_base_lr(self) -> float:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lrcore import cost, formulas, grid
 from lrcore.cost import Load
+from lrcore.family import Items
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Factor, Milestones, Rate, Rates, Schedule, StepCount, TorchSchedule
@@ -74,7 +75,7 @@ class Piecewise(Schedule):
 
     type: str
     boundaries: Milestones = Field(description="steps between one value and the next, rising")
-    values: Annotated[tuple[Rate, ...], Field(min_length=1, max_length=10_001, strict=False)]
+    values: Annotated[tuple[Rate, ...], Items(10_001, least=1)]
 
     @model_validator(mode="after")
     def _one_value_more(self) -> Self:

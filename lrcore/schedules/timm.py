@@ -9,11 +9,11 @@ from pydantic import Field, field_validator, model_validator
 
 from lrcore import cost, formulas, grid
 from lrcore.cost import Load
-from lrcore.family import Flag, Integer, Number
+from lrcore.family import Flag, Integer, Items, Number
 from lrcore.formulas import Node, T, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
-from lrcore.schedules._base import MAX_STEP, Factor, Milestones, Rate, Rates, Schedule, StepCount, StepIndex
+from lrcore.schedules._base import MAX_STEP, Factor, Rate, Rates, Schedule, StepCount, StepIndex
 from lrcore.schedules.step import rising
 
 
@@ -256,7 +256,7 @@ class MultiStepLRScheduler(_Timm):
     example = {"type": "MultiStepLRScheduler", "decay_t": [30, 60], "decay_rate": 0.1}
 
     type: Literal["MultiStepLRScheduler"]
-    decay_t: Annotated[Milestones, Field(min_length=1)]
+    decay_t: Annotated[tuple[StepIndex, ...], Items(10_000, least=1)]
     decay_rate: Factor = 1.0
     warmup_prefix: Flag = True
 

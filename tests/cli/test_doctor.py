@@ -76,7 +76,7 @@ def test_a_redis_as_it_should_be(started: Callable[..., str]) -> None:
     assert {name: each.level for name, each in found.items()} == dict.fromkeys(
         (
             *("redis", "redis version", "redis persistence", "redis eviction", "redis memory", "clock"),
-            *("redis rights", "workers", "keys"),
+            *("redis rights", "redis replay", "workers", "keys"),
         ),
         Level.OK,
     )
@@ -159,6 +159,26 @@ def test_users_that_may_too_little(started: Callable[..., str]) -> None:
     assert rights("poor").level is Level.PROBLEM
     assert rights("poor").found.endswith(": zrank, xadd")
     assert rights("locked").level is Level.PROBLEM
+
+
+def test_a_default_user_with_too_few_rights_to_replay_the_file(started: Callable[..., str]) -> None:
+    url = started("--appendonly", "yes")
+    admin = Redis.from_url(url)
+    admin.execute_command("ACL", "SETUSER", "operator", "on", f">{PASSWORD}", "~*", "&*", "+@all")
+    operator = url.replace("//", f"//operator:{PASSWORD}@")
+
+    def replay(*rights: str) -> Level:
+        Redis.from_url(operator).execute_command("ACL", "SETUSER", "default", "reset", *rights)
+        return looked(operator)["redis replay"].level
+
+    shipped = (ROOT / "docs" / "deploy" / "redis.acl").read_text().splitlines()[0]
+    assert replay(*shipped.removeprefix("user default ").split()) is Level.OK
+    assert replay("off") is Level.PROBLEM
+    assert replay("off", "~*", "&*", "+@all", "-exec") is Level.PROBLEM
+    assert replay("off", "~lrserve:*", "&*", "+@all") is Level.PROBLEM
+    rights = ("on", f">{PASSWORD}", "~*", "&*", "+@all", "-acl")
+    Redis.from_url(operator).execute_command("ACL", "SETUSER", "api", *rights)
+    assert "redis replay" not in looked(url.replace("//", f"//api:{PASSWORD}@"))
 
 
 def test_one_whose_clock_is_wrong(started: Callable[..., str], tmp_path: Path) -> None:

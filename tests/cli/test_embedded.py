@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +31,23 @@ def test_what_was_written_is_there_after_a_restart(server: Path, tmp_path: Path)
 
     with redis_process(tmp_path / "redis", server) as url:
         assert connect(url).get("kept") == "yes"
+
+
+def test_it_takes_a_quarter_of_the_memory_and_forgets_nothing(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(embedded, "CONTAINER_LIMIT", limit)
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert embedded.memory() == machine
+    limit.write_text("max\n")
+    assert embedded.memory() == machine
+    limit.write_text(f"{256 * 2**20}\n")
+
+    with redis_process(tmp_path / "redis", server) as url:
+        info: Any = connect(url).info("memory")
+
+    assert (info["maxmemory"], info["maxmemory_policy"]) == (64 * 2**20, "noeviction")
 
 
 def test_only_this_user_can_enter_its_folders(server: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ STEP = {"type": "StepLR", "step_size": 5, "gamma": 0.5}
 PLATEAU = {"type": "ReduceLROnPlateau", "patience": 1, "factor": 0.5}
 CYCLE = {"type": "CyclicLR", "base_lr": 0.01, "max_lr": 0.1, "step_size_up": 4}
 GROUPED = {"type": "LambdaLR", "lr_lambda": ["1", "0.5 ** epoch"]}
-LONG = "1" + "+0*epoch" * 40  # 161 parts
+LONG = "1" + "+0*epoch%1e-300" * 20  # remainders by a tiny number take long
 PRODUCT = {"type": "MultiplicativeLR", "lr_lambda": LONG}
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -23,42 +23,15 @@ from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.store import JobStore
 from tests.api.test_webhooks import Receiver
 from tests.conftest import SERVERS, job_spec, long_job, until
-
-ROOT = Path(__file__).parents[2]
-PASSWORDS = {name: f"{name}-pass-of-a-test" for name in ("operator", "api", "worker")}
+from tests.security.guarded import Guarded, assert_nothing_was_lost, contents, guarded_redis
 
 
-class Guarded:
-    """A Redis with the users of docs/deploy/redis.acl."""
+@dataclass
+class Serving:
+    """An API and a worker with a user each, and an admin's client of the API."""
 
-    def __init__(self, server: Path, folder: Path) -> None:
-        self.port = free_port()
-        acl = (ROOT / "docs" / "deploy" / "redis.acl").read_text()
-        for name, password in PASSWORDS.items():
-            acl = acl.replace(f"{name.upper()}_PASSWORD", password)
-        (folder / "users.acl").write_text(acl)
-        options = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "")
-        command = [str(server), *options, "--aclfile", str(folder / "users.acl")]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-
-    def url(self, user: str) -> str:
-        return f"redis://{user}:{PASSWORDS[user]}@127.0.0.1:{self.port}/0"
-
-    def client(self, user: str) -> Redis:
-        return Redis.from_url(self.url(user), decode_responses=True)
-
-    def refused(self) -> list[tuple[str, str, str]]:
-        """User, reason and what was refused, of everything that was."""
-        log: Any = self.client("operator").acl_log()
-        found = [(entry["username"], entry["reason"], entry["object"]) for entry in log]
-        return [entry for entry in found if not entry[2].startswith("client")]  # redis-py does without its answer
-
-
-def answers(redis: Redis) -> bool:
-    try:
-        return bool(redis.ping())
-    except RedisError:
-        return False
+    http: httpx.Client
+    ending: ExitStack
 
 
 @pytest.fixture(scope="module", params=list(SERVERS))
@@ -66,18 +39,12 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     server = SERVERS[request.param]()
     if server is None:
         pytest.skip(f"no {request.param} Redis server: see the Makefile's target redis-server")
-    redis = Guarded(server, tmp_path_factory.mktemp("redis"))
-    try:
-        until(lambda: answers(redis.client("operator")))
+    with guarded_redis(server, tmp_path_factory.mktemp("redis")) as redis:
         yield redis
-    finally:
-        redis.process.terminate()
-        redis.process.wait(60)
 
 
 @pytest.fixture(scope="module")
-def http(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A client, with an admin's key, of an API and a worker that have a user each."""
+def serving(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     home, port = tmp_path_factory.mktemp("home"), free_port()
     common = dict(os.environ, LRSERVE_HOME=str(home), LRSERVE_AUTH="true", LRSERVE_REAP_SECONDS="0.2")
     common |= {"LRSERVE_WEBHOOK_ALLOW": '["127.0.0.0/8"]', "LRSERVE_WEBHOOK_RETRY_SECONDS": "[0.1]"}
@@ -94,7 +61,13 @@ def http(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             ending.callback(process.terminate)
         client = ending.enter_context(caller(f"http://127.0.0.1:{port}", token))
         until(lambda: served(client), 150)
-        yield client
+        yield Serving(client, ending)
+
+
+@pytest.fixture
+def http(serving: Serving) -> httpx.Client:
+    """A client, with an admin's key, of an API and a worker that have a user each."""
+    return serving.http
 
 
 def caller(url: str, token: str) -> httpx.Client:
@@ -195,6 +168,18 @@ def test_two_users_are_enough_for_keys_limits_and_webhooks(guarded: Guarded, htt
     assert guarded.refused() == []
 
 
+def test_what_they_have_written_outlives_a_restart_of_redis(guarded: Guarded, serving: Serving) -> None:
+    job = submitted(serving.http, "jobs", job_spec(labels=["kept"]))
+    assert ended(serving.http, job) == "succeeded"
+    serving.ending.close()  # they write as long as they live
+    before = contents(guarded.client("operator"))
+    assert f"lrserve:job:{job}" in before
+
+    guarded.restart()
+
+    assert_nothing_was_lost(before, guarded.client("operator"))
+
+
 OPERATORS = (
     ("FLUSHALL",),
     ("KEYS", "*"),
@@ -219,8 +204,9 @@ def test_nobody_comes_in_without_a_password(guarded: Guarded) -> None:
     once = Retry(NoBackoff(), 0)  # or redis-py would try again for seconds
     with pytest.raises(AuthenticationError):
         Redis(port=guarded.port, retry=once).get("lrserve:jobs")
-    with pytest.raises(AuthenticationError):
-        Redis(port=guarded.port, username="api", password="guessed", retry=once).ping()
+    for user in ("api", "default", None):
+        with pytest.raises(AuthenticationError):
+            Redis(port=guarded.port, username=user, password="guessed", retry=once).ping()
 
 
 def test_the_health_check_learns_nothing_more(guarded: Guarded) -> None:

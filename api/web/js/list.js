@@ -4,7 +4,7 @@ import {Offline, get} from "./api.js";
 import {fill, h, uid} from "./dom.js";
 import {empty, failure, loading, number} from "./parts.js";
 import {t, tOr} from "./texts.js";
-import {STATES, address, badge, ended, moment, percent, polling, progress, sparkline, title} from "./work.js";
+import {STATES, address, badge, ended, moment, percent, polling, progress, sparkline} from "./work.js";
 
 const LIMIT = 20;
 const AT_ONCE = 4; // requests for sparklines
@@ -185,7 +185,7 @@ export function list(root, params, what) {
       h(
         "td",
         {class: "what"},
-        h("a", {href: address(job)}, title(job)),
+        h("a", {href: address(job)}, job.title),
         " ",
         kind,
         job.labels.map((each) => [" ", h("span", {class: "badge"}, each)]),
@@ -233,10 +233,7 @@ export function list(root, params, what) {
   async function readCurves(jobs, mine) {
     const missing = jobs.filter((job) => {
       const known = curves.get(job.id) ?? [];
-      if (job.kind === "lr_range_test") {
-        if (job.result && !known.length) curves.set(job.id, job.result.smoothed_loss);
-        return false;
-      }
+      if (job.kind === "lr_range_test") return job.state === "succeeded" && !known.length;
       if (job.kind !== "training" || !job.metrics || known.length > job.metrics.epoch) return false;
       if (known.length === job.metrics.epoch) {
         curves.set(job.id, [...known, job.metrics.test_accuracy]);
@@ -249,10 +246,7 @@ export function list(root, params, what) {
       Array.from({length: AT_ONCE}, async () => {
         for (let job = missing.shift(); job && mine === turn; job = missing.shift()) {
           try {
-            curves.set(
-              job.id,
-              (await get(job.links.metrics)).epochs.map((epoch) => epoch.test_accuracy),
-            );
+            curves.set(job.id, await curve(job));
             if (rows.has(job.id)) drawCurve(rows.get(job.id));
           } catch {
             /* the row has no line */
@@ -268,6 +262,13 @@ export function list(root, params, what) {
     turn = -1;
     stop();
   };
+}
+
+/** The values of a job's sparkline. */
+async function curve(job) {
+  if (job.kind === "lr_range_test")
+    return (await get(`/v1/lr-range-tests/${encodeURIComponent(job.id)}/curve`)).result.smoothed_loss;
+  return (await get(job.links.metrics)).epochs.map((epoch) => epoch.test_accuracy);
 }
 
 /** What waits for whom. */

@@ -26,15 +26,6 @@ export function address(job) {
   return `#/${places[job.kind] ?? "jobs"}/${encodeURIComponent(job.id)}`;
 }
 
-/** What a job is about, in a line. */
-export function title(job) {
-  const spec = job.kind === "experiment" ? job.spec.base : job.spec;
-  const what = `${spec.model.type} · ${spec.dataset.type}`;
-  if (job.kind === "experiment") return job.spec.name ? `${job.spec.name}: ${what}` : what;
-  if (job.kind === "lr_range_test") return `${what} · ${number(spec.start_lr)} – ${number(spec.end_lr)}`;
-  return `${what} · ${scheduleName(spec.schedule)}`;
-}
-
 /** A schedule in a word. */
 export function scheduleName(schedule) {
   return schedule ? schedule.type : t("job.fixed_rate");
@@ -319,7 +310,7 @@ export function heading(job, onChange) {
     h(
       "div",
       {class: "stack tight"},
-      h("div", {class: "row"}, h("h1", {}, title(job)), state),
+      h("div", {class: "row"}, h("h1", {}, job.title), state),
       h(
         "div",
         {class: "row"},
