@@ -40,8 +40,8 @@ def _part(node: ast.expr) -> Part:
             size = _float(value)
             return Part(0.0, size, size, varies=False)
         case ast.Name(id=name):
-            size = {"pi": math.pi, "e": math.e}.get(name)
-            return Part(0.0, 0.0, LARGEST_STEP) if size is None else Part(0.0, size, size, varies=False)
+            known = {"pi": math.pi, "e": math.e}.get(name)
+            return Part(0.0, 0.0, LARGEST_STEP) if known is None else Part(0.0, known, known, varies=False)
         case ast.Call():
             operands = operands[1:]  # the first is the function's name
     own, least, most = _own(node, operands)

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 
 from lrcore.curve import CurveRequest, sample, table_cost
 from lrcore.errors import CurveError
@@ -22,11 +21,9 @@ from lrcore.expression import CycleExpression, Expression
 from lrcore.family import Spec
 from lrcore.grid import Grid
 from lrcore.schedules import SCHEDULES, Schedule
+from tests.core.strategies import flat
 
 Json = dict[str, Any]
-
-for _cls in SCHEDULES.values():
-    _cls.model_rebuild()  # else the fields of those around other schedules are not resolved before first use
 
 REFERENCE = 0.01  # seconds that `reference` takes on the machine that the figures are from
 FLOATS = (
@@ -177,7 +174,7 @@ def _spec(random: Random, cls: type[Spec], depth: int) -> Json:
         if name == "type":
             spec["type"] = random.choice(cls.names()) if issubclass(cls, Schedule) else ""
         elif field.is_required() or random.random() < 0.5:
-            spec[name] = _value(random, name, field.annotation, list(_flat(field.metadata)), depth)
+            spec[name] = _value(random, name, field.annotation, list(flat(field.metadata)), depth)
     if "milestones" in spec and isinstance(spec.get("schedulers"), list):
         count = len(spec["schedulers"]) - 1
         spec["milestones"] = sorted(random.sample(range(1, random.choice((100, 10**6, 10**12))), count))
@@ -189,7 +186,7 @@ def _spec(random: Random, cls: type[Spec], depth: int) -> Json:
 def _value(random: Random, name: str, annotation: Any, metadata: list[Any], depth: int) -> Any:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _value(random, name, arguments[0], [*metadata, *_flat(arguments[1:])], depth)
+        return _value(random, name, arguments[0], [*metadata, *flat(arguments[1:])], depth)
     if origin is Literal:
         return random.choice(arguments)
     classes = arguments if origin in (Union, UnionType) else (annotation,)
@@ -251,11 +248,3 @@ def _within(value: float, metadata: list[Any]) -> bool:
             case Lt(lt=most) if value >= most:
                 return False
     return True
-
-
-def _flat(metadata: Any) -> Iterator[Any]:
-    for item in metadata:
-        if isinstance(item, FieldInfo):
-            yield from _flat(item.metadata)
-        else:
-            yield item
