@@ -47,8 +47,8 @@ def _check(schedule: Schedule, to: Framework) -> None:
     if (listed := schedule.listed) > MAX_LISTED:
         message = f"its formula would list up to {listed} numbers, more than {MAX_LISTED}"
         raise CurveError(("schedule",), f"no translation to {to}: {message}: translate its parts one by one")
-    if (message := cost.excess(schedule.cost(Load(0, CHECKED - 1, CHECKED)))) is not None:
-        raise CurveError(("schedule",), f"no translation to {to}: {message} for the first {CHECKED} rates")
+    if (excess := cost.excess(schedule.cost(Load(0, CHECKED - 1, CHECKED)))) is not None:
+        raise CurveError(("schedule",), f"no translation to {to}: {excess} for the first {CHECKED} rates")
 
 
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)

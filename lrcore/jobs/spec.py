@@ -213,9 +213,9 @@ class JobSpec(Setup):
             message = f"the schedule ends after {length} steps, but the job takes {self.intervals}"
             raise CurveError((field,), message)
         costs = self.table_costs()
-        if (message := cost.excess(sum(costs.values()))) is not None:
+        if (excess := cost.excess(sum(costs.values()))) is not None:
             dearest = max(costs, key=lambda name: costs[name])
-            raise CurveError((dearest,), f"{message}: train for fewer steps, or by a simpler schedule")
+            raise CurveError((dearest,), f"{excess}: train for fewer steps, or by a simpler schedule")
         try:
             curve = table(schedule, bases, Grid(0, 1, self.intervals))
         except CurveError as error:

@@ -120,10 +120,10 @@ class Chebyshev(Schedule):
 
     @property
     def listed(self) -> int:
-        return min(2 * 2**self.log2_steps, 2 * MAX_LISTED)
+        return 2 * min(1 << self.log2_steps, MAX_LISTED)
 
     def cost(self, load: Load) -> float:
-        computed = min(load.values, load.calls * 2**self.log2_steps)
+        computed = min(load.values, load.calls * (1 << self.log2_steps))
         return cost.formula(load, 3 * cost.COPY) + computed * (cost.TRIG + 4 * cost.COPY * self.log2_steps)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
