@@ -12,7 +12,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := test
-.PHONY: demo up test test-examples test-faults test-security test-web lint format docs bench bench-jobs bench-fleet bench-experiments bench-web bench-train article clean test-generated openapi-lint
+.PHONY: demo up test test-examples test-faults test-security test-siege test-web lint format docs bench bench-jobs bench-fleet bench-experiments bench-web bench-train article clean test-generated openapi-lint
 
 demo: .venv/ready
 	$(BIN)/lrserve demo
@@ -30,7 +30,12 @@ test-faults: .venv/ready redis-server
 
 # Forty thousand requests, half of them with keys, that fit the OpenAPI document or do not, and a million inputs for whatever reads text.
 test-security: .venv/ready redis-server
-	$(BIN)/python -m pytest -m "not faults" -s tests/security $(ARGS)
+	$(BIN)/python -m pytest -m "not faults and not siege" -s tests/security $(ARGS)
+
+# A random attacker against a real service, for SIEGE_MINUTES (20). SIEGE_SEED=n draws what an earlier siege drew. The report and
+# the requests that broke something are in build/siege afterwards.
+test-siege: .venv/ready redis-server
+	$(BIN)/python -m pytest -m siege -s tests/security/test_siege.py $(ARGS)
 
 # The dashboard in a browser. Pictures of what it showed are in .screenshots afterwards.
 test-web: .venv/ready redis-server chromium
@@ -171,7 +176,7 @@ test-redis: .venv/ready
 	  tests/security/test_redis_restart.py tests/cli/test_embedded.py tests/stories/test_lost_and_found.py $(ARGS)
 
 # All that is to be in order before a version gets its tag; CONTRIBUTING.md says the rest.
-release-check: lint test test-faults test-security test-deploy test-wheel audit secrets
+release-check: lint test test-faults test-security test-siege test-deploy test-wheel audit secrets
 	@version=$$($(BIN)/python -c "import lrcore; print(lrcore.__version__)"); \
 	  grep -q "^## \[$$version\]" CHANGELOG.md || { echo "CHANGELOG.md has no section [$$version]"; exit 1; }; \
 	  if git rev-parse -q --verify "refs/tags/v$$version" >/dev/null; then echo "v$$version is there already"; exit 1; fi; \

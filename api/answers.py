@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import re
 from collections.abc import Collection
 from typing import Annotated, Any
@@ -16,9 +15,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from redis.exceptions import RedisError
 from starlette.status import HTTP_200_OK
 
-from api.auth import Caller
 from api.deps import Bell
-from api.problems import Invalid
 from api.requests import Asked
 from lrcore import traces
 from lrcore.jobs.experiment import ExperimentSpec
@@ -106,19 +103,8 @@ def links_of(job: JobSummary) -> Links:
     )
 
 
-def within_limits(spec: Work, caller: Caller) -> None:
-    """Refuse what is larger than the caller's tenant may ask for, at any time. Raises Invalid."""
-    runs, most_runs = getattr(spec, "runs", 1), caller.limits.get("runs", math.inf)
-    if runs > most_runs:
-        raise Invalid((("body", "grid"), f"{runs} runs are more than the limit of {most_runs:g}"))
-    most = caller.limits.get("steps", math.inf)
-    for field, steps in ((spec.sized_by, spec.steps), ("epochs", spec.steps_after)):
-        if steps > most:
-            raise Invalid((("body", field), f"{steps} optimizer steps are more than the limit of {most:g}"))
-
-
 async def submitted(asked: Asked, key: str, request: Request, bell: Bell) -> Response:
-    """Put a new job, which is within limits, into the store. `key`: the request's Idempotency-Key, or ""."""
+    """Put a new job into the store. `key`: the request's Idempotency-Key, or ""."""
     wanted = NewJob(asked.spec, asked.terms, key, request.state.caller.tenant, traces.current())
     return created(await request.app.state.submits.create(wanted), bell)
 
@@ -132,9 +118,10 @@ def created(job: Job, bell: Bell, status: int = 202) -> Response:
     return Response(linked(job).model_dump_json(), status, headers, media_type="application/json")
 
 
-def no_worker(terms: Terms, store: JobStore) -> list[dict[str, Any]]:
-    """A doubt, if nobody would take the job."""
+def doubts_of_store(spec: Work, terms: Terms, store: JobStore) -> list[dict[str, Any]]:
+    """A doubt, if nobody would take the job. Raises JobTooLarge; says nothing where Redis does not answer."""
     try:
+        store.check_size(spec)
         served = [queue.name for queue in store.queues() if queue.workers]
     except RedisError:  # then nobody knows, and the curve is none of Redis' business
         return []

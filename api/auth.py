@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from cachetools import TTLCache
@@ -28,7 +28,8 @@ log = logging.getLogger("lrserve.api")
 FRESH_SECONDS = 5.0  # until a revoked key is refused by a process that has just seen it
 KNOWN_SECONDS = 600.0  # how long a key is believed while Redis does not answer: curves need no Redis
 KEYS = 10_000
-OPEN = ("/", "/healthz", "/readyz", "/openapi.json")
+READY = "/readyz"  # open as well, but says more to whoever has a key
+OPEN = ("/", "/healthz", READY, "/openapi.json")
 COMPUTED = ("/v1/curves", "/v1/schedules/")  # POSTs that make nothing
 ADMIN = ("/v1/keys", "/v1/audit")
 
@@ -39,17 +40,20 @@ class Caller:
 
     Attributes:
         key: id of the key; "" where none is asked for.
+        known: False on an open path where keys are asked for, without a good one.
         limits: of the tenant, by the names of lrcore.jobs.limits.
     """
 
     tenant: str = NOBODY
     role: Role = Role.ADMIN
     key: str = ""
+    known: bool = True
     limits: Mapping[str, float] = field(default_factory=dict)
 
 
 Known = tuple[Key, Caller]
 ANYBODY = Caller()
+STRANGER = Caller(role=Role.READ, known=False)
 
 
 class Authentication:
@@ -79,8 +83,12 @@ class Authentication:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         caller: Caller | Response = ANYBODY
-        if self._keys is not None and not (_is_open(scope["path"]) or scope["path"] in self._open):
-            caller = await self._caller(self._keys, scope)
+        if self._keys is not None:
+            is_open = _is_open(scope["path"]) or scope["path"] in self._open
+            asks = not is_open or scope["path"] == READY
+            caller = await self._caller(self._keys, scope) if asks else STRANGER
+            if is_open:  # no key is needed, and no tenant's limit stops a probe
+                caller = STRANGER if isinstance(caller, Response) else replace(caller, limits={})
         if isinstance(caller, Response):
             return await caller(scope, receive, send)
         scope = dict(scope, state=dict(scope.get("state") or {}, caller=caller))
@@ -132,7 +140,7 @@ class Authentication:
 
     def _look_up(self, keys: KeyStore, token: str) -> Known | None:
         key = keys.check(token)
-        return None if key is None else (key, Caller(key.tenant, key.role, key.id, self._limits.of(key.tenant)))
+        return None if key is None else (key, Caller(key.tenant, key.role, key.id, limits=self._limits.of(key.tenant)))
 
     def _audited(self, scope: Scope, caller: Caller, send: Send) -> Send:
         async def sent(message: Message) -> None:

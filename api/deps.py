@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request
 
 from api.auth import Caller
+from api.problems import Invalid
 from lrcore.jobs.artifacts import Artifacts
 from lrcore.jobs.job import Job
 from lrcore.jobs.reaper import Reaper
 from lrcore.jobs.store import JobStore
+from lrcore.lengths import MAX_DEPTH
+
+MAX_JSON_DEPTH = 64  # objects and lists inside each other, twice what an experiment over the deepest schedules has
 
 
 async def _caller(request: Request) -> Caller:
@@ -47,10 +51,29 @@ CurrentJob = Annotated[Job, Depends(_job)]
 
 
 async def json_body(request: Request) -> None:
-    """Refuse a body that does not say it is JSON: 415, with what to do about it."""
+    """Refuse a body that does not say it is JSON (415), or that nests deeper than anything that is meant (422).
+
+    Raises:
+        HTTPException: the content type is another one.
+        Invalid: the body nests too deep: what reads it further may recurse.
+    """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json" and not content_type.endswith("+json"):
         got = f"not {content_type}" if content_type else "and there is no Content-Type"
         raise HTTPException(
             415, f"the body must be application/json, {got}; with curl: -H 'Content-Type: application/json'"
         )
+    body = await request.body()
+    if body.count(b"[") + body.count(b"{") > MAX_JSON_DEPTH and _too_deep(await request.json()):
+        message = f"objects and lists may nest {MAX_JSON_DEPTH} deep at most, and schedules {MAX_DEPTH} deep"
+        raise Invalid((("body",), message))
+
+
+def _too_deep(data: Any) -> bool:
+    level = [data]
+    for _ in range(MAX_JSON_DEPTH + 1):
+        containers = (
+            each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)
+        )
+        level = [inside for container in containers for inside in container]
+    return bool(level)

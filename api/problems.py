@@ -22,7 +22,7 @@ from lrcore.errors import CurveError
 from lrcore.jobs.artifacts import ArtifactNotFound, ArtifactsUnavailable
 from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.keys import KeyNotFound, TooManyKeys
-from lrcore.jobs.store import IllegalMove, JobExists, JobNotFound, KeyReused, LimitReached, StoreFull
+from lrcore.jobs.store import IllegalMove, JobExists, JobNotFound, JobTooLarge, KeyReused, LimitReached, StoreFull
 from lrcore.jobs.webhooks import DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound
 
 log = logging.getLogger("lrserve.api")
@@ -125,10 +125,20 @@ def problem(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """The answer for one problem."""
-    body: dict[str, Any] = {"type": f"urn:lrserve:problem:{kind}", "title": title, "status": status, "detail": detail}
+    body: dict[str, Any] = {
+        "type": f"urn:lrserve:problem:{kind}",
+        "title": title,
+        "status": status,
+        "detail": _encodable(detail),
+    }
     if errors:
-        body["errors"] = [{"loc": list(loc), "msg": msg} for loc, msg in errors]
+        body["errors"] = [{"loc": list(map(_encodable, loc)), "msg": _encodable(msg)} for loc, msg in errors]
     return Response(dumps(body), status, headers, media_type="application/problem+json")
+
+
+def _encodable(part: str | int) -> str | int:
+    """Text as UTF-8 can hold it: JSON may name half of a surrogate pair, which a field's name then has."""
+    return part.encode(errors="replace").decode() if isinstance(part, str) else part
 
 
 def invalid(errors: Sequence[tuple[Loc, str]]) -> Response:
@@ -234,6 +244,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Invalid)
     def _(request: Request, error: Invalid) -> Response:
         return invalid(error.errors)
+
+    @app.exception_handler(JobTooLarge)
+    def _(request: Request, error: JobTooLarge) -> Response:
+        return invalid([(("body", error.field), str(error))])
 
     @app.exception_handler(CurveError)
     def _(request: Request, error: CurveError) -> Response:

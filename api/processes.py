@@ -75,10 +75,11 @@ class Places:
             raise
 
     def _give_on(self) -> None:
-        if not self._queue:
+        waiting = [entry for entry in self._queue if not entry[1].done()]  # one that was cancelled is about to leave
+        if not waiting:
             self._free += 1
             return
-        entry = min(self._queue, key=lambda each: self._taken[each[0]])
+        entry = min(waiting, key=lambda each: self._taken[each[0]])
         self._queue.remove(entry)
         entry[1].set_result(None)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from lrcore.text import visible
+
 TIMEOUT = 1.0  # seconds for a server to say which jobs there are
 MOST = 30
 
@@ -59,4 +61,5 @@ def _ids(ctx: typer.Context, incomplete: str, listing: str) -> list[tuple[str, s
             newest = list(islice(getattr(client, listing)(page_size=MOST), MOST))
     except ApiError:
         return []
-    return [(job.id, f"{job.kind}, {job.state}") for job in newest if job.id.startswith(incomplete)]
+    found = [(visible(job.id), visible(f"{job.kind}, {job.state}")) for job in newest]
+    return [(job_id, what) for job_id, what in found if job_id.startswith(incomplete)]

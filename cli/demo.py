@@ -11,6 +11,7 @@ from rich.table import Table
 from cli.client import Client
 from cli.output import draw
 from lrcore.jobs.states import State
+from lrcore.text import visible
 
 EPOCHS = 20
 SCHEDULE = {"type": "StepLR", "step_size": 5, "gamma": 0.5}
@@ -38,7 +39,8 @@ def run(client: Client, folder: Path, console: Console) -> dict[str, Any] | None
     for name, schedule in (("StepLR", SCHEDULE), ("fixed rate", None)):
         job = client.submit(JOB | {"schedule": schedule}).watch(f"{name:<10}", console)
         if job.state is not State.SUCCEEDED or job.metrics is None or job.best is None:
-            console.print(f"[red]{name}: the job {job.state}: {job.error.message if job.error else ''}[/red]")
+            why = visible(job.error.message, keep="\n") if job.error else ""
+            console.print(f"{name}: the job {job.state}: {why}", style="red", markup=False, highlight=False)
             return None
         pictures[f"{name.replace(' ', '-').lower()}.png"] = client.plot(job.id)
         final, best = job.metrics.test_accuracy, job.best
@@ -50,5 +52,5 @@ def run(client: Client, folder: Path, console: Console) -> dict[str, Any] | None
     console.print(table)
     console.print("\nPictures:")
     for file in pictures:
-        console.print(f"  {folder / file}", highlight=False, soft_wrap=True)
+        console.print(visible(f"  {folder / file}"), markup=False, highlight=False, soft_wrap=True)
     return {"accuracies": accuracies, "pictures": [str(folder / file) for file in pictures]}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -12,6 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.checks import Finding, Level
+from cli.output import print_json
+from lrcore.text import visible
 
 COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
@@ -41,13 +41,13 @@ def doctor(
     for each in findings(host):
         found.append(each)
         if not as_json:
-            out.print(
-                Text.assemble((f"{each.level:8}", COLOURS[each.level]), f" {each.name}: {each.found}"), soft_wrap=True
-            )
+            level = (f"{each.level:8}", COLOURS[each.level])
+            out.print(Text.assemble(level, visible(f" {each.name}: {each.found}")), soft_wrap=True)
             if each.mend:
-                out.print(Text("\n".join(f"{'':9}{line.strip()}" for line in each.mend.splitlines())), soft_wrap=True)
+                lines = [f"{'':9}{visible(line.strip())}" for line in each.mend.splitlines()]
+                out.print(Text("\n".join(lines)), soft_wrap=True)
     good = all(each.level is not Level.PROBLEM for each in found)
     if as_json:
-        print(json.dumps({"ok": good, "findings": [asdict(each) for each in found]}, indent=2))
+        print_json({"ok": good, "findings": found})
     if not good:
         raise typer.Exit(1)

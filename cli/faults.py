@@ -11,6 +11,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from cli.output import say
+from lrcore.text import visible
+
 # what a wrong command line raises; Typer exports only this kind of it
 USAGE: type[typer.BadParameter] = typer.BadParameter.__base__  # type: ignore[assignment]
 
@@ -62,7 +65,10 @@ class Group(TyperGroup):
         """Run a command. Raises typer.Exit for the errors that have an explanation."""
         try:
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, USAGE, BrokenPipeError):
+        except USAGE as error:  # Typer prints it
+            error.message = visible(error.message, keep="\n")
+            raise
+        except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except Exception as error:
             explained = explain(error)
@@ -112,9 +118,9 @@ def _setting(error: Any) -> str:
 
 def tell(line: str) -> None:
     """A line of an error, in red where there is a terminal."""
-    typer.secho(line, fg="red", err=True)
+    say(line, err=True, colour="red")
 
 
 def tell_json(problem: dict[str, Any], status: Status) -> None:
     """An error for programs: {"error": problem+json, "exit_status": …} on standard error."""
-    print(json.dumps({"error": problem, "exit_status": int(status)}), file=sys.stderr)
+    say(json.dumps({"error": problem, "exit_status": int(status)}), err=True)

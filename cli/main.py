@@ -9,6 +9,7 @@ import typer
 from cli.commands import curves, experiments, jobs, keys, limits, lr_find, serve, webhooks
 from cli.doctor import doctor
 from cli.faults import Group
+from cli.output import say
 from lrcore import __version__
 
 app = typer.Typer(
@@ -32,7 +33,7 @@ app.command(rich_help_panel="Administration")(doctor)
 def version(show: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False) -> None:
     """Learning-rate schedules as a service."""
     if show:
-        print(f"lrserve {__version__}")
+        say(f"lrserve {__version__}")
         raise typer.Exit
 
 

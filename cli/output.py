@@ -7,6 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+import typer
+
+from lrcore.text import visible
+
 if TYPE_CHECKING:
     from lrcore.jobs.leaderboard import Row
 
@@ -14,14 +18,23 @@ BAR = 40
 MOST_ROWS = 40
 
 
+def say(text: str = "", *, err: bool = False, end: str = "\n", colour: str | None = None) -> None:
+    """Print text, whoever wrote it: all that commands print passes here. What is no text is shown as an escape.
+
+    Args:
+        colour: where there is a terminal.
+    """
+    typer.secho(visible(text, keep="\n\t") + end, err=err, nl=False, fg=colour)
+
+
 def print_json(value: Any) -> None:
     """One document."""
-    print(json.dumps(value, indent=2, default=_plain))
+    say(json.dumps(value, indent=2, default=_plain))
 
 
 def print_line(value: Any) -> None:
     """One of several documents, on a line of its own, at once."""
-    print(json.dumps(value, separators=(",", ":"), default=_plain), flush=True)
+    say(json.dumps(value, separators=(",", ":"), default=_plain))
 
 
 def _plain(value: Any) -> Any:
@@ -44,14 +57,14 @@ def _finite(value: Any) -> Any:
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Columns as wide as what stands in them; nothing is cut off."""
-    lines = [list(head), *([_text(cell) for cell in row] for row in rows)]
+    lines = [list(map(visible, head)), *([_text(cell) for cell in row] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     for line in lines if any(head) else lines[1:]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else visible(str(value))
 
 
 def draw(steps: list[int], lr: list[float]) -> str:
@@ -92,7 +105,7 @@ def board(rows: Sequence[Row]) -> str:
     """A leaderboard as a table: accuracies of the last epoch, and the difference to the leader with its interval."""
     from lrcore.jobs.names import names
 
-    labels = names([row.settings for row in rows])
+    labels = list(map(visible, names([row.settings for row in rows])))
     width = max(map(len, labels))
     lines = [f"{'':3} {'':{width}} {'final test accuracy':>20}  {'difference to the first (95 %)'}"]
     for row, label in zip(rows, labels, strict=True):

@@ -11,22 +11,29 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
+from redis.exceptions import RedisError
+
 from cli.client import ApiError, Client
 from cli.embedded import EmbeddedRedis
+from lrcore.exits import how_it_ended
+from lrcore.jobs.connection import connect
 from lrcore.jobs.settings import Settings
+from lrcore.jobs.store import JobStore
 
 STOP_SECONDS = 10.0
 REDIS_URL = "redis.url"  # file in HOME: where the embedded Redis is, for `lrserve keys`
 START_SECONDS = 90.0
 THREADS = "OMP_NUM_THREADS"
 HEALTHY_SECONDS = 10.0  # a process that lived that long may start again at once
-MOST_FAILURES = 5
+MOST_FAILURES = 5  # in a row, of what nothing works without; and of a worker that never was ready
+LONGEST_PAUSE = 30.0  # less than a lease, so that a worker finds the job of which its process died
+OOM_SCORE = "500"  # of a worker: where memory runs out, the system ends it before Redis and the API
 
 PR_SET_PDEATHSIG = 1
 
@@ -37,11 +44,18 @@ class StackError(Exception):
 
 @dataclass
 class Service:
-    """One process that shall be running."""
+    """One process that shall be running.
+
+    Attributes:
+        essential: whether nothing works without it.
+        status: that its last process ended with.
+    """
 
     name: str
     command: list[str]
     environment: dict[str, str]
+    essential: bool = True
+    status: int | None = None
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     failures: int = 0
@@ -103,12 +117,17 @@ class Stack:
                     {"CUDA_VISIBLE_DEVICES": devices[i % len(devices)]} if devices else share_of_cores(self.workers)
                 )
                 name = f"{socket.gethostname()}-{self.port}-{i}"  # two stacks on one machine have two ports
-                self._add(ending, Service(f"worker {i}", [*python, "worker", "--name", name], own))
-            self._wait_until_ready()
+                command = [*python, "worker", "--name", name]
+                self._add(ending, Service(f"worker {i}", command, own, essential=False))
+            self._wait_until_ready(environment["LRSERVE_REDIS_URL"])
             yield
 
     def watch(self) -> None:
-        """Start again what ends by itself. Returns never; raises StackError if a process ends again and again."""
+        """Start again what ends by itself, a worker for ever. Returns never.
+
+        Raises:
+            StackError: Redis or the API ends again and again.
+        """
         while True:
             self.keep_running()
             time.sleep(0.2)
@@ -118,12 +137,13 @@ class Stack:
         now = time.monotonic()
         for service in self.services:
             if service.process is not None and service.process.poll() is not None:
-                code = service.process.returncode
+                service.status = service.process.returncode
                 service.failures = 0 if now - service.started > HEALTHY_SECONDS else service.failures + 1
-                if service.failures >= MOST_FAILURES:
-                    raise StackError(f"{service.name} ended {MOST_FAILURES} times in a row, the last time with {code}")
-                self.say(f"{service.name} ended with {code} and is started again")
-                service.process, service.not_before = None, now + service.failures
+                if service.essential:
+                    _give_up_on(service)
+                pause = min(2.0 ** (service.failures - 1), LONGEST_PAUSE) if service.failures > 0 else 0.0
+                self.say(f"{service.name} ended {how_it_ended(service.status)} and is started again" + _after(pause))
+                service.process, service.not_before = None, now + pause
             if service.process is None and now >= service.not_before:
                 self._start(service)
 
@@ -134,14 +154,15 @@ class Stack:
 
     def _start(self, service: Service) -> None:
         service.started = time.monotonic()
+        before = {} if service.status is None else {"LRSERVE_PREVIOUS_STATUS": str(service.status)}
         service.process = subprocess.Popen(
             service.command,
-            env=service.environment,
+            env=service.environment | before,
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log and subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in the terminal reaches this process alone, which then ends them in order
-            preexec_fn=_die_with_parent,
+            preexec_fn=_die_with_parent if service.essential else _die_first,
         )
 
     def _stop(self, service: Service) -> None:
@@ -159,16 +180,19 @@ class Stack:
             service.process.kill()
             service.process.wait()
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, redis_url: str) -> None:
         deadline = time.monotonic() + START_SECONDS
-        with Client(self.url, timeout=5, retries=0) as client:
+        # the API counts workers only for those who have a key where keys are asked for, which this one may not have
+        with connect(redis_url) as redis, Client(self.url, timeout=5, retries=0) as client:
+            store = JobStore(redis)
             while time.monotonic() < deadline:
                 self.keep_running()
-                try:
-                    if client.ready().workers >= self.workers:
+                for service in self.services:
+                    _give_up_on(service)
+                with suppress(ApiError, RedisError):
+                    client.health()
+                    if store.workers() >= self.workers:
                         return
-                except ApiError:
-                    pass
                 time.sleep(0.1)
         raise StackError(f"API and workers were not ready within {START_SECONDS:g} s")
 
@@ -229,6 +253,25 @@ def _only_one(home: Path) -> Iterator[None]:
         except OSError:
             raise StackError(f"another lrserve uses {home}; set LRSERVE_HOME or --home to another folder") from None
         yield
+
+
+def _give_up_on(service: Service) -> None:
+    """Raise StackError if the service has ended too often."""
+    if service.failures >= MOST_FAILURES:
+        assert service.status is not None
+        how = how_it_ended(service.status)
+        raise StackError(f"{service.name} ended {MOST_FAILURES} times in a row, the last time {how}")
+
+
+def _after(pause: float) -> str:
+    return f" in {pause:g} s" if pause else ""
+
+
+def _die_first() -> None:
+    """What _die_with_parent does; and where memory runs out, end before others that are needed more."""
+    _die_with_parent()
+    with suppress(OSError):  # no Linux
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
 
 
 def _die_with_parent() -> None:

@@ -29,10 +29,16 @@ def _resolve(data: Any, info: ValidationInfo) -> Any:
         return data
     if (text := text_in(data)) > MAX_TEXT:
         raise CurveError((), f"the schedules have {text} characters of text, more than {MAX_TEXT}")
-    return [
-        each | {"schedule": resolve(each["schedule"], info)} if isinstance(each, dict) and "schedule" in each else each
-        for each in data
-    ]
+    return [_resolved(each, i, info) for i, each in enumerate(data)]
+
+
+def _resolved(curve: Any, i: int, info: ValidationInfo) -> Any:
+    if not (isinstance(curve, dict) and "schedule" in curve):
+        return curve
+    try:
+        return curve | {"schedule": resolve(curve["schedule"], info)}
+    except CurveError as error:
+        raise CurveError((i, "schedule", *error.field), str(error)) from None
 
 
 class CompareRequest(Spec):

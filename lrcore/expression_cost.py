@@ -10,7 +10,10 @@ from lrcore.cost import ARITHMETIC, COPY, EXP, POWER, ROOT, TRIG
 
 LARGEST_STEP = 2.0**54
 REMAINDER, REMAINDER_BIT = 15.0, 0.5  # fmod divides bit by bit: its time grows with the length of the quotient
+SUBNORMAL = 200.0  # fmod of a number that has no leading digit
 MOST_BITS = 2100  # of the quotient of two float64
+DIGIT = 2.0**-53  # what is left of a number when all its digits but the last cancel
+LEAST_NORMAL = 2.0**-1022
 
 
 class Part(NamedTuple):
@@ -18,7 +21,7 @@ class Part(NamedTuple):
 
     Attributes:
         cost: nanoseconds a value.
-        least, most: bounds on its absolute value where it is finite.
+        least, most: bounds on its absolute value where it is finite and not 0.
         varies: whether it depends on the variable; what does not is computed once.
     """
 
@@ -41,7 +44,7 @@ def _part(node: ast.expr) -> Part:
             return Part(0.0, size, size, varies=False)
         case ast.Name(id=name):
             known = {"pi": math.pi, "e": math.e}.get(name)
-            return Part(0.0, 0.0, LARGEST_STEP) if known is None else Part(0.0, known, known, varies=False)
+            return Part(0.0, 1.0, LARGEST_STEP) if known is None else Part(0.0, known, known, varies=False)
         case ast.Call():
             operands = operands[1:]  # the first is the function's name
     own, least, most = _own(node, operands)
@@ -59,7 +62,7 @@ def _own(node: ast.expr, operands: list[Part]) -> tuple[float, float, float]:
         case ast.UnaryOp():
             return 0.0, operands[0].least, most
         case ast.Compare():
-            return 2 * COPY * len(operands), 0.0, 1.0
+            return 2 * COPY * len(operands), 1.0, 1.0
         case ast.IfExp() | ast.Call(func=ast.Name(id="where")):
             chosen = operands[1:]  # the condition comes first, in either of them
             return 2 * COPY, min(each.least for each in chosen), max(each.most for each in chosen)
@@ -72,15 +75,16 @@ def _binary(op: ast.operator, left: Part, right: Part) -> tuple[float, float, fl
     quotient = left.most / right.least if right.least else math.inf
     match op:
         case ast.Add() | ast.Sub():
-            return 0.0, 0.0, left.most + right.most
+            return 0.0, min(left.least, right.least) * DIGIT, left.most + right.most
         case ast.Mult():
             return ARITHMETIC, left.least * right.least, left.most * right.most
         case ast.Div():
             return ARITHMETIC, left.least / right.most if right.most else 0.0, quotient
         case ast.Mod() | ast.FloorDiv():
             bits = math.log2(max(quotient, 1.0)) if quotient < math.inf else MOST_BITS
-            own = REMAINDER + REMAINDER_BIT * bits
-            return own, 0.0, right.most if isinstance(op, ast.Mod) else quotient
+            least = min(left.least, right.least)
+            own = REMAINDER + REMAINDER_BIT * bits + (SUBNORMAL if least < LEAST_NORMAL else 0.0)
+            return (own, least * DIGIT, right.most) if isinstance(op, ast.Mod) else (own, 1.0, quotient)
     if not (left.varies or right.varies) and left.most:
         either_way = [_power(left.most, right.most), _power(left.most, -right.most)]
         return 0.0, min(either_way), max(either_way)
@@ -92,17 +96,17 @@ def _binary(op: ast.operator, left: Part, right: Part) -> tuple[float, float, fl
 def _called(name: str, operands: list[Part], most: float) -> tuple[float, float, float]:
     match name:
         case "sin" | "cos":
-            return TRIG, 0.0, 1.0
+            return TRIG, min(operands[0].least, 1e-20) / 2, 1.0
         case "min" | "max":
             return COPY * len(operands), min(operand.least for operand in operands), most
         case "floor" | "ceil":
-            return 0.0, 0.0, most + 1
+            return 0.0, 1.0, most + 1
         case "abs":
             return 0.0, operands[0].least, most
         case "log":
-            return ARITHMETIC, 0.0, 1000.0
+            return ARITHMETIC, DIGIT, 1000.0
         case "sqrt":
-            return ROOT, 0.0, max(1.0, most)
+            return ROOT, min(1.0, operands[0].least), max(1.0, most)
     return EXP, 0.0, math.inf
 
 

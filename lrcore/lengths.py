@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from lrcore.errors import CurveError
 from lrcore.expression import MAX_LENGTH
 
+MAX_DEPTH = 8  # schedules inside each other
+MAX_JSON_DEPTH = 3 * MAX_DEPTH  # objects and lists of their JSON: a schedule lies in a list, its last field holds two
 MAX_TEXT = 65 * MAX_LENGTH  # characters of all names and expressions of a schedule: a long one for each of 64 groups
 MAX_PARTS = 2000  # schedules in a schedule, those that only hold others included
 MAX_FIELDS = 100  # of a schedule, those it does not have included
@@ -26,35 +29,50 @@ def resolved(data: Any, run: int | None, steps_per_epoch: int | None) -> Any:
         run: steps of the run, for lengths in percent.
 
     Raises:
-        ValueError: it has more than MAX_TEXT characters of text, MAX_PARTS parts or MAX_FIELDS fields, a length in a
-            unit that is not known here, or a name of another framework that is not known here.
+        CurveError: the schedule nests too deep, has more than MAX_TEXT characters of text, MAX_PARTS parts or
+            MAX_FIELDS fields, a length in a unit that is not known here, or a name of another framework that is not
+            known here. `field` is the path in `data`.
     """
-    waiting, text, parts, shares, foreign = [data], 0, 0, False, False
-    while waiting and text <= MAX_TEXT:
-        match waiting.pop():
-            case str() as words if len(words) <= MAX_LENGTH:  # longer ones are refused unread
-                text += len(words)
-                shares = shares or (words[:1].isdigit() and LENGTH.fullmatch(words) is not None)
-            case {"type": name, **fields}:
-                parts += 1
-                if parts > MAX_PARTS:
-                    raise ValueError(f"the schedule has more than {MAX_PARTS} parts")
-                if len(fields) > MAX_FIELDS:
-                    raise ValueError(f"a schedule has {len(fields)} fields, more than {MAX_FIELDS}")
-                waiting.extend(fields.values())
-                waiting.append(name)
-                foreign = foreign or "." in str(name)[:MAX_LENGTH]
-            case dict() as fields:
-                waiting.extend(fields.values())
-            case list() | tuple() as items:
-                waiting.extend(item for item in items if not isinstance(item, int | float))  # there may be many
-    if text > MAX_TEXT:
-        raise ValueError(f"the schedule has more than {MAX_TEXT} characters of text")
+    shares, foreign = _looked_through(data)
+    if shares:
+        data = _in_steps(data, {"%": None if run is None else run / 100, "ep": steps_per_epoch})
     if foreign:
         from lrcore.dialects._read import read  # noqa: PLC0415  # it stands on the schedules, which stand on this
 
         data = read(data)
-    return _in_steps(data, {"%": None if run is None else run / 100, "ep": steps_per_epoch}) if shares else data
+    return data
+
+
+def _looked_through(data: Any) -> tuple[bool, bool]:
+    """Whether there are lengths, and names of other frameworks. Raises CurveError if there is too much to read."""
+    level, depth, text, parts, shares, foreign = [data], 0, 0, 0, False, False
+    while level:
+        if depth > MAX_JSON_DEPTH:
+            raise CurveError((), f"schedules may nest {MAX_DEPTH} deep at most")
+        inside: list[Any] = []
+        for value in level:
+            match value:
+                case str() as words if len(words) <= MAX_LENGTH:  # longer ones are refused unread
+                    text += len(words)
+                    shares = shares or (words[:1].isdigit() and LENGTH.fullmatch(words) is not None)
+                case dict() as fields:
+                    inside.extend(fields.values())
+                    if "type" in fields:
+                        parts += 1
+                        kind = fields["type"]
+                        foreign = foreign or (isinstance(kind, str) and "." in kind)
+                        _refuse_more(len(fields), MAX_FIELDS, "fields")
+                case list() | tuple() as items:
+                    inside.extend(item for item in items if not isinstance(item, int | float))  # there may be many
+        _refuse_more(parts, MAX_PARTS, "parts")
+        _refuse_more(text, MAX_TEXT, "characters of text")
+        level, depth = inside, depth + 1
+    return shares, foreign
+
+
+def _refuse_more(count: int, most: int, what: str) -> None:
+    if count > most:
+        raise CurveError((), f"the schedule has more than {most} {what}")
 
 
 def text_in(data: Any) -> int:
@@ -71,15 +89,18 @@ def text_in(data: Any) -> int:
     return found
 
 
-def _in_steps(data: Any, units: dict[str, float | None]) -> Any:
+def _in_steps(data: Any, units: dict[str, float | None], path: tuple[str | int, ...] = ()) -> Any:
     if isinstance(data, dict):
-        return {name: _in_steps(value, units) for name, value in data.items()}
+        return {name: _in_steps(value, units, (*path, name)) for name, value in data.items()}
     if isinstance(data, list | tuple):
-        return [value if isinstance(value, int | float) else _in_steps(value, units) for value in data]
+        return [
+            value if isinstance(value, int | float) else _in_steps(value, units, (*path, i))
+            for i, value in enumerate(data)
+        ]
     if isinstance(data, str) and (found := LENGTH.fullmatch(data)):
         unit = units[found[2]]
         if unit is None:
             needed = "steps_per_epoch" if found[2] == "ep" else "total_steps"
-            raise ValueError(f"the length {data} needs {needed}")
+            raise CurveError(path, f"the length {data} needs {needed}")
         return round(float(found[1]) * unit)
     return data

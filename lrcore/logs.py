@@ -17,6 +17,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal
 
+from lrcore.text import visible
+
+MARGIN = "  "  # no record begins with it
 FIELDS = ("request", "job", "attempt", "webhook", "delivery", "worker")  # in this order before the message
 
 Format = Literal["text", "json"]
@@ -30,7 +33,6 @@ SECRETS = (
     (re.compile(r"\b(whsec_)[A-Za-z0-9+/=_-]+"), r"\1***"),
     (re.compile(r"(?i)\b(bearer\s+)[^\s'\",]+"), r"\1***"),
 )
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def bind(**fields: object) -> None:
@@ -73,15 +75,15 @@ class _Formatter(logging.Formatter):
 
 
 class Text(_Formatter):
-    """For people: time, level, logger, what it is about, message; a traceback on lines of its own."""
+    """For people: time, level, logger, what it is about, message; a traceback on lines of its own, indented."""
 
     def format(self, record: logging.LogRecord) -> str:
         about = "".join(f"{name}={value} " for name, value in self.about(record).items())
-        # whatever a client could put into a message stays within its line
-        message = CONTROL.sub(lambda found: ascii(found[0])[1:-1], masked(record.getMessage()))
-        line = f"{self.formatTime(record)} {record.levelname} {record.name} {about}{message}"
+        # whatever a client could put into a message stays within its line, and into an error behind the margin
+        message = visible(f"{about}{masked(record.getMessage())}")
+        line = f"{self.formatTime(record)} {record.levelname} {record.name} {message}"
         trouble = self.trouble(record)
-        return f"{line}\n{trouble}" if trouble else line
+        return "\n".join([line, *(MARGIN + visible(each) for each in trouble.split("\n") if trouble)])
 
 
 class Json(_Formatter):
@@ -93,7 +95,7 @@ class Json(_Formatter):
         found["message"] = masked(record.getMessage())
         if trouble := self.trouble(record):
             found["exception"] = trouble
-        return json.dumps(found, ensure_ascii=False, default=str)
+        return visible(json.dumps(found, ensure_ascii=False, default=str))  # its escapes are JSON's
 
 
 def configure(form: Format, level: Level) -> None:

@@ -33,6 +33,7 @@ SERVERS = {"bundled": bundled_server, "installed": installed_server}
 
 SLOWEST = (  # begins of paths, those that take longest first
     "tests/stories",
+    "tests/security/test_siege.py",
     "tests/web",
     "tests/core/test_schedule_laws.py",
     "tests/core/test_translate.py",

@@ -24,7 +24,7 @@ from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
 from redis.exceptions import RedisError
 
-from lrcore import logs, traces
+from lrcore import exits, logs, traces
 from lrcore.jobs.connection import connect
 from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.kinds import KINDS
@@ -115,6 +115,18 @@ def hardware() -> list[str]:
     return [f"gpu.{card}"[:32], "gpu"]
 
 
+def death(settings: Settings) -> tuple[int | None, str]:
+    """How many deaths fail a job, and how the process before died; None if it did not die, but ended by itself."""
+    match settings.previous_status:
+        case None:
+            how = "in a way that nobody has seen"
+        case os.EX_OK | exits.STALLED:  # a job was left behind because Redis did not answer
+            return None, ""
+        case status:
+            how = exits.how_it_ended(status)
+    return settings.max_kills, how
+
+
 def main() -> int:
     """Work until SIGTERM or SIGINT: then the present job goes back to the queue, and the process ends with status 0."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
@@ -156,7 +168,7 @@ def main() -> int:
 
     def begin(**_: object) -> None:
         try:
-            for job_id in store.abandon(name, settings.max_losses):
+            for job_id in store.abandon(name, settings.max_losses, *death(settings)):
                 log.warning("was left behind by an earlier process of %s", name, extra={"job": job_id})
             runner.sweep()
         except RedisError as error:

@@ -19,7 +19,7 @@ from lrcore.jobs.job import Best, Epoch, JobError, RunTraining
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import Claim, Gap, JobStore, Judgement, RunEnd, RunEpoch
-from worker.engine import Diverged, Interrupted, Result
+from worker.engine import Diverged, Interrupted, OutOfMemory, Result
 from worker.engine.loop import Hooks
 from worker.pruning import survivors
 from worker.reporter import Preparing, Reporter, images_per_step
@@ -68,6 +68,7 @@ class PartReporter(Reporter):
                 step=functools.partial(self._stepped, run),
                 epoch=functools.partial(self._epoch_of, run),
                 stop=lambda: stopped() or run in self._pruned,
+                saved=self.saved,
                 preparing=preparing,
                 ended=functools.partial(self._ended, run),
             )
@@ -114,6 +115,8 @@ class PartReporter(Reporter):
                 self._tell_end(RunEnd(run, RunState.SUCCEEDED, training=how))
             case Diverged():
                 self._tell_end(RunEnd(run, RunState.FAILED, JobError(type="diverged", message=str(outcome))))
+            case OutOfMemory():
+                self._tell_end(RunEnd(run, RunState.FAILED, JobError(type="out_of_memory", message=str(outcome))))
             case Exception() if not isinstance(outcome, Interrupted):
                 self._tell_end(RunEnd(run, RunState.FAILED, JobError(type="error", message=str(outcome))))
         if not isinstance(outcome, Interrupted):
@@ -148,10 +151,13 @@ class PartReporter(Reporter):
                 return wanted
 
     def _report(self, news: list[RunEpoch | RunEnd]) -> str:
-        step = sum(self._steps.values())
+        step = self._steps_done()
         if not step and not news:  # a part that is taken up has come further
-            return self._store.beat(self._claim, self._settings.lease_seconds, None)
-        return self._store.report(self._claim, self._settings.lease_seconds, step, news)
+            return self._store.beat(self._claim, self._settings.lease_seconds, None, self._sign())
+        return self._store.report(self._claim, self._settings.lease_seconds, step, news, self._sign())
+
+    def _steps_done(self) -> int:
+        return sum(self._steps.values())
 
     def _tell_again(self, gap: Gap, news: list[RunEpoch | RunEnd]) -> None:
         """Record the epochs of a run that Redis has lost, up to those that are new."""

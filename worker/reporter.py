@@ -14,20 +14,19 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from lrcore import traces
+from lrcore import exits, traces
 from lrcore.jobs.experiment import PartSpec
 from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.job import Best, Epoch, JobError, Progress
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
-from lrcore.jobs.store import Claim, Gap, JobStore, LeaseLost
+from lrcore.jobs.store import DRAINING, Claim, Gap, JobStore, LeaseLost
 from worker.engine.loop import Hooks
+from worker.engine.memory import memory_held
 
 log = logging.getLogger("lrserve.worker")
 
 Preparing = Callable[[], AbstractContextManager[object]]
-
-STALLED = 75  # exit status: EX_TEMPFAIL of sysexits.h
 
 
 class Reporter:
@@ -82,6 +81,20 @@ class Reporter:
         index = len(self._told)
         self._told.append((epoch, best))
         self._reports.put(lambda: self._tell(index))
+
+    def saved(self) -> None:
+        """A checkpoint was written: say what the job takes on this worker's disk."""
+        folder = self._settings.job_folder(self._claim.id)
+        try:
+            size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        except OSError:  # a disk that does not answer; the next checkpoint may do better
+            return
+
+        def tell() -> str:
+            self._store.keeps(self._claim, size)
+            return self.wanted
+
+        self._reports.put(tell)
 
     def must_stop(self) -> bool:
         """Whether the job was cancelled, paused or taken away. Every call is a sign that work goes on.
@@ -143,7 +156,14 @@ class Reporter:
 
     def hooks(self, stop: Callable[[], bool], preparing: Preparing) -> Any:
         """What the kind's run calls: Hooks with these two."""
-        return Hooks(step=self.step, running=self.running, epoch=self.epoch, stop=stop, preparing=preparing)
+        return Hooks(
+            step=self.step,
+            running=self.running,
+            epoch=self.epoch,
+            stop=stop,
+            saved=self.saved,
+            preparing=preparing,
+        )
 
     def stop(self) -> None:
         """Deliver what is left and end the thread."""
@@ -175,7 +195,19 @@ class Reporter:
         return self._lost is not None or self._broken is not None
 
     def _beat(self) -> str:
-        return self._store.beat(self._claim, self._settings.lease_seconds, self.progress())
+        return self._store.beat(self._claim, self._settings.lease_seconds, self.progress(), self._sign())
+
+    def _steps_done(self) -> int:
+        """Optimizer steps of the job, all runs together."""
+        return self._step
+
+    def _sign(self) -> str:
+        """What the worker does now, and how much memory it has: all that remains if it dies of the job."""
+        if self._draining.is_set():
+            return DRAINING
+        step = self._steps_done()
+        phase = "training" if self._trains else "writing files" if step else "loading the data and the model"
+        return f"{phase}, step {step} of {self._claim.spec.steps}, with {memory_held()}"
 
     def _tell(self, index: int) -> str:
         """Record an epoch, and before it those that Redis has lost."""
@@ -244,7 +276,7 @@ class Reporter:
         except (RedisError, LeaseLost) as error:
             log.warning("its lease will run out by itself: %s", error)
         logging.shutdown()
-        os._exit(STALLED)
+        os._exit(exits.STALLED)
 
 
 def images_per_step(spec: Any) -> float:

@@ -28,6 +28,7 @@ from lrcore.jobs.store import (
     JobExists,
     JobNotFound,
     JobStore,
+    JobTooLarge,
     LeaseLost,
     LimitReached,
     StoreFault,
@@ -35,7 +36,7 @@ from lrcore.jobs.store import (
 )
 from lrcore.jobs.work import Work
 from worker import artifacts
-from worker.engine import Diverged, Interrupted
+from worker.engine import Diverged, Interrupted, OutOfMemory
 from worker.kinds import RUNS, Outcome
 from worker.part import PartReporter
 from worker.preparing import Stopped, interruptible
@@ -48,8 +49,11 @@ KNOWN: dict[type[Exception], str] = {
     DataUnavailable: "data_unavailable",
     MissingPackage: "missing_package",
     Diverged: "diverged",
+    LimitReached: "limit_reached",
+    JobTooLarge: "limit_reached",
+    OutOfMemory: "out_of_memory",
 }
-FINAL = ("diverged", "missing_package")  # errors that another attempt would only repeat
+FINAL = (Diverged, MissingPackage, OutOfMemory)  # what another attempt would only repeat
 PAUSES = (1.0, 4.0, 15.0)  # seconds between attempts to reach the artifact root
 SWEEP_SECONDS = 60.0  # between two looks for folders of jobs that ended while no worker had them
 
@@ -175,8 +179,8 @@ class Runner:
     def _see_through(self, claim: Claim, reporter: Reporter) -> tuple[State, JobError | None]:
         """Train and deliver the end. Raises LeaseLost."""
         try:
-            state, error = self._train(claim, reporter)
-            state = reporter.finish(state, error, again=error is not None and error.type not in FINAL)
+            state, error, again = self._train(claim, reporter)
+            state = reporter.finish(state, error, again=again)
         except StoreFault as fault:
             state, error = State.FAILED, JobError(type="error", message=str(fault))
             self._store.finish(claim, state, error)
@@ -184,10 +188,13 @@ class Runner:
 
     def folder(self, job_id: str) -> Path:
         """Where a job's checkpoint and weights lie until the job ends."""
-        return self.settings.home_folder / "jobs" / job_id
+        return self.settings.job_folder(job_id)
 
-    def _train(self, claim: Claim, reporter: Reporter) -> tuple[State, JobError | None]:
-        """Train, and say how it ended. Only LeaseLost and StoreFault come out: a bad job must not end a worker."""
+    def _train(self, claim: Claim, reporter: Reporter) -> tuple[State, JobError | None, bool]:
+        """Train. Only LeaseLost and StoreFault come out: a bad job must not end a worker.
+
+        Returns the state that the job comes to, its error, and whether another attempt may succeed.
+        """
 
         def stop() -> bool:
             stopping = reporter.must_stop() or self._draining.is_set()
@@ -208,15 +215,15 @@ class Runner:
             reporter.result = outcome.result
         except (Interrupted, Stopped):
             reporter.check()
-            return State.QUEUED, None  # or where it is wanted: the store knows
+            return State.QUEUED, None, False  # or where it is wanted: the store knows
         except tuple(KNOWN) as error:
-            return State.FAILED, JobError(type=KNOWN[type(error)], message=str(error))
+            return State.FAILED, JobError(type=KNOWN[type(error)], message=str(error)), not isinstance(error, FINAL)
         except LeaseLost:
             raise
         except Exception as error:  # whatever else a model or a device can do
             log.exception("failed")
-            return State.FAILED, JobError(type=_kind(error), message=_text(error))
-        return State.SUCCEEDED, None
+            return State.FAILED, JobError(type=_kind(error), message=_text(error)), True
+        return State.SUCCEEDED, None, False
 
     def _keep(self, claim: Claim, reporter: Reporter, outcome: Outcome) -> None:
         """Write the job's files and copy them to where they stay.
@@ -246,7 +253,7 @@ class Runner:
         Raises:
             Interrupted: the present one is to stop.
             LeaseLost: it is another worker's now.
-            StoreFull, LimitReached: nothing was stored.
+            StoreFull, LimitReached, JobTooLarge: nothing was stored.
         """
         full: list[LrcoreError] = []
 
@@ -256,7 +263,7 @@ class Runner:
                 self._store.of(job.tenant).put(job_id, spec, job.terms)
             except JobExists:  # a lost worker's, whose device rounds otherwise
                 pass
-            except (StoreFull, LimitReached) as error:
+            except (StoreFull, LimitReached, JobTooLarge) as error:
                 full.append(error)
 
         reporter.while_held(put)
@@ -283,7 +290,8 @@ class Runner:
 
 def _kind(error: Exception) -> str:
     """What is the matter, in a word that programs can read."""
-    if "OutOfMemory" in type(error).__name__:
+    # torch has no class of its own for a CPU's
+    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "DefaultCPUAllocator" in str(error):
         return "out_of_memory"
     return "disk_full" if "No space left" in str(error) else "error"
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, ValidationError
 
-from api.answers import IdempotencyKey, JobAnswer, created, linked, within_limits
+from api.answers import IdempotencyKey, JobAnswer, created, linked
 from api.deps import Bell, CurrentJob, Files, Store, Who, json_body
 from api.problems import Invalid, documented, readable
 from api.requests import REQUESTS
@@ -90,12 +90,11 @@ def resume_job(job_id: str, store: Store, bell: Bell) -> JobAnswer:
     response_model=JobAnswer,
     responses=documented(404, 409, 422, 503),
 )
-def retry_job(old: CurrentJob, store: Store, bell: Bell, who: Who, idempotency_key: IdempotencyKey = "") -> Any:
+def retry_job(old: CurrentJob, store: Store, bell: Bell, idempotency_key: IdempotencyKey = "") -> Any:
     """A new job, the same as the old one, from the beginning; 409 if the old one has not ended."""
     if not old.state.ended:
         raise IllegalMove(old.id, old.state, "retried")
     spec = kind_of(old.kind).model_validate(old.spec)
-    within_limits(spec, who)
     return created(store.create(spec, old.terms, key=_of_this("retry", old, idempotency_key)), bell)
 
 
@@ -112,7 +111,6 @@ def clone_job(
     changes: Annotated[dict[str, Any], Body(examples=[{"optimizer": {"lr": 0.1}, "epochs": 20}])],
     store: Store,
     bell: Bell,
-    who: Who,
     idempotency_key: IdempotencyKey = "",
 ) -> Any:
     """A new job from the old one's spec and terms and a JSON merge patch, RFC 7396: null takes a field out."""
@@ -123,7 +121,6 @@ def clone_job(
     except ValidationError as error:
         raise Invalid(*[(("body", *loc), message) for loc, message in readable(error.errors(), patched)]) from None
     job.spec.check()
-    within_limits(job.spec, who)
     return created(store.create(job.spec, job.terms, key=_of_this("clone", old, idempotency_key)), bell)
 
 

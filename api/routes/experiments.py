@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from api.answers import IdempotencyKey, JobAnswer, Prefer, linked, listed, no_worker, submitted, waited, within_limits
+from api.answers import IdempotencyKey, JobAnswer, Prefer, doubts_of_store, linked, listed, submitted, waited
 from api.deps import Bell, CurrentJob, Store, json_body
 from api.json import dumps
 from api.negotiate import choose
@@ -141,7 +141,6 @@ async def submit_experiment(
     were trained alone, up to rounding.
     """
     await run_in_threadpool(experiment.spec.check)
-    within_limits(experiment.spec, request.state.caller)
     if dry_run:
         return Response(
             await run_in_threadpool(_plan, experiment.spec, experiment.terms, store), media_type=METRICS["json"]
@@ -157,7 +156,7 @@ def _plan(spec: ExperimentSpec, terms: Terms, store: JobStore) -> bytes:
             "runs": spec.runs,
             "steps": spec.runs * spec.base.steps,
             "steps_per_epoch": spec.base.steps_per_epoch,
-            "warnings": no_worker(terms, store),
+            "warnings": doubts_of_store(spec, terms, store),
         }
     )
 

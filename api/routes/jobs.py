@@ -15,14 +15,13 @@ from api.answers import (
     ListedJob,
     Prefer,
     created,
+    doubts_of_store,
     linked,
     listed,
-    no_worker,
     submitted,
     waited,
-    within_limits,
 )
-from api.deps import Bell, CurrentJob, Store, Who, json_body
+from api.deps import Bell, CurrentJob, Store, json_body
 from api.json import dumps
 from api.negotiate import choose
 from api.offload import leave_loop, own_process
@@ -108,7 +107,6 @@ async def submit_job(
     With an Idempotency-Key, a request whose answer got lost can be sent again: the same job comes back, for a day.
     The same key with another body is refused.
     """
-    within_limits(job.spec, request.state.caller)
     if dry_run:
         return Response(await run_in_threadpool(_dry_run, job.spec, job.terms, store), media_type="application/json")
     return await submitted(job, idempotency_key, request, bell)
@@ -125,10 +123,9 @@ async def submit_job(
     ),
 )
 def submit_job_with_id(
-    job_id: Annotated[str, Path(pattern=CLIENT_ID)], job: JobRequest, store: Store, bell: Bell, who: Who
+    job_id: Annotated[str, Path(pattern=CLIENT_ID)], job: JobRequest, store: Store, bell: Bell
 ) -> Any:
     """202 if the job is new, 200 if this very request has made it before; 409 if the id belongs to another job."""
-    within_limits(job.spec, who)
     made, new = store.put(job_id, job.spec, job.terms)
     return created(made, bell, 202 if new else 200)
 
@@ -142,7 +139,7 @@ def _dry_run(spec: JobSpec, terms: Terms, store: Store) -> bytes:
         )
         extents = tuple(map(extent, lr))
         doubts = warnings(asked, Curve(Grid(0, 1, spec.intervals), lr, None, extents))
-    return planned(spec, lr, [doubt._asdict() for doubt in doubts] + no_worker(terms, store))
+    return planned(spec, lr, [doubt._asdict() for doubt in doubts] + doubts_of_store(spec, terms, store))
 
 
 def planned(spec: JobSpec | RangeTestSpec, lr: Any, doubts: list[dict[str, Any]]) -> bytes:

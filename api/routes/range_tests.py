@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from api.answers import IdempotencyKey, JobAnswer, no_worker, submitted, within_limits
+from api.answers import IdempotencyKey, JobAnswer, doubts_of_store, submitted
 from api.deps import Bell, CurrentJob, Store, json_body
 from api.negotiate import choose
 from api.problems import documented
@@ -51,7 +51,6 @@ async def submit_range_test(
     Its `result` has them, and the rates that they suggest. With `use_for`, a training at one of these is submitted
     once the test has succeeded, exactly once; the result has its id.
     """
-    within_limits(test.spec, request.state.caller)
     if dry_run:
         return Response(await run_in_threadpool(_dry_run, test.spec, test.terms, store), media_type="application/json")
     return await submitted(test, idempotency_key, request, bell)
@@ -59,7 +58,7 @@ async def submit_range_test(
 
 def _dry_run(spec: RangeTestSpec, terms: Terms, store: JobStore) -> bytes:
     rates = spec.rates()
-    return planned(spec, [rates * ratio for ratio in spec.ratios], no_worker(terms, store))
+    return planned(spec, [rates * ratio for ratio in spec.ratios], doubts_of_store(spec, terms, store))
 
 
 @router.get(

@@ -11,10 +11,11 @@ from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel, Field
 
 from api import headers
-from api.deps import Store
+from api.deps import Who
 from api.json import dumps
 from api.metrics import Exposed
 from api.problems import documented
+from lrcore.jobs.store import JobStore
 
 router = APIRouter(tags=["system"])
 
@@ -62,8 +63,10 @@ class Readiness(BaseModel):
 
     status: Literal["ready"] = "ready"
     redis: Literal["ok"] = "ok"
-    workers: int
-    queues: dict[str, QueueState] = Field(description="by hardware label; default takes jobs that name none")
+    workers: int | None = Field(None, description="that live; left out without a good key where keys are asked for")
+    queues: dict[str, QueueState] | None = Field(
+        None, description="by hardware label; default takes jobs that name none. Left out as workers are"
+    )
 
 
 @router.get("/healthz", summary="Is the process up?")
@@ -72,9 +75,16 @@ async def get_health() -> Health:
     return Health()
 
 
-@router.get("/readyz", summary="Can jobs be taken?", responses=documented(503))
-def get_readiness(store: Store) -> Readiness:
-    """Redis answers; how many workers live, and what waits for which of them."""
+@router.get("/readyz", summary="Can jobs be taken?", response_model_exclude_none=True, responses=documented(503))
+def get_readiness(request: Request, who: Who) -> Readiness:
+    """Redis takes writes; with a key, how many workers live and what waits for which of them.
+
+    503 while no job could be stored: Redis is away, full, a replica, or cannot write to its disk.
+    """
+    store: JobStore = request.app.state.store
+    store.check_writable()
+    if not who.known:
+        return Readiness()
     queues = {queue.name: QueueState(waiting=queue.waiting, workers=queue.workers) for queue in store.queues()}
     return Readiness(workers=store.workers(), queues=queues)
 

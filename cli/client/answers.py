@@ -95,12 +95,12 @@ class QueueState(_View):
 
 
 class Readiness(_View):
-    """The service can take jobs."""
+    """The service can take jobs. Without a good key, a server that asks for keys leaves out workers and queues."""
 
     status: str
     redis: str
-    workers: int
-    queues: dict[str, QueueState]
+    workers: int | None = None
+    queues: dict[str, QueueState] | None = None
 
 
 class ApiKey(_View):

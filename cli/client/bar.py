@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from cli.client.events import Event
 from lrcore.jobs.job import Job
 from lrcore.jobs.states import State
+from lrcore.text import visible
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,14 +28,14 @@ class Bar:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=12),
             TaskProgressColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
             console=console or Terminal(stderr=True),
         )
         self._task = self._progress.add_task(
-            title or job.kind.replace("_", " "), total=job.progress.epochs, figures=job.state
+            visible(title or job.kind.replace("_", " ")), total=job.progress.epochs, figures=job.state
         )
 
     def __enter__(self) -> Self:
@@ -48,7 +49,10 @@ class Bar:
 
     def show(self, event: Event) -> None:
         """Move the bar to what an event says."""
-        self._progress.update(self._task, **_update(event))
+        changes = _update(event)
+        if "figures" in changes:
+            changes["figures"] = visible(changes["figures"])
+        self._progress.update(self._task, **changes)
 
 
 def _update(event: Event) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def health() -> Call[Health]:
 
 
 def ready() -> Call[Readiness]:
-    """Whether jobs can be taken, by how many workers, and what waits. Raises ApiError at the first failure."""
+    """Whether jobs can be taken; with a key, by whom, and what waits. Raises ApiError at the first failure."""
     return Call("GET", "/readyz", model(Readiness), eager=True)
 
 

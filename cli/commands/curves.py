@@ -14,7 +14,7 @@ import typer
 
 from cli import completion
 from cli.options import AsJson, Output, Url, connect, parse_schedule, read_file
-from cli.output import draw, print_json, print_table
+from cli.output import draw, print_json, print_table, say
 
 app = typer.Typer()
 PANEL = "Schedules"
@@ -135,7 +135,7 @@ def schedules(
     if as_json:
         print_json(entry)
         return
-    print(f"{entry.type}: {entry.summary}\n\n  {entry.formula}\n\nfrom {entry.origin}\n")
+    say(f"{entry.type}: {entry.summary}\n\n  {entry.formula}\n\nfrom {entry.origin}\n")
     own = entry.parameters.get("$defs", {}).get(type, entry.parameters)
     required = own.get("required", [])
     rows = [
@@ -144,7 +144,7 @@ def schedules(
         if name != "type"
     ]
     print_table(["parameter", "default", ""], rows)
-    print(f"\nexample: {json.dumps(entry.example)}")
+    say(f"\nexample: {json.dumps(entry.example)}")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -168,9 +168,9 @@ def translate(
     if as_json:
         print_json(found)
         return
-    print(found.code.rstrip("\n"))
+    say(found.code.rstrip("\n"))
     for note in [*([] if found.exact else ["not exact"]), *found.notes]:
-        typer.echo(f"# {note}", err=True)
+        say(f"# {note}", err=True)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -235,5 +235,8 @@ def _write(content: bytes, form: str, output: Path | None) -> None:
         return
     if form in BINARY and sys.stdout.isatty():
         raise typer.BadParameter(f"{form} is no text for a terminal: use --output FILE")
-    sys.stdout.buffer.write(content + (b"\n" if form == "json" else b""))
-    sys.stdout.buffer.flush()
+    if form in BINARY:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    else:
+        say(content.decode("utf-8", "replace"), end="\n" if form == "json" else "")

@@ -12,7 +12,7 @@ import typer
 from cli import completion
 from cli.commands.jobs import print_jobs
 from cli.options import AsJson, ExperimentId, Url, connect
-from cli.output import board, print_json, print_line, print_table
+from cli.output import board, print_json, print_line, print_table, say
 
 app = typer.Typer(help="Experiments: list, leaderboard, runs, run, epochs, plot.", no_args_is_help=True)
 
@@ -48,7 +48,7 @@ def leaderboard(
     if as_json:
         print_json(rows)
     else:
-        print(board(rows), end="")
+        say(board(rows), end="")
 
 
 @app.command()
@@ -74,7 +74,7 @@ def run(
     """One run as the job that it is: JSON that `lrserve submit` takes; with --json all that is known of it."""
     with connect(url) as client:
         found = client.run(experiment, index)
-    print_json(found) if as_json else print(json.dumps(found["spec"], indent=2))
+    print_json(found) if as_json else say(json.dumps(found["spec"], indent=2))
 
 
 @app.command()
@@ -86,7 +86,7 @@ def epochs(experiment: ExperimentId, url: Url = None, as_json: AsJson = False) -
         for row in found:
             print_line(row)
     else:
-        print(found.csv(), end="")
+        say(found.csv(), end="")
 
 
 @app.command()
@@ -103,4 +103,4 @@ def plot(
         raise typer.BadParameter("the file must end in .png or .svg", param_hint="--output")
     with connect(url) as client:
         output.write_bytes(client.plot(experiment, output.suffix[1:]))  # type: ignore[arg-type]
-    print_json({"file": str(output)}) if as_json else print(output)
+    print_json({"file": str(output)}) if as_json else say(str(output))

@@ -12,7 +12,8 @@ import typer
 from cli import completion
 from cli.faults import Status, tell, tell_json
 from cli.options import AsJson, JobId, Url, connect, parse_object, parse_values, read_object
-from cli.output import board, print_json, print_line, print_table
+from cli.output import board, print_json, print_line, print_table, say
+from lrcore.text import visible
 
 if TYPE_CHECKING:
     from cli.client import Client, JobHandle
@@ -59,7 +60,7 @@ def show_plan(client: Client, body: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(plan.model_dump(exclude_none=True))
         return
-    print(f"{plan.steps} steps, {plan.steps_per_epoch} an epoch" + (f", {plan.runs} runs" if plan.runs else ""))
+    say(f"{plan.steps} steps, {plan.steps_per_epoch} an epoch" + (f", {plan.runs} runs" if plan.runs else ""))
     for doubt in plan.warnings:
         tell(f"{doubt['code']}: {doubt['message']}")
 
@@ -71,7 +72,7 @@ def told(job: JobHandle, follow: bool, as_json: bool) -> None:
     elif as_json:
         print_json(job.job)
     else:
-        print(job.id, flush=True)
+        say(job.id)
     if follow:
         watch_to_end(job, as_json)
 
@@ -106,9 +107,9 @@ def _conclude(job: JobHandle, ended: Job) -> None:
     from cli.client import ExperimentHandle
 
     if isinstance(job, ExperimentHandle):
-        print(board(job.leaderboard()), end="")
+        say(board(job.leaderboard()), end="")
     elif ended.metrics and ended.best:
-        print(
+        say(
             f"{ended.state}: final test accuracy {ended.metrics.test_accuracy:.4f}, "
             f"best {ended.best.test_accuracy:.4f} at epoch {ended.best.epoch}"
         )
@@ -157,7 +158,7 @@ def job(job_id: JobId, url: Url = None, as_json: AsJson = False) -> None:
     facts = found.model_dump(mode="json")
     spec, progress = facts.pop("spec"), facts.pop("progress")
     print_table(["", ""], [(name, _shown(value)) for name, value in facts.items() if value not in (None, [])])
-    print(f"progress: {json.dumps(progress)}\nspec: {json.dumps(spec)}")
+    say(f"progress: {json.dumps(progress)}\nspec: {json.dumps(spec)}")
 
 
 def _shown(value: Any) -> str:
@@ -189,7 +190,7 @@ def _print_state(job: Job, as_json: bool) -> None:
     if as_json:
         print_json(job)
     else:
-        print(job.state)
+        say(job.state)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -254,11 +255,11 @@ def artifacts(
         job = client.handle(job_id)
         if download is not None:
             files = list(map(str, job.download(download, names or None)))
-            print_json(files) if as_json else print("\n".join(files))
+            print_json(files) if as_json else say("\n".join(files))
             return
         found = job.artifacts()
     if as_json:
         print_json(found)
         return
     for artifact in found:
-        print(f"{artifact.size:>12}  {artifact.name}")
+        say(f"{artifact.size:>12}  {visible(artifact.name)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.options import AsJson
-from cli.output import print_json, print_table
+from cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -68,7 +68,7 @@ def create(
     if as_json:
         print_json(key.model_dump(mode="json") | {"token": token})
     else:
-        print(token)
+        say(token)
 
 
 @app.command("list")
@@ -103,4 +103,4 @@ def revoke(
     if as_json:
         print_json(key)
     else:
-        print(f"{key.id} of {key.tenant} is revoked")
+        say(f"{key.id} of {key.tenant} is revoked")

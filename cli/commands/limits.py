@@ -37,7 +37,7 @@ def set_limits(
     tenant: Tenant = ALL,
     as_json: AsJson = False,
 ) -> None:
-    """Set limits; what holds already holds for new requests within five seconds."""
+    """Set limits. They hold for jobs at once, and for requests within five seconds."""
     from lrcore.jobs.audit import AuditLog, Entry
     from lrcore.jobs.limits import LIMITS, LimitStore
 

@@ -9,7 +9,7 @@ import typer
 from cli.commands.jobs import told, watch_to_end
 from cli.faults import tell
 from cli.options import AsJson, Url, connect, read_object
-from cli.output import draw_losses, print_json
+from cli.output import draw_losses, print_json, say
 
 app = typer.Typer()
 
@@ -53,10 +53,10 @@ def lr_find(
         watch_to_end(test, False)
         found = test.result()
     suggested = {name: getattr(found.suggestion, name) for name in ("steepest", "valley", "max_lr")}
-    print(draw_losses(found.lr, found.smoothed_loss, suggested))
-    print()
+    say(draw_losses(found.lr, found.smoothed_loss, suggested))
+    say()
     for name, rate in suggested.items():
         reason = dict(found.suggestion.reasons).get(name, "")  # type: ignore[call-overload]
-        print(f"{name:<9} {rate:.3g}" if rate is not None else f"{name:<9} none: {reason}")
+        say(f"{name:<9} {rate:.3g}" if rate is not None else f"{name:<9} none: {reason}")
     if found.job_id:
         tell(f"job {found.job_id} trains at {use_for}")

@@ -15,7 +15,7 @@ import typer
 
 from cli.faults import Status, tell
 from cli.options import AsJson
-from cli.output import print_json, print_line
+from cli.output import print_json, print_line, say
 
 app = typer.Typer()
 PANEL = "Run the service"
@@ -69,14 +69,14 @@ def up(
             if as_json:
                 print_line({"state": "up"} | facts)
             else:
-                print(f"lrserve is up at {stack.url}  (docs: {stack.url}/docs)")
-                print(f"data in {facts['home']}, data sets in {facts['data']}; Ctrl-C ends it", flush=True)
+                say(f"lrserve is up at {stack.url}  (docs: {stack.url}/docs)")
+                say(f"data in {facts['home']}, data sets in {facts['data']}; Ctrl-C ends it")
             stack.watch()
     except KeyboardInterrupt:
         if as_json:
             print_line({"state": "ended"} | facts)
         else:
-            print("lrserve has ended")
+            say("lrserve has ended")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -106,7 +106,7 @@ def demo(
             raise typer.Exit(130) from None
         except (ApiError, StackError, NoRedis):
             if told := log.read_text(errors="replace")[-4000:] if log.exists() else "":
-                print(told, file=sys.stderr)
+                say(told, err=True)
             raise
         if found is None:
             raise typer.Exit(Status.NOT_SUCCEEDED)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import AsJson, Url, connect
-from cli.output import print_json, print_line, print_table
+from cli.output import print_json, print_line, print_table, say
 
 if TYPE_CHECKING:
     from lrcore.jobs.webhooks import Delivery, Webhook
@@ -59,7 +59,7 @@ def _print_secret(webhook: Webhook, secret: str, as_json: bool) -> None:
     if as_json:
         print_json(webhook.model_dump(mode="json") | {"secret": secret})
     else:
-        print(f"{webhook.id}  {secret}")
+        say(f"{webhook.id}  {secret}")
 
 
 @app.command()
@@ -110,7 +110,7 @@ def _print_delivery(delivery: Delivery, as_json: bool) -> None:
     if as_json:
         print_json(delivery)
     else:
-        print(delivery.id)
+        say(delivery.id)
 
 
 @app.command()

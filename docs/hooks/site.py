@@ -22,7 +22,7 @@ PAGES = {
     "benchmarks/RESULTS.md": "results.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
-    "SECURITY.md": "security.md",
+    "SECURITY.md": "policy.md",
     "README.md": "index.md",
     "README.zh.md": "zh.md",
 }

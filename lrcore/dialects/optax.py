@@ -11,7 +11,7 @@ from lrcore.dialects import _arrays as arrays
 from lrcore.dialects._arrays import AFTER_ONE_COSINE, Native
 from lrcore.dialects._base import JAX, Code, Translation, written
 from lrcore.schedules import Schedule
-from lrcore.schedules._base import TorchSchedule
+from lrcore.schedules._base import Milestones, Rate, TorchSchedule
 from lrcore.schedules.compose import SequentialLR
 from lrcore.schedules.constant import Constant
 from lrcore.schedules.cosine import CosineAnnealingLR
@@ -215,11 +215,11 @@ def _(s: TransformersCosine, lr: float) -> Native | None:
     return Native(code, f"stays at 0 after {end} steps, where transformers' cosine rises again", end + 1)
 
 
-def _own_constant(value: float) -> dict[str, Any]:
+def _own_constant(value: Rate) -> dict[str, Any]:
     return {"type": "BaseLR", "base_lr": value, "schedule": {"type": "Constant"}}
 
 
-def _join(schedules: list[Any], boundaries: list[int]) -> dict[str, Any]:
+def _join(schedules: list[dict[str, Any]], boundaries: Milestones) -> dict[str, Any]:
     return {"type": "SequentialLR", "schedulers": schedules, "milestones": boundaries}
 
 

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
+
+from lrcore.errors import CurveError
+from lrcore.family import Flag
+from lrcore.schedules._base import Factor, Fraction, Milestones, Rate, StepCount
 
 Json = dict[str, Any]
 
 
-def _with_rate(learning_rate: float, type_: str, **arguments: Any) -> Json:
+def _with_rate(learning_rate: Rate, type_: str, **arguments: Any) -> Json:
     return {"type": "BaseLR", "base_lr": learning_rate, "schedule": {"type": type_} | arguments}
 
 
-def _step(learning_rate: float, step_size: int, gamma: float = 0.1) -> Json:
+def _step(learning_rate: Rate, step_size: StepCount, gamma: Factor = 0.1) -> Json:
     return _with_rate(learning_rate, "StepLR", step_size=step_size, gamma=gamma)
 
 
-def _multi_step(learning_rate: float, milestones: list[int], gamma: float = 0.1) -> Json:
+def _multi_step(learning_rate: Rate, milestones: Milestones, gamma: Factor = 0.1) -> Json:
     return _with_rate(learning_rate, "MultiStepLR", milestones=milestones, gamma=gamma)
 
 
-def _exponential(learning_rate: float, gamma: float) -> Json:
+def _exponential(learning_rate: Rate, gamma: Factor) -> Json:
     return _with_rate(learning_rate, "ExponentialLR", gamma=gamma)
 
 
-def _inverse_time(learning_rate: float, gamma: float) -> Json:
+def _inverse_time(learning_rate: Rate, gamma: Rate) -> Json:
     return {
         "type": "InverseTimeDecay",
         "initial_learning_rate": learning_rate,
@@ -33,7 +38,7 @@ def _inverse_time(learning_rate: float, gamma: float) -> Json:
 
 
 def _polynomial(
-    learning_rate: float, decay_steps: int, end_lr: float = 1e-4, power: float = 1.0, cycle: bool = False
+    learning_rate: Rate, decay_steps: StepCount, end_lr: Rate = 1e-4, power: Factor = 1.0, cycle: Flag = False
 ) -> Json:
     return {
         "type": "PolynomialDecay",
@@ -45,43 +50,48 @@ def _polynomial(
     }
 
 
-def _cosine(learning_rate: float, T_max: int, eta_min: float = 0.0) -> Json:
+def _cosine(learning_rate: Rate, T_max: StepCount, eta_min: Rate = 0.0) -> Json:
     return _with_rate(learning_rate, "CosineAnnealingLR", T_max=T_max, eta_min=eta_min)
 
 
-def _warm_restarts(learning_rate: float, T_0: int, T_mult: int = 1, eta_min: float = 0.0) -> Json:
+def _warm_restarts(learning_rate: Rate, T_0: StepCount, T_mult: StepCount = 1, eta_min: Rate = 0.0) -> Json:
     return _with_rate(learning_rate, "CosineAnnealingWarmRestarts", T_0=T_0, T_mult=T_mult, eta_min=eta_min)
 
 
-def _linear(learning_rate: float, total_steps: int, start_factor: float = 1 / 3, end_factor: float = 1.0) -> Json:
+def _linear(
+    learning_rate: Rate, total_steps: StepCount, start_factor: Fraction = 1 / 3, end_factor: Fraction = 1.0
+) -> Json:
     return _with_rate(
         learning_rate, "LinearLR", total_iters=total_steps, start_factor=start_factor, end_factor=end_factor
     )
 
 
-def _linear_warmup(learning_rate: float | Json, warmup_steps: int, start_lr: float, end_lr: float) -> Json:
+def _linear_warmup(learning_rate: Rate | Json, warmup_steps: StepCount, start_lr: Rate, end_lr: Rate) -> Json:
     ramp = {"type": "linear_schedule", "init_value": start_lr, "end_value": end_lr, "transition_steps": warmup_steps}
     after = learning_rate if isinstance(learning_rate, dict) else _with_rate(learning_rate, "Constant")
     return {"type": "SequentialLR", "schedulers": [ramp, after], "milestones": [warmup_steps]}
 
 
-def _lambda(learning_rate: float, lr_lambda: str) -> Json:
+def _lambda(learning_rate: Rate, lr_lambda: str) -> Json:
     return _with_rate(learning_rate, "LambdaLR", lr_lambda=lr_lambda)
 
 
-def _multiplicative(learning_rate: float, lr_lambda: str) -> Json:
+def _multiplicative(learning_rate: Rate, lr_lambda: str) -> Json:
     return _with_rate(learning_rate, "MultiplicativeLR", lr_lambda=lr_lambda)
 
 
 def _one_cycle(
-    max_learning_rate: float,
-    total_steps: int,
-    divide_factor: float = 25.0,
-    end_learning_rate: float = 1e-4,
-    phase_pct: float = 0.3,
-    anneal_strategy: str = "cos",
-    three_phase: bool = False,
+    max_learning_rate: Rate,
+    total_steps: StepCount,
+    divide_factor: Factor = 25.0,
+    end_learning_rate: Factor = 1e-4,
+    phase_pct: Fraction = 0.3,
+    anneal_strategy: Literal["cos", "linear"] = "cos",
+    three_phase: Flag = False,
 ) -> Json:
+    end = max_learning_rate / divide_factor / end_learning_rate  # Paddle's end is a rate
+    if not 0 < end < math.inf:
+        raise CurveError(("end_learning_rate",), f"the initial rate would be {end:g} times that")
     return {
         "type": "OneCycleLR",
         "max_lr": max_learning_rate,
@@ -90,18 +100,18 @@ def _one_cycle(
         "anneal_strategy": anneal_strategy,
         "cycle_momentum": False,
         "div_factor": divide_factor,
-        "final_div_factor": max_learning_rate / divide_factor / end_learning_rate,  # Paddle's end is a rate
+        "final_div_factor": end,
         "three_phase": three_phase,
     }
 
 
 def _cyclic(
-    base_learning_rate: float,
-    max_learning_rate: float,
-    step_size_up: int,
-    step_size_down: int | None = None,
-    mode: str = "triangular",
-    exp_gamma: float = 1.0,
+    base_learning_rate: Rate,
+    max_learning_rate: Rate,
+    step_size_up: StepCount,
+    step_size_down: StepCount | None = None,
+    mode: Literal["triangular", "triangular2", "exp_range"] = "triangular",
+    exp_gamma: Factor = 1.0,
 ) -> Json:
     return {
         "type": "CyclicLR",

@@ -83,8 +83,8 @@ def _resolve(data: Any, info: ValidationInfo) -> Any:
 def _resolved(base: JobSpec, schedule: Any, i: int) -> Any:
     try:
         return resolved(schedule, base.intervals, base.intervals // base.epochs)
-    except ValueError as error:
-        raise CurveError(("schedule", i), str(error)) from None
+    except CurveError as error:
+        raise CurveError(("schedule", i, *error.field), str(error)) from None
 
 
 class ExperimentSpec(Work):

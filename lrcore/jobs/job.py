@@ -132,7 +132,7 @@ class JobSummary(_View):
     position: int | None = Field(description="jobs before it in its queue; null if it is in none")
     starts_in_seconds: float | None = Field(
         description="how long it will wait, by what jobs of its queue take and who serves it; null if that is unknown, "
-        "or if the tenant has used up its seconds of running for today"
+        "or if the tenant has used up its seconds of running for today, or may store no more"
     )
     attempt: int = Field(description="how many times a worker has taken the job, or a part of the experiment")
     losses: int = Field(description="how many of its workers were lost")

@@ -130,13 +130,15 @@ local function stepped(id, step)
 end
 -- what runs for a tenant, and how long its jobs have run today
 local function today() return 'spent:' .. math.floor(now() / 86400000) end
+-- ms from `at` until now, without those before midnight
+local function of_today(at) return now() - math.max(tonumber(at), now() - now() % 86400000) end
 -- whether a tenant has had all that it may run today
 local function used_up(tenant)
   local seconds = limit(tenant, 'gpu_seconds_per_day')
   if not seconds then return false end
   local spent = tonumber(redis.call('GET', own(tenant, today())) or 0)  -- ms
   for _, id in ipairs(redis.call('SMEMBERS', own(tenant, 'busy'))) do
-    spent = spent + now() - (redis.call('HGET', job(id), 'claimed_at') or now())
+    spent = spent + of_today(redis.call('HGET', job(id), 'claimed_at') or now())
   end
   return spent >= seconds * 1000
 end
@@ -145,10 +147,21 @@ local function busy(id, running)
   if running then
     redis.call('SADD', own(tenant, 'busy'), id)
   elseif redis.call('SREM', own(tenant, 'busy'), id) == 1 then
-    local since = redis.call('HGET', job(id), 'claimed_at') or now()
-    redis.call('INCRBY', own(tenant, today()), now() - since)
+    redis.call('INCRBY', own(tenant, today()), of_today(redis.call('HGET', job(id), 'claimed_at') or now()))
     redis.call('EXPIRE', own(tenant, today()), 259200)
   end
+end
+-- the bytes of a job's files: `what` is `stored`, which it leaves behind, or `checkpoint`, which it needs until it ends
+local function takes(id, what, bytes)
+  local before = tonumber(redis.call('HGET', job(id), what) or 0)
+  if before == bytes then return end
+  redis.call('HSET', job(id), what, bytes)
+  redis.call('INCRBY', own(owner(id), 'stored'), bytes - before)
+end
+-- whether a tenant's files take all the room that they may
+local function full(tenant)
+  local most = limit(tenant, 'stored_bytes')
+  return most and tonumber(redis.call('GET', own(tenant, 'stored')) or 0) >= most
 end
 local settle
 -- a part of an experiment moves. It waits for its next worker in the experiment's place; its end is that of its runs.
@@ -158,7 +171,7 @@ local function move_part(id, before, after, error)
   if before == 'running' then redis.call('HSET', job(id), 'ran', ran(id)) end
   busy(id, after == 'running')
   redis.call('HSET', job(id), 'state', after)
-  redis.call('HDEL', job(id), 'claimed_at', 'token', 'worker')
+  redis.call('HDEL', job(id), 'claimed_at', 'token', 'worker', 'sign')
   redis.call('ZREM', P .. 'leases', id)
   redis.call('SREM', runs(parent, 'held'), id)
   local cut = false  -- whether runs stop before their end
@@ -180,6 +193,7 @@ local function move_part(id, before, after, error)
     local progress, all = unpack(redis.call('HMGET', job(parent), 'progress', 'runs'))
     if not cut then stepped(id, cjson.decode(progress).steps / all * count) end
     if after == 'succeeded' then pace(id, redis.call('HGET', job(parent), 'queue')) end
+    takes(id, 'checkpoint', 0)
     redis.call('EXPIRE', job(id), 3600)  -- for who asks a second time
   end
   settle(parent, after)
@@ -200,11 +214,15 @@ local function move(id, after, error)
   redis.call('ZREM', P .. 'leases', id)
   dequeue(id)
   if after == 'queued' then enqueue(id) end
-  if after ~= 'running' then redis.call('HDEL', job(id), 'token', 'worker', 'want') end
+  if after ~= 'running' then redis.call('HDEL', job(id), 'token', 'worker', 'sign', 'want') end
   if after == 'running' then redis.call('HSET', job(id), 'claimed_at', now()) end
   if after == 'succeeded' and not record[5] then pace(id, queue) end  -- an experiment's parts have theirs
   if ended(after) then
-    for _, part in ipairs(redis.call('LRANGE', runs(id, 'returned'), 0, -1)) do redis.call('DEL', job(part)) end
+    takes(id, 'checkpoint', 0)
+    for _, part in ipairs(redis.call('LRANGE', runs(id, 'returned'), 0, -1)) do
+      takes(part, 'checkpoint', 0)
+      redis.call('DEL', job(part))
+    end
     redis.call('HSET', job(id), 'finished_at', now())
     redis.call('ZADD', P .. 'finished', now(), id)
     tally('ended:' .. after)
@@ -222,6 +240,26 @@ local function fail(id, kind, message)
 end
 -- whether no part of an experiment is held
 local function idle(id) return redis.call('HGET', job(id), 'runs') and redis.call('SCARD', runs(id, 'held')) == 0 end
+-- how many of a tenant's jobs have not ended and are in no worker's hands: they wait, are paused, or are experiments
+-- that have begun and wait for their next worker
+local function waiting(tenant)
+  local count = redis.call('ZCARD', own(tenant, 'jobs:queued')) + redis.call('ZCARD', own(tenant, 'jobs:paused'))
+  for _, id in ipairs(redis.call('ZRANGE', own(tenant, 'experiments:running'), 0, -1)) do
+    if idle(id) then count = count + 1 end
+  end
+  return count
+end
+-- the limit that a job is too large for, as {its name, its value, the job's size}; nothing if it may be run. Its record
+-- may be one that is not stored yet.
+local function too_large(tenant, record)
+  local most = record.runs and limit(tenant, 'runs')
+  if most and tonumber(record.runs) > most then return {'runs', most, tonumber(record.runs)} end
+  most = limit(tenant, 'steps')
+  if not most then return nil end
+  local steps, after = cjson.decode(record.progress).steps, tonumber(record.steps_after or 0)
+  if steps > most then return {'steps', most, steps} end
+  if after > most then return {'steps_after', most, after} end
+end
 -- an experiment goes where its parts have left it. After one that ended it waits for its next worker as it is: it runs.
 settle = function(id, after)
   local wanted = redis.call('HGET', job(id), 'want')
@@ -279,8 +317,9 @@ local function held(id, token)
   if record[1] ~= 'running' or record[2] ~= token then return 'fenced' end
   return 'held'
 end
--- keep the lease; what is wanted of the job
-local function keep(id, lease)
+-- keep the lease; what is wanted of the job. The worker's last sign of life is for who has to explain its death.
+local function keep(id, lease, sign)
+  if sign and sign ~= '' then redis.call('HSET', job(id), 'sign', sign) end
   redis.call('ZADD', P .. 'leases', now() + lease, id)
   return {'held', want(id) or over(id) and 'expire' or ''}
 end
@@ -292,8 +331,10 @@ local function release(id, error)
   if over(id) then return fail(id, 'timeout', 'it has run longer than its max_seconds') end
   return move(id, 'queued', error)
 end
--- a running job whose worker is gone: its lease ran out, it is back under its name, or it has stalled
-local function lose(id, most, why)
+-- a running job whose worker is gone: its lease ran out, its process has died, or it has stalled. So many `kills`,
+-- deaths that the job may have caused, fail it; `how` says how the process ended. One that was draining did not die of
+-- the job: it was killed because it took too long to end.
+local function lose(id, most, why, kills, how)
   if redis.call('HGET', job(id), 'state') ~= 'running' then
     redis.call('ZREM', P .. 'leases', id)
     return
@@ -301,6 +342,14 @@ local function lose(id, most, why)
   local losses, parent = redis.call('HINCRBY', job(id), 'losses', 1), redis.call('HGET', job(id), 'parent')
   if parent then redis.call('HINCRBY', job(parent), 'losses', 1) end
   tally('lost:' .. why)
+  local sign = redis.call('HGET', job(id), 'sign')
+  if kills and sign ~= 'draining' then
+    local killed = redis.call('HINCRBY', job(id), 'kills', 1)
+    if killed >= kills and not want(id) then
+      return fail(id, 'worker_killed', 'its worker died ' .. killed .. (killed == 1 and ' time' or ' times') ..
+        ' while it ran this job, the last time ' .. how .. (sign and '; last sign of life: ' .. sign or ''))
+    end
+  end
   if losses > most and not want(id) then
     return fail(id, 'worker_lost', losses .. ' workers were lost while they ran this job')
   end
@@ -327,16 +376,31 @@ local function view(id, briefly)
   if state ~= 'queued' then return {record} end
   local tenant, workers = owner(id), redis.call('ZCOUNT', P .. 'workers:' .. queue, now(), '+inf')
   local most = limit(tenant, 'running')
+  local held = used_up(tenant) or full(tenant) and redis.call('HGET', job(id), 'attempt') == '0'
   return {record, redis.call('ZRANK', line(id), id), most and math.min(workers, most) or workers,
-    not used_up(tenant) and redis.call('HGET', P .. 'pace', queue)}
+    not held and redis.call('HGET', P .. 'pace', queue)}
+end
+-- a record from its fields and values, which begin at ARGV[first]
+local function given(first)
+  local record = {}
+  for i = first, #ARGV, 2 do record[ARGV[i]] = ARGV[i + 1] end
+  return record
+end
+-- why a job is too large to be stored: large, the limit that it exceeds, its value, the job's size; or nothing
+local function refused(tenant, record, most_of_spec)
+  local found = too_large(tenant, record)
+  if not found and #record.spec > most_of_spec then found = {'spec', most_of_spec, #record.spec} end
+  return found and {'large', found[1], string.format('%.0f', found[2]), string.format('%.0f', found[3])}
 end
 """
 )
 
-# id, whether it was chosen by the client, key of the request or '', its content, tenant, then fields and values of the
-# record -> made | there | taken | reused, view; or limit, its name, its value. There: this very request has made the
-# job before. Taken: another has, under this id; with its view if that was a chosen one. Reused: the key was used for
-# another one. Both go by the text: the same job of another version may be written otherwise.
+# id, whether it was chosen by the client, key of the request or '', its content, tenant, bytes that a spec may have,
+# bytes of records that a tenant without such a limit may have or 0, bytes of a record beside its spec, then fields and
+# values of the record -> made | there | taken | reused, view; or limit, its name, its value; or large, the limit that
+# the job exceeds, its value, the job's size. There: this very request has made the job before. Taken: another has,
+# under this id; with its view if that was a chosen one. Reused: the key was used for another one. Both go by the text:
+# the same job of another version may be written otherwise.
 CREATE = """
 local id, tenant, content = ARGV[2], ARGV[6], ARGV[5]
 local key = own(tenant, 'request:' .. ARGV[4])
@@ -351,18 +415,26 @@ if ARGV[4] ~= '' then
     return {made[2] == content and 'there' or 'reused', view(made[1])}
   end
 end
-for _, name in ipairs({'queued', 'stored_bytes'}) do
-  local most = limit(tenant, name)
-  local there = name == 'queued' and redis.call('ZCARD', own(tenant, 'jobs:queued'))
-    or tonumber(redis.call('GET', own(tenant, 'stored')) or 0)
-  if most and there >= most then return {'limit', name, tostring(most)} end
+local record = given(10)
+local large = refused(tenant, record, tonumber(ARGV[7]))
+if large then return large end
+local function reached(name, most) return {'limit', name, string.format('%.0f', most)} end
+local most = limit(tenant, 'queued')
+if most and waiting(tenant) >= most then return reached('queued', most) end
+if full(tenant) then return reached('stored_bytes', limit(tenant, 'stored_bytes')) end
+local bytes = #record.spec + ARGV[9]
+most = limit(tenant, 'record_bytes') or tonumber(ARGV[8])
+if most > 0 and tonumber(redis.call('GET', own(tenant, 'record_bytes')) or 0) + bytes > most then
+  return reached('record_bytes', most)
 end
 if ARGV[4] ~= '' then
   redis.call('HSET', key, 'id', id, 'content', content)
   redis.call('EXPIRE', key, 86400)
 end
 redis.call('HSET', job(id), 'id', id, 'state', 'queued', 'attempt', 0, 'losses', 0, 'errors', 0,
-  'created_at', now(), 'order', redis.call('INCR', P .. 'order'), 'tenant', tenant, unpack(ARGV, 7))
+  'created_at', now(), 'order', redis.call('INCR', P .. 'order'), 'tenant', tenant, 'record_bytes', bytes,
+  unpack(ARGV, 10))
+redis.call('INCRBY', own(tenant, 'record_bytes'), bytes)
 if ARGV[3] == '1' then redis.call('HSET', job(id), 'content', content) end
 redis.call('SADD', P .. 'queues', redis.call('HGET', job(id), 'queue'))
 indexed(id, 'ZADD', '')
@@ -373,6 +445,9 @@ say(id, 'state', cjson.encode({state = 'queued', attempt = 0}))
 announce(id, 'queued')
 return {'made', view(id)}
 """
+
+# tenant, bytes that a spec may have, fields and values of a record -> large, as of CREATE, or nothing
+FITS = "return refused(ARGV[2], given(4), tonumber(ARGV[3])) or false"
 
 # id, tenant or '' for any -> the id under which the tenant has the job, or nothing: one that it chose itself stands
 # behind its name, so that nobody meets another one's
@@ -422,29 +497,65 @@ local function may_run(tenant)
   local most = limit(tenant, 'running')
   return not (most and redis.call('SCARD', own(tenant, 'busy')) >= most or used_up(tenant))
 end
--- the tenant for which the fewest jobs run goes first; then the better job
-local id, score, queue, load
-for i = 6, #ARGV do
-  local tenants = redis.call('SMEMBERS', P .. 'tenants:' .. ARGV[i])
-  table.insert(tenants, 'default')
-  for _, tenant in ipairs(tenants) do
-    local first = redis.call('ZRANGE', own(tenant, 'queue:' .. ARGV[i]), 0, 0, 'WITHSCORES')
-    if not first[1] then
-      redis.call('SREM', P .. 'tenants:' .. ARGV[i], tenant)
-    elseif may_run(tenant) then
-      local busy, place = redis.call('SCARD', own(tenant, 'busy')), tonumber(first[2])
-      if not id or busy < load or busy == load and place < score then
-        id, score, queue, load = first[1], place, ARGV[i], busy
-      end
+-- a tenant's best job of a queue, and its place. Where there is no room for more files, it is one that has begun: its
+-- end frees what its checkpoint takes. Such a job has its old place, so that the first thousand are looked at, not all.
+local function best(tenant, queue)
+  local waits, no_room = own(tenant, 'queue:' .. queue), full(tenant)
+  for _, id in ipairs(redis.call('ZRANGE', waits, 0, no_room and 999 or 0)) do
+    if not no_room or redis.call('HGET', job(id), 'attempt') ~= '0' then
+      return id, tonumber(redis.call('ZSCORE', waits, id))
     end
   end
 end
-if not id then return false end
-local state, parted = unpack(redis.call('HMGET', job(id), 'state', 'runs'))
-if state ~= 'queued' and not (parted and state == 'running' and offers(id)) then
-  dequeue(id)
-  return redis.error_reply('FAULT the queue held ' .. id .. ', which is not queued')
+-- the tenant for which the fewest jobs run goes first, of several the one that was served longest ago: with one worker
+-- nothing runs whenever it looks. Priority and age decide within a tenant.
+local function next_job()
+  local id, queue, load, turn, score
+  for i = 6, #ARGV do
+    local tenants = redis.call('SMEMBERS', P .. 'tenants:' .. ARGV[i])
+    table.insert(tenants, 'default')
+    for _, tenant in ipairs(tenants) do
+      if redis.call('EXISTS', own(tenant, 'queue:' .. ARGV[i])) == 0 then
+        redis.call('SREM', P .. 'tenants:' .. ARGV[i], tenant)
+      elseif may_run(tenant) then
+        local first, place = best(tenant, ARGV[i])
+        local busy = redis.call('SCARD', own(tenant, 'busy'))
+        local served = tonumber(redis.call('GET', own(tenant, 'served')) or 0)
+        local ahead = not id or busy < load or busy == load and (served < turn or served == turn and place < score)
+        if first and ahead then
+          id, queue, load, turn, score = first, ARGV[i], busy, served, place
+        end
+      end
+    end
+  end
+  return id, queue
 end
+-- what its tenant may not run any more fails here, without a worker; a job that has begun is brought to its end
+local function outgrown(id)
+  local record = redis.call('HMGET', job(id), 'attempt', 'progress', 'runs', 'steps_after')
+  local sizes = {progress = record[2], runs = record[3], steps_after = record[4]}
+  local found = record[1] == '0' and too_large(owner(id), sizes)
+  if not found then return false end
+  local size = string.format('%.0f %s', found[3], found[1] == 'runs' and 'runs' or 'optimizer steps')
+  redis.call('HINCRBY', job(id), 'attempt', 1)
+  move(id, 'running')
+  local why = '%s are more than the limit of %.0f, which was set after the job was submitted; ' ..
+    'clone it with fewer, or retry it under a higher limit'
+  return fail(id, 'limit_reached', string.format(why, size, found[2]))
+end
+local id, queue, state, parted
+for _ = 1, 100 do  -- then the next call goes on: Redis answers nobody else meanwhile
+  id, queue = next_job()
+  if not id then return false end
+  state, parted = unpack(redis.call('HMGET', job(id), 'state', 'runs'))
+  if state ~= 'queued' and not (parted and state == 'running' and offers(id)) then
+    dequeue(id)
+    return redis.error_reply('FAULT the queue held ' .. id .. ', which is not queued')
+  end
+  if not outgrown(id) then break end
+  id = nil
+end
+if not id then return false end
 if redis.call('HEXISTS', job(id), 'trace') == 1 then
   redis.call('HSET', job(id), 'waited_from', redis.call('ZSCORE', P .. 'waiting:' .. queue, id) or now())
 end
@@ -454,6 +565,7 @@ move(id, 'running')
 redis.call('HSET', job(id), 'worker', ARGV[2], 'token', ARGV[3])
 redis.call('HSETNX', job(id), 'started_at', now())
 redis.call('HSET', P .. 'claims', ARGV[2], id)
+redis.call('SET', own(owner(id), 'served'), redis.call('INCR', P .. 'order'))
 redis.call('ZADD', P .. 'leases', now() + ARGV[4], id)
 return taken(id)
 """
@@ -465,10 +577,11 @@ local standing = held(id, ARGV[3])
 if standing ~= 'held' then return {standing, ''} end
 """
 
-# id, token, lease in ms, progress or '' -> held | fenced | missing, want. Of the news of progress, the last one stays.
+# id, token, lease in ms, what the worker does or '', progress or '' -> held | fenced | missing, want. Of the news of
+# progress, the last one stays.
 BEAT = f"""{REPORTED}
-progressed(id, ARGV[5])
-return keep(id, ARGV[4])
+progressed(id, ARGV[6])
+return keep(id, ARGV[4], ARGV[5])
 """
 
 # id, token, lease in ms, index, row, best -> held | fenced | missing | gap, want; of a gap, the index that is missing.
@@ -498,12 +611,12 @@ end
 return keep(id, ARGV[4])
 """
 
-# id of a part, token, lease in ms, steps of all its runs, then of each report five values: 'epoch', run, index, row,
-# best; or 'end', run, state, error or '', how it was trained or '' -> held | fenced | missing | gap, want; of a gap,
-# run and index. What a run has come to stays, whatever a worker says that trains it once more.
+# id of a part, token, lease in ms, what the worker does or '', steps of all its runs, then of each report five values:
+# 'epoch', run, index, row, best; or 'end', run, state, error or '', how it was trained or '' -> held | fenced | missing
+# | gap, want; of a gap, run and index. What a run has come to stays, whatever a worker says that trains it once more.
 REPORT = f"""{RECORD}{REPORTED}
 local parent = redis.call('HGET', job(id), 'parent')
-for i = 6, #ARGV, 5 do
+for i = 7, #ARGV, 5 do
   local what, run = ARGV[i], ARGV[i + 1]
   local state = redis.call('HGET', runs(parent, 'states'), run)
   if ended(state) or state == 'pruned' then  -- it stays so
@@ -521,8 +634,8 @@ for i = 6, #ARGV, 5 do
     end
   end
 end
-stepped(id, tonumber(ARGV[5]))
-return keep(id, ARGV[4])
+stepped(id, tonumber(ARGV[6]))
+return keep(id, ARGV[4], ARGV[5])
 """
 
 # id of an experiment, index of an epoch -> {run, state, row or false} of each run that has begun
@@ -573,11 +686,9 @@ lose(id, tonumber(ARGV[4]), 'stalled')
 return {{'held', ''}}
 """
 
-# id, token, bytes -> held | fenced | missing, ''. What a job has left behind counts for its tenant.
-STORED = f"""{REPORTED}
-local before = tonumber(redis.call('HGET', job(id), 'stored') or 0)
-redis.call('HSET', job(id), 'stored', ARGV[4])
-redis.call('INCRBY', own(owner(id), 'stored'), ARGV[4] - before)
+# id, token, stored | checkpoint, bytes -> held | fenced | missing, ''
+TAKES = f"""{REPORTED}
+takes(id, ARGV[4], tonumber(ARGV[5]))
 return {{'held', ''}}
 """
 
@@ -637,7 +748,9 @@ if ARGV[3] ~= '' and ARGV[3] ~= redis.call('HGET', job(id), 'finished_at') then 
 indexed(id, 'ZREM', ':' .. state)
 indexed(id, 'ZREM', '')
 redis.call('ZREM', P .. 'finished', id)
-redis.call('DECRBY', own(owner(id), 'stored'), redis.call('HGET', job(id), 'stored') or 0)
+takes(id, 'stored', 0)
+takes(id, 'checkpoint', 0)  -- of a job that an older process has ended
+redis.call('DECRBY', own(owner(id), 'record_bytes'), redis.call('HGET', job(id), 'record_bytes') or 0)
 for run = 0, (redis.call('HGET', job(id), 'next') or 0) - 1 do redis.call('DEL', P .. 'epochs:' .. id .. '/' .. run) end
 for _, what in ipairs({{'states', 'errors', 'metrics', 'best', 'held', 'returned', 'verdicts', 'training'}}) do
   redis.call('DEL', runs(id, what))
@@ -665,12 +778,13 @@ end
 return ids
 """
 
-# worker, most losses -> ids that an earlier process of this worker had left behind
+# worker, most losses, most deaths of its process or '' if it did not die of the job, how it ended -> ids that an
+# earlier process of this worker had left behind
 ABANDON = """
 local left = {}
 for _, id in ipairs(redis.call('ZRANGE', P .. 'leases', 0, -1)) do
   if redis.call('HGET', job(id), 'worker') == ARGV[2] then
-    lose(id, tonumber(ARGV[3]), 'restart')
+    lose(id, tonumber(ARGV[3]), 'restart', tonumber(ARGV[4]), ARGV[5])
     table.insert(left, id)
   end
 end
@@ -758,4 +872,10 @@ for i = 1, #known, 2 do
   if living[known[i]] then table.insert(vitals, {{known[i], known[i + 1]}}) end
 end
 return {{now(), redis.call('HGETALL', P .. 'counters'), states, ages, vitals}}
+"""
+
+# a write that leaves nothing behind: where Redis takes none, it fails as that of a new job would
+PROBE = """
+redis.call('SET', P .. 'probe', 1)
+redis.call('DEL', P .. 'probe')
 """

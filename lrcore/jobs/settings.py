@@ -36,6 +36,14 @@ class Settings(BaseSettings):
     )
     reap_seconds: float = Field(2.0, gt=0, description="between two looks for lost jobs and lost messages")
     max_losses: int = Field(3, ge=0, description="workers a job may lose before it fails")
+    max_kills: int = Field(
+        2, ge=1, description="deaths of its worker's process, as where memory runs out, at which a job fails"
+    )
+    previous_status: int | None = Field(
+        None,
+        description="exit status of the process that had the worker's name before, -9 for signal 9, if known; "
+        "`lrserve up` sets it",
+    )
     retention_days: float | None = Field(
         None, gt=0, description="how long ended jobs are kept, with their files; for ever if not set"
     )
@@ -76,6 +84,10 @@ class Settings(BaseSettings):
     def home_folder(self) -> Path:
         """`home` as an absolute path."""
         return self.home.expanduser().resolve()
+
+    def job_folder(self, job_id: str) -> Path:
+        """Where a worker keeps a job's checkpoint and weights until the job ends."""
+        return self.home_folder / "jobs" / job_id
 
     @property
     def data_folder(self) -> Path:

@@ -8,6 +8,7 @@ successor.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import json
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from lrcore import traces
 from lrcore.errors import LrcoreError
@@ -36,6 +37,12 @@ from lrcore.jobs.work import Work
 
 PREFIX = "lrserve:"
 FULL = 0.9  # of Redis' memory: beyond it no job is accepted, so that those that run can report to their end
+SPEC_BYTES = 2**20  # of a job's spec as JSON: Redis keeps it until the job is deleted
+RECORD_BYTES = 2048  # of a short job in Redis beside its spec, about: 3 kB were measured, with a spec of 0.7 kB
+SHARE = 0.25  # of Redis' memory: what a tenant's records may take if no limit says otherwise
+READING_SECONDS = 120.0  # of a lease while a job is read: ten times what the largest spec takes, with all its rates
+TAKEN = "the worker had taken the job"  # the first sign of life
+DRAINING = "draining"  # the sign of life of a worker that was told to end
 RINGS = 100  # messages on the broker that are always enough to keep its workers busy between two looks
 
 
@@ -69,8 +76,23 @@ class LimitReached(LrcoreError):
     """The tenant has as much as it may have."""
 
     def __init__(self, name: str, most: str) -> None:
-        super().__init__(f"the limit {name} is reached: {most}")
+        super().__init__(f"the limit {name} is reached: {most} {WAY_OUT[name]}")
         self.name = name
+
+
+WAY_OUT = {
+    "queued": "jobs that wait or are paused; try again when one has begun, or cancel some",
+    "stored_bytes": "bytes of files and checkpoints; delete ended jobs, or cancel paused ones",
+    "record_bytes": "bytes of jobs' records; delete ended jobs",
+}
+
+
+class JobTooLarge(LrcoreError):
+    """The job is larger than its tenant may submit at any time. `field`: of its spec, what its size hangs on most."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class StoreFull(LrcoreError):
@@ -193,7 +215,8 @@ class JobStore:
         self._prefix = prefix
         self._format = StoreFormat(redis, prefix)
         self._scripts: dict[str, Callable[..., Any]] = {}
-        self._room_until = 0.0
+        self._room_until = self._writable_until = 0.0
+        self._share = 0
         self._tenant = ""  # any
 
     def of(self, tenant: str) -> JobStore:
@@ -205,6 +228,21 @@ class JobStore:
     def ping(self) -> None:
         """Ask Redis for a sign of life."""
         self._redis.ping()
+
+    def check_writable(self) -> None:
+        """Find out, by a write once a second, whether jobs can be stored.
+
+        Raises:
+            StoreFull: Redis has no memory left for more jobs.
+            redis.RedisError: it is away, a replica, without the replicas it needs, or cannot write to its disk.
+        """
+        self._check_room()
+        if time.monotonic() > self._writable_until:
+            try:
+                self._run(scripts.PROBE)
+            except OutOfMemoryError as error:
+                raise StoreFull(f"nothing can be stored: {error}") from error
+            self._writable_until = time.monotonic() + 1
 
     def check_format(self) -> None:
         """Migrate the records of an older version. Raises StoreTooNew, as every other method does."""
@@ -218,7 +256,7 @@ class JobStore:
 
         Raises:
             KeyReused: the key has come with another job.
-            StoreFull: nothing was stored.
+            StoreFull, LimitReached, JobTooLarge: nothing was stored.
         """
         [made] = self.create_many([NewJob(spec, terms or Terms(), key, trace=traces.current())])
         if isinstance(made, Exception):
@@ -231,7 +269,7 @@ class JobStore:
         with self._redis.pipeline(transaction=False) as pipe:
             for each in wanted:
                 tenant = each.tenant or self._tenant or NOBODY
-                fields = _creation(each.spec, each.terms, each.key, tenant=tenant, trace=each.trace)
+                fields = _creation(each.spec, each.terms, each.key, tenant=tenant, trace=each.trace, share=self._share)
                 self._run(scripts.CREATE, *fields, client=pipe)
             answers = pipe.execute(raise_on_error=False)
         return [_created(answer, each) for each, answer in zip(wanted, answers, strict=True)]
@@ -244,14 +282,14 @@ class JobStore:
 
         Raises:
             JobExists: there is another job with this id.
-            StoreFull: nothing was stored.
+            StoreFull, LimitReached, JobTooLarge: nothing was stored.
         """
         self._check_room()
         terms = terms or Terms()
         try:
             tenant = self._tenant or NOBODY
             inner = job_id if tenant == NOBODY or ":" in job_id else f"{tenant}:{job_id}"
-            fields = _creation(spec, terms, "", inner, tenant=tenant, trace=traces.current())
+            fields = _creation(spec, terms, "", inner, tenant=tenant, trace=traces.current(), share=self._share)
             answer = self._run(scripts.CREATE, *fields)
         except OutOfMemoryError as error:
             raise StoreFull(f"nothing was stored: {error}") from error
@@ -259,9 +297,16 @@ class JobStore:
             if answer[1] and _is(job := _job(answer[1]), spec, terms):
                 return job, False
             raise JobExists(job_id)
-        if answer[0] == "limit":
-            raise LimitReached(*answer[1:])
+        if refusal := _refusal(answer, spec):
+            raise refusal
         return _job(answer[1]), answer[0] == "made"
+
+    def check_size(self, spec: Work) -> None:
+        """Find out whether the tenant may submit so large a job at all. Raises JobTooLarge, as `create` and `put`."""
+        fields = (part for item in _record(spec).items() for part in item)
+        answer = self._run(scripts.FITS, self._tenant or NOBODY, SPEC_BYTES, *fields)
+        if answer and (refusal := _refusal(answer, spec)):
+            raise refusal
 
     def get(self, job_id: str) -> Job:
         """The job as it is now. Raises JobNotFound."""
@@ -356,30 +401,37 @@ class JobStore:
         """Take the best waiting job of all the queues together; None if none waits.
 
         Of an experiment it is a part: at most so many runs, and no more than its share of all that live; or one that
-        has come back, whole, as its checkpoint is.
+        has come back, whole, as its checkpoint is. The lease is longer while the spec is read: nobody keeps it then.
         """
         while True:
             token = secrets.token_hex(16)
-            taken = self._run(scripts.CLAIM, worker, token, _ms(lease_seconds), most_runs, *queues)
+            reading = _ms(max(lease_seconds, READING_SECONDS))
+            taken = self._run(scripts.CLAIM, worker, token, reading, most_runs, *queues)
             if not taken:
                 return None
             job_id, spec, attempt, queue, kind, more, trace, *waited = taken
             try:
                 work = kind_of(kind).model_validate_json(spec)
+                with contextlib.suppress(RedisError):  # the next sign of life does it, too
+                    self._run(scripts.BEAT, job_id, token, _ms(lease_seconds), TAKEN, "")
                 began, ended = map(int, waited)
                 return Claim(job_id, token, int(attempt), work, queue, bool(more), trace, (began, ended))
             except (ValidationError, UnknownKind) as error:  # accepted by another version
                 why = JobError(type="invalid_spec", message=f"this worker cannot read the job: {error}"[:2000])
                 self._run(scripts.FINISH, job_id, token, State.FAILED, why.model_dump_json(), 0)
 
-    def beat(self, claim: Claim, lease_seconds: float, progress: Progress | None) -> str:
+    def beat(self, claim: Claim, lease_seconds: float, progress: Progress | None, sign: str = "") -> str:
         """Keep the lease and say how far the job is, if known.
+
+        Args:
+            sign: what the worker does now, for the error of the job if the worker dies of it; DRAINING if it is to end.
 
         Returns what is wanted of the job: "cancel", "pause", "expire" once it has run for its max_seconds, or "".
         Raises LeaseLost.
         """
         text = progress.model_dump_json() if progress else ""
-        return self._still_held(claim, self._run(scripts.BEAT, claim.id, claim.token, _ms(lease_seconds), text))
+        answer = self._run(scripts.BEAT, claim.id, claim.token, _ms(lease_seconds), sign, text)
+        return self._still_held(claim, answer)
 
     def add_epoch(self, claim: Claim, lease_seconds: float, epoch: Epoch, best: Best) -> str:
         """Record a finished epoch. Returns what is wanted of the job, as `beat` does.
@@ -394,17 +446,20 @@ class JobStore:
             ),
         )
 
-    def report(self, claim: Claim, lease_seconds: float, step: int, news: Sequence[RunEpoch | RunEnd]) -> str:
+    def report(
+        self, claim: Claim, lease_seconds: float, step: int, news: Sequence[RunEpoch | RunEnd], sign: str = ""
+    ) -> str:
         """Record epochs and ends of the runs of a part, in order. Returns what is wanted of it, as `beat` does.
 
         Args:
             step: optimizer steps that are done, of all the part's runs together.
+            sign: as for `beat`.
 
         Raises LeaseLost, and Gap if an epoch before one of them is missing.
         """
         fields = [field for each in news for field in _reported(each)]
         return self._still_held(
-            claim, self._run(scripts.REPORT, claim.id, claim.token, _ms(lease_seconds), step, *fields)
+            claim, self._run(scripts.REPORT, claim.id, claim.token, _ms(lease_seconds), sign, step, *fields)
         )
 
     def judge(self, claim: Claim, judgements: Sequence[Judgement]) -> list[bool]:
@@ -467,8 +522,12 @@ class JobStore:
         return State(self._still_held(claim, answer))
 
     def stored(self, claim: Claim, size: int) -> None:
-        """Say how many bytes a job's files have. Raises LeaseLost."""
-        self._still_held(claim, self._run(scripts.STORED, claim.id, claim.token, size))
+        """Say how many bytes a job leaves behind. They count until it is deleted. Raises LeaseLost."""
+        self._still_held(claim, self._run(scripts.TAKES, claim.id, claim.token, "stored", size))
+
+    def keeps(self, claim: Claim, size: int) -> None:
+        """Say how many bytes a job needs on its worker's disk to go on. They count until it ends. Raises LeaseLost."""
+        self._still_held(claim, self._run(scripts.TAKES, claim.id, claim.token, "checkpoint", size))
 
     def lose(self, claim: Claim, max_losses: int) -> None:
         """What `reap` does, for a worker that knows that it will end. Raises LeaseLost."""
@@ -478,9 +537,14 @@ class JobStore:
         """Put running jobs whose lease ran out back in their queue, or end them. Returns their ids."""
         return list(self._run(scripts.REAP, max_losses, broker_list("")))
 
-    def abandon(self, worker: str, max_losses: int) -> list[str]:
-        """What `reap` does, at once, for the jobs that an earlier process of this worker held."""
-        return list(self._run(scripts.ABANDON, worker, max_losses))
+    def abandon(self, worker: str, max_losses: int, max_kills: int | None = None, how: str = "") -> list[str]:
+        """What `reap` does, at once, for the jobs that an earlier process of this worker held.
+
+        Args:
+            max_kills: deaths of its worker's process at which a job fails; None if that process did not die.
+            how: it died, such as "of signal 9", for the job's error.
+        """
+        return list(self._run(scripts.ABANDON, worker, max_losses, "" if max_kills is None else max_kills, how))
 
     def take_stale(self, days: float, lease_seconds: float) -> tuple[str, int] | None:
         """The oldest of the jobs that ended more than `days` ago, which nobody else is given for `lease_seconds`.
@@ -540,6 +604,7 @@ class JobStore:
         if time.monotonic() > self._room_until:
             memory: dict[str, Any] = self._redis.info("memory")
             used = memory["used_memory"] - memory.get("mem_not_counted_for_evict", 0)
+            self._share = int(SHARE * (memory["maxmemory"] or memory.get("total_system_memory", 0)))
             if memory["maxmemory"] and used > FULL * memory["maxmemory"]:
                 raise StoreFull(
                     f"Redis uses {used} of its {memory['maxmemory']} bytes; what is left is for the jobs that run"
@@ -571,16 +636,10 @@ class JobStore:
 
 
 def _creation(
-    spec: Work, terms: Terms, key: str, job_id: str = "", *, tenant: str = NOBODY, trace: str = ""
+    spec: Work, terms: Terms, key: str, job_id: str = "", *, tenant: str = NOBODY, trace: str = "", share: int = 0
 ) -> list[str | int]:
-    """The arguments of CREATE."""
-    text, written = spec.model_dump_json(), terms.model_dump_json()
-    content = hashlib.sha256(f"{text}\n{written}".encode()).hexdigest()
-    record: dict[str, str | int] = spec.record() | {
-        "kind": spec.kind,
-        "title": spec.title,
-        "spec": text,
-        "progress": spec.progress(0).model_dump_json(),
+    """The arguments of CREATE. `share`: bytes of records that a tenant may have without a limit; 0 if unknown."""
+    record = _record(spec) | {
         "queue": terms.hardware or QUEUE,
         "labels": json.dumps(terms.labels),
         "priority": terms.priority,
@@ -590,8 +649,39 @@ def _creation(
         record["max_ms"] = _ms(terms.max_seconds)
     if trace:
         record["trace"] = trace
+    content = hashlib.sha256(f"{record['spec']}\n{terms.model_dump_json()}".encode()).hexdigest()
     fields = (part for item in record.items() for part in item)
-    return [job_id or new_id(), int(bool(job_id)), key, content, tenant, *fields]
+    sizes = SPEC_BYTES, share, RECORD_BYTES
+    return [job_id or new_id(), int(bool(job_id)), key, content, tenant, *sizes, *fields]
+
+
+def _record(spec: Work) -> dict[str, str | int]:
+    """The fields of a job's record that follow from its spec."""
+    record = spec.record() | {
+        "kind": spec.kind,
+        "title": spec.title,
+        "spec": spec.model_dump_json(),
+        "progress": spec.progress(0).model_dump_json(),
+    }
+    return record | ({"steps_after": spec.steps_after} if spec.steps_after else {})
+
+
+def _too_large(spec: Work, name: str, most: str, size: str) -> JobTooLarge:
+    """What `large` of a script says, whose other words these are."""
+    if name == "spec":
+        longest, _ = max(spec.model_dump(mode="json").items(), key=lambda item: len(json.dumps(item[1])))
+        way_out = "give it with fewer values, such as a closed form in place of a list"
+        return JobTooLarge(longest, f"{size} bytes of JSON in the whole spec are more than {most}; {way_out}")
+    field = "epochs" if name == "steps_after" else spec.sized_by
+    unit = "runs" if name == "runs" else "optimizer steps"
+    return JobTooLarge(field, f"{size} {unit} are more than the limit of {most}")
+
+
+def _refusal(answer: Sequence[str], spec: Work) -> LimitReached | JobTooLarge | None:
+    """Why CREATE has made no job, if a limit is the reason."""
+    if answer[0] == "large":
+        return _too_large(spec, *answer[1:])
+    return LimitReached(*answer[1:]) if answer[0] == "limit" else None
 
 
 def _is(job: Job, spec: Work, terms: Terms) -> bool:
@@ -612,8 +702,8 @@ def _created(answer: Any, wanted: NewJob) -> Job | Exception:
         return StoreFull(f"nothing was stored: {error}") if isinstance(error, OutOfMemoryError) else error
     if isinstance(answer, Exception):
         return answer
-    if answer[0] == "limit":
-        return LimitReached(*answer[1:])
+    if refusal := _refusal(answer, wanted.spec):
+        return refusal
     job = _job(answer[1])
     if answer[0] == "reused" and not _is(job, wanted.spec, wanted.terms):
         return KeyReused(f"the key {wanted.key[:80]!r} was used for another job")

@@ -14,13 +14,13 @@ from lrcore.errors import CurveError
 from lrcore.family import Items
 from lrcore.formulas import Node, NoFormula, Value
 from lrcore.grid import Extent, Fill, Grid
+from lrcore.lengths import MAX_DEPTH
 from lrcore.schedules._base import Milestones, Rates, Schedule, TorchSchedule
 from lrcore.schedules.step import rising
 
 if TYPE_CHECKING:
     from lrcore.schedules import AnySchedule
 
-MAX_DEPTH = 8
 MAX_SIZE = 1000  # simple formulas, parts of expressions included
 
 

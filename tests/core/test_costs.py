@@ -98,6 +98,8 @@ WORST: dict[str, Json] = {
     "a long fractal": {"schedule": {"type": "Chebyshev", "log2_steps": 20}, "steps": 20_000},
     "a tiny divisor": expression("+".join(["step%1e-300"] * 10), 3000),
     "a subnormal divisor": expression("+".join(["step//5e-324"] * 5), 3000),
+    "a subnormal dividend": expression("1 + step * 5e-324 % 0.999999"),
+    "a subnormal remainder": expression("1 + (step * 1e-300 % 3e-301) * 1e-10 // 7"),
     "a dividend that grows": expression("1 + exp(step % 700) % 3"),
     "subnormal powers": expression("*".join(["(1e-310) ** (1 / (step + 1))"] * 8)),
     "powers of subnormal results": expression("0.5 ** (1023 + step / 1e6) + 0.25 ** (512 + step / 1e6)"),
@@ -254,7 +256,7 @@ BODIES: dict[str, tuple[Json, str | None]] = {
         f"more than {MAX_TEXT} characters of text",
     ),
     "parts": ({"schedule": chained(*[chained(*[chained(*[{"type": "Constant"}] * 31)] * 32)] * 32)}, "2000 parts"),
-    "fields": ({"schedule": {"type": "Constant"} | {f"k{i}": 1 for i in range(100_000)}}, "fields, more than 100"),
+    "fields": ({"schedule": {"type": "Constant"} | {f"k{i}": 1 for i in range(100_000)}}, "more than 100 fields"),
     "milestones": (
         {"schedule": chained(*[{"type": "MultiStepLR", "milestones": list(range(10_000))}] * 31)},
         None,

@@ -189,7 +189,7 @@ def test_nothing_is_excused_that_is_not_there() -> None:
 def test_links_of_the_documentation_lead_somewhere(page: Path) -> None:
     text = re.sub(r"^```.*?^```|^    .*?$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     for link in re.findall(r"\]\(([^)#:\s]+)[^)\s:]*\)", text):
-        generated = re.match(r"(schedules|http)/|(examples|results|changelog|security|contributing)\.md$", link)
+        generated = re.match(r"(schedules|http)/|(examples|results|changelog|policy|contributing)\.md$", link)
         assert generated or (page.parent / link).exists(), link
 
 

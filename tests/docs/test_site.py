@@ -59,7 +59,7 @@ def test_the_navigation_names_pages_that_are_there() -> None:
         "examples.md",
         "results.md",
         "changelog.md",
-        "security.md",
+        "policy.md",
         "contributing.md",
         "zh.md",
         "http/index.md",

@@ -711,6 +711,23 @@ def test_too_many_losses_fail_a_part_and_the_others_go_on(lose: Lose, store: Job
     assert events(redis, store, job.id).count("end") == 1
 
 
+def test_a_part_that_kills_its_worker_fails_with_the_reason_and_the_others_go_on(store: JobStore) -> None:
+    job_id, (first, second) = held(store)
+    for claim in (first, None):
+        claim = claim or claimed(store, "a")
+        store.report(claim, LEASE, STEPS, [RunEnd(0, RunState.SUCCEEDED)], "training, step 3 of 9")
+        store.abandon("a", MOST, 2, "by signal 9 (SIGKILL)")
+
+    assert store.get(job_id).state == "running"
+    assert states(store, job_id) == ["succeeded", "failed", "running", "running"]
+    error = store.runs(job_id)[1].error
+    assert error is not None
+    assert error.type == "worker_killed"
+    assert error.message.endswith("the last time by signal 9 (SIGKILL); last sign of life: training, step 3 of 9")
+    store.finish(second, State.SUCCEEDED)
+    assert store.get(job_id).state == "succeeded"
+
+
 def test_an_experiment_whose_only_part_loses_too_many_workers_fails(store: JobStore) -> None:
     job_id, (claim,) = held(store, parts=1)
 

@@ -31,6 +31,7 @@ from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import Claim, Gap, IllegalMove, JobStore, Judgement, LeaseLost, RunEnd
 from tests.conftest import redis_process
+from tests.jobs.recount import counted, recounted
 from tests.jobs.test_parts import BROKE, DIVERGED, STEPS, experiment, indices, told_epoch
 from tests.jobs.test_store import LEASE
 
@@ -271,6 +272,14 @@ class ExperimentMachine(RuleBasedStateMachine):
             assert went is state
             job.end(part_id, RunState(state), error)
 
+    @rule(claim=claims, size=st.integers(0, 9))
+    def write_a_checkpoint(self, claim: Claim, size: int) -> None:
+        if self.part_of(claim):
+            self.store.keeps(claim, size)
+        else:
+            with pytest.raises(LeaseLost):
+                self.store.keeps(claim, size)
+
     @rule(claim=claims)
     def fall_silent(self, claim: Claim) -> None:
         found = self.part_of(claim)
@@ -374,6 +383,13 @@ class ExperimentMachine(RuleBasedStateMachine):
             if mine.state in (State.SUCCEEDED, State.FAILED):
                 assert job.progress.step == job.progress.steps
             assert (job.error is not None) == (mine.state is State.FAILED)
+
+    @invariant()
+    def what_limits_count_is_there(self) -> None:
+        redis = self.store._redis
+        assert counted(redis) == recounted(redis)
+        if not any(job.held or job.returned for job in self.experiments.values() if not job.state.ended):
+            assert counted(redis)["stored"] == 0
 
     @invariant()
     def the_runs_are_where_the_model_has_them(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +11,7 @@ import pytest
 from redis import Redis
 
 from lrcore.jobs import scripts
+from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.ids import NOBODY
 from lrcore.jobs.job import Best, Epoch, JobError, Progress, Terms
 from lrcore.jobs.limits import LimitStore
@@ -17,6 +19,7 @@ from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
 from lrcore.jobs.store import (
+    DRAINING,
     RINGS,
     Claim,
     Gap,
@@ -358,6 +361,81 @@ def test_a_job_that_was_left_behind_counts_as_a_loss(store: JobStore) -> None:
     store.abandon("a", 0)
 
     assert store.get(claim.id).state == "failed"
+
+
+def test_a_job_that_kills_its_worker_fails_with_all_that_is_known(store: JobStore) -> None:
+    claim = running(store, "a")
+    store.beat(claim, LEASE, None, "loading the data and the model, step 0 of 9, with 3.0 GiB resident")
+    store.abandon("a", MOST, 2, "with exit status 1")
+    assert (store.get(claim.id).state, store.get(claim.id).losses) == ("queued", 1)
+
+    again = claimed(store, "a")
+    store.beat(again, LEASE, None, "training, step 7 of 9, with 9.0 GiB resident")
+    store.abandon("a", MOST, 2, "by signal 9 (SIGKILL)")
+
+    job = store.get(claim.id)
+    assert (job.state, job.losses) == ("failed", 2)
+    assert job.error == JobError(
+        type="worker_killed",
+        message="its worker died 2 times while it ran this job, the last time by signal 9 (SIGKILL); "
+        "last sign of life: training, step 7 of 9, with 9.0 GiB resident",
+    )
+
+
+def test_a_sign_of_life_is_that_of_the_attempt_that_died(store: JobStore) -> None:
+    claim = running(store, "a")
+    store.beat(claim, LEASE, None, "training, step 7 of 9")
+    store.abandon("a", MOST, 2, "by signal 9 (SIGKILL)")
+    claimed(store, "a")
+    store.abandon("a", MOST, 2, "by signal 9 (SIGKILL)")
+
+    error = store.get(claim.id).error
+    assert error is not None
+    assert error.message.endswith("last sign of life: the worker had taken the job")
+
+
+def test_losses_to_infrastructure_are_no_deaths_by_a_job(store: JobStore) -> None:
+    claim = running(store, "a", lease=SHORT)
+    lapsed(store)
+    claim = claimed(store, "a")
+    store.beat(claim, LEASE, None, DRAINING)
+    store.abandon("a", 10, 1, "by signal 9 (SIGKILL)")  # it took too long to end
+    claimed(store, "a")
+    store.abandon("a", 10)  # it ended by itself
+
+    assert (store.get(claim.id).state, store.get(claim.id).losses) == ("queued", 3)
+    claimed(store, "a")
+    store.abandon("a", 10, 1, "by signal 9 (SIGKILL)")
+    assert store.get(claim.id).state == "failed"
+
+
+def test_a_job_that_killed_its_worker_with_a_cancel_pending_is_cancelled(store: JobStore) -> None:
+    claim = running(store, "a")
+    store.cancel(claim.id)
+
+    store.abandon("a", MOST, 1, "by signal 9 (SIGKILL)")
+
+    assert store.get(claim.id).state == "cancelled"
+
+
+def test_the_lease_of_a_job_lasts_while_its_spec_is_read(store: JobStore) -> None:
+    rates = [1 / n for n in range(1, 200_000)]  # some seconds; the lease is the shortest that there may be
+    store.create(ExperimentSpec.model_validate({"base": job_spec(), "grid": {"lr": rates}}))
+    over, lost = threading.Event(), list[str]()
+
+    def reap() -> None:
+        while not over.wait(0.05):
+            lost.extend(store.reap(MOST))
+
+    reaper = threading.Thread(target=reap)
+    reaper.start()
+    try:
+        claim = claimed(store, "a", lease=1.0)
+        assert store.beat(claim, LEASE, None) == ""
+    finally:
+        over.set()
+        reaper.join()
+    assert lost == []
 
 
 def test_pages_are_newest_first_and_complete(store: JobStore) -> None:

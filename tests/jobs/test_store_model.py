@@ -29,6 +29,7 @@ from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
 from lrcore.jobs.store import Claim, IllegalMove, JobStore, LeaseLost
 from tests.conftest import redis_process
+from tests.jobs.recount import counted, recounted
 from tests.jobs.test_store import LEASE, MOST, SPEC, epoch
 
 LABELS = ["one", "team=two"]
@@ -137,6 +138,15 @@ class StoreMachine(RuleBasedStateMachine):
             with pytest.raises(LeaseLost):
                 self.store.add_epoch(claim, LEASE, epoch(index), best)
 
+    @rule(claim=claims, size=st.integers(0, 9), left_behind=st.booleans())
+    def write_files(self, claim: Claim, size: int, left_behind: bool) -> None:
+        tell = self.store.stored if left_behind else self.store.keeps
+        if self.jobs.get(claim.id, Record()).token == claim.token:
+            tell(claim, size)
+        else:
+            with pytest.raises(LeaseLost):
+                tell(claim, size)
+
     @rule(claim=consumes(claims), state=ENDS)
     def finish(self, claim: Claim, state: State) -> None:
         job = self.jobs.get(claim.id, Record())
@@ -219,6 +229,10 @@ class StoreMachine(RuleBasedStateMachine):
         listed, _ = self.store.page(limit=100)
         seen = {job.id: (job.state, job.attempt, [row.epoch for row in self.store.epochs(job.id)]) for job in listed}
         assert seen == {job_id: (job.state, job.attempt, list(range(job.epochs))) for job_id, job in self.jobs.items()}
+
+    @invariant()
+    def what_limits_count_is_there(self) -> None:
+        assert counted(self.store._redis) == recounted(self.store._redis)
 
     @invariant()
     def a_job_has_the_token_of_its_last_claim_while_it_runs_and_none_else(self) -> None:

@@ -174,3 +174,18 @@ def test_webhooks_are_the_tenant_s(redis: Redis, store: JobStore) -> None:
     with pytest.raises(WebhookNotFound):
         theirs.redeliver(hook.id, "x")
     assert mine.get(hook.id).enabled
+
+
+def test_one_worker_serves_tenants_in_turn(store: JobStore) -> None:
+    urgent, modest = store.of("urgent"), store.of("modest")
+    for _ in range(4):
+        urgent.create(SPEC, Terms(priority=9))
+    for _ in range(2):
+        modest.create(SPEC)
+    served = []
+    for _ in range(6):
+        claim = claimed(store)
+        served.append(store.get(claim.id).tenant)
+        store.finish(claim, State.SUCCEEDED)
+
+    assert served == ["urgent", "modest", "urgent", "modest", "urgent", "urgent"]

@@ -12,7 +12,7 @@ from redis import Redis
 from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.limits import ALL, LimitStore
-from tests.conftest import Service, job_spec, running_service, until
+from tests.conftest import Service, job_spec, long_job, running_service, until
 
 NOBODY = {"hardware": "nobody"}
 
@@ -124,6 +124,121 @@ def test_what_jobs_leave_behind(limited: Service, redis: Redis) -> None:
         assert client.delete("/v1/jobs/first").status_code == 204
         assert redis.get("lrserve:of:full:stored") == "0"
         assert trained("second").status_code == 202
+
+
+def state(client: httpx.Client, job: httpx.Response) -> str:
+    return str(client.get(f"/v1/jobs/{job.json()['id']}").json()["state"])
+
+
+def test_paused_jobs_keep_their_places(limited: Service, redis: Redis) -> None:
+    with tenant(limited, redis, "pausing", queued=2) as client:
+        jobs = [client.post("/v1/jobs", json=job_spec(**NOBODY)) for _ in range(2)]
+        for job in jobs:
+            client.post(job.json()["links"]["pause"]).raise_for_status()
+        ended = client.put("/v1/jobs/ended", json=job_spec(**NOBODY))
+        assert ended.status_code == 429
+        assert "paused" in ended.json()["detail"]
+        for job in jobs:
+            assert client.post(job.json()["links"]["clone"], json={}).status_code == 429
+        client.post(jobs[0].json()["links"]["cancel"]).raise_for_status()
+        assert client.post(jobs[0].json()["links"]["retry"]).status_code == 202
+        assert client.post(jobs[0].json()["links"]["retry"]).status_code == 429
+        assert client.post(jobs[1].json()["links"]["resume"]).json()["state"] == "queued"
+        assert client.post("/v1/jobs", json=job_spec(**NOBODY)).status_code == 429
+
+
+def test_the_checkpoint_of_a_paused_job(limited: Service, redis: Redis) -> None:
+    with tenant(limited, redis, "resting", stored_bytes=1000) as client:
+        job = client.post("/v1/jobs", json=long_job(epochs=200))
+        path = f"/v1/jobs/{job.json()['id']}"
+        until(lambda: client.get(path).json()["progress"]["step"] > 0)
+        client.post(f"{path}/pause").raise_for_status()
+        until(lambda: state(client, job) == "paused", 120)
+        folder = limited.stack.settings.job_folder(job.json()["id"])
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+        assert int(redis.get("lrserve:of:resting:stored")) == size > 1000  # type: ignore[arg-type]
+        refusal = client.post("/v1/jobs", json=job_spec(**NOBODY))
+        assert refusal.status_code == 429
+        assert "cancel paused ones" in refusal.json()["detail"]
+        client.post(f"{path}/resume").raise_for_status()  # it has begun, and may go on
+        until(lambda: state(client, job) == "running", 120)
+        client.post(f"{path}/cancel").raise_for_status()
+        until(lambda: state(client, job) == "cancelled", 120)
+        assert redis.get("lrserve:of:resting:stored") == "0"
+        assert client.post("/v1/jobs", json=job_spec(**NOBODY)).status_code == 202
+
+
+def test_a_job_that_waits_when_its_tenant_has_stored_all_it_may(limited: Service, redis: Redis) -> None:
+    with tenant(limited, redis, "brimful") as client:
+        first = client.put("/v1/jobs/first", json=job_spec(epochs=1))
+        until(lambda: state(client, first) == "succeeded", 120)
+        LimitStore(redis).change("brimful", {"running": 1})
+        long = client.post("/v1/jobs", json=long_job(epochs=200))
+        waiting = client.post("/v1/jobs", json=job_spec(epochs=1))
+        until(lambda: state(client, long) == "running", 120)
+        LimitStore(redis).change("brimful", {"stored_bytes": 1000})
+        client.post(long.json()["links"]["cancel"]).raise_for_status()
+        until(lambda: state(client, long) == "cancelled", 120)
+        with tenant(limited, redis, "next") as other:  # the worker is free, and takes this one
+            theirs = other.post("/v1/jobs", json=job_spec(epochs=1))
+            until(lambda: state(other, theirs) == "succeeded", 120)
+        assert state(client, waiting) == "queued"
+        assert client.get(f"/v1/jobs/{waiting.json()['id']}").json()["starts_in_seconds"] is None
+        assert client.delete("/v1/jobs/first").status_code == 204
+        until(lambda: state(client, waiting) == "succeeded", 120)
+
+
+def test_a_job_that_was_queued_before_its_tenant_s_limit(limited: Service, redis: Redis) -> None:
+    with tenant(limited, redis, "earlier", running=1) as client:
+        long = client.post("/v1/jobs", json=long_job(epochs=200))
+        until(lambda: state(client, long) == "running", 120)
+        larger, smaller = (client.post("/v1/jobs", json=job_spec(epochs=epochs)) for epochs in (3, 1))
+        LimitStore(redis).change("earlier", {"steps": 11})
+        refused(client.post("/v1/jobs", json=job_spec()), ["epochs"])  # at once, not when a cache is old
+        assert state(client, long) == "running"
+        client.post(long.json()["links"]["cancel"]).raise_for_status()
+
+        until(lambda: state(client, smaller) == "succeeded", 120)
+        job = client.get(f"/v1/jobs/{larger.json()['id']}").json()
+        assert (job["state"], job["error"]["type"]) == ("failed", "limit_reached")
+        assert "limit of 11" in job["error"]["message"]
+        refused(client.post(job["links"]["retry"]), ["epochs"])
+        assert client.post(job["links"]["clone"], json={"epochs": 2}).status_code == 202
+
+
+def test_the_records_of_jobs(limited: Service, redis: Redis) -> None:
+    with tenant(limited, redis, "collector", record_bytes=7000) as client:
+        jobs = [client.post("/v1/jobs", json=job_spec(**NOBODY)) for _ in range(3)]
+        assert [job.status_code for job in jobs] == [202, 202, 429]
+        assert "record_bytes" in jobs[2].json()["detail"]
+        client.post(jobs[0].json()["links"]["cancel"]).raise_for_status()
+        assert client.post("/v1/jobs", json=job_spec(**NOBODY)).status_code == 429  # it is still there
+        assert client.delete(f"/v1/jobs/{jobs[0].json()['id']}").status_code == 204
+        assert client.post("/v1/jobs", json=job_spec(**NOBODY)).status_code == 202
+
+
+def test_the_size_of_a_spec(limited: Service, redis: Redis) -> None:
+    rates = {str(step): 0.1 + step * 1e-9 for step in range(9_000)}
+    parts = [{"type": "manual", "values": rates} for _ in range(6)]
+    by_hand = {"type": "SequentialLR", "schedulers": parts, "milestones": [1, 2, 3, 4, 5]}
+    job = job_spec(schedule=by_hand, interval="step", epochs=3, **NOBODY)
+    test = {name: value for name, value in job_spec(**NOBODY).items() if name != "epochs"}
+    many = {"base": job_spec(epochs=1), "grid": {"schedule": [by_hand]}} | NOBODY
+    with tenant(limited, redis, "wordy") as client:
+        kept = client.post("/v1/jobs", json=job_spec(**NOBODY)).json()
+        for answer, field in (
+            (client.post("/v1/jobs", json=job), "schedule"),
+            (client.post("/v1/jobs?dry_run=true", json=job), "schedule"),
+            (client.put("/v1/jobs/x", json=job), "schedule"),
+            (client.post(kept["links"]["clone"], json={"schedule": by_hand, "interval": "step"}), "schedule"),
+            (client.post("/v1/experiments", json=many), "grid"),
+        ):
+            assert answer.status_code == 422, answer.text
+            [error] = answer.json()["errors"]
+            assert error["loc"] == ["body", field]
+            assert "more than 1048576" in error["msg"]
+        assert client.post("/v1/lr-range-tests", json=test).status_code == 202
 
 
 def test_limits_for_all_hold_for_those_without_their_own(limited: Service, redis: Redis) -> None:

@@ -128,6 +128,8 @@ def jobs(api: JobStore, worker: JobStore) -> None:
 
 def jobs_that_wait(api: JobStore) -> None:
     """Those of two tenants, for two kinds of hardware."""
+    api.check_writable()
+    api.check_size(SPEC)
     api.of("vision").put("mine", SPEC, Terms(labels=["one"]))
     first, second = api.create_many([NewJob(SPEC, Terms(), tenant="vision"), NewJob(SPEC, Terms(hardware="gpu"))])
     assert not isinstance(first, Exception)

@@ -300,7 +300,8 @@ def test_jobs_that_ended_long_ago_are_removed_with_their_files(tmp_path: Path) -
 
 
 def test_a_job_that_keeps_losing_its_workers_fails(tmp_path: Path) -> None:
-    with running_service(tmp_path, lease_seconds=1, heartbeat_seconds=0.2, reap_seconds=0.2, max_losses=1) as service:
+    settings = {"lease_seconds": 1, "heartbeat_seconds": 0.2, "reap_seconds": 0.2, "max_losses": 1}
+    with running_service(tmp_path, **settings, max_kills=3) as service:  # each loss may be found by lease or by name
         job = service.client.submit(long_job())
 
         for attempt in (1, 2):

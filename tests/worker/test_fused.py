@@ -440,7 +440,7 @@ def test_a_large_model_keeps_a_gpu_busy_alone() -> None:
 
 def test_a_test_pass_of_large_batches_keeps_no_runs_from_training_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "free_memory", lambda device: 16 * 2**30)
-    picture = {"type": "fake", "image_size": 28}
+    picture = {"type": "fake", "image_size": 28, "samples": 4096}
     resnet = spec(model={"type": "resnet", "depth": 20}, dataset=picture, batch_size=32, eval_batch_size=1000)
 
     assert most(resnet, CPU) >= 8

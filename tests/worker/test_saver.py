@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from lrcore.jobs.spec import JobSpec
 from tests.conftest import job_spec
 from tests.core.test_range_test import spec
-from worker.engine import Hooks, train
+from worker.engine import Hooks, Interrupted, train
 from worker.engine.fused import train_together
 from worker.engine.range_test import range_test
 
@@ -103,6 +104,20 @@ def test_a_run_that_was_asked_to_stop_and_then_lost(way: Way, tmp_path: Path, mo
         return successor.asked()
 
     assert_nothing_was_written(way, Hooks(step=steps.append, stop=stop), successor)
+
+
+@pytest.mark.parametrize("way", [alone, together, range_of_one, range_of_seeds])
+def test_whoever_counts_checkpoints_hears_of_each(way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.engine.fused.SMALL", float("inf"))
+    steps, sizes = [0], [0]
+
+    def saved() -> None:
+        sizes.append(sum(file.stat().st_size for file in tmp_path.iterdir()))
+
+    with suppress(Interrupted):
+        way(Hooks(step=steps.append, stop=lambda: steps[-1] == 5, saved=saved), tmp_path)
+
+    assert (tmp_path / "checkpoint.safetensors").stat().st_size == sizes[-1] > 0
 
 
 def test_a_checkpoint_that_is_overdue_after_a_long_freeze(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

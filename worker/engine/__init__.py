@@ -10,7 +10,8 @@ import os
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic jobs need it before CUDA's first use
 
+from worker.engine.footprint import OutOfMemory
 from worker.engine.loop import Hooks, Interrupted, Result, pick_device, train
 from worker.engine.record import Diverged
 
-__all__ = ["Diverged", "Hooks", "Interrupted", "Result", "pick_device", "train"]
+__all__ = ["Diverged", "Hooks", "Interrupted", "OutOfMemory", "Result", "pick_device", "train"]

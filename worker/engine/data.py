@@ -5,7 +5,6 @@ Letters in shapes: N images, B images of a batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-import math
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -23,7 +22,9 @@ from lrcore import traces
 from lrcore.datasets import Dataset
 from lrcore.datasets._base import Files, Images, Labels
 from lrcore.errors import SpecError
+from worker.engine.memory import free_memory
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}  # by a job's precision
 READ_AT_ONCE = 512  # files, or images that are resized
 READ_AHEAD = 2**29  # bytes of images that wait for the device
 THREADS = max(2, os.cpu_count() or 2)  # that read files: decoding holds no lock of Python's
@@ -181,6 +182,11 @@ class Data:
     validation: Split | None
     test: Split
 
+    @property
+    def tested(self) -> int:
+        """Images of the largest test pass."""
+        return max(len(self.test), len(self.validation or ()))
+
 
 def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order of the training images in one epoch, shape (n,): the same for every device and version of torch."""
@@ -262,26 +268,6 @@ class Part:
     def read(self, indices: NDArray[np.int64]) -> Images:
         """Some of them."""
         return self._files.read(self._which[indices])
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that are free on the device."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        available = next(line for line in Path("/proc/meminfo").read_text().splitlines() if "MemAvailable" in line)
-        return int(min(int(available.split()[1]) * 1024, _left_in_container()))
-    except (OSError, StopIteration):  # no Linux
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
-def _left_in_container() -> float:
-    """Bytes that the control group may still take; infinite without one."""
-    group = Path("/sys/fs/cgroup")
-    try:
-        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
-    except (OSError, ValueError):  # no such file, or "max"
-        return math.inf
 
 
 def _in_memory(images: Images | Files) -> Tensor:

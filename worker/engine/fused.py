@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import functools
 import gc
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lrcore.errors import SpecError
@@ -24,8 +22,10 @@ from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.spec import JobSpec
 from lrcore.models import Model
 from lrcore.models.torchvision import TorchvisionModel
-from worker.engine.data import free_memory, load
-from worker.engine.loop import DTYPES, Hooks, Interrupted, pick_device, settings, train
+from worker.engine.data import DTYPES, load
+from worker.engine.footprint import OutOfMemory, footprint, made_on_meta
+from worker.engine.loop import Hooks, Interrupted, pick_device, settings, train
+from worker.engine.memory import free_memory
 from worker.engine.record import Diverged
 from worker.engine.rules import RULES
 from worker.engine.together import Lane, Outcome, Together
@@ -36,9 +36,7 @@ BUSY = 4e7  # the same above which Python's lock holds up threads with a run eac
 REUSED = 500  # multiplications a parameter, above which steps of threads gain more than the optimizer's copies cost
 LARGE = 2e9  # the same above which one run alone is taken to keep a GPU busy
 MOST = 64  # runs at once: each has hooks to call at every step
-COPIES = 4  # of every value of a forward pass: itself, what the backward pass keeps, and its gradient
-LIVE = 8  # of the largest layer's values: what is there at once of a pass that nothing follows, and room to work in
-STATES = 8  # of every parameter: weights, gradients, two moments, an average, the best ones
+ROOM = 4  # times what a run takes at least: a wide network has its numbers for each parameter, and copies of these
 SHARED = (  # what runs must have in common to train together
     *("model", "dataset", "batch_size", "drop_last", "micro_batch_size", "eval_batch_size", "epochs", "interval"),
     *("precision", "label_smoothing", "ema_decay", "deterministic"),
@@ -68,8 +66,7 @@ def why_not(specs: Sequence[JobSpec]) -> str | None:
 def _why_not_model(model: Model, image_shape: tuple[int, int, int], num_classes: int) -> str | None:
     if isinstance(model, TorchvisionModel):
         return f"runs of {model.type} train one after another"
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        part = unfit(model.build(image_shape, num_classes))
+    part = unfit(made_on_meta(model, image_shape, num_classes))
     return part and f"runs of {model.type} train one after another: there is no {part} for several runs"
 
 
@@ -78,32 +75,20 @@ class Cost(NamedTuple):
 
     Attributes:
         work: multiplications.
-        values: of all layers together.
-        largest: values of the largest layer.
         parameters: the model's.
     """
 
     work: int
-    values: int
-    largest: int
     parameters: int
 
 
 @functools.lru_cache(maxsize=64)
 def _cost(model: Model, image_shape: tuple[int, int, int], num_classes: int) -> Cost:
-    values, largest = 0, math.prod(image_shape)
-
-    def count(module: nn.Module, inputs: object, output: Tensor) -> None:
-        nonlocal values, largest
-        values, largest = values + output.numel(), max(largest, output.numel())
-
-    with torch.random.fork_rng(devices=[]), torch.device("meta"), FlopCounterMode(display=False) as counter:
-        built = model.build(image_shape, num_classes).eval()
-        for module in built.modules():
-            module.register_forward_hook(count)
-        built(torch.empty(1, *image_shape))
+    built = made_on_meta(model, image_shape, num_classes).eval()
+    with FlopCounterMode(display=False) as counter:
+        built(torch.empty(1, *image_shape, device="meta"))
     parameters = sum(parameter.numel() for parameter in built.parameters())
-    return Cost(int(counter.get_total_flops()) // 2, values, largest, parameters)
+    return Cost(int(counter.get_total_flops()) // 2, parameters)
 
 
 def _work_of(spec: JobSpec) -> int:
@@ -117,10 +102,8 @@ def _cost_of(spec: JobSpec) -> Cost:
 
 def most(spec: JobSpec, device: torch.device) -> int:
     """How many runs like this one fit into half of what memory is free, by a generous estimate."""
-    cost, size = _cost_of(spec), 8 if spec.precision == "float64" else 4
-    batch, tested = spec.micro_batch_size or spec.batch_size, spec.eval_batch_size
-    passes = max(COPIES * cost.values * batch, LIVE * cost.largest * tested)
-    return max(1, min(MOST, free_memory(device) // 2 // (size * (passes + STATES * cost.parameters))))
+    each = footprint(spec, spec.eval_batch_size)
+    return 1 if each is None else max(1, min(MOST, free_memory(device) // 2 // (ROOM * each.total)))
 
 
 def pays(specs: Sequence[JobSpec], device: torch.device) -> bool:
@@ -262,7 +245,7 @@ def _alone(
         outcome: Outcome = replace(done, alone=why)
     except Interrupted as error:
         return error
-    except (Diverged, SpecError) as error:
+    except (Diverged, OutOfMemory, SpecError) as error:
         outcome = error
     hooks.ended(outcome)
     return outcome

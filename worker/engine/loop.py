@@ -25,7 +25,8 @@ from lrcore.jobs.spec import JobSpec
 from lrcore.optimizers import Optimizer
 from worker.engine import checkpoint as checkpoints
 from worker.engine.checkpoint import Position
-from worker.engine.data import Data, Plan, Split, load, permutation
+from worker.engine.data import DTYPES, Data, Plan, Split, load, permutation
+from worker.engine.footprint import check_fits
 from worker.engine.graph import GraphedStep, can_capture
 from worker.engine.optim import Average, Scheduled, freeze, parameter_groups
 from worker.engine.record import finish_epoch, stale_for_too_long, tell_again
@@ -35,7 +36,6 @@ log = logging.getLogger("lrserve.engine")
 
 RUNNING = 50  # steps that the running loss and accuracy are taken over
 AHEAD = 64  # steps that may wait in a GPU's queue, so that a stop and the progress are no further away
-DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
 
 CHECKPOINT = "checkpoint.safetensors"
 BEST = "best.safetensors"
@@ -62,6 +62,7 @@ class Hooks:
             also for the epochs before.
         stop: asked before each step and each batch of a test pass; True raises Interrupted. Also asked before a
             checkpoint takes its place, for what it raises: the files may be another process's by now.
+        saved: called after each checkpoint that was written.
         preparing: entered while the data are loaded and the model is made, where nobody asks `stop`; may raise
             Interrupted from inside.
         ended: of a run among several, called with what it came to, as soon as that is known.
@@ -72,6 +73,7 @@ class Hooks:
     losses: Callable[[int, list[float]], None] = lambda epoch, losses: None
     epoch: Callable[[Epoch, Best], None] = lambda epoch, best: None
     stop: Callable[[], bool] = lambda: False
+    saved: Callable[[], None] = lambda: None
     preparing: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
     ended: Callable[[object], None] = lambda outcome: None
 
@@ -119,6 +121,7 @@ def train(
     Raises:
         DataUnavailable: the data set, or pretrained weights, cannot be loaded.
         SpecError: the job names parameters that the model does not have.
+        OutOfMemory: the run needs more memory than the device has free; none of it was taken.
         Interrupted: hooks.stop said so; the steps done so far are in the checkpoint.
         Diverged: a loss is not finite.
     """
@@ -145,6 +148,7 @@ def seen_through(
     """
     with hooks.preparing():
         data = load(spec.dataset, data_root, device, DTYPES[spec.precision], memory)
+        check_fits(spec, min(spec.eval_batch_size, data.tested), device)
     with settings(spec, device):
         torch.manual_seed(spec.seed)
         run = make(data)
@@ -184,7 +188,7 @@ class Run:
         self.graph = GraphedStep(self) if graphed else None
         self.live = Live(device, self._tell)
         self._began, self._done = time.perf_counter(), 0  # of the epoch: its clock, its steps
-        self._saver = Saver(folder and folder / CHECKPOINT, hooks.stop)
+        self._saver = Saver(folder and folder / CHECKPOINT, hooks.stop, hooks.saved)
 
     @property
     def evaluated(self) -> nn.Module:

@@ -18,9 +18,10 @@ import torch
 from lrcore.jobs.range_test import Ending, RangeTestSpec, Watch, end_of, mean_losses
 from worker.engine import checkpoint as checkpoints
 from worker.engine.checkpoint import Position
-from worker.engine.data import Data, load
+from worker.engine.data import DTYPES, Data, load
+from worker.engine.footprint import check_fits
 from worker.engine.fused import groups, widths
-from worker.engine.loop import DTYPES, Hooks, Interrupted, Run, pick_device, settings
+from worker.engine.loop import Hooks, Interrupted, Run, pick_device, settings
 from worker.engine.saver import Saver
 from worker.engine.together import Lane, Together
 
@@ -61,6 +62,7 @@ def range_test(
     losses = _losses_before(spec, folder)
     with hooks.preparing():
         data = load(spec.dataset, data_root, device, DTYPES[spec.precision], memory)
+        check_fits(spec.run(), 0, device)
     try:
         for group in chosen:
             if part := _part(spec, [spec.tried[i] for i in group if i >= len(losses)]):
@@ -123,7 +125,7 @@ def _remember(spec: RangeTestSpec, losses: list[list[float]], folder: Path | Non
     """Keep the losses of the seeds that are done while others are not."""
     if len(losses) < len(spec.tried):
         position = Position(spec=checkpoints.key(spec), runs=[{"losses": values} for values in losses])
-        Saver(folder and folder / SEEDS, hooks.stop).save(dict, lambda: position)
+        Saver(folder and folder / SEEDS, hooks.stop, hooks.saved).save(dict, lambda: position)
 
 
 class RangeRun(Run):
@@ -169,7 +171,7 @@ class RangesTogether(Together):
                 hooks.running(step, loss, accuracy)
 
         with hooks.preparing():
-            heard_of = Hooks(running=running, stop=hooks.stop)
+            heard_of = Hooks(running=running, stop=hooks.stop, saved=hooks.saved)
             lanes = [Lane(spec.run(seed), heard_of, device, spec.ratios) for seed in spec.tried]
         for lane in lanes:
             if isinstance(lane.outcome, Exception):

@@ -29,10 +29,13 @@ class Saver:
         path: where the checkpoint lies; None if there is to be none.
         ask: called before a new checkpoint takes the place of the one before, wherever it is written from; raises
             if that is no longer for this process to do. What it returns does not matter.
+        saved: called after each checkpoint that was written.
     """
 
-    def __init__(self, path: Path | None, ask: Callable[[], object]) -> None:
-        self._path, self._ask = path, ask
+    def __init__(
+        self, path: Path | None, ask: Callable[[], object], saved: Callable[[], object] = lambda: None
+    ) -> None:
+        self._path, self._ask, self._saved = path, ask, saved
         self._saved_at, self._took = time.perf_counter(), 0.0
 
     @property
@@ -50,5 +53,7 @@ class Saver:
             checkpoints.save(self._path, parts(), position(), self._ask)
         except (OSError, SafetensorError) as error:  # a full disk, say: the one before is still there
             log.warning("no checkpoint: %s", error)
+        else:
+            self._saved()
         self._saved_at = time.perf_counter()
         self._took = self._saved_at - start

@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrcore.jobs.spec import JobSpec
-from worker.engine.data import Data, Plan, permutation
+from worker.engine.data import DTYPES, Data, Plan, permutation
 from worker.engine.graph import Captured
-from worker.engine.loop import DTYPES, autocast, copied, exact, pieces_of, sizes_of
+from worker.engine.loop import autocast, copied, exact, pieces_of, sizes_of
 from worker.engine.optim import Average, Scheduled, parameter_groups
 from worker.engine.rules import RULES, Course, Floats, Habits, Rule
 from worker.engine.wide import memory_order, model_order, widened

@@ -140,7 +140,8 @@ class Together:
         self._stacks: list[tuple[Stack, list[Lane], Live]] = []
         self._pool: ThreadPoolExecutor | None = None
         self._began, self._done = time.perf_counter(), 0  # of the epoch: its clock, its steps
-        self._saver = Saver(folder and folder / CHECKPOINT, lanes[0].hooks.stop)  # any of them knows
+        any_hooks = lanes[0].hooks  # each of them knows
+        self._saver = Saver(folder and folder / CHECKPOINT, any_hooks.stop, any_hooks.saved)
         self._sizes = sizes_of(self._spec)
 
     @property

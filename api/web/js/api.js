@@ -197,9 +197,9 @@ export function watch() {
   async function look() {
     if (document.hidden) return;
     try {
-      const answer = await fetch("/readyz");
+      const answer = await fetch("/readyz", key() ? {headers: {Authorization: `Bearer ${key()}`}} : {});
       const body = await answer.json();
-      if (answer.ok) connection.set("online", body.workers);
+      if (answer.ok) connection.set("online", body.workers ?? null);
       else connection.set("degraded", null);
     } catch {
       connection.set("offline", null);
