@@ -106,6 +106,7 @@ test-examples: .venv/examples
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.curves
+	$(BIN)/python -m benchmarks.costs
 	$(BIN)/python -m benchmarks.http
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.keys

@@ -13,11 +13,12 @@ from api.encoding import answer
 from api.json import dumps
 from api.metrics import CURVE_SECONDS, KEPT
 from api.observed import INNER
+from lrcore import lint
+from lrcore.cost import AT_ONCE
 from lrcore.curve import CurveRequest, sample
 from lrcore.errors import CurveError
 
 PATH = "/v1/curves"
-SMALL = 50_000  # work, most often values times the schedule's size, that is done at once, without a thread for them
 LARGEST = 2**16  # bytes of a body
 HEADERS = [(b"content-type", b"application/json"), (b"vary", b"Accept")]
 ANY_JSON = (b"*/*", b"application/json")
@@ -77,7 +78,7 @@ def _plain(scope: Scope) -> bool:
 def _computed(body: bytes) -> bytes | None:
     try:
         curve = CurveRequest.model_validate_json(body)
-        if curve.schedule.metric_driven or curve.work > SMALL:
+        if curve.schedule.metric_driven or curve.cost + lint.cost(curve) > AT_ONCE:
             return None
         begun = time.perf_counter()
         made = dumps(answer(curve, sample(curve)))

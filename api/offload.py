@@ -27,11 +27,11 @@ from api.settings import ApiSettings
 from api.wire import Request, Start
 from lrcore import budget, logs, traces
 from lrcore.budget import OverBudget
+from lrcore.cost import AT_ONCE
 
 log = logging.getLogger("lrserve.api")
 
 SMALL_BYTES = 4096  # of query and body together: a few milliseconds to parse, whatever they contain
-SMALL_WORK = 50_000  # most often values times the schedule's size: about a millisecond
 WHOLE = 2**18  # bytes of an answer that is taken over at once, so that its process ends
 ANSWERS = 4  # longer ones that are on their way to their clients at once
 QUEUE, QUEUE_OF_TENANT, QUEUE_SECONDS = 64, 16, 30.0  # requests that wait for a process
@@ -113,7 +113,7 @@ class Offload:
             begun = True
             await send(message)
 
-        budget.limit(SMALL_WORK)
+        budget.limit(AT_ONCE)
         try:
             await self.app(scope, replayed, noted)
         except OverBudget:

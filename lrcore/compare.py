@@ -6,9 +6,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
+from lrcore import cost
 from lrcore.curve import MAX_VALUES, CurveRequest, Metrics, resolve
 from lrcore.errors import CurveError
 from lrcore.family import Integer, Items, Name, Spec
+from lrcore.lengths import MAX_TEXT, text_in
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Count, GroupRates, Index, Rate
 
@@ -25,6 +27,8 @@ class NamedCurve(Spec):
 def _resolve(data: Any, info: ValidationInfo) -> Any:
     if not isinstance(data, list | tuple):
         return data
+    if (text := text_in(data)) > MAX_TEXT:
+        raise CurveError((), f"the schedules have {text} characters of text, more than {MAX_TEXT}")
     return [_resolved(each, i, info) for i, each in enumerate(data)]
 
 
@@ -54,9 +58,12 @@ class CompareRequest(Spec):
         for i, name in enumerate(names):
             if name in names[:i]:
                 raise CurveError(("curves", i, "name"), f"there is another curve named {name!r}")
-        values = sum(len(request.base_lrs) for request in self.requests()) * self.steps
+        requests = self.requests()
+        values = sum(len(request.base_lrs) for request in requests) * self.steps
         if values > MAX_VALUES:
             raise CurveError(("steps",), f"{values} rates are more than {MAX_VALUES}")
+        if (message := cost.excess(sum(request.cost for request in requests))) is not None:
+            raise CurveError(("steps",), f"{message}: ask for fewer steps, or for fewer curves at once")
         return self
 
     def requests(self) -> list[CurveRequest]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from lrcore import budget, grid
+from lrcore import budget, cost, grid
+from lrcore.cost import Load
 from lrcore.errors import CurveError
 from lrcore.family import Integer, Items, Number, Spec
 from lrcore.grid import Extent, Grid
@@ -19,7 +20,6 @@ from lrcore.schedules._base import MAX_STEP, Count, GroupRates, Index, Rate
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
 
 MAX_VALUES = 10**7  # rates in one answer, all parameter groups together
-MAX_WORK = 4 * 10**8  # rates times the size of their schedule: about ten seconds of one core
 
 Metrics = Annotated[tuple[Number, ...], Field(fail_fast=True), Items(1_000_000)]
 
@@ -76,10 +76,15 @@ class CurveRequest(Spec):
         return self.start + self.stride * (self.steps - 1)
 
     @property
-    def work(self) -> int:
-        """Work for all rates, in the units of the schedule's `size`."""
-        each = max(self.steps * self.schedule.size, self.schedule.work(self.last, self.steps))
-        return each * len(self.base_lrs)
+    def cost(self) -> float:
+        """What the curve and its text take at most, in nanoseconds of one core."""
+        t = Grid(self.start, self.stride, self.steps)
+        return self.writing + table_cost(self.schedule, len(self.base_lrs), t)
+
+    @property
+    def writing(self) -> float:
+        """What its text takes."""
+        return len(self.base_lrs) * self.steps * (1 + self.schedule.cycles_momentum) * cost.WRITTEN
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -98,11 +103,8 @@ class CurveRequest(Spec):
         values = self.steps * groups
         if values > MAX_VALUES:
             raise CurveError(("steps",), f"{values} rates are more than {MAX_VALUES}")
-        if values * schedule.size > MAX_WORK:
-            raise CurveError(("steps",), f"{values} rates are too many for a schedule of {schedule.size} parts")
-        if groups * schedule.work(last, self.steps) > MAX_WORK:
-            message = f"every rate up to step {last} is needed, too many for {groups} parameter groups"
-            raise CurveError(("steps",), message)
+        if (message := cost.excess(self.cost)) is not None:
+            raise CurveError(("steps",), f"{message}: ask for fewer or nearer steps, or for a simpler schedule")
         if schedule.metric_driven and len(self.metrics or ()) < last:
             raise CurveError(
                 ("metrics",),
@@ -173,12 +175,13 @@ def sample(request: CurveRequest, out: Rates | None = None) -> Curve:
     """
     t = Grid(request.start, request.stride, request.steps)
     if isinstance(request.schedule, ReduceLROnPlateau):
-        budget.spend(request.work)
+        budget.spend(request.cost)
         metrics = np.asarray((request.metrics or ())[: t.last], dtype=np.float64)
         lr = plateau_curve(request.schedule, request.base_lrs, metrics)[:, t.start : t.last + 1 : t.stride]
         if out is not None:
             out[:] = lr
         return Curve(t, lr if out is None else out, None, tuple(map(grid.extent, lr)))
+    budget.spend(request.writing)
     return table(request.schedule, request.base_lrs, t, out)
 
 
@@ -188,7 +191,7 @@ def table(schedule: Schedule, base_lrs: tuple[float, ...], t: Grid, out: Rates |
     Raises:
         CurveError: a rate would not be finite, or negative, or the schedule has no value at a step.
     """
-    budget.spend(len(base_lrs) * schedule.work(t.last, t.count))
+    budget.spend(table_cost(schedule, len(base_lrs), t))
     both = np.empty(((out is None) + schedule.cycles_momentum, len(base_lrs), t.count))  # one block: malloc keeps it
     lr, momentum = both[0] if out is None else out, both[-1] if schedule.cycles_momentum else None
     with np.errstate(all="ignore"):  # what overflows is refused below, by its step
@@ -200,6 +203,11 @@ def table(schedule: Schedule, base_lrs: tuple[float, ...], t: Grid, out: Rates |
         if not (low >= 0 and high < np.inf):
             _refuse(rates, t)
     return Curve(t, lr, momentum, extents)
+
+
+def table_cost(schedule: Schedule, groups: int, t: Grid) -> float:
+    """What `table` takes at most, in nanoseconds of one core."""
+    return cost.CALL + groups * (1 + schedule.cycles_momentum) * schedule.cost(Load.of(t))
 
 
 def _refuse(lr: Rates, t: Grid) -> None:

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from lrcore.expression_cost import value_cost
 from lrcore.formulas import PI, Node, T, Value, call, where
-from lrcore.grid import raised
+from lrcore.grid import PIECE, raised
 
 Array = NDArray[np.float64]
 Evaluate = Callable[[Array], Any]  # an array for what depends on the variable, a float64 for what does not
@@ -34,6 +35,7 @@ MAX_LENGTH = 1000
 MAX_NODES = 200
 MAX_DEPTH = 30
 MAX_EXPONENT = 1000.0
+NODE_CALL = 3000.0  # nanoseconds of an operation on an array, however short
 CHUNK = 1 << 15  # steps at once: intermediate results stay in the cache, and memory is bounded
 
 CONSTANTS = {"pi": np.pi, "e": np.e}
@@ -109,6 +111,7 @@ class Expression:
         self.power = self._power_of(body)
         self._evaluate = evaluate
         self.constant: float | None = float(evaluate(np.zeros(1))) if constant else None
+        self._value_cost = value_cost(body)
 
     def __call__(self, t: NDArray[Any]) -> Array:
         """Values at `t`, shape (n,), in float64. Not finite where the arithmetic is not."""
@@ -118,6 +121,10 @@ class Expression:
                 part = slice(start, start + CHUNK)
                 out[part] = self._evaluate(t[part].astype(np.float64))
         return out
+
+    def cost(self, values: int, calls: int = 1) -> float:
+        """What `values` of them in `calls` arrays cost at most, in nanoseconds."""
+        return values * self._value_cost + (calls + values // PIECE) * self.size * NODE_CALL
 
     def as_formula(self) -> Value:
         """The same function of formulas.T: from its syntax tree, never from its text."""

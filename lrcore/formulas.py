@@ -71,6 +71,28 @@ class Node:
 
 Value = Node | float
 
+MAX_OPERATIONS = 5000  # of a step; a few hundred steps of it are tried in Python
+
+
+def check_operations(*formulas: Value) -> None:
+    """Raise NoFormula if a step takes more than MAX_OPERATIONS, all formulas together."""
+    left = MAX_OPERATIONS
+    waiting: list[tuple[Value, set[int]]] = [(formula, set()) for formula in formulas]  # and the names in its function
+    while waiting:
+        node, named = waiting.pop()
+        if not isinstance(node, Node) or (node.op == "let" and id(node) in named):
+            continue
+        left -= 1
+        if left < 0:
+            message = f"its formula would take more than {MAX_OPERATIONS} operations: translate its parts one by one"
+            raise NoFormula((), message)
+        if node.op == "let":
+            named.add(id(node))
+        if node.op == "apply":
+            waiting += [(node.args[0], set()), (node.args[1], named)]
+        else:
+            waiting += [(arg, named) for arg in node.args if isinstance(arg, Node)]
+
 
 def _sum(a: Value, b: Value) -> Node:
     match b:

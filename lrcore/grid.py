@@ -250,7 +250,7 @@ def power(steps: NDArray[np.int64], base: float, scale: float = 1.0) -> Array:
 
 def powers(out: Array, t: Grid, base: float, scale: float = 1.0, per: float = 1) -> Extent:
     """scale * base ** (t / per), t >= 0."""
-    if t.stride != 1:
+    if t.stride != 1 or t.count < TILE // 2:  # the table for a tile would take longer than the rates
         first, places = _parts(t.integers())
         np.multiply(scale * np.power(base, first / per), np.power(base, places / per), out=out)
         return extent(out)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from lrcore import budget
+from lrcore.cost import SECOND, Load
 from lrcore.curve import Curve, CurveRequest
 from lrcore.grid import Grid
 
-MOST_JOINS = 100  # looked at, so that a warning never costs more than the curve
+MOST_JOINS = 100  # checked
+MOST = 0.2 * SECOND  # to check them; and to check the end: what takes longer gives no warning
 
 
 class Warning(NamedTuple):
@@ -30,14 +33,46 @@ def warnings(request: CurveRequest, curve: Curve) -> list[Warning]:
 
     jump-at-join, peak-never-reached, starts-at-zero, rises-after-end, schedule-longer-than-run and
     schedule-shorter-than-run. The last three compare the schedule's end with `request.run`.
+
+    Raises:
+        OverBudget: it is more work than may be done here.
     """
     schedule = request.schedule
     if schedule.metric_driven:
         return []
+    budget.spend(cost(request))
     found = [*_start(request, curve), *_joins(request), *_peak(request, curve)]
     if schedule.horizon:
         found += _end(request, curve, schedule.horizon)
     return found
+
+
+def cost(request: CurveRequest) -> float:
+    """What `warnings` take at most, in nanoseconds of one core."""
+    if request.schedule.metric_driven:
+        return 0.0
+    joins = sum(each for _, _, each in _affordable(request))
+    ends = {request.run - 1, request.schedule.horizon or 0}
+    return joins + sum(min(MOST, _cost_at(request, step, step)) for step in ends)
+
+
+def _affordable(request: CurveRequest) -> Iterator[tuple[int, Grid, float]]:
+    """The joins that are checked: the step, the steps around it, and what computing those takes at most."""
+    schedule, left = request.schedule, MOST
+    for join in schedule.joins[:MOST_JOINS]:
+        if join >= request.run or (schedule.length or join + 1) <= join:
+            continue
+        first = max(0, join - 2)
+        last = min(join + 1, request.run - 1, (schedule.length or join + 2) - 1)
+        each = _cost_at(request, first, last)
+        left -= each
+        if left < 0:
+            return
+        yield join, Grid(first, 1, last - first + 1), each
+
+
+def _cost_at(request: CurveRequest, first: int, last: int) -> float:
+    return request.schedule.cost(Load(first, last, last - first + 1))
 
 
 def _start(request: CurveRequest, curve: Curve) -> Iterator[Warning]:
@@ -46,13 +81,9 @@ def _start(request: CurveRequest, curve: Curve) -> Iterator[Warning]:
 
 
 def _joins(request: CurveRequest) -> Iterator[Warning]:
-    for join in request.schedule.joins[:MOST_JOINS]:
-        if join >= request.run or (request.schedule.length or join + 1) <= join:
-            continue
-        first = max(0, join - 2)
-        last = min(join + 1, request.run - 1, (request.schedule.length or join + 2) - 1)
-        rates = request.schedule.rates(Grid(first, 1, last - first + 1), request.base_lrs[0]).tolist()
-        at = join - first
+    for join, around, _ in _affordable(request):
+        rates = request.schedule.rates(around, request.base_lrs[0]).tolist()
+        at = join - around.start
         jump = abs(rates[at] - rates[at - 1])
         usual = max([abs(rates[i] - rates[i - 1]) for i in range(1, len(rates)) if i != at], default=0.0)
         if jump > 2 * usual and jump > 0.01 * max(rates):
@@ -71,6 +102,8 @@ def _peak(request: CurveRequest, curve: Curve) -> Iterator[Warning]:
 
 def _end(request: CurveRequest, curve: Curve, horizon: int) -> Iterator[Warning]:
     run, schedule = request.run, request.schedule
+    if any(step not in curve.t and _cost_at(request, step, step) > MOST for step in (min(run - 1, horizon), run - 1)):
+        return
     if run < horizon:
         last = _rate(request, curve, run - 1)
         message = f"the schedule takes {horizon} steps, but the run has {run}: it stops at a rate of {last:g}"

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,6 +30,10 @@ FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")  # what Pillow may take 
 ONE_FOLDER = r"^[A-Za-z0-9_][A-Za-z0-9_.+ -]*$"  # no path leads out of the data root
 
 Classes = dict[str, list[str]]  # the names of the files in each class, both sorted
+
+SETTLED = 2 * 10**9  # nanoseconds after which a change no longer goes unnoticed
+MOST_KNOWN = 50_000  # folders: some 20 MB
+_known: dict[str, tuple[tuple[int, ...], int, int]] = {}  # of a class: its version, its entries, its images
 
 
 class ImageFolder(Dataset):
@@ -65,8 +71,7 @@ class ImageFolder(Dataset):
         root = data_root()
         if not os.path.isdir(root / folder / "train"):  # Path.is_dir raises if it may not look
             raise ValueError(f"image-folder {folder!r} is not under the data root here: give classes and samples")
-        found = _listed(root / folder / "train", root)
-        counts = {"classes": len(found), "samples": sum(map(len, found.values()))}
+        counts = _counted(root / folder / "train", root)
         return values | {name: count for name, count in counts.items() if values.get(name) is None}
 
     @property
@@ -178,44 +183,96 @@ def _labels(classes: Classes, numbers: dict[str, int]) -> Labels:
 
 def _listed(split: Path, root: Path) -> Classes:
     """The image files in each class under `split`. Raises DataUnavailable, which names no path above `root`."""
-    left = iter(range(MOST_FILES))
-    try:
-        _refuse_outside(split, root)
-        names = sorted(
-            entry.name for entry in _entries(split, root, left) if entry.is_dir() and not entry.name.startswith(".")
-        )
-        classes = {name: _images(split / name, root, left) for name in names}
-    except OSError as error:
-        raise DataUnavailable(f"{_printable(split.relative_to(root))} cannot be listed: {error.strerror}") from error
+    left = _Allowance(MOST_FILES)
+    with _named_if_unlistable(split, root):
+        names = sorted(entry.name for entry in _classes(split, root, left))
+        classes = {name: _images(split / name, root, left)[0] for name in names}
     return {name: files for name, files in classes.items() if files}
 
 
-def _images(folder: Path, root: Path, left: Iterator[int]) -> list[str]:
-    """Sorted names of the image files in `folder`."""
+def _counted(split: Path, root: Path) -> dict[str, int]:
+    """How many classes and images there are under `split`; it raises as `_listed` does.
+
+    A class that has not changed since it was last counted is not listed again.
+    """
+    left = _Allowance(MOST_FILES)
+    with _named_if_unlistable(split, root):
+        images = [_count(split / entry.name, root, left) for entry in _classes(split, root, left)]
+    return {"classes": len(images) - images.count(0), "samples": sum(images)}
+
+
+def _count(folder: Path, root: Path, left: _Allowance) -> int:
+    """How many images are in a class, from `_known` where the folder is as it was."""
+    if os.path.islink(folder):
+        return len(_images(folder, root, left)[0])
+    found = os.stat(folder)
+    version = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+    known = _known.get(str(folder))
+    if known is not None and known[0] == version:
+        _, entries, images = known
+        left.take(entries, folder, root)
+        return images
+    before = left.files
+    names, links = _images(folder, root, left)
+    # what changes within a tick of the file system's clock keeps its time; a link's target changes without the folder
+    if not links and time.time_ns() - max(version[2:]) > SETTLED:
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        _known[str(folder)] = version, before - left.files, len(names)
+    return len(names)
+
+
+def _classes(split: Path, root: Path, left: _Allowance) -> list[os.DirEntry[str]]:
+    """The folders of the classes, in any order."""
+    _refuse_outside(split, root)
+    return [entry for entry in _entries(split, root, left) if not entry.name.startswith(".") and entry.is_dir()]
+
+
+@contextmanager
+def _named_if_unlistable(split: Path, root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataUnavailable(f"{_printable(split.relative_to(root))} cannot be listed: {error.strerror}") from error
+
+
+def _images(folder: Path, root: Path, left: _Allowance) -> tuple[list[str], bool]:
+    """Sorted names of the image files in `folder`, and whether there are links."""
     _refuse_outside(folder, root)
-    names = []
+    names, links = [], False
     for entry in _entries(folder, root, left):
         name = entry.name
         if name.startswith(".") or os.path.splitext(name)[1].lower() not in SUFFIXES:
             continue
         if entry.is_symlink():
+            links = True
             _refuse_outside(folder / name, root)
             if entry.is_file() or not os.path.exists(entry.path):  # what leads to nothing is told of when it is read
                 names.append(name)
         elif entry.is_file():
             names.append(name)
-    return sorted(names)
+    return sorted(names), links
 
 
-def _entries(folder: Path, root: Path, left: Iterator[int]) -> Iterator[os.DirEntry[str]]:
-    """What is in `folder`, as long as there is something `left` to count with."""
+def _entries(folder: Path, root: Path, left: _Allowance) -> Iterator[os.DirEntry[str]]:
+    """What is in `folder`."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if next(left, None) is None:
-                raise DataUnavailable(
-                    f"{_printable(folder.relative_to(root))}: there are more than {MOST_FILES:,} files"
-                )
+            left.take(1, folder, root)
             yield entry
+
+
+class _Allowance:
+    """How many files of a split may still be listed."""
+
+    def __init__(self, files: int) -> None:
+        self.files = files
+
+    def take(self, files: int, folder: Path, root: Path) -> None:
+        """Raise DataUnavailable if there are too many."""
+        self.files -= files
+        if self.files < 0:
+            raise DataUnavailable(f"{_printable(folder.relative_to(root))}: there are more than {MOST_FILES:,} files")
 
 
 def _refuse_outside(path: Path, root: Path) -> None:

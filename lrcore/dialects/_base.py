@@ -10,17 +10,19 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lrcore.dialects import CHECKED
 from lrcore.errors import CurveError
-from lrcore.formulas import Node, Value
+from lrcore.formulas import Node, NoFormula, Value, check_operations
 from lrcore.grid import Grid
 from lrcore.schedules import Rates, Schedule
 
-CHECKED = 201  # steps on which a translation is compared with lrserve's own rates
+MAX_CODE = 1_000_000  # characters
+MAX_WRITTEN = 50_000  # operations and numbers of a formula
 EXACT_FLOAT64 = 1e-9  # of the largest rate
 EXACT_FLOAT32 = 4e-7  # leaves room for libraries that round otherwise: what is exact agrees to 1e-6
 WIDTH = 100
@@ -107,6 +109,7 @@ class Program:
     language: Language
     functions: list[str] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
+    written: int = 0
 
     def define(self, name: str, body: Value) -> None:
         """Write the function `name` of t."""
@@ -124,6 +127,7 @@ class Program:
         return self._text(body, variable, {}, [])[0]
 
     def _text(self, node: Value, t: str, named: dict[int, str], lines: list[str]) -> Text:
+        self._count(1)
         if not isinstance(node, Node):
             return number(node), ATOM if node >= 0 else PRECEDENCE["neg"]
         write = partial(self._text, t=t, named=named, lines=lines)
@@ -136,6 +140,7 @@ class Program:
                 return f"{self._part(node.args[0])}({write(node.args[1])[0]})", ATOM
             case "passed" | "pick":
                 # Python makes a tuple of numbers once, and a list at each call
+                self._count(len(node.args[0]))
                 values = _listed(node.args[0], "[]" if self.language.where else "()")
                 return self.language.calls[node.op].format(values, write(node.args[1])[0]), ATOM
             case "where":
@@ -144,6 +149,11 @@ class Program:
                 text = self.language.calls[op].format(*(write(arg)[0] for arg in node.args))
                 return text, PRECEDENCE.get(op, ATOM)
         return self._operator(node, write)
+
+    def _count(self, more: int) -> None:
+        self.written += more
+        if self.written > MAX_WRITTEN:
+            _refuse()
 
     def _where(self, condition: Text, then: Text, otherwise: Text) -> Text:
         if self.language.where is not None:
@@ -193,9 +203,16 @@ class Code(str):
     """Text that is Python already."""
 
 
+def _refuse() -> NoReturn:
+    message = f"the code would be longer than {MAX_CODE:,} characters: translate the schedule's parts one by one"
+    raise NoFormula((), message)
+
+
 def written(function: str, *positional: Any, **arguments: Any) -> Code:
     """A call, on one line if it fits."""
     items = [*map(literal, positional), *(f"{name}={literal(value)}" for name, value in arguments.items())]
+    if sum(map(len, items)) > MAX_CODE:
+        _refuse()
     line = f"{function}({', '.join(items)})"
     if len(line) <= WIDTH and "\n" not in line:
         return Code(line)
@@ -232,6 +249,8 @@ def module(imports: Sequence[str], *blocks: str) -> str:
     standard = [f"import {name}" for name in ("bisect", "math") if f"{name}." in body]
     groups = ["\n".join(group) for group in (standard, imports) if group]
     gap = "\n\n" if blocks[0].startswith("schedule =") else "\n\n\n"
+    if len(body) > MAX_CODE:
+        _refuse()
     return "\n\n".join(groups) + gap + body + "\n"
 
 
@@ -319,6 +338,7 @@ def wrong_in_float64(formula: Value, rates: Rates) -> list[str]:
 
 def step_by_step(formula: Value, steps: Iterable[int]) -> tuple[list[float], list[str]]:
     """Values in Python's own arithmetic, and where it ends with an error."""
+    check_operations(formula)
     found: list[float] = []
     for t in steps:
         try:
@@ -331,6 +351,7 @@ def step_by_step(formula: Value, steps: Iterable[int]) -> tuple[list[float], lis
 
 def wrong_in_float32(formula: Value, rates: Rates) -> list[str]:
     """What differs where a library computes the formula in float32; nothing if it is exact."""
+    check_operations(formula)
     with np.errstate(all="ignore"):
         found = evaluate(formula, np.arange(len(rates), dtype=np.float32), SINGLES, {})
     return _wrong(np.broadcast_to(np.asarray(found, dtype=np.float64), rates.shape), rates, EXACT_FLOAT32, "float32")

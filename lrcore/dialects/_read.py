@@ -36,7 +36,7 @@ def read(data: Any, path: Path = ()) -> Any:
         CurveError: the framework has no such schedule, or it takes other arguments.
     """
     if isinstance(data, list | tuple):
-        return [read(each, (*path, i)) for i, each in enumerate(data)]
+        return [each if isinstance(each, int | float) else read(each, (*path, i)) for i, each in enumerate(data)]
     if not isinstance(data, dict):
         return data
     fields = {name: read(value, (*path, name)) for name, value in data.items()}

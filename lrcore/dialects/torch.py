@@ -9,7 +9,7 @@ from typing import Any
 from lrcore.dialects import _base as base
 from lrcore.dialects._base import MATH, Code, Program, Translation
 from lrcore.expression import Expression
-from lrcore.formulas import NoFormula
+from lrcore.formulas import NoFormula, check_operations
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import TorchSchedule
 from lrcore.schedules.compose import ChainedScheduler, SequentialLR
@@ -77,7 +77,9 @@ def _stops(schedule: Schedule, base_lr: float) -> list[str]:
         with suppress(NoFormula):
             return base.wrong_in_float64(schedule.as_formula(base_lr), rates)
     steps = range(1, len(rates))
-    return [wrong for text in _expressions(schedule) for wrong in base.step_by_step(text.as_formula(), steps)[1]]
+    formulas = [text.as_formula() for text in _expressions(schedule)]
+    check_operations(*formulas)
+    return [wrong for formula in formulas for wrong in base.step_by_step(formula, steps)[1]]
 
 
 def _expressions(schedule: Schedule) -> Iterator[Expression]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, NoReturn, Self
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
-from lrcore.curve import MAX_WORK
+from lrcore import cost
 from lrcore.errors import CurveError
 from lrcore.family import Integer, Items, Name, Number, Spec
 from lrcore.jobs import names
@@ -26,7 +26,7 @@ from lrcore.optimizers import Optimizer
 from lrcore.schedules import AnySchedule
 
 MAX_RUNS = 10_000
-CHECKED = 2 * 10**7  # work that checking all rates of a grid may take; a larger one is checked at its extremes
+CHECKED = cost.SECOND  # that checking all rates of a grid may take; a larger one is checked at its extremes
 MAX_SETTINGS = 2 * 10**7  # characters of the settings of all configurations, which every leaderboard holds
 FIXED = ("type", "param_groups")  # what is no number of an optimizer
 Seed = Annotated[Integer, Field(ge=0, lt=2**32)]
@@ -202,11 +202,10 @@ class ExperimentSpec(Work):
             if (schedule, *bases) not in rates or extreme:
                 rates[schedule, *bases] = i, spec, extreme
         checked = [(i, spec) for i, spec, _ in rates.values()]
-        if sum(_work(spec) for _, spec in checked) > CHECKED:
+        if sum(_cost(spec) for _, spec in checked) > CHECKED:
             checked = [(i, spec) for i, spec, extreme in rates.values() if extreme]
-        if (work := sum(_work(spec) for _, spec in checked)) > MAX_WORK:
-            message = f"{work} rates, each counted once for each part of its schedule, are too much work to check"
-            raise CurveError(("grid",), message)
+        if (message := cost.excess(sum(_cost(spec) for _, spec in checked))) is not None:
+            raise CurveError(("grid",), f"to check all rates, {message}: give fewer or simpler schedules")
         for i, spec in checked:
             try:
                 spec.check_schedules()
@@ -306,10 +305,6 @@ def _extremes(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return (values[0], values[-1], *((min(numbers), max(numbers)) if numbers else ()))
 
 
-def _work(spec: JobSpec) -> int:
-    """What the table of a run's rates takes, in the units of MAX_WORK."""
-    last, schedule = spec.intervals - 1, spec.rate_schedule
-    rates = 0 if schedule.metric_driven else schedule.work(last, spec.intervals)
-    others = [other for other in (spec.momentum_schedule, spec.weight_decay_schedule) if other]
-    each = rates + sum(other.work(last, spec.intervals) for other in others)
-    return each * len(spec.optimizer.base_lrs)
+def _cost(spec: JobSpec) -> float:
+    """What the tables of a run take at most, in nanoseconds of one core."""
+    return sum(spec.table_costs().values())

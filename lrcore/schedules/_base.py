@@ -7,6 +7,8 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from lrcore import cost
+from lrcore.cost import Load
 from lrcore.family import Integer, Items, Member, Number
 from lrcore.formulas import Node, NoFormula, T, Value
 from lrcore.grid import Array, Extent, Grid
@@ -155,12 +157,17 @@ class Schedule(Member):
 
     @property
     def size(self) -> int:
-        """Work for one step in units of one simple formula."""
+        """How many simple formulas it has, parts of expressions included."""
         return 1
 
-    def work(self, last: int, values: int) -> int:
-        """Work for `values` steps of one parameter group, the furthest of them `last`, in the units of `size`."""
-        return values * self.size
+    @property
+    def listed(self) -> int:
+        """How many numbers its formula lists at most that are not in the spec."""
+        return 0
+
+    def cost(self, load: Load) -> float:
+        """What `fill` takes at most for one parameter group, in nanoseconds; `fill_momentum` takes no more."""
+        return cost.plain(load)
 
     def torch_reference(self) -> tuple[str, dict[str, Any]] | None:
         """Class name and arguments of the same schedule in torch; None if torch has none."""
@@ -176,6 +183,13 @@ class TorchSchedule(Schedule):
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return self.closed_form(out, t + (self.last_epoch + 1), base_lr, group)
+
+    def cost(self, load: Load) -> float:
+        return self.closed_cost(load.shifted(self.last_epoch + 1) if self.last_epoch != -1 else load)
+
+    def closed_cost(self, load: Load) -> float:
+        """`cost`, with `last_epoch` already added to the steps."""
+        return cost.plain(load)
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         """`fill`, with `last_epoch` already added to `t`; so it is in `formula_at`."""

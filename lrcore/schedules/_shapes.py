@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import numpy as np
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.formulas import Node, Value
 from lrcore.grid import Array, Extent, Fill, Grid
 
@@ -44,6 +46,15 @@ def wave(out: Array, t: Grid, length: int, half_waves: float, high: float, low: 
         return low + (high - low) * np.square(np.cos(np.pi / 2 * turn))
 
     return grid.elementwise(out, t, value)
+
+
+def wave_cost(load: Load, length: int, half_waves: float) -> float:
+    """What `wave` takes."""
+    if half_waves != int(half_waves):
+        return cost.formula(load, cost.REMAINDER + 2 * cost.TRIG + 2 * cost.ARITHMETIC)
+    times, length = max(1, int(half_waves)), max(1, length)
+    wide = Load(load.first * times, load.last * times, load.values, load.calls, load.dense and times == 1)
+    return cost.periodic(wide, length) + cost.plain(wide.folded(length))
 
 
 def wave_formula(t: Node, length: int, half_waves: float, high: float, low: float) -> Value:
@@ -116,6 +127,12 @@ def cycle_starts(start: Callable[[int], float], limit: int | None) -> Iterator[t
             return
 
 
+def listed_cycles(factor: float, limit: int | None) -> int:
+    """How many cycles `cycle_starts` gives at most."""
+    endless = MAX_LISTED if factor <= 1 else min(MAX_LISTED, int(53 / math.log2(factor)) + 2)
+    return endless if limit is None else min(endless, limit)
+
+
 def cycles(
     out: Array,
     t: Grid,
@@ -141,16 +158,85 @@ def cycles(
             return grid.extent(np.add(out, low, out=out))
 
         return until(out, t, max(end, 0), even, low)
-    edges: list[int] = []
-    fills: list[Fill] = []
-    cycle, start = 0, 0.0
-    while math.ceil(start) <= t.last and (limit is None or cycle < limit):
-        begin, start = start, cycle_start(first, factor, cycle + 1)
-        if math.ceil(start) > t.start:
-            edges.append(math.ceil(start))
-            fills.append(_cycle(begin, start - begin, shape, float(amplitude(np.array([cycle * 1.0]))[0]), low))
-        cycle += 1
-    return grid.in_turn(out, t, edges, [*fills, lambda o, t: grid.constant(o, low)])
+
+    def begin(cycle: int) -> int:
+        return math.ceil(cycle_start(first, factor, cycle))
+
+    find = growing(begin, first, factor) if factor > 1 or limit is None else _shrinking(first, factor, limit)
+    end = math.ceil(NEVER) if limit is None else begin(limit) if factor > 1 else int(_ends(first, factor, limit)[-1])
+
+    def uneven(out: Array, t: Grid) -> Extent:
+        extents = []
+        for where, part, cycle in turns(t, find):
+            start, height = cycle_start(first, factor, cycle), float(amplitude(np.array([cycle * 1.0]))[0])
+            length = cycle_start(first, factor, cycle + 1) - start
+            extents.append(_cycle(start, length, shape, height, low)(out[where], part))
+        return grid.spanning(extents)
+
+    return until(out, t, end, uneven, low)
+
+
+Find = Callable[
+    [int, int], tuple[int, int]
+]  # of a step, and a cycle near it: the step's cycle, and the next one's step
+
+
+def turns(t: Grid, find: Find) -> Iterator[tuple[slice, Grid, int]]:
+    """Stretches of the grid in one cycle: their slice, their steps as they are, the cycle's number."""
+    cycle, done = 0, 0
+    while done < t.count:
+        cycle, end = find(t.start + t.stride * done, cycle)
+        stop = t.before(end)
+        yield slice(done, stop), t.part(done, stop), cycle
+        done = stop
+
+
+def growing(begin: Callable[[int], int], first: int, factor: float) -> Find:
+    """Find cycles of which each is `factor` > 1 times as long as the one before.
+
+    Args:
+        begin: the step of a cycle's start, by its number; it does not fall.
+        first: about the steps of the first cycle.
+    """
+
+    def find(step: int, near: int) -> tuple[int, int]:
+        cycle = near
+        if not begin(cycle) <= step < begin(cycle + 2):  # the logarithm may miss by one
+            cycle = int(_cycles_before(step, first, factor))
+        while cycle and begin(cycle) > step:
+            cycle -= 1
+        while (end := begin(cycle + 1)) <= step:
+            cycle += 1
+        return cycle, end
+
+    return find
+
+
+def _cycles_before(step: int, first: int, factor: float) -> float:
+    return math.log1p(step * (factor - 1) / first) / math.log(factor)
+
+
+def cycles_met(load: Load, first: int, factor: float) -> int:
+    """How many cycles a grid may meet, each `factor` > 1 times as long as the one before."""
+    return int(_cycles_before(load.last, first, factor) - _cycles_before(load.first, first, factor)) + 3
+
+
+def _shrinking(first: int, factor: float, limit: int) -> Find:
+    """Find one of `limit` cycles that become shorter."""
+    ends = _ends(first, factor, limit)
+
+    def find(step: int, near: int) -> tuple[int, int]:
+        cycle = int(np.searchsorted(ends, step, side="right"))
+        return cycle, int(ends[cycle])
+
+    return find
+
+
+@lru_cache(maxsize=16)
+def _ends(first: int, factor: float, limit: int) -> Array:
+    """The first step after each cycle, or after one before it where rounding puts that later, shape (limit,)."""
+    ends = [math.ceil(cycle_start(first, factor, cycle + 1)) for cycle in range(limit)]
+    return np.maximum.accumulate(np.array(ends, dtype=np.float64))
 
 
 def _cycle(start: float, length: float, shape: Shape, height: float, low: float) -> Fill:
@@ -161,6 +247,18 @@ def _cycle(start: float, length: float, shape: Shape, height: float, low: float)
         return grid.extent(np.add(out, low, out=out))
 
     return fill
+
+
+def cycles_cost(load: Load, first: int, factor: float, value: float, limit: int | None) -> float:
+    """What `cycles` take, with a shape that takes `value` a step beside a half cosine's own time."""
+    if factor == 1:
+        within = load.folded(first)
+        shape = cost.plain(within) + within.values * value
+        return cost.periodic(load, first) + shape + cost.runs(load, first, 2 * cost.POWER)
+    met = cycles_met(load, first, factor) if factor > 1 else limit or 1
+    cut = load.cut(min(met, limit or met) + 1)
+    listing = 0.0 if factor > 1 else load.calls * (limit or 1) * cost.ENTRY
+    return listing + cost.plain(cut) + load.values * (value + 2 * cost.ARITHMETIC)
 
 
 def cycles_formula(

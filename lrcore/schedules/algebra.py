@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.family import Number
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Fill, Grid
@@ -48,6 +48,10 @@ class _Around(Schedule):
         return 1 + self.schedule.size
 
     @property
+    def listed(self) -> int:
+        return self.schedule.listed
+
+    @property
     def own_base_lr(self) -> float | tuple[float, ...] | None:
         return self.schedule.own_base_lr
 
@@ -67,8 +71,8 @@ class _Around(Schedule):
     def joins(self) -> tuple[int, ...]:
         return self.schedule.joins
 
-    def work(self, last: int, values: int) -> int:
-        return values + self.schedule.work(last, values)
+    def cost(self, load: Load) -> float:
+        return cost.formula(load, 2 * cost.ARITHMETIC) + self.schedule.cost(load)
 
     def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
         self.schedule.fill_momentum(out, t, group)
@@ -119,8 +123,17 @@ class WarmUp(_Around):
         shift = self.warmup_steps if self.mode == "shift" else 0
         return (self.warmup_steps, *(join + shift for join in self.schedule.joins if join + shift > self.warmup_steps))
 
-    def work(self, last: int, values: int) -> int:
-        return values + self.schedule.work(last, values) + self.schedule.work(min(last, self.warmup_steps), 1)
+    def cost(self, load: Load) -> float:
+        steps = self.warmup_steps
+        own = cost.formula(load, cost.ARITHMETIC) + cost.formula(load.part(0, steps), cost.POWER + 3 * cost.ARITHMETIC)
+        if self.mode == "multiply":
+            return own + self.schedule.cost(load)
+        shift = steps if self.mode == "shift" else 0
+        after = load.part(steps).shifted(-shift)
+        if load.first >= steps:
+            return own + self.schedule.cost(after)
+        return own + self.schedule.cost(Load(steps - shift, max(steps - shift, after.last), after.values + load.calls,
+                                             after.calls + load.calls, load.dense))  # fmt: skip
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         shift = self.warmup_steps if self.mode == "shift" else 0
@@ -249,9 +262,10 @@ class Repeat(_Around):
             if decay != 1:
                 grid.times_runs(out[:count], t.part(0, count), self.cycle_steps, lambda cycle: grid.power(cycle, decay))
         elif count:
-            for where, part, cycle in self._turns(t.part(0, count)):
-                inside(out[where], part)
-                np.multiply(out[where], decay**cycle, out=out[where])
+            find = shapes.growing(self._start, self.cycle_steps, self.growth)
+            for where, part, cycle in shapes.turns(t.part(0, count), find):
+                inside(out[where], part - self._start(cycle))
+                np.multiply(out[where], _power(decay, cycle), out=out[where])
         if count < t.count:
             last = np.empty(1)
             self._repeat(last, Grid(end - 1), inside, decay)
@@ -260,16 +274,10 @@ class Repeat(_Around):
     def _start(self, cycle: int) -> int:
         return round(shapes.cycle_start(self.cycle_steps, self.growth, cycle))
 
-    def _turns(self, t: Grid) -> Iterator[tuple[slice, Grid, int]]:
-        """Stretches of the grid in cycles that grow: their slice, steps since the cycle's start, and cycle."""
-        cycle, begin = 0, 0
-        while begin < t.count:
-            start, end = self._start(cycle), self._start(cycle + 1)
-            stop = t.before(end)
-            if stop > begin:
-                yield slice(begin, stop), t.part(begin, stop) - start, cycle
-                begin = stop
-            cycle += 1
+    @property
+    def listed(self) -> int:
+        own = 0 if self.growth == 1 else 2 * shapes.listed_cycles(self.growth, self.cycles)
+        return own + self.schedule.listed
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         within = self._formula(base_lr)
@@ -288,6 +296,31 @@ class Repeat(_Around):
             return found
         end = self._start(self.cycles)
         return formulas.in_turn(t, [end], [found, float(self.rates(Grid(end - 1), base_lr)[0])])
+
+    def cost(self, load: Load) -> float:
+        end = self._start(self.cycles) if self.cycles else None
+        load = (
+            load
+            if end is None or load.last < end
+            else Load(min(load.first, end - 1), end - 1, load.values, 2 * load.calls, load.dense)
+        )
+        own = cost.formula(load, 2 * cost.ARITHMETIC)
+        if self.growth == 1:
+            decay = cost.runs(load, self.cycle_steps) if self.decay != 1 else 0.0
+            within = load.folded(self.cycle_steps)
+            return own + cost.periodic(load, self.cycle_steps) + decay + self.schedule.cost(within)
+        met = shapes.cycles_met(load, self.cycle_steps, self.growth)
+        cut = load.cut(met)
+        longest = math.ceil(self.cycle_steps + load.last * (1 - 1 / self.growth))
+        within = Load(0, min(load.last, longest), cut.values, cut.calls, cut.dense)
+        return own + cut.calls * cost.CALL + self.schedule.cost(within)
+
+
+def _power(base: float, exponent: int) -> float:
+    try:
+        return base**exponent
+    except OverflowError:
+        return math.inf
 
 
 class BaseLR(_Around):
@@ -387,8 +420,9 @@ class Shift(_Around):
     def joins(self) -> tuple[int, ...]:
         return tuple(join - self.by for join in self.schedule.joins if join > self.by)
 
-    def work(self, last: int, values: int) -> int:
-        return values + self.schedule.work(max(0, last + self.by), values)
+    def cost(self, load: Load) -> float:
+        shifted = load.shifted(self.by)
+        return cost.formula(load, cost.COPY) + self.schedule.cost(shifted.also(0) if load.first < -self.by else shifted)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         early = t.before(-self.by)

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.family import Number
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
@@ -30,6 +31,9 @@ class REX(Schedule):
     @property
     def horizon(self) -> int | None:
         return self.total_steps
+
+    def cost(self, load: Load) -> float:
+        return cost.formula(load, 5 * cost.ARITHMETIC)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         def value(steps: Rates) -> Rates:
@@ -144,6 +148,9 @@ class WSD(Schedule):
     @property
     def horizon(self) -> int | None:
         return self.warmup_steps + self.stable_steps + self.decay_steps
+
+    def cost(self, load: Load) -> float:
+        return cost.plain(load) + load.values * cost.POWER
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         begin, low = self.warmup_steps + self.stable_steps, base_lr * self.min_ratio

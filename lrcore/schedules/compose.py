@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.errors import CurveError
 from lrcore.family import Items
 from lrcore.formulas import Node, NoFormula, Value
@@ -72,6 +73,10 @@ class _Composite(Schedule):
     @property
     def size(self) -> int:
         return sum(part.size for part in self.schedulers)
+
+    @property
+    def listed(self) -> int:
+        return sum(part.listed for part in self.schedulers)
 
     @property
     def own_base_lr(self) -> float | tuple[float, ...] | None:
@@ -146,10 +151,12 @@ class SequentialLR(_Composite, TorchSchedule):
         found = sorted(join - (self.last_epoch + 1) for join in {*self.milestones, *inner})
         return tuple(join for join in found if join > 0)[:MAX_SIZE]
 
-    def work(self, last: int, values: int) -> int:
-        last += self.last_epoch + 1
-        turns = zip(self.schedulers, (0, *self.milestones), (*self.milestones, last + 1), strict=True)
-        return sum(part.work(min(last, end - 1) - start, values) for part, start, end in turns if start <= last)
+    def closed_cost(self, load: Load) -> float:
+        turns = zip(self.schedulers, (0, *self.milestones), (*self.milestones, None), strict=True)
+        asked = ((part, start, load.part(start, end)) for part, start, end in turns)
+        return cost.listed(load, len(self.schedulers)) + sum(
+            part.cost(own.shifted(-start)) for part, start, own in asked if own.values
+        )
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return self._in_turn(out, t, lambda part, o, t: part.fill(o, t, base_lr, group))
@@ -209,8 +216,9 @@ class ChainedScheduler(_Composite):
     def joins(self) -> tuple[int, ...]:
         return tuple(sorted({join for part in self.schedulers for join in part.joins}))[:MAX_SIZE]
 
-    def work(self, last: int, values: int) -> int:
-        return sum(part.work(last, values) for part in self.schedulers)
+    def cost(self, load: Load) -> float:
+        product = len(self.schedulers) * cost.formula(load, 2 * cost.ARITHMETIC)
+        return product + sum(part.cost(load) for part in self.schedulers)
 
     @model_validator(mode="after")
     def _one_momentum(self) -> Self:

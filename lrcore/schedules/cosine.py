@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from lrcore import grid
+from lrcore import cost, grid
+from lrcore.cost import Load
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
@@ -31,6 +32,9 @@ class CosineAnnealingLR(TorchSchedule):
     @property
     def horizon(self) -> int | None:
         return max(0, self.T_max - (self.last_epoch + 1))
+
+    def closed_cost(self, load: Load) -> float:
+        return cost.periodic(load, 2 * self.T_max) + cost.plain(load.folded(2 * self.T_max))
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         def wave(out: Rates, t: Grid) -> Extent:
@@ -60,6 +64,9 @@ class CosineAnnealingWarmRestarts(TorchSchedule):
     T_mult: StepCount = Field(1, description="how many times longer each cycle is than the one before")
     eta_min: Rate = 0.0
 
+    def closed_cost(self, load: Load) -> float:
+        return shapes.cycles_cost(load, self.T_0, self.T_mult, 0.0, None)
+
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         def cycle(out: Rates, t: Grid, length: int) -> Extent:
             return grid.half_cosine(out, t, length, base_lr, self.eta_min)
@@ -72,6 +79,10 @@ class CosineAnnealingWarmRestarts(TorchSchedule):
             lengths.append(lengths[-1] * self.T_mult)
         fills = [lambda o, t, s=s, n=n: cycle(o, t - s, n) for s, n in zip(starts, lengths, strict=True)]
         return grid.in_turn(out, t, starts[1:], fills)
+
+    @property
+    def listed(self) -> int:
+        return 0 if self.T_mult == 1 else 3 * shapes.listed_cycles(self.T_mult, None)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         height, low = base_lr - self.eta_min, self.eta_min

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.expression import CycleExpression
 from lrcore.family import Flag
 from lrcore.formulas import Node, Value
@@ -62,6 +63,15 @@ class CyclicLR(TorchSchedule):
     @property
     def size(self) -> int:
         return 1 if self.scale_fn is None else self.scale_fn.size
+
+    def closed_cost(self, load: Load) -> float:
+        length = self.step_size_up + (self.step_size_down or self.step_size_up)
+        lines = cost.periodic(load, length) + cost.plain(load.folded(length))
+        if self.scale_fn is None:
+            return lines + cost.powers(load) + cost.runs(load, length, cost.POWER)
+        values = load.values if self.scale_mode == "iterations" else load.runs(length)
+        own = self.scale_fn.cost(values, load.calls + load.values // grid.PIECE)
+        return lines + cost.runs(load, length, 0.0) + own
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return self._cycle(out, t, of_group(self.base_lr, group), of_group(self.max_lr, group))

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.family import Integer
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
@@ -28,6 +29,9 @@ class SquareRootScheduler(Schedule):
     @property
     def own_base_lr(self) -> float:
         return self.lr
+
+    def cost(self, load: Load) -> float:
+        return cost.formula(load, cost.ROOT + cost.ARITHMETIC)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.elementwise(out, t + 1, lambda steps: self.lr / np.sqrt(steps))
@@ -56,6 +60,9 @@ class FactorScheduler(Schedule):
     @property
     def own_base_lr(self) -> float:
         return self.base_lr
+
+    def cost(self, load: Load) -> float:
+        return cost.powers(load) + load.values * cost.COPY
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         grid.powers(out, t + 1, self.factor, scale=self.base_lr)

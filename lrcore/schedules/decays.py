@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.family import Number
 from lrcore.formulas import Node, NoFormula, Value
 from lrcore.grid import Extent, Grid
@@ -29,6 +30,9 @@ class InversePower(Schedule):
     gamma: Rate
     power: Rate = 0.75
 
+    def cost(self, load: Load) -> float:
+        return cost.formula(load, cost.POWER + 2 * cost.ARITHMETIC)
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.elementwise(out, t, lambda steps: base_lr * grid.raised(1 + self.gamma * steps, -self.power))
 
@@ -47,6 +51,9 @@ class Sigmoid(Schedule):
     type: Literal["Sigmoid"]
     gamma: Annotated[Number, Field(ge=-1000, le=1000)]
     stepsize: StepIndex
+
+    def cost(self, load: Load) -> float:
+        return cost.formula(load, cost.EXP + 2 * cost.ARITHMETIC)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.elementwise(
@@ -70,6 +77,11 @@ class SineCycle(Schedule):
     cycle_steps: StepCount
     min_lr: Rate = 0.0
     decay: Annotated[Fraction, Field(gt=0)] = 1.0
+
+    def cost(self, load: Load) -> float:
+        within = load.folded(self.cycle_steps)
+        arch = cost.formula(within, cost.TRIG + 2 * cost.ARITHMETIC)
+        return cost.periodic(load, self.cycle_steps) + arch + cost.runs(load, self.cycle_steps)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         length = self.cycle_steps
@@ -107,8 +119,12 @@ class Chebyshev(Schedule):
     M: Factor = Field(1.0, description="upper end of the spectrum")
 
     @property
-    def size(self) -> int:
-        return 1 + self.log2_steps // 4
+    def listed(self) -> int:
+        return 2 * min(1 << self.log2_steps, MAX_LISTED)
+
+    def cost(self, load: Load) -> float:
+        computed = min(load.values, load.calls * (1 << self.log2_steps))
+        return cost.formula(load, 3 * cost.COPY) + computed * (cost.TRIG + 4 * cost.COPY * self.log2_steps)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         total = 2**self.log2_steps

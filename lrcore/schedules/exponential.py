@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lrcore import grid
+from lrcore import cost, grid
+from lrcore.cost import Load
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Factor, Rates, TorchSchedule
@@ -20,6 +21,9 @@ class ExponentialLR(TorchSchedule):
 
     type: Literal["ExponentialLR"]
     gamma: Factor
+
+    def closed_cost(self, load: Load) -> float:
+        return cost.powers(load)
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.powers(out, t, self.gamma, scale=base_lr)

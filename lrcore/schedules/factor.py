@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Fraction, Rate, Rates, StepCount, TorchSchedule
@@ -74,6 +75,9 @@ class PolynomialLR(TorchSchedule):
     def horizon(self) -> int | None:
         return max(0, self.total_iters - (self.last_epoch + 1))
 
+    def closed_cost(self, load: Load) -> float:
+        return polynomial_cost(load, self.power)
+
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return polynomial(out, t, self.total_iters, base_lr, 0.0, self.power)
 
@@ -101,6 +105,11 @@ def polynomial(out: Rates, t: Grid, length: float, start: float, end: float, pow
     last = end if power else start  # 0 ** 0 is 1
     fills = (falling, lambda o, t: grid.constant(o, last))
     return grid.in_turn(out, t, (math.ceil(length),), fills)
+
+
+def polynomial_cost(load: Load, power: float) -> float:
+    """What `polynomial` takes."""
+    return cost.plain(load) + (0.0 if power == 1 else load.values * cost.POWER)
 
 
 def polynomial_formula(t: Value, length: float, start: float, end: float, power: float) -> Value:

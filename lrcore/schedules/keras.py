@@ -7,13 +7,14 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.family import Flag
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
-from lrcore.schedules.factor import polynomial, polynomial_formula
+from lrcore.schedules.factor import polynomial, polynomial_cost, polynomial_formula
 from lrcore.schedules.step import Piecewise
 
 
@@ -96,6 +97,13 @@ class CosineDecayRestarts(_Keras):
             raise ValueError(f"t_mul must be 1 or at least {shapes.FASTEST}")
         return self
 
+    def cost(self, load: Load) -> float:
+        return shapes.cycles_cost(load, self.first_decay_steps, self.t_mul, 0.0, None)
+
+    @property
+    def listed(self) -> int:
+        return 0 if self.t_mul == 1 else 3 * shapes.listed_cycles(self.t_mul, None)
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         height, low = self.initial_learning_rate * (1 - self.alpha), self.initial_learning_rate * self.alpha
 
@@ -127,6 +135,9 @@ class ExponentialDecay(_Keras):
     decay_rate: Factor
     staircase: Flag = False
 
+    def cost(self, load: Load) -> float:
+        return exponential_cost(load, self.decay_steps, self.staircase)
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return exponential(out, t, self.initial_learning_rate, self.decay_steps, self.decay_rate, self.staircase)
 
@@ -146,6 +157,9 @@ class InverseTimeDecay(_Keras):
     decay_steps: StepCount
     decay_rate: Rate
     staircase: Flag = False
+
+    def cost(self, load: Load) -> float:
+        return cost.runs(load, self.decay_steps) if self.staircase else cost.formula(load, 4 * cost.ARITHMETIC)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         if self.staircase:
@@ -169,6 +183,9 @@ class PiecewiseConstantDecay(Piecewise):
     example = {"type": "PiecewiseConstantDecay", "boundaries": [10, 20], "values": [0.1, 0.05, 0.01]}
 
     type: Literal["PiecewiseConstantDecay"]
+
+    def cost(self, load: Load) -> float:
+        return cost.listed(load, len(self.values))
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.runs(out, t - 1, self.boundaries, self.values)
@@ -198,6 +215,9 @@ class PolynomialDecay(_Keras):
     def horizon(self) -> int | None:
         return None if self.cycle else self.decay_steps
 
+    def cost(self, load: Load) -> float:
+        return polynomial_cost(load, 0.0 if self.cycle else self.power)
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         start, end = self.initial_learning_rate, self.end_learning_rate
         if not self.cycle:
@@ -223,6 +243,11 @@ def exponential(out: Rates, t: Grid, start: float, per: int, rate: float, stairc
     if staircase:
         return grid.even_runs(out, t, per, lambda stair: grid.power(stair, rate, scale=start))
     return grid.powers(out, t, rate, scale=start, per=per)
+
+
+def exponential_cost(load: Load, per: int, staircase: bool) -> float:
+    """What `exponential` takes."""
+    return cost.runs(load, per) if staircase else cost.powers(load)
 
 
 def exponential_formula(t: Node, start: float, per: int, rate: float, staircase: bool) -> Value:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.errors import CurveError
 from lrcore.expression import Expression
 from lrcore.family import Items
@@ -29,7 +30,10 @@ class _Expressions(TorchSchedule):
 
     @property
     def size(self) -> int:
-        return max(e.size for e in (self.lr_lambda if isinstance(self.lr_lambda, tuple) else (self.lr_lambda,)))
+        return max(each.size for each in self._expressions())
+
+    def _expressions(self) -> tuple[Expression, ...]:
+        return self.lr_lambda if isinstance(self.lr_lambda, tuple) else (self.lr_lambda,)
 
     def expression(self, group: int) -> Expression:
         """The expression of one parameter group."""
@@ -49,6 +53,12 @@ class LambdaLR(_Expressions):
     example = {"type": "LambdaLR", "lr_lambda": "0.95 ** epoch"}
 
     type: Literal["LambdaLR"]
+
+    def closed_cost(self, load: Load) -> float:
+        own = cost.formula(load, cost.ARITHMETIC)
+        return own + max(
+            cost.powers(load) if each.power else each.cost(load.values, load.calls) for each in self._expressions()
+        )
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         expression = self.expression(group)
@@ -75,11 +85,13 @@ class MultiplicativeLR(_Expressions):
 
     type: Literal["MultiplicativeLR"]
 
-    def work(self, last: int, values: int) -> int:
-        if all((self.expression(group).constant or 0) > 0 for group in range(self.groups or 1)):
-            return values
-        furthest = min(last + self.last_epoch + 1, MAX_PRODUCT)  # beyond it there is a refusal and no work
-        return max(values, furthest) * self.size
+    def closed_cost(self, load: Load) -> float:
+        steps = load.calls * min(load.last, MAX_PRODUCT)  # beyond it there is a refusal and no work
+        products = cost.formula(load, cost.ARITHMETIC) + steps * (3 * cost.COPY + cost.ARITHMETIC)
+        return max(
+            cost.powers(load) if (each.constant or 0) > 0 else products + each.cost(steps, load.calls)
+            for each in self._expressions()
+        )
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         factor = self.expression(group)

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Rates, RatesByStep, Schedule
@@ -26,6 +27,9 @@ class Manual(Schedule):
     @property
     def own_base_lr(self) -> float | None:
         return self.values.get(0)
+
+    def cost(self, load: Load) -> float:
+        return cost.listed(load, 2 * len(self.values))
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.runs(out, t, *self._turns(base_lr))

@@ -10,14 +10,15 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.family import Flag, Items, Spec
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Fill, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, RatesByStep, Schedule, StepCount, StepIndex
-from lrcore.schedules.factor import polynomial, polynomial_formula
-from lrcore.schedules.keras import exponential, exponential_formula
+from lrcore.schedules.factor import polynomial, polynomial_cost, polynomial_formula
+from lrcore.schedules.keras import exponential, exponential_cost, exponential_formula
 
 
 class _Optax(Schedule):
@@ -73,6 +74,9 @@ class PolynomialSchedule(LinearSchedule):
     type: Literal["polynomial_schedule"]  # type: ignore[assignment]
     power: Factor
 
+    def cost(self, load: Load) -> float:
+        return polynomial_cost(load, self.power)
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _after(out, t, self, lambda o, t: polynomial(o, t, *self._line(), self.power))
 
@@ -96,6 +100,9 @@ class CosineDecaySchedule(_Optax):
     @property
     def horizon(self) -> int | None:
         return self.decay_steps
+
+    def cost(self, load: Load) -> float:
+        return _cosine_cost(load, self.exponent)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _cosine(out, t, self.decay_steps, self.init_value, self.alpha * self.init_value, self.exponent)
@@ -121,6 +128,10 @@ class OptaxExponentialDecay(_Optax):
     transition_begin: StepIndex = 0
     staircase: Flag = False
     end_value: Rate | None = None
+
+    def cost(self, load: Load) -> float:
+        late = load.part(self.transition_begin).shifted(-self.transition_begin)
+        return cost.plain(load) + exponential_cost(late, self.transition_steps, self.staircase)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return self._decay(out, t, self.init_value)
@@ -161,6 +172,9 @@ class PiecewiseConstantSchedule(_Optax):
     type: Literal["piecewise_constant_schedule"]
     boundaries_and_scales: RatesByStep = Field(default_factory=dict)
 
+    def cost(self, load: Load) -> float:
+        return cost.listed(load, len(self.boundaries_and_scales))
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         edges, values = knots(self.init_value, self.boundaries_and_scales)
         return grid.runs(out, t, edges, values)
@@ -185,6 +199,11 @@ class PiecewiseInterpolateSchedule(_Optax):
     type: Literal["piecewise_interpolate_schedule"]
     interpolate_type: Literal["linear", "cosine"]
     boundaries_and_scales: RatesByStep = Field(default_factory=dict)
+
+    def cost(self, load: Load) -> float:
+        return cost.listed(load.cut(len(self.boundaries_and_scales) + 1), 0) + cost.listed(
+            load, len(self.boundaries_and_scales)
+        )
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _interpolated(out, t, self.interpolate_type, self.init_value, self.boundaries_and_scales)
@@ -256,6 +275,9 @@ class WarmupCosineDecaySchedule(SgdrCycle, Schedule):
     def horizon(self) -> int | None:
         return self.decay_steps
 
+    def cost(self, load: Load) -> float:
+        return _cosine_cost(load, self.exponent)
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _warm_cosine(out, t, self)
 
@@ -283,6 +305,9 @@ class WarmupExponentialDecaySchedule(OptaxExponentialDecay):
     type: Literal["warmup_exponential_decay_schedule"]  # type: ignore[assignment]
     peak_value: Rate
     warmup_steps: StepIndex
+
+    def cost(self, load: Load) -> float:
+        return cost.plain(load) + super().cost(load.part(self.warmup_steps).shifted(-self.warmup_steps))
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         warm, peak = self.warmup_steps, self.peak_value
@@ -318,6 +343,10 @@ class SgdrSchedule(Schedule):
     @property
     def horizon(self) -> int | None:
         return sum(cycle.decay_steps for cycle in self.cosine_kwargs)
+
+    def cost(self, load: Load) -> float:
+        cycles = len(self.cosine_kwargs)
+        return cost.listed(load, cycles) + _cosine_cost(load.cut(cycles), 0.0)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         def turn(cycle: SgdrCycle, start: int) -> Fill:
@@ -441,6 +470,10 @@ def _after(out: Rates, t: Grid, spec: LinearSchedule, fill: Fill) -> Extent:
 def _cosine(out: Rates, t: Grid, length: int, high: float, low: float, exponent: float) -> Extent:
     cosine: Fill = lambda o, t: grid.half_cosine(o, t, length, high, low, exponent=exponent)  # noqa: E731
     return shapes.until(out, t, length, cosine, low)
+
+
+def _cosine_cost(load: Load, exponent: float) -> float:
+    return cost.plain(load) + (0.0 if exponent == 1 else load.values * cost.POWER)
 
 
 def _cosine_formula(t: Node, length: int, high: float, low: float, exponent: float) -> Value:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Rate, Rates, Schedule, StepCount
@@ -66,6 +67,9 @@ class NaturalExpDecay(Schedule):
     def own_base_lr(self) -> float:
         return self.learning_rate
 
+    def cost(self, load: Load) -> float:
+        return cost.powers(load)
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.powers(out, t, np.e, scale=self.learning_rate, per=-1 / self.gamma)
 
@@ -82,6 +86,9 @@ class PiecewiseDecay(Piecewise):
     example = {"type": "PiecewiseDecay", "boundaries": [10, 20], "values": [0.1, 0.05, 0.01]}
 
     type: Literal["PiecewiseDecay"]
+
+    def cost(self, load: Load) -> float:
+        return cost.listed(load, len(self.values))
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.runs(out, t, self.boundaries, self.values)

@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from lrcore.cost import CALL, Load
 from lrcore.family import Integer
 from lrcore.grid import Array
 from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, Rates, Schedule, of_group
 
 Count = Annotated[Integer, Field(ge=0, le=MAX_STEP)]
 FIRST_BLOCK = 512  # metrics looked at together; then twice as many each time
-STEP_WORK = 40  # a step in Python, in units of a simple formula over arrays
+STEP_COST, CUT_COST = 200.0, 1500.0  # nanoseconds
 
 
 class ReduceLROnPlateau(Schedule):
@@ -44,8 +45,9 @@ class ReduceLROnPlateau(Schedule):
     min_lr: Rate | GroupRates = 0.0
     eps: Rate = 1e-8
 
-    def work(self, last: int, values: int) -> int:
-        return max(last, values) * STEP_WORK
+    def cost(self, load: Load) -> float:
+        cuts = load.last // (self.patience + 1 + self.cooldown) + 1
+        return load.calls * (CALL + load.last * STEP_COST + cuts * CUT_COST)
 
     def torch_reference(self) -> tuple[str, dict[str, object]]:
         return self.name(), self.model_dump(exclude={"type"})

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.family import Flag, Integer
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
@@ -31,6 +32,10 @@ class LRRangeTest(Schedule):
     @property
     def own_base_lr(self) -> float:
         return self.lr_range_test_min_lr
+
+    def cost(self, load: Load) -> float:
+        size = self.lr_range_test_step_size
+        return cost.runs(load, size) if self.lr_range_test_staircase else cost.formula(load, 2 * cost.ARITHMETIC)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         low, size = self.lr_range_test_min_lr, self.lr_range_test_step_size
@@ -85,6 +90,9 @@ class ExponentialRangeTest(_Ramp):
     example = {"type": "ExponentialRangeTest", "start_lr": 1e-7, "end_lr": 10.0, "num_iter": 100}
 
     type: Literal["ExponentialRangeTest"]
+
+    def cost(self, load: Load) -> float:
+        return cost.plain(load) + cost.powers(load.part(0, self.num_iter))
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         last = self.num_iter - 1

@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.family import Items
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
@@ -26,6 +27,9 @@ class StepLR(TorchSchedule):
     type: Literal["StepLR"]
     step_size: StepCount = Field(description="steps between two drops")
     gamma: Factor = 0.1
+
+    def closed_cost(self, load: Load) -> float:
+        return cost.runs(load, self.step_size)
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.even_runs(out, t, self.step_size, lambda drops: grid.power(drops, self.gamma, scale=base_lr))
@@ -53,6 +57,9 @@ class MultiStepLR(TorchSchedule):
     @classmethod
     def _rising(cls, milestones: tuple[int, ...]) -> tuple[int, ...]:
         return rising(milestones)
+
+    def closed_cost(self, load: Load) -> float:
+        return cost.listed(load, len(self.milestones))
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         drops = np.arange(len(self.milestones) + 1)

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.family import Flag, Integer, Items, Number
 from lrcore.formulas import Node, T, Value
 from lrcore.grid import Extent, Grid
@@ -23,6 +24,11 @@ class _Timm(Schedule):
     warmup_t: StepIndex = Field(0, description="steps of the linear warm-up")
     warmup_lr_init: Rate = Field(0.0, description="rate at its first step")
     warmup_prefix: Flag = Field(False, description="whether the shape begins after the warm-up, or under it")
+
+    def cost(self, load: Load) -> float:
+        shift = self.warmup_t if self.warmup_prefix else 0
+        after = load.part(self.warmup_t).shifted(-shift)
+        return cost.plain(load.part(0, self.warmup_t)) + self.shape_cost(after)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         warm = self.warmup_t
@@ -41,6 +47,10 @@ class _Timm(Schedule):
 
     def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         """The rates without the warm-up, as `fill` writes them."""
+        raise NotImplementedError
+
+    def shape_cost(self, load: Load) -> float:
+        """`cost` of `shape`."""
         raise NotImplementedError
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
@@ -71,9 +81,16 @@ class _Cyclic(_Timm):
         return self
 
     @property
+    def listed(self) -> int:
+        return 0 if self.cycle_mul == 1 else 3 * shapes.listed_cycles(self.cycle_mul, self.cycle_limit)
+
+    @property
     def horizon(self) -> int | None:
         end = round(shapes.cycle_start(self.t_initial, self.cycle_mul, min(self.cycle_limit, shapes.MAX_CYCLES)))
         return end + (self.warmup_t if self.warmup_prefix else 0)
+
+    def shape_cost(self, load: Load) -> float:
+        return shapes.cycles_cost(load, self.t_initial, self.cycle_mul, self._unit_cost, self.cycle_limit)
 
     def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         def amplitude(cycle: Rates) -> Rates:
@@ -82,6 +99,11 @@ class _Cyclic(_Timm):
         return shapes.cycles(
             out, t, self.t_initial, self.cycle_mul, self._unit, amplitude, self.lr_min, self.cycle_limit
         )
+
+    @property
+    def _unit_cost(self) -> float:
+        """Nanoseconds a step of `_unit`, beside those of a half cosine."""
+        raise NotImplementedError
 
     def _unit(self, out: Rates, t: Grid, length: float, offset: float) -> Extent:
         raise NotImplementedError
@@ -111,6 +133,10 @@ class CosineLRScheduler(_Cyclic):
 
     type: Literal["CosineLRScheduler"]
     k_decay: Factor = 1.0
+
+    @property
+    def _unit_cost(self) -> float:
+        return 0.0 if self.k_decay == 1 else cost.POWER + cost.TRIG
 
     def _unit(self, out: Rates, t: Grid, length: float, offset: float) -> Extent:
         if self.k_decay == 1:
@@ -144,12 +170,20 @@ class TanhLRScheduler(_Cyclic):
             raise ValueError(f"lb ({self.lb:g}) must be less than ub ({self.ub:g})")
         return self
 
+    def cost(self, load: Load) -> float:
+        at = Load(self.warmup_t, self.warmup_t, load.calls, load.calls)
+        return super().cost(load) + (0.0 if self.warmup_prefix else self.shape_cost(at))
+
     def _warm_to(self, base_lr: float, group: int) -> float:
         if self.warmup_prefix:
             return base_lr
         at = np.empty(1)
         self.shape(at, Grid(self.warmup_t), base_lr, group)
         return float(at[0])
+
+    @property
+    def _unit_cost(self) -> float:
+        return cost.EXP + 5 * cost.ARITHMETIC
 
     def _unit(self, out: Rates, t: Grid, length: float, offset: float) -> Extent:
         def value(steps: Rates) -> Rates:
@@ -175,6 +209,10 @@ class PolyLRScheduler(_Cyclic):
     power: Factor = 0.5
     k_decay: Factor = 1.0
 
+    @property
+    def _unit_cost(self) -> float:
+        return 2 * cost.POWER
+
     def _unit(self, out: Rates, t: Grid, length: float, offset: float) -> Extent:
         def value(steps: Rates) -> Rates:
             heights: Rates = np.power(1 - np.power((steps + offset) / length, self.k_decay), self.power)
@@ -198,6 +236,9 @@ class StepLRScheduler(_Timm):
     decay_t: StepCount
     decay_rate: Factor = 1.0
     warmup_prefix: Flag = True
+
+    def shape_cost(self, load: Load) -> float:
+        return cost.runs(load, self.decay_t)
 
     def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return grid.even_runs(out, t, self.decay_t, lambda drops: grid.power(drops, self.decay_rate, scale=base_lr))
@@ -223,6 +264,9 @@ class MultiStepLRScheduler(_Timm):
     @classmethod
     def _rising(cls, milestones: tuple[int, ...]) -> tuple[int, ...]:
         return rising(milestones)
+
+    def shape_cost(self, load: Load) -> float:
+        return cost.listed(load, len(self.decay_t))
 
     def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         drops = np.arange(len(self.decay_t) + 1)
@@ -269,6 +313,9 @@ class WSDLRScheduler(Schedule):
     @property
     def horizon(self) -> int | None:
         return self.warmup_t + self.t_initial
+
+    def cost(self, load: Load) -> float:
+        return cost.plain(load) + 2 * load.values * cost.POWER
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         warm, begin = self.warmup_t, self.t_initial - self.decay_t

@@ -7,14 +7,15 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from lrcore import formulas, grid
+from lrcore import cost, formulas, grid
+from lrcore.cost import Load
 from lrcore.errors import CurveError
 from lrcore.family import Integer
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import MAX_STEP, Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
-from lrcore.schedules.factor import polynomial, polynomial_formula
+from lrcore.schedules.factor import polynomial, polynomial_cost, polynomial_formula
 
 
 class TransformersConstant(Schedule):
@@ -146,6 +147,10 @@ class TransformersCosine(_Run):
     type: Literal["cosine"]
     num_cycles: Annotated[Factor, Field(le=1e6)] = 0.5
 
+    def cost(self, load: Load) -> float:
+        after = load.part(self.num_warmup_steps).shifted(-self.num_warmup_steps)
+        return cost.plain(load) + shapes.wave_cost(after, self._decay_steps, 2 * self.num_cycles)
+
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
         return shapes.wave(out, t, self._decay_steps, 2 * self.num_cycles, base_lr, 0.0)
 
@@ -163,6 +168,10 @@ class CosineWithRestarts(_Run):
 
     type: Literal["cosine_with_restarts"]
     num_cycles: Annotated[Integer, Field(ge=1, le=10**6)] = 1
+
+    def cost(self, load: Load) -> float:
+        after = load.part(self.num_warmup_steps, self.num_training_steps).shifted(-self.num_warmup_steps)
+        return cost.plain(load) + shapes.wave_cost(after, self._decay_steps, self.num_cycles)
 
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
         length, times = self._decay_steps, self.num_cycles
@@ -193,6 +202,9 @@ class TransformersPolynomial(_Run):
     type: Literal["polynomial"]
     lr_end: Rate = 1e-7
     power: Factor = 1.0
+
+    def cost(self, load: Load) -> float:
+        return polynomial_cost(load, self.power)
 
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
         if base_lr <= self.lr_end:
@@ -229,6 +241,10 @@ class CosineWithMinLr(_Floored):
 
     type: Literal["cosine_with_min_lr"]
 
+    def cost(self, load: Load) -> float:
+        after = load.part(self.num_warmup_steps).shifted(-self.num_warmup_steps)
+        return cost.plain(load) + shapes.wave_cost(after, self._decay_steps, 2 * self.num_cycles)
+
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
         return shapes.wave(out, t, self._decay_steps, 2 * self.num_cycles, base_lr, self.floor(base_lr))
 
@@ -256,6 +272,10 @@ class CosineWarmupWithMinLr(_Floored):
 
     type: Literal["cosine_warmup_with_min_lr"]
     warmup_lr_rate: Rate | None = None
+
+    def cost(self, load: Load) -> float:
+        after = load.part(self.num_warmup_steps).shifted(1 - self.num_warmup_steps)
+        return cost.plain(load) + shapes.wave_cost(after, self._decay_steps, 2 * self.num_cycles)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         warm, first = self.num_warmup_steps, self.warmup_lr_rate
@@ -325,6 +345,11 @@ class WarmupStableDecay(Schedule):
     @property
     def horizon(self) -> int | None:
         return self.num_warmup_steps + self._stable + self.num_decay_steps
+
+    def cost(self, load: Load) -> float:
+        begin = self.num_warmup_steps + self._stable
+        falling = load.part(begin, begin + self.num_decay_steps).shifted(-begin)
+        return cost.plain(load) + shapes.wave_cost(falling, self.num_decay_steps, 2 * self.num_cycles)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         warm, stable, last = self.num_warmup_steps, self._stable, self.num_decay_steps

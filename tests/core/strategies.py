@@ -158,7 +158,7 @@ def schedules(cls: type[Schedule], limits: Limits = Limits()) -> st.SearchStrate
 
 def values(name: str, field: FieldInfo, limits: Limits = Limits()) -> st.SearchStrategy[Any]:
     """JSON values of one field."""
-    return _values(name, field.annotation, list(_flat(field.metadata)), limits)
+    return _values(name, field.annotation, list(flat(field.metadata)), limits)
 
 
 def is_composite(cls: type[Schedule]) -> bool:
@@ -216,7 +216,7 @@ def assert_same_bits(actual: Rates | None, expected: Rates | None) -> None:
 def _values(name: str, annotation: Any, metadata: list[Any], limits: Limits) -> st.SearchStrategy[Any]:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _values(name, arguments[0], [*metadata, *_flat(arguments[1:])], limits)
+        return _values(name, arguments[0], [*metadata, *flat(arguments[1:])], limits)
     if origin is Literal:
         return st.sampled_from(arguments)
     if _is_schedule(annotation):
@@ -305,10 +305,10 @@ def _floats(name: str, metadata: list[Any], limits: Limits) -> st.SearchStrategy
     return drawn.filter(lambda value: value not in excluded)
 
 
-def _flat(metadata: Any) -> Iterator[Any]:
+def flat(metadata: Any) -> Iterator[Any]:
     for item in metadata:
         if isinstance(item, FieldInfo):
-            yield from _flat(item.metadata)
+            yield from flat(item.metadata)
         else:
             yield item
 

@@ -18,7 +18,7 @@ STEP = {"type": "StepLR", "step_size": 5, "gamma": 0.5}
 PLATEAU = {"type": "ReduceLROnPlateau", "patience": 1, "factor": 0.5}
 CYCLE = {"type": "CyclicLR", "base_lr": 0.01, "max_lr": 0.1, "step_size_up": 4}
 GROUPED = {"type": "LambdaLR", "lr_lambda": ["1", "0.5 ** epoch"]}
-LONG = "1" + "+0*epoch" * 20  # 81 parts
+LONG = "1" + "+0*epoch%1e-300" * 20  # remainders by a tiny number take long
 PRODUCT = {"type": "MultiplicativeLR", "lr_lambda": LONG}
 
 
@@ -116,8 +116,7 @@ def test_a_far_step_is_as_good_as_a_near_one() -> None:
     np.testing.assert_allclose(far.lr, near.lr, rtol=1e-12, atol=1e-14)
 
 
-TOO_LONG = (("steps",), "too many for a schedule of 81 parts")
-TOO_FAR = (("steps",), "every rate up to step")
+TOO_LONG = (("steps",), "s of a processor, more than 5: ask for fewer or nearer steps")
 
 REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
     "no rate": ({"base_lr": None}, ("base_lr",), "needs the initial rate"),
@@ -136,15 +135,17 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
             },
             "steps": MAX_VALUES,
         },
-        ("steps",),
-        "too many for a schedule of 60 parts",
+        *TOO_LONG,
     ),
-    "too long a scale_fn": ({"schedule": CYCLE | {"scale_fn": "1" + "+0*x" * 20}, "steps": MAX_VALUES}, *TOO_LONG),
-    "a far step of a product": ({"schedule": PRODUCT, "start": 9_000_000, "steps": 1}, *TOO_FAR),
-    "a far start of a product": ({"schedule": PRODUCT | {"last_epoch": 9_000_000}, "steps": 1}, *TOO_FAR),
+    "too long a scale_fn": (
+        {"schedule": CYCLE | {"scale_fn": "1" + "+0*x" * 20, "scale_mode": "iterations"}, "steps": MAX_VALUES},
+        *TOO_LONG,
+    ),
+    "a far step of a product": ({"schedule": PRODUCT, "start": 9_000_000, "steps": 1}, *TOO_LONG),
+    "a far start of a product": ({"schedule": PRODUCT | {"last_epoch": 9_000_000}, "steps": 1}, *TOO_LONG),
     "a far step of a product in a chain": (
         {"schedule": {"type": "ChainedScheduler", "schedulers": [STEP, PRODUCT]}, "start": 9_000_000, "steps": 1},
-        *TOO_FAR,
+        *TOO_LONG,
     ),
     "a far step of a product in a sequence": (
         {
@@ -152,11 +153,11 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
             "start": 9_000_000,
             "steps": 1,
         },
-        *TOO_FAR,
+        *TOO_LONG,
     ),
     "a far step of a plateau for many groups": (
         {"schedule": PLATEAU, "base_lr": [0.1] * 64, "start": 200_000, "steps": 1, "metrics": [1.0] * 200_000},
-        *TOO_FAR,
+        *TOO_LONG,
     ),
     "one rate for two groups": ({"schedule": GROUPED}, ("base_lr",), "for 2 parameter groups"),
     "three rates for two groups": ({"schedule": GROUPED, "base_lr": [0.1] * 3}, ("base_lr",), "base_lr has 3"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import struct
 import threading
 import urllib.request
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from lrcore.datasets import DATASETS, AnyDataset, Dataset
+from lrcore.datasets import DATASETS, AnyDataset, Dataset, image_folder
 from lrcore.datasets._base import Files, Splits
 from lrcore.datasets._from_torchvision import FromTorchvision
 from lrcore.datasets._root import data_root
@@ -412,6 +413,57 @@ def test_classes_and_samples_are_counted_where_the_folder_is(pets: Path) -> None
     assert ImageFolder.model_validate_json('{"type": "image-folder", "folder": "pets", "image_size": 8}') == counted
     assert folder(classes=3).samples == 5
     assert folder(samples=7).classes == 2
+
+
+@pytest.fixture
+def listings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the folders that are listed, with changes noticed at once."""
+    monkeypatch.setattr(image_folder, "SETTLED", -1)
+    monkeypatch.setattr(image_folder, "_known", {})
+    found: list[str] = []
+    scandir = os.scandir
+
+    def listed(path: Any) -> Any:
+        if not isinstance(path, int):  # rmtree's descriptors
+            found.append(Path(path).name)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", listed)
+    return found
+
+
+def test_a_class_that_has_not_changed_is_not_listed_again(pets: Path, write: Write, listings: list[str]) -> None:
+    assert folder().samples == 5
+    assert sorted(listings) == ["cat", "dog", "train"]
+
+    listings.clear()
+    assert folder().samples == 5
+    assert listings == ["train"]
+
+    (pets / "train" / "dog" / "a.png").unlink()
+    assert folder().samples == 4
+    for name in ("cat/w", "bird/a"):
+        write(f"pets/train/{name}.png")
+    assert (folder().samples, folder().classes) == (6, 3)
+    shutil.rmtree(pets / "train" / "cat")
+    assert (folder().samples, folder().classes) == (2, 2)
+
+
+def test_a_class_with_links_or_changed_just_now_is_listed_again(
+    pets: Path, listings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pets / "train" / "cat" / "link.png").symlink_to(pets / "train" / "dog" / "a.png")
+    folder()
+    listings.clear()
+    folder()
+    assert sorted(listings) == ["cat", "train"]
+
+    monkeypatch.setattr(image_folder, "SETTLED", 10**18)
+    monkeypatch.setattr(image_folder, "_known", {})
+    folder()
+    listings.clear()
+    folder()
+    assert sorted(listings) == ["cat", "dog", "train"]
 
 
 def test_where_the_folder_is_not_the_counts_must_be_given(root: Path) -> None:

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-import lrcore.curve
+import lrcore.cost
 import lrcore.jobs.experiment
-import lrcore.jobs.spec
 from lrcore.curve import CurveRequest, sample
 from lrcore.errors import LrcoreError
 from lrcore.expression import CycleExpression, Expression
@@ -28,16 +27,14 @@ MOST_SECONDS = 0.05  # of processor time
 MOST_MEMORY = 200 * 2**20
 MOST_SPACE = 2 * 2**30  # of addresses, for all inputs together: what goes on taking ends with a MemoryError
 MEASURED = 3  # times before an input is called slow
-SMALL = 10**6  # work that is done in a part of MOST_SECONDS; by its own bounds the service goes on for ten seconds
+SMALL = 10**7  # nanoseconds, a part of MOST_SECONDS; by its own bounds the service goes on for five seconds
 FEW_RUNS = 100
 STEPS = np.arange(-2, 100)
 
 BOUNDS: dict[
     tuple[ModuleType, str], int
 ] = {  # lower ones on what is asked for openly, so that what takes long is a fault
-    (lrcore.curve, "MAX_WORK"): SMALL,
-    (lrcore.jobs.spec, "MAX_WORK"): SMALL,
-    (lrcore.jobs.experiment, "MAX_WORK"): SMALL,
+    (lrcore.cost, "MOST"): SMALL,
     (lrcore.jobs.experiment, "MAX_RUNS"): FEW_RUNS,
 }
 SPECS: tuple[type[Spec], ...] = (CurveRequest, JobSpec, ExperimentSpec, RangeTestSpec)
