@@ -13,13 +13,13 @@ from api.encoding import answer
 from api.json import dumps
 from api.metrics import CURVE_SECONDS, KEPT
 from api.observed import INNER
+from api.offload import SMALL_BYTES
 from lrcore import lint
 from lrcore.cost import AT_ONCE
 from lrcore.curve import CurveRequest, sample
 from lrcore.errors import CurveError
 
 PATH = "/v1/curves"
-LARGEST = 2**16  # bytes of a body
 HEADERS = [(b"content-type", b"application/json"), (b"vary", b"Accept")]
 ANY_JSON = (b"*/*", b"application/json")
 SECONDS = CURVE_SECONDS.labels("json")
@@ -70,7 +70,7 @@ def _plain(scope: Scope) -> bool:
         return False
     headers = dict(scope["headers"])
     length = headers.get(b"content-length", b"")
-    if not (length.isdigit() and int(length) <= LARGEST):
+    if not (length.isdigit() and int(length) <= SMALL_BYTES):
         return False
     return headers.get(b"content-type") == b"application/json" and headers.get(b"accept", b"*/*") in ANY_JSON
 
