@@ -174,7 +174,8 @@ def routes(service: Service) -> list[tuple[str, str]]:
     for path, methods in http.get("/openapi.json").json()["paths"].items():
         there = path.replace("{job_id}", experiment if "/experiments/" in path else job).replace("{webhook_id}", hook)
         dry = "?dry_run=true" if any("dry_run" in str(each.get("parameters")) for each in methods.values()) else ""
-        found += [(method, there + dry) for method, each in methods.items() if "requestBody" in each]
+        if path != "/v1/keys":  # refused unread where no keys are asked for
+            found += [(method, there + dry) for method, each in methods.items() if "requestBody" in each]
     assert {method for method, _ in found} == {"post", "put", "patch"}
     assert len(found) >= 15
     return found
@@ -195,7 +196,7 @@ def deep(depth: int) -> dict[str, str]:
     }
 
 
-DEPTHS = [(depth, kind) for depth in (30, 150, 900, 10_000, 100_000) for kind in deep(1)]
+DEPTHS = [(depth, kind) for depth in (30, 900) for kind in deep(1)] + [(100_000, "lists"), (10_000, "objects")]
 
 
 @pytest.mark.parametrize(("depth", "kind"), [each for each in DEPTHS if len(deep(each[0])[each[1]]) < 2**20])
