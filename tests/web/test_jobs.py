@@ -17,7 +17,7 @@ def test_a_job_is_seen_to_train_and_to_stop(page: Page, service: Service, look: 
     job = service.client.submit(long_job(epochs=200, labels=["browser=live"]))
     page.goto(f"/#/jobs/{job.id}")
     heading = page.get_by_role("heading", level=1)
-    expect(heading).to_contain_text("lenet · fake · fixed rate")
+    expect(heading).to_contain_text("lenet · fake · Constant")
     state = page.locator(".heading .badge[data-state]")
     expect(state).to_have_text("Running", timeout=60_000)
     expect(page.get_by_role("img", name=re.compile("Loss and accuracies of [1-9]"))).to_be_visible(timeout=60_000)
