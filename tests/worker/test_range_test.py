@@ -320,7 +320,7 @@ def test_a_worker_that_is_lost_before_the_end_makes_no_second_training(
     store.prioritize(job_id, 9)
     runner_of(store, tmp_path).answer(QUEUE)
 
-    jobs, _ = store.page()
+    jobs, _ = store.page(whole=True)
     assert [(job.id, job.state) for job in jobs] == [(f"{job_id}-max_lr", "queued"), (job_id, "succeeded")]
     assert (jobs[1].losses, jobs[1].attempt) == (1, 2)
     assert jobs[0].spec["optimizer"]["lr"] == jobs[1].result["suggestion"]["max_lr"]  # type: ignore[index]
