@@ -149,9 +149,9 @@ def test_artifacts_are_documented(idle: Service) -> None:
     paths = idle.http.get("/openapi.json").json()["paths"]
     one, all_of_them = paths["/v1/jobs/{job_id}/artifacts/{name}"]["get"], paths["/v1/jobs/{job_id}/artifacts"]["get"]
 
-    assert set(one["responses"]) == {"200", "304", "401", "403", "404", "422", "429", "503"}
+    assert set(one["responses"]) == {"200", "304", "401", "403", "404", "421", "422", "429", "503"}
     assert "application/octet-stream" in one["responses"]["200"]["content"]
-    assert set(all_of_them["responses"]) == {"200", "401", "403", "404", "422", "429", "503"}
+    assert set(all_of_them["responses"]) == {"200", "401", "403", "404", "421", "422", "429", "503"}
 
 
 def test_artifacts_are_listed_and_downloaded_by_the_command(

@@ -225,7 +225,7 @@ def test_a_job_knows_its_run(http: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("schedule", "loc"),
     [
-        ({"type": "StepLR", "step_size": "2ep"}, ["body", "schedule"]),
+        ({"type": "StepLR", "step_size": "2ep"}, ["body", "schedule", "step_size"]),
         ({"type": "StepLR", "step_size": "0%"}, ["body", "schedule", "step_size"]),
         ({"type": "StepLR", "step_size": "10 %"}, ["body", "schedule", "step_size"]),
         ({"type": "StepLR", "step_size": "-10%"}, ["body", "schedule", "step_size"]),

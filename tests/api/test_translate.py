@@ -67,7 +67,7 @@ WRONG: dict[str, tuple[Json, list[str | int]]] = {
     "unknown schedule": ({"schedule": {"type": "StpLR"}, "base_lr": 1, "to": "torch"}, ["schedule", "type"]),
     "share of a run": (
         {"schedule": STEP | {"step_size": "10%"}, "base_lr": 1, "to": "torch"},
-        ["schedule"],
+        ["schedule", "step_size"],
     ),
     "driven by a metric": ({"schedule": PLATEAU, "base_lr": 0.1, "to": "optax"}, ["schedule", "type"]),
     "no formula": ({"schedule": PRODUCT, "base_lr": 0.1, "to": "keras"}, ["schedule", "lr_lambda"]),
