@@ -171,7 +171,7 @@ def list_experiments(
     fields: Fields = "",
 ) -> JobPage:
     """Newest first, without their runs."""
-    more = long_fields(fields, request)
+    more = long_fields(fields, limit, request)
     jobs, next_cursor = store.page(state=state, experiments=True, limit=limit, cursor=cursor, whole=bool(more))
     return JobPage(jobs=[listed(job, more) for job in jobs], next_cursor=next_cursor)
 

@@ -43,6 +43,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 METRICS = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
 PICTURES = {"png": "image/png", "svg": "image/svg+xml"}
 FEW = 200  # epochs that are read beside the event loop
+FEW_JOBS = 5  # likewise, with their specs
 CLIENT_ID = r"^[a-z0-9][a-z0-9._-]{0,63}$"  # no capitals: some file systems take them for small letters
 
 
@@ -166,14 +167,14 @@ def list_jobs(
     fields: Fields = "",
 ) -> JobPage:
     """Newest first."""
-    more = long_fields(fields, request)
+    more = long_fields(fields, limit, request)
     jobs, next_cursor = store.page(state=state, label=label, limit=limit, cursor=cursor, whole=bool(more))
     return JobPage(jobs=[listed(job, more) for job in jobs], next_cursor=next_cursor)
 
 
-def long_fields(fields: str, request: Request) -> Collection[str]:
-    """The fields that a list is to have besides. It is then made by a process of its own. Raises OverBudget."""
-    if fields:
+def long_fields(fields: str, limit: int, request: Request) -> Collection[str]:
+    """Return what a list is to have besides. With more than a few jobs it leaves the event loop: OverBudget."""
+    if fields and limit > FEW_JOBS:
         leave_loop(request)
     return fields.split(",") if fields else ()
 
