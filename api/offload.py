@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
@@ -28,6 +27,7 @@ from api.wire import Request, Start
 from lrcore import budget, logs, traces
 from lrcore.budget import OverBudget
 from lrcore.cost import AT_ONCE
+from lrcore.machine import cores
 
 log = logging.getLogger("lrserve.api")
 
@@ -73,7 +73,7 @@ class Offload:
 
     def __init__(self, app: ASGIApp, processes: Processes, settings: ApiSettings, changed: Callable[[], None]) -> None:
         self.app, self._processes, self._changed = app, processes, changed
-        at_once = settings.large_requests or max(2, len(os.sched_getaffinity(0)))
+        at_once = settings.large_requests or max(2, cores())
         self._places = Places(at_once, QUEUE, QUEUE_OF_TENANT, QUEUE_SECONDS)
         self._answers = Places(ANSWERS, ANSWERS, ANSWERS // 2, QUEUE_SECONDS)
         self._body_bytes = 0

@@ -25,6 +25,7 @@ from lrcore.exits import how_it_ended
 from lrcore.jobs.connection import connect
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.store import JobStore
+from lrcore.machine import cores
 
 STOP_SECONDS = 10.0
 REDIS_URL = "redis.url"  # file in HOME: where the embedded Redis is, for `lrserve keys`
@@ -195,11 +196,6 @@ class Stack:
                         return
                 time.sleep(0.1)
         raise StackError(f"API and workers were not ready within {START_SECONDS:g} s")
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def share_of_cores(workers: int) -> dict[str, str]:

@@ -8,8 +8,9 @@ import pytest
 
 from cli import embedded, stack
 from cli.embedded import EmbeddedRedis, NoRedis, bundled_server, find_server, installed_server, version
-from cli.stack import cores, gpus, share_of_cores
+from cli.stack import gpus, share_of_cores
 from lrcore.jobs.connection import connect
+from lrcore.machine import cores
 from tests.conftest import SERVERS, redis_process
 
 

@@ -165,7 +165,7 @@ def test_no_name_of_a_field_is_a_fault(key: str, http: httpx.Client, routes: lis
 
 @pytest.fixture(scope="module")
 def routes(service: Service) -> list[tuple[str, str]]:
-    """Method and path of every route that takes a body; those of a job and the like are of one that there is."""
+    """Method and path of every route that takes a body; paths that name a job or the like name an existing one."""
     http = service.http
     job = http.post("/v1/jobs", json=job_spec(epochs=1)).json()["id"]
     experiment = http.post("/v1/experiments", json={"base": job_spec(epochs=1), "grid": {"seed": [0]}}).json()["id"]
