@@ -27,7 +27,8 @@ MEDIA_TYPES = {
     "png": "image/png",
     "svg": "image/svg+xml",
 }
-CSV_ROWS = 20_000  # rows put together before they are sent: a long curve never lies in memory as text
+VALUES = 2**16  # of a table that are put together before they are sent: a long one never lies in memory as a whole
+ARROW_ROWS = 256  # at least in a batch, in which each column has a cost of its own
 
 Axis = Literal["linear", "log"]
 Columns = list[tuple[str, NDArray[np.float64]]]
@@ -112,9 +113,8 @@ def _response(body: bytes | memoryview, form: str) -> Response:
 
 
 def _table(t: Grid, columns: Columns, form: str) -> Response:
-    if form == "arrow":
-        return _response(_arrow(t, columns), form)
-    return StreamingResponse(_csv(t, columns), headers={"Vary": "Accept"}, media_type=MEDIA_TYPES[form])
+    written = (_arrow if form == "arrow" else _csv)(t, columns)
+    return StreamingResponse(written, headers={"Vary": "Accept"}, media_type=MEDIA_TYPES[form])
 
 
 def _columns(lr: str, momentum: str, request: CurveRequest, curve: Curve) -> Columns:
@@ -136,27 +136,37 @@ def _npy_file(shape: tuple[int, ...]) -> tuple[memoryview, NDArray[np.float64]]:
     return file.data, file[start:].view("<f8").reshape(shape)
 
 
-def _arrow(t: Grid, columns: Columns) -> bytes:
-    """An Arrow IPC stream of one batch, NaN where there is no value."""
+def _parts(t: Grid, columns: Columns, rows: int) -> Iterator[tuple[NDArray[np.int64], list[NDArray[np.float64]]]]:
+    """The table by VALUES values, but at least so many rows: their steps, and each column's values."""
+    rows = max(rows, VALUES // (1 + len(columns)))
+    for start in range(0, t.count, rows):
+        end = min(start + rows, t.count)
+        yield t.part(start, end).integers(), [values[start:end] for _, values in columns]
+
+
+def _arrow(t: Grid, columns: Columns) -> Iterator[bytes]:
+    """An Arrow IPC stream, NaN where there is no value."""
     import nanoarrow  # noqa: PLC0415  # no other answer should wait for it
     from nanoarrow.ipc import StreamWriter  # noqa: PLC0415
 
     schema = nanoarrow.struct({"step": nanoarrow.int64()} | {name: nanoarrow.float64() for name, _ in columns})
-    arrays = [t.integers(), *(np.ascontiguousarray(values) for _, values in columns)]
-    batch = nanoarrow.c_array_from_buffers(schema, t.count, [None], children=[nanoarrow.c_array(a) for a in arrays])
     file = io.BytesIO()
     with StreamWriter.from_writable(file) as writer:
-        writer.write_array(batch)
-    return file.getvalue()
+        for steps, values in _parts(t, columns, ARROW_ROWS):
+            arrays = [nanoarrow.c_array(array) for array in (steps, *values)]
+            writer.write_array(nanoarrow.c_array_from_buffers(schema, len(steps), [None], children=arrays))
+            yield file.getvalue()
+            file.seek(0)
+            file.truncate()
+    yield file.getvalue()
 
 
-def _csv(t: Grid, columns: Columns) -> Iterator[str]:
-    yield ",".join(["step", *(_quoted(name) for name, _ in columns)]) + "\n"
-    for start in range(0, t.count, CSV_ROWS):
-        end = min(start + CSV_ROWS, t.count)
-        texts = [[str(step) for step in t.part(start, end).integers().tolist()]]
-        texts += [["" if x != x else repr(x) for x in values[start:end].tolist()] for _, values in columns]
-        yield "\n".join(map(",".join, zip(*texts, strict=True))) + "\n"
+def _csv(t: Grid, columns: Columns) -> Iterator[bytes]:
+    """Rows as orjson writes arrays, without their brackets. It writes null where there is no value."""
+    yield (",".join(["step", *(_quoted(name) for name, _ in columns)]) + "\n").encode()
+    for steps, values in _parts(t, columns, 1):
+        rows = dumps(list(zip(steps.tolist(), *(column.tolist() for column in values), strict=True)))
+        yield rows[2:-2].replace(b"],[", b"\n").replace(b"null", b"") + b"\n"
 
 
 def _quoted(name: str) -> str:

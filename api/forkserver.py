@@ -52,7 +52,7 @@ WARM_UP = (  # build and import nearly all that requests need; the empty bodies 
 
 def serve(control: socket.socket, app: FastAPI) -> None:
     """Fork a child for each socket that comes, until the parent has closed its end."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the children
+    signal.signal(signal.SIGCHLD, _bury)
     while True:
         _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not descriptors:
@@ -64,6 +64,13 @@ def serve(control: socket.socket, app: FastAPI) -> None:
             finally:
                 os._exit(0)
         os.close(descriptors[0])
+
+
+def _bury(*_: object) -> None:
+    """Take leave of the children that have ended. If that were left to the kernel, nobody would count their time."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _answer(connection: socket.socket, app: FastAPI) -> None:

@@ -73,7 +73,7 @@ class Offload:
 
     def __init__(self, app: ASGIApp, processes: Processes, settings: ApiSettings, changed: Callable[[], None]) -> None:
         self.app, self._processes, self._changed = app, processes, changed
-        at_once = settings.large_requests or max(2, cores())
+        at_once = settings.large_requests or min(max(cores(), 2), 4)
         self._places = Places(at_once, QUEUE, QUEUE_OF_TENANT, QUEUE_SECONDS)
         self._answers = Places(ANSWERS, ANSWERS, ANSWERS // 2, QUEUE_SECONDS)
         self._body_bytes = 0

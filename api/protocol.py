@@ -12,7 +12,7 @@ from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.headers import HEADERS
 from api.limits import ARRIVED
@@ -54,6 +54,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head = 0  # bytes so far
         self._in_head, self._begun = True, False
         self._ending = False  # reads nothing more
+        self._due: list[RequestResponseCycle] = []  # requests without a whole answer yet, the oldest first
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None  # ends a connection whose client does not read its answer
 
@@ -69,6 +70,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
         self._taken()
+        for cycle in self._due:  # uvicorn informs the newest alone, which has not begun if requests came in one go
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -119,6 +123,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._expect(self._body_seconds + GRACE_SECONDS)
         super().on_headers_complete()
+        self._due.append(self.cycle)
         self.headers = []  # trailers of a chunked body end here, not among the request's headers
 
     def on_message_complete(self) -> None:
@@ -128,6 +133,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._expect(None)
         self.scope[ARRIVED] = True  # type: ignore[literal-required]
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._due.pop(0)
+        super().on_response_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()

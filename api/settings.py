@@ -48,7 +48,7 @@ class ApiSettings(Settings):
         ge=1,
         le=64,
         description="large requests that are answered at once, each by a process of its own; the number of processors, "
-        "but at least 2, if not set",
+        "but 2 to 4, if not set",
     )
     metrics_open: bool = Field(False, description="whether /metrics is served without a key where keys are asked for")
     cors_origins: tuple[Origin, ...] = Field(

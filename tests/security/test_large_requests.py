@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.encoding import MEDIA_TYPES
 from lrcore.jobs.connection import connect
 from lrcore.jobs.ids import new_id
 from tests.conftest import Service, job_spec, running_service, until
@@ -137,6 +138,43 @@ def test_a_client_that_does_not_read_is_cut_off(port: int) -> None:
         except ConnectionResetError:
             pass
     assert received < 40 * 10**6  # of forty million bytes and more
+
+
+@pytest.mark.parametrize("form", MEDIA_TYPES)
+@pytest.mark.parametrize("shape", ["long", "wide"])
+def test_no_format_writes_a_curve_into_memory(port: int, http: httpx.Client, form: str, shape: str) -> None:
+    path, body = ("/v1/curves", LONG) if shape == "long" else ("/v1/curves/compare", CROWD)
+    rates = 8 * 10**7
+    most, over = [0], threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.02):
+            for child in answering(port):
+                with suppress(OSError, StopIteration):
+                    lines = Path(f"/proc/{child}/smaps_rollup").read_text().splitlines()
+                    own = next(line for line in lines if line.startswith("Private_Dirty:"))
+                    most[0] = max(most[0], int(own.split()[1]) * 1024)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(look)
+        try:
+            answer = http.post(path, params={"format": form}, json=body)
+        finally:
+            over.set()
+    assert answer.status_code == 200 or (form, shape) in {("png", "wide"), ("svg", "wide")}
+    assert most[0] < 3 * rates  # the schedule and the picture need arrays of their own
+
+
+def test_a_request_behind_another_ends_with_its_client(port: int) -> None:
+    """One connection, several requests at once: the one that is being answered, and those that wait."""
+    with posted(port, "/v1/curves/compare", CROWD) as client:
+        content = json.dumps(CROWD).encode()
+        head = "POST /v1/curves/compare HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        client.sendall((f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content) * 3)
+        until(lambda: answering(port))
+    until(lambda: not answering(port))
+    time.sleep(0.5)
+    assert not answering(port)
 
 
 def test_unread_answers_hold_no_memory_of_the_api(port: int) -> None:

@@ -34,7 +34,8 @@ class Recorder:
         excused = may_reset and answer.status in ("reset", "cut")
         if (isinstance(answer.status, str) or answer.status >= 500) and not refused and not excused:
             what = "503 without Retry-After" if answer.status == 503 else answer.status
-            self._fault(attack, what, self._keep(attack, answer, raw))
+            took = f"after {time.monotonic() - begun:.1f} s, {answer.received} bytes: "
+            self._fault(attack, what, took + self._keep(attack, answer, raw))
 
     def mistake(self, attack: str, text: str) -> None:
         """Record an error in the attack itself."""
