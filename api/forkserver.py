@@ -34,7 +34,7 @@ from lrcore import logs, traces
 
 log = logging.getLogger("lrserve.api")
 
-NICE = 5  # the event loop goes first, on a machine with no free core, too
+NICE = 10  # the event loop goes first, on a machine with no free core, too
 PIECE = 2**16  # bytes of an answer that are passed on at once
 WARM_UP_SECONDS = 5.0
 STEP = b'{"type": "StepLR", "step_size": 2}'

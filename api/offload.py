@@ -33,11 +33,11 @@ log = logging.getLogger("lrserve.api")
 
 SMALL_BYTES = 4096  # of query and body together: a few milliseconds to parse, whatever they contain
 WHOLE = 2**18  # bytes of an answer that is taken over at once, so that its process ends
-ANSWERS = 4  # longer ones that are on their way to their clients at once
+ANSWERS = 3  # longer ones that are on their way to their clients at once
 QUEUE, QUEUE_OF_TENANT, QUEUE_SECONDS = 64, 16, 30.0  # requests that wait for a process
 ANSWER_SECONDS = 60.0  # until an answer begins, beside all else that the machine has to do
 FIELDS = 150_000  # of a body: each that is unknown becomes an error of its own
-BODY_BYTES = 64 * 2**20  # of large bodies that are being received or wait
+BODY_BYTES = 32 * 2**20  # of large bodies that are being received or wait
 SLOW_SECONDS, SLOW_BYTES = 60.0, 2**18  # a client must have taken so many bytes a second after so long
 JOBS = ("/v1/jobs", "/v1/experiments", "/v1/lr-range-tests")
 ON_LOOP = "lrserve.on_loop"  # in the scope of a request that is answered here: headers for its answer
@@ -75,7 +75,7 @@ class Offload:
         self.app, self._processes, self._changed = app, processes, changed
         at_once = settings.large_requests or min(max(cores(), 2), 4)
         self._places = Places(at_once, QUEUE, QUEUE_OF_TENANT, QUEUE_SECONDS)
-        self._answers = Places(ANSWERS, ANSWERS, ANSWERS // 2, QUEUE_SECONDS)
+        self._answers = Places(ANSWERS, at_once - 1, at_once - 1, QUEUE_SECONDS)  # one process goes on with short ones
         self._body_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,19 +128,10 @@ class Offload:
         self, scope: Scope, body: bytes, complete: bool, headers: list[Any], receive: Receive, send: Send
     ) -> None:
         """Answer by a process of its own, unless the client goes before. Raises Busy."""
-        received = 0
+        whole = await self._received(body, complete, receive)
+        if whole is None:
+            return
         try:
-            parts = [body]
-            while not complete:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return
-                received, complete = received + len(message.get("body", b"")), not message.get("more_body")
-                self._body_bytes += len(message.get("body", b""))
-                if self._body_bytes > BODY_BYTES:
-                    raise Busy
-                parts.append(message.get("body", b""))
-            whole = b"".join(parts)
             if whole.count(b":") > FIELDS:
                 return await problems.too_many_fields(FIELDS)(scope, receive, send)
             answering = asyncio.create_task(self._answer(scope, whole, headers, send))
@@ -153,7 +144,28 @@ class Offload:
             with suppress(asyncio.CancelledError):
                 await answering
         finally:
-            self._body_bytes -= received
+            self._body_bytes -= len(whole)
+
+    async def _received(self, body: bytes, complete: bool, receive: Receive) -> bytes | None:
+        """Receive the rest of a body, and count it; None if the client has gone. Raises Busy."""
+        parts, size, busy = [body], len(body), False
+        self._body_bytes += size
+        try:
+            while not complete:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                part, complete = message.get("body", b""), not message.get("more_body")
+                busy = busy or self._body_bytes + len(part) > BODY_BYTES
+                if not busy:
+                    parts.append(part)
+                    size, self._body_bytes = size + len(part), self._body_bytes + len(part)
+            if busy:  # only now: who is still sending may never see an answer
+                raise Busy
+            whole, size = b"".join(parts), 0
+            return whole
+        finally:
+            self._body_bytes -= size
 
     async def _answer(self, scope: Scope, body: bytes, headers: list[Any], send: Send) -> None:
         tenant: str = scope["state"]["caller"].tenant
@@ -168,14 +180,14 @@ class Offload:
                 except ChildFailed:
                     cost = f"{CPU_SECONDS} s of a processor, or more memory,"
                     return await problems.too_costly(cost)(scope, _gone, send)  # type: ignore[arg-type]
+                if rest is not None:  # it keeps its place until then: so many processes are there at most
+                    await stack.enter_async_context(self._answers.place(tenant))
             if INNER in scope:
                 scope[INNER].append({"route": SimpleNamespace(path=start.route)})
             start = start._replace(headers=[*start.headers, *headers])
             if rest is None:
                 return await _whole(start, beginning, send)
-            async with self._answers.place(tenant):
-                await _streamed(start, beginning, rest, send)
-        return None
+            return await _streamed(start, beginning, rest, send)
 
     async def _begun(self, child: Child, request: Request) -> tuple[Start, bytes, AsyncIterator[bytes] | None]:
         """The head of the answer, the beginning of its body, and the rest of it. Raises ChildFailed, Busy."""

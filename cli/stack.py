@@ -34,6 +34,7 @@ THREADS = "OMP_NUM_THREADS"
 HEALTHY_SECONDS = 10.0  # a process that lived that long may start again at once
 MOST_FAILURES = 5  # in a row, of what nothing works without; and of a worker that never was ready
 LONGEST_PAUSE = 30.0  # less than a lease, so that a worker finds the job of which its process died
+NICE = 10  # of workers: the API answers at once on a machine with no free core, too
 OOM_SCORE = "500"  # of a worker: where memory runs out, the system ends it before Redis and the API
 
 PR_SET_PDEATHSIG = 1
@@ -163,7 +164,7 @@ class Stack:
             stdout=self.log,
             stderr=self.log and subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in the terminal reaches this process alone, which then ends them in order
-            preexec_fn=_die_with_parent if service.essential else _die_first,
+            preexec_fn=_die_with_parent if service.essential else _stand_back,
         )
 
     def _stop(self, service: Service) -> None:
@@ -263,9 +264,10 @@ def _after(pause: float) -> str:
     return f" in {pause:g} s" if pause else ""
 
 
-def _die_first() -> None:
-    """What _die_with_parent does; and where memory runs out, end before others that are needed more."""
+def _stand_back() -> None:
+    """What _die_with_parent does; and where processors or memory run out, let go first who is needed more."""
     _die_with_parent()
+    os.nice(NICE)
     with suppress(OSError):  # no Linux
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tests.security.siege.watch import usage
 
 QUEUED = 150  # jobs that the attacker may have waiting, some with megabytes of spec: Redis shares the test's memory
 ABORT_BYTES = 4 * 2**30  # of the API: the siege has failed, and ends before the machine's memory does
+NICE = 10  # of the attacker, whose processors are elsewhere outside of a test: it takes none before the API
 PACKAGE = "tests.security.siege"
 
 
@@ -86,8 +88,9 @@ def _process(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def _measured(service: Service, folder: Path) -> Iterator[None]:
-    pid = service.process("api").pid
-    with _process(f"{PACKAGE}.watch", service.stack.port, pid, folder / "watch.jsonl"):
+    watch, file = f"{PACKAGE}.watch", folder / "watch.jsonl"
+    probing = _process(watch, "probe", service.stack.port, file)
+    with probing, _process(watch, "sample", service.process("api").pid, file):
         yield
 
 
@@ -96,6 +99,7 @@ def _attack(service: Service, token: str, plan: Plan, folder: Path) -> Iterator[
     arguments: list[object] = [f"{PACKAGE}.attacker", service.stack.port, "--token", token, "--folder", folder]
     arguments += ["--seconds", plan.seconds, "--seed", plan.seed, "--attackers", plan.attackers]
     with _process(*arguments, *(["--long"] if plan.long else [])) as process:
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
         yield process
 
 

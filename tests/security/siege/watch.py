@@ -1,8 +1,9 @@
-"""The process that measures: python -m tests.security.siege.watch PORT PID FILE.
+"""The processes that measure: python -m tests.security.siege.watch probe PORT FILE, and … sample PID FILE.
 
-It asks for /healthz over a bare socket every 0.15 s and reads memory and processor time of the process PID and of
-its children, and how many threads of the machine want to run, every 0.2 s. Each measurement is a line of JSON in
-FILE. SIGTERM ends it.
+One asks for /healthz over a bare socket every 0.15 s, and leaves out the time that it waits for a processor itself, as
+a client on a machine of its own would not. The other reads memory and processor time of the process PID and
+of its children, and how many threads of the machine want to run, every 0.5 s; the kernel holds up a process whose
+memory is looked through. Each measurement is a line of JSON at the end of FILE. SIGTERM ends them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import IO, Any
 
 HOST = "127.0.0.1"
 PROBE_SECONDS = 0.15
-SAMPLE_SECONDS = 0.2
+SAMPLE_SECONDS = 0.5
 GIVE_UP = 60.0  # seconds that a probe waits
 PAGE, TICK = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
 PROBE = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -73,6 +73,11 @@ def runnable() -> int:
     return int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
 
 
+def waited() -> float:
+    """Measure for how many seconds this process was ready to run, and had no processor."""
+    return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+
+
 class Prober:
     """Asks for /healthz again and again over one connection."""
 
@@ -109,12 +114,6 @@ class Prober:
         self._connection = None
 
 
-def _sample(pid: int, out: IO[str]) -> None:
-    while True:
-        _write(out, {"at": time.monotonic(), "runnable": runnable(), **usage(pid)})
-        time.sleep(SAMPLE_SECONDS)
-
-
 def _write(out: IO[str], line: dict[str, Any]) -> None:
     out.write(json.dumps(line) + "\n")
 
@@ -123,22 +122,35 @@ def _ended(*_: object) -> None:
     raise SystemExit
 
 
+def probe(port: int, out: IO[str]) -> None:
+    """Ask until SIGTERM. A probe that waits then is written down with the time that it has waited."""
+    prober = Prober(port)
+    while True:
+        begun, before, well = time.monotonic(), waited(), False
+        try:
+            well = prober.ask()
+        except SystemExit:
+            well = True  # nothing is known against it but how long it has waited
+            raise
+        finally:
+            seconds = time.monotonic() - begun - (waited() - before)
+            _write(out, {"at": begun, "seconds": seconds, "well": well})
+        time.sleep(max(0.0, begun + PROBE_SECONDS - time.monotonic()))
+
+
+def sample(pid: int, out: IO[str]) -> None:
+    """Measure until SIGTERM."""
+    while True:
+        _write(out, {"at": time.monotonic(), "runnable": runnable(), **usage(pid)})
+        time.sleep(SAMPLE_SECONDS)
+
+
 def main() -> None:
-    """Measure until SIGTERM. A probe that waits then is written down with the time that it has waited."""
-    prober = Prober(int(sys.argv[1]))
+    """Measure what the arguments say."""
     signal.signal(signal.SIGTERM, _ended)
-    with Path(sys.argv[3]).open("w", buffering=1) as out:
-        threading.Thread(target=_sample, args=(int(sys.argv[2]), out), daemon=True).start()
-        while True:
-            begun, well = time.monotonic(), False
-            try:
-                well = prober.ask()
-            except SystemExit:
-                well = True  # nothing is known against it but how long it has waited
-                raise
-            finally:
-                _write(out, {"at": begun, "seconds": time.monotonic() - begun, "well": well})
-            time.sleep(max(0.0, begun + PROBE_SECONDS - time.monotonic()))
+    what, number, file = sys.argv[1:]
+    with Path(file).open("a", buffering=1) as out:
+        {"probe": probe, "sample": sample}[what](int(number), out)
 
 
 if __name__ == "__main__":
