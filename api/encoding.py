@@ -18,6 +18,7 @@ from lrcore.compare import CompareRequest
 from lrcore.curve import Curve, CurveRequest, first_at_most, sample, summary
 from lrcore.grid import Grid
 from lrcore.lint import warnings
+from lrcore.text import cell
 
 MEDIA_TYPES = {
     "json": "application/json",
@@ -171,4 +172,5 @@ def _csv(t: Grid, columns: Columns) -> Iterator[bytes]:
 
 def _quoted(name: str) -> str:
     """A column's name, quoted where CSV needs it (RFC 4180)."""
+    name = cell(name)
     return '"' + name.replace('"', '""') + '"' if any(c in name for c in ',"\r\n') else name

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lrcore.curve import Curve
 from lrcore.errors import CurveError
 from lrcore.figure import encoded, new_figure, thin
+from lrcore.lettering import legend, legend_below, width, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 FEW = 60  # points drawn one by one
 MOST_LINES = 200
 POINTS = 300_000  # of all lines together: some megabytes as SVG
-ENTRIES = 40  # of a legend: as many as fit beside the lines
+ENTRIES = 40  # of a legend
+INSIDE, SHORT = 8, 40  # entries and columns of a name that leave the lines beside them in sight
 
 
 def check_lines(lines: int) -> None:
@@ -40,14 +42,14 @@ def draw_curves(curves: Sequence[tuple[str, Curve]], title: str, form: str, axis
     axes = figure.axes
     several = len(curves) > 1 or len(curves[0][1].lr) > 1
     points = POINTS // sum(len(curve.lr) for _, curve in curves)
-    drawn = 0  # lines so far: a curve has one colour in both pictures
+    names: list[str] = []  # of the lines so far: a curve has one colour in both pictures
     for name, curve in curves:
         labels = [" ".join(filter(None, (name, str(i) if len(curve.lr) > 1 else ""))) for i in range(len(curve.lr))]
-        _lines(axes[0], curve.steps, curve.lr, labels, drawn, points)
+        _lines(axes[0], curve.steps, curve.lr, len(names), points)
         if curve.momentum is not None:
-            _lines(axes[1], curve.steps, curve.momentum, labels, drawn, points)
-        drawn += len(labels)
-    axes[0].set_title(title)
+            _lines(axes[1], curve.steps, curve.momentum, len(names), points)
+        names += labels
+    write(axes[0].title, title)
     axes[0].set_ylabel("learning rate")
     if axis == "log":
         axes[0].set_yscale("log")
@@ -58,18 +60,20 @@ def draw_curves(curves: Sequence[tuple[str, Curve]], title: str, form: str, axis
     axes[-1].set_xlabel("step")
     if several:
         heading = "parameter group" if len(curves) == 1 else None
-        if drawn > ENTRIES:
-            heading = f"the first {ENTRIES} of {drawn} lines"
-        axes[0].legend(handles=axes[0].get_lines()[:ENTRIES], title=heading, frameon=False)
+        if len(names) > ENTRIES:
+            heading = f"the first {ENTRIES} of {len(names)} lines"
+        handles, named = axes[0].get_lines()[:ENTRIES], names[:ENTRIES]
+        if len(named) > INSIDE or max(map(width, named)) > SHORT:
+            legend_below(figure, handles, named, title=heading)
+        else:
+            legend(axes[0], handles, named, title=heading, frameon=False)
     return encoded(figure, form)
 
 
-def _lines(
-    axes: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], labels: list[str], first: int, points: int
-) -> None:
+def _lines(axes: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], first: int, points: int) -> None:
     few = len(steps) <= FEW
-    for i, (label, line) in enumerate(zip(labels, values, strict=True), first):
+    for i, line in enumerate(values, first):
         x, y = thin(steps, line, points)
         # a rate holds for its whole interval, which shows while intervals are wide enough to be seen
         style: dict[str, Any] = {"drawstyle": "steps-post", "marker": "o", "markersize": 3} if few else {}
-        axes.plot(x, y, label=label, color=f"C{i}", **style)
+        axes.plot(x, y, color=f"C{i}", **style)

@@ -24,6 +24,7 @@ from lrcore.jobs.leaderboard import By, Row
 from lrcore.jobs.leaderboard import as_csv as ranked_csv
 from lrcore.jobs.metrics import as_csv as epochs_csv
 from lrcore.jobs.states import State
+from lrcore.text import cell
 
 if TYPE_CHECKING:
     from lrcore.jobs.artifacts import Artifact
@@ -323,6 +324,8 @@ def _table(records: Sequence[BaseModel]) -> str:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return cell(value)
     return json.dumps(value) if isinstance(value, dict | list) else value
 
 

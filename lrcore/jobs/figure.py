@@ -13,6 +13,7 @@ from lrcore.jobs.job import Epoch, Job
 from lrcore.jobs.overview import Overview
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec
 from lrcore.jobs.store import JobStore
+from lrcore.lettering import write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +45,7 @@ def run_figure(epochs: Sequence[Epoch], title: str) -> Figure:
     rate.set_ylim(bottom=0)
     rate.set_ylabel("learning rate")
     rate.set_xlabel("epoch")
-    loss.set_title(title)
+    write(loss.title, title)
     if not epochs:
         loss.text(0.5, 0.5, "no finished epoch", ha="center", transform=loss.transAxes)
     return figure
@@ -63,7 +64,7 @@ def range_test_figure(result: RangeTestResult | None, title: str) -> Figure:
     """
     figure = new_figure([3])
     (axes,) = figure.axes
-    axes.set_title(title)
+    write(axes.title, title)
     axes.set_xscale("log")
     axes.set_xlabel("learning rate")
     axes.set_ylabel("training loss")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrcore.figure import encoded, new_figure, thin
+from lrcore.lettering import legend_below, write
 from lrcore.statistics import Floats, Moments, moments
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ COLORS = (
     "#000000",
 )
 GREY = "#c4c4c4"
-WIDE = 55  # characters of a label that leave no room for a second column
-ENTRY = 0.19  # inches of a row of the legend
 NEAREST = 0.05  # of accuracy: a line this close to the better half is among those to be told apart
 SPAN = 2  # times the range of what is to be told apart is shown
 ROOM = 0.05  # of the range, above and below
@@ -74,9 +73,8 @@ def draw_experiment(title: str, lines: Sequence[Line], form: str, *, more: int =
         more: configurations that are not among the lines, for the legend.
     """
     figure = new_figure([3, 2])
-    figure.set_layout_engine("constrained")  # for a legend outside the axes
     accuracy, rate = figure.axes
-    accuracy.set_title(title, parse_math=False)  # a name with two $ is no formula
+    write(accuracy.title, title)
     accuracy.set_ylabel("test accuracy")
     rate.set_ylabel("learning rate")
     rate.set_xlabel("epochs finished")
@@ -170,9 +168,4 @@ def _legend(figure: Figure, named: Sequence[Line], grey: int, more: int) -> None
     if grey or more:
         handles.append(Line2D([], [], color=GREY, linestyle="-" if grey else "none"))
         labels.append(f"and {grey + more} more")
-    columns = 1 if max(map(len, labels)) > WIDE or len(labels) == 1 else 2
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + ENTRY * (1 + -(-len(labels) // columns)))
-    legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    legend_below(figure, handles, labels)
