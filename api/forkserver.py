@@ -87,13 +87,12 @@ def _answer(connection: socket.socket, app: FastAPI) -> None:
         if message["type"] == "http.response.start":
             begun = True
             headers = [header for header in message["headers"] if header[0] != b"x-request-id"]
-            connection.sendall(packed(Start(message["status"], headers, route_of(request.scope))))
+            _tell(connection, packed(Start(message["status"], headers, route_of(request.scope))))
             return
         body = memoryview(message.get("body", b""))
         for at in range(0, len(body), PIECE):
             piece = body[at : at + PIECE]
-            connection.sendall(LENGTH.pack(len(piece)))
-            connection.sendall(piece)
+            _tell(connection, LENGTH.pack(len(piece)), piece)
 
     try:
         asyncio.run(_run(app, request, send))
@@ -105,7 +104,16 @@ def _answer(connection: socket.socket, app: FastAPI) -> None:
         log.exception("%s %s failed", request.scope["method"], request.scope["path"])
         if not begun:
             return
-    connection.sendall(LENGTH.pack(0))
+    _tell(connection, LENGTH.pack(0))
+
+
+def _tell(connection: socket.socket, *parts: bytes | memoryview) -> None:
+    """Send to the other side, or end this process if nobody waits for its answer."""
+    try:
+        for part in parts:
+            connection.sendall(part)
+    except OSError:
+        os._exit(1)
 
 
 def _bound() -> None:
