@@ -182,10 +182,11 @@ class SpecLR(LRScheduler):
         saved = state_dict.get("base_lrs")
         self.base_lrs = [group.get("initial_lr", group["lr"]) for group in groups] if saved is None else list(saved)
         lr, momentum = self._values(self.last_epoch)
-        for group, value in zip(groups, state_dict.get("changed_lrs") or lr, strict=False):
+        changed = state_dict.get("changed_lrs")
+        for group, value in zip(groups, changed or lr, strict=False):
             _write(group, "lr", value)
         _set_momentum(self.optimizer, momentum)
-        self._last_lr = [_copied(group["lr"]) for group in groups]
+        self._last_lr = list(state_dict["_last_lr"]) if changed else [_copied(group["lr"]) for group in groups]
 
     def _values(self, step: int) -> Values:
         """Rates and momenta at a step; those of the step before if it has none."""
