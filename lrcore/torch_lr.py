@@ -20,7 +20,7 @@ import math
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -44,7 +44,7 @@ SCALING = {
     "SWALR": "swa_lr",
 }
 
-_SCHEDULE: TypeAdapter[Schedule] = TypeAdapter(AnySchedule)
+_SCHEDULE: TypeAdapter[Schedule] = TypeAdapter(AnySchedule, config=ConfigDict(title="schedule"))
 
 
 class SpecLR(LRScheduler):

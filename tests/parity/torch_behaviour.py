@@ -36,6 +36,12 @@ def override_step(optimizer: Optimizer) -> None:
     optimizer.step = MethodType(lambda self, *args: before(*args), optimizer)  # type: ignore[method-assign]
 
 
+def alternate(first: Any, second: Any) -> None:
+    for _ in range(35):
+        first.step()
+        second.step()
+
+
 def wrong_order(optimizer_of: Callable[[], SGD], last_epoch: int, overridden: bool, make: Maker) -> None:
     optimizer = optimizer_of()
     with no_warning():
@@ -43,18 +49,14 @@ def wrong_order(optimizer_of: Callable[[], SGD], last_epoch: int, overridden: bo
     if overridden:
         override_step(optimizer)
     with pytest.warns(UserWarning, match=ORDER):
-        for _ in range(35):
-            scheduler.step()
-            optimizer.step()
+        alternate(scheduler, optimizer)
 
 
 def right_order(make: Maker) -> None:
     optimizer = two_groups()
     with no_warning():
         scheduler = make(optimizer, "StepLR", gamma=0.1, step_size=3)
-        for _ in range(35):
-            optimizer.step()
-            scheduler.step()
+        alternate(optimizer, scheduler)
 
 
 case("test_old_pattern_warning")(partial(wrong_order, two_groups, -1, False))
@@ -72,9 +74,7 @@ def _(make: Maker) -> None:
     scheduler = make(optimizer, "StepLR", gamma=0.1, step_size=3)
     override_step(optimizer)
     with pytest.warns(UserWarning, match=r"`optimizer.step\(\)` has been overridden"):
-        for _ in range(35):
-            optimizer.step()
-            scheduler.step()
+        alternate(optimizer, scheduler)
 
 
 @case("test_sequentiallr_no_warnings")

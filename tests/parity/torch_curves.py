@@ -329,7 +329,8 @@ REDUCED: Factor = lambda t: 0.1 ** sum(edge <= t for edge in (6, 13, 20))  # noq
 ABSOLUTE = {"threshold_mode": "abs", "patience": 5, "cooldown": 0, "threshold": 0.1}
 PLATEAU: dict[str, tuple[dict[str, Any], list[float], Factor, Named, Factor]] = {
     "test_compound_reduce_lr_on_plateau1": (
-        ABSOLUTE | {"threshold": 0.01, "cooldown": 5}, [10 - i * 0.0167 for i in range(10)], lambda t: 1.0, STEP, steps(3)
+        ABSOLUTE | {"threshold": 0.01, "cooldown": 5}, [10 - i * 0.0167 for i in range(10)], lambda t: 1.0,
+        STEP, steps(3)
     ),
     "test_compound_reduce_lr_on_plateau2": (
         ABSOLUTE, FALLING, REDUCED, ("MultiStepLR", {"gamma": 0.1, "milestones": [3, 8, 12]}), milestones(3, 8, 12)

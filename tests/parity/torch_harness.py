@@ -1,7 +1,7 @@
 """What the cases of torch's scheduler tests are written with: makers of schedulers, and a registry of cases.
 
-A case has the name that it has in torch's test/optim/test_lrscheduler.py and is written anew. It gets a maker, which makes
-a scheduler by the name of torch's class and its arguments: of torch's class, or a SpecLR of the same spec.
+A case has the name that it has in torch's test/optim/test_lrscheduler.py and is written anew. It gets a maker, which
+makes a scheduler from the name and the arguments of torch's class: an instance of that class, or a SpecLR.
 """
 
 from __future__ import annotations
