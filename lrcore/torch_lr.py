@@ -144,6 +144,10 @@ class SpecLR(LRScheduler):
         else:
             super().step(whole)
 
+    @torch._disable_dynamo  # else compiled anew for each rate; torch.compiler.disable would load the compiler at once
+    def _update_lr(self, epoch: int | None = None) -> None:
+        super()._update_lr(epoch)
+
     def _get_closed_form_lr(self) -> list[float | Any]:
         lr, momentum = self._values(self.last_epoch)
         _set_momentum(self.optimizer, momentum)
