@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from pydantic import ConfigDict, TypeAdapter
+from torch._compile import _disable_dynamo
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -144,7 +145,7 @@ class SpecLR(LRScheduler):
         else:
             super().step(whole)
 
-    @torch._disable_dynamo  # else compiled anew for each rate; torch.compiler.disable would load the compiler at once
+    @_disable_dynamo  # else compiled anew for each rate; torch.compiler.disable would load the compiler at once
     def _update_lr(self, epoch: int | None = None) -> None:
         super()._update_lr(epoch)
 

@@ -75,8 +75,9 @@ def trainer_loop(make: Make, folder: Path, steps: int, resume: bool) -> list[flo
         report_to="none", save_strategy="steps", save_steps=HALF, disable_tqdm=True, logging_steps=1,
         dataloader_pin_memory=False,
     )  # fmt: skip
+    schedulers: Any = (optimizer, make(optimizer))
     data: Any = [{"x": torch.ones(2)}] * 40
-    trainer = Trainer(model, arguments, train_dataset=data, optimizers=(optimizer, make(optimizer)))
+    trainer = Trainer(model, arguments, train_dataset=data, optimizers=schedulers)
     trainer.train(resume_from_checkpoint=str(folder / f"checkpoint-{HALF}") if resume else None)
     return used
 
@@ -102,7 +103,8 @@ def lightning_loop(make: Make, folder: Path, steps: int, resume: bool) -> list[f
         max_steps=steps + HALF * resume, accelerator="cpu", logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
-    loader = torch.utils.data.DataLoader(torch.ones(40, 2), batch_size=4)
+    data: Any = torch.ones(40, 2)
+    loader: Any = torch.utils.data.DataLoader(data, batch_size=4)
     trainer.fit(Module(), loader, ckpt_path=str(folder / "half.ckpt") if resume else None)
     trainer.save_checkpoint(folder / "half.ckpt")
     return used
@@ -129,4 +131,4 @@ def main(loop: str, maker: str, spec: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], Path(sys.argv[4]))  # type: ignore[arg-type]  # three texts
+    main(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]))

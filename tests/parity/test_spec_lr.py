@@ -15,7 +15,7 @@ from lrcore.errors import CurveError
 from lrcore.schedules import SCHEDULES
 from lrcore.torch_lr import SCALING, SpecLR
 from tests.core.strategies import CALLS, Json, is_composite, parse
-from tests.parity.torch_harness import MAKERS, Maker, make_spec, make_torch, one_group, rates
+from tests.parity.torch_harness import MAKERS, Maker, function_of, make_spec, make_torch, one_group, rates
 
 IN_TORCH = [name for name, cls in CALLS.items() if hasattr(lr_scheduler, name) and not is_composite(cls)] + ["SWALR"]
 ENDING = [name for name, cls in CALLS.items() if parse(cls.example).length is not None]
@@ -102,7 +102,7 @@ def test_no_step_is_refused_for_a_rate_that_is_not_used(name: str, fields: Json,
     scheduler = make(optimizer, name, **fields)
     found = stepped(optimizer, scheduler, steps)
 
-    shape = {"LambdaLR": lambda t: eval(fields["lr_lambda"], {"epoch": t}), "ExponentialLR": lambda t: 3.0**t}[name]
+    shape = function_of(fields.get("lr_lambda", "3.0 ** epoch"))
     assert found == pytest.approx([0.3 * shape(t) for t in range(steps)], rel=1e-9)
 
 

@@ -29,12 +29,16 @@ def torch_class(name: str) -> Any:
     return swa_utils.SWALR if name == "SWALR" else getattr(lr_scheduler, name)
 
 
+def function_of(text: str) -> Factor:
+    found: Factor = eval(f"lambda epoch: {text}")  # texts of this package alone
+    return found
+
+
 def make_torch(optimizer: Optimizer, name: str, /, last_epoch: int = -1, **arguments: Any) -> Scheduler:
     """An instance of torch's class. Its lambdas are given as text, as a spec has them."""
     if "lr_lambda" in arguments:
         found = arguments["lr_lambda"]
-        read = lambda text: eval(f"lambda epoch: {text}")  # noqa: E731  # texts of this package alone
-        arguments["lr_lambda"] = read(found) if isinstance(found, str) else list(map(read, found))
+        arguments["lr_lambda"] = function_of(found) if isinstance(found, str) else list(map(function_of, found))
     made: Scheduler = torch_class(name)(optimizer, last_epoch=last_epoch, **arguments)
     return made
 
@@ -57,19 +61,21 @@ def case(name: str) -> Callable[[Case], Case]:
     return register
 
 
+def parameter() -> Any:
+    return torch.nn.Parameter(torch.zeros(1))
+
+
 def two_groups() -> torch.optim.SGD:
     """Torch's own optimizer for these tests: a plain rate, and one in a Tensor."""
-    first, second = torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(1))
-    return torch.optim.SGD([{"params": [first]}, {"params": [second], "lr": torch.tensor(0.5)}], lr=0.05)
+    return torch.optim.SGD([{"params": [parameter()]}, {"params": [parameter()], "lr": torch.tensor(0.5)}], lr=0.05)
 
 
 def two_groups_of_adam() -> torch.optim.Adam:
-    first, second = torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(1))
-    return torch.optim.Adam([{"params": [first]}, {"params": [second], "lr": 0.5}], lr=0.05)
+    return torch.optim.Adam([{"params": [parameter()]}, {"params": [parameter()], "lr": 0.5}], lr=0.05)
 
 
 def one_group(lr: Any = 0.1) -> torch.optim.SGD:
-    return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+    return torch.optim.SGD([parameter()], lr=lr)
 
 
 def rates(optimizer: Optimizer) -> list[float]:
