@@ -96,9 +96,10 @@ docs: .venv/docs
 	$(BIN)/python -m cli.reference > docs/cli.md
 	$(BIN)/python -m mkdocs build --quiet --strict
 
-# Every script of examples/, trained for real, and every command and Python block of README and docs/
+# Every script of examples/, trained for real, every command and Python block of README and docs/, and SpecLR in the loops of
+# other frameworks
 test-examples: .venv/examples
-	$(BIN)/python -m pytest tests/docs -m "not faults and not security" $(ARGS)
+	$(BIN)/python -m pytest tests/docs tests/parity/test_loops.py -m "not faults and not security" $(ARGS)
 
 .venv/docs .venv/examples: .venv/ready
 	$(BIN)/python -m pip install --quiet --editable '.[$(@F)]'

@@ -189,7 +189,7 @@ def table(schedule: Schedule, base_lrs: tuple[float, ...], t: Grid, out: Rates |
     """Rates and momenta at the steps `t`, for each parameter group.
 
     Raises:
-        CurveError: a rate would not be finite, or negative, or the schedule has no value at a step.
+        CurveError: a rate would be negative or not finite, a momentum infinite, or the schedule has no value at a step.
     """
     budget.spend(table_cost(schedule, len(base_lrs), t))
     both = np.empty(((out is None) + schedule.cycles_momentum, len(base_lrs), t.count))  # one block: malloc keeps it
@@ -199,6 +199,7 @@ def table(schedule: Schedule, base_lrs: tuple[float, ...], t: Grid, out: Rates |
         if momentum is not None:
             for group, values in enumerate(momentum):
                 schedule.fill_momentum(values, t, group)
+                _refuse_infinite(values, t)
     for rates, (low, high) in zip(lr, extents, strict=True):
         if not (low >= 0 and high < np.inf):
             _refuse(rates, t)
@@ -215,6 +216,14 @@ def _refuse(lr: Rates, t: Grid) -> None:
         if wrong.any():
             i = int(wrong.argmax())
             raise CurveError(("schedule",), f"the rate at step {t.start + t.stride * i} would be {lr[i]:g}, {what}")
+
+
+def _refuse_infinite(momenta: Rates, t: Grid) -> None:
+    """Raise CurveError for a momentum that overflows; NaN is one that is left to the optimizer."""
+    wrong = np.isinf(momenta)
+    if wrong.any():
+        i = int(wrong.argmax())
+        raise CurveError(("schedule",), f"the momentum at step {t.start + t.stride * i} would be {momenta[i]:g}")
 
 
 def summary(lr: Rates, extent: Extent, stride: int = 1) -> dict[str, float]:

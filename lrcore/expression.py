@@ -152,6 +152,9 @@ class Expression:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.source!r})"
 
+    def __reduce__(self) -> tuple[type[Expression], tuple[str]]:
+        return type(self), (self.source,)  # pickled as its text
+
     def _compile(self, node: ast.expr, depth: int) -> tuple[Evaluate, bool]:  # noqa: C901  # the grammar, as one table
         """The node as a function of the variable, and whether it is constant."""
         self.size += 1

@@ -176,10 +176,10 @@ class JobSpec(Setup):
             if momentum is not None:
                 raise CurveError(("momentum_schedule",), f"the {self.rate_schedule.type} already cycles momentum")
             momentum, _ = self._table("momentum_schedule", self.momentum_schedule, bases)
-            if momentum.max() >= 1:
-                raise CurveError(("momentum_schedule",), f"momentum would be {momentum.max():g}, not below 1")
         if momentum is not None:
             field = "schedule" if self.momentum_schedule is None else "momentum_schedule"
+            if (too_high := momentum[momentum >= 1]).size:  # NaN is left to the optimizer
+                raise CurveError((field,), f"momentum would be {too_high.max():g}, not below 1")
             _check(field, lambda: self.optimizer.check_momentum(momentum))
         weight_decay = None
         if self.weight_decay_schedule is not None:

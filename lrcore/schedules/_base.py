@@ -28,7 +28,7 @@ StepCount = Annotated[Count, WithJsonSchema(length_schema(1, MAX_STEP))]
 StepIndex = Annotated[Index, WithJsonSchema(length_schema(0, MAX_STEP))]
 GroupRates = Annotated[tuple[Rate, ...], Items(64, least=1)]
 
-Momentum = Annotated[Fraction, Field(lt=1)]
+Momentum = Annotated[Number, Field(ge=0)]  # as torch has it; a job needs one below 1
 GroupMomenta = Annotated[tuple[Momentum, ...], Items(64, least=1)]
 
 

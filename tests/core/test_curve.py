@@ -204,6 +204,14 @@ def test_a_rate_that_no_optimizer_takes_is_refused_by_its_step(expression: str, 
     assert refusal.value.field == ("schedule",)
 
 
+def test_a_momentum_that_overflows_is_refused_by_its_step() -> None:
+    cycle = {"type": "CyclicLR", "base_lr": 0.0, "max_lr": 1e-300, "step_size_up": 5, "mode": "exp_range", "gamma": 2.0}
+    asked = request(schedule=cycle | {"max_momentum": 1e6}, start=1005, steps=10)
+
+    with pytest.raises(CurveError, match="the momentum at step 1005 would be -inf"):
+        sample(asked)
+
+
 def test_a_summary_is_what_numpy_says_of_the_curve() -> None:
     lr = np.random.default_rng(0).uniform(0, 1, 10_001)
 

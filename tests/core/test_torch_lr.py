@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from lrcore.curve import CurveRequest, sample
 from lrcore.errors import CurveError
+from lrcore.rate_table import BLOCK
 from lrcore.schedules import SCHEDULES
-from lrcore.torch_lr import BLOCK, SpecLR
+from lrcore.torch_lr import SpecLR
 from tests.core.strategies import CALLS, Json
 
 ONE_CYCLE = {"type": "OneCycleLR", "max_lr": 0.1, "total_steps": 40}
@@ -63,7 +64,7 @@ def test_a_scheduler_goes_on_by_its_count_alone(spec: Json) -> None:
     resumed = SpecLR(fresh, spec)
     resumed.load_state_dict(state)
 
-    assert state == {"last_epoch": 17}
+    assert state["last_epoch"] == 17
     assert len(before) == 17
     assert walked(fresh, resumed, 12) == after
 
@@ -77,15 +78,6 @@ def test_a_scheduler_may_begin_after_a_step() -> None:
     found = walked(optimizer, SpecLR(optimizer, COSINE, last_epoch=16), 5)
 
     assert [lr for lr, _ in found] == expected(COSINE, 5, start=17).lr[0].tolist()
-
-
-def test_a_rate_written_by_somebody_else_does_not_last() -> None:
-    optimizer = sgd()
-    scheduler = SpecLR(optimizer, COSINE)
-    optimizer.param_groups[0]["lr"] = 5.0
-    scheduler.step()
-
-    assert optimizer.param_groups[0]["lr"] == expected(COSINE, 2).lr[0, 1]
 
 
 def test_every_group_has_its_own_base_rate() -> None:
@@ -136,11 +128,3 @@ def test_a_length_may_be_a_share_of_the_run() -> None:
 def test_what_cannot_be_scheduled_is_refused(spec: Json, error: type[Exception]) -> None:
     with pytest.raises(error):
         SpecLR(sgd(), spec)
-
-
-def test_a_schedule_that_ends_says_so() -> None:
-    optimizer = sgd()
-    scheduler = SpecLR(optimizer, ONE_CYCLE)
-
-    with pytest.raises(CurveError, match="ends after 40 steps"):
-        walked(optimizer, scheduler, 40)

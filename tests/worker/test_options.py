@@ -136,6 +136,7 @@ def test_names_that_the_model_does_not_have_are_refused(changes: dict[str, Any],
             },
             "momentum_schedule",
         ),
+        ({"schedule": {"type": "CyclicLR", "base_lr": 0.1, "max_lr": 0.2, "max_momentum": 1.2}}, "schedule"),
         (
             {
                 "momentum_schedule": {"type": "LambdaLR", "lr_lambda": "min(1, epoch)"},
