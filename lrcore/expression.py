@@ -209,8 +209,8 @@ class Expression:
         return {
             "type": "string",
             "maxLength": MAX_LENGTH,
-            "description": f"a Python lambda of one parameter, or an expression in {' or '.join(cls.variables)}: numbers, "
-            "arithmetic, comparisons, `in` a list or range, and, or, not, `a if b else c`, "
+            "description": f"a Python lambda of one parameter, or an expression in {' or '.join(cls.variables)}: "
+            "numbers, arithmetic, comparisons, `in` a list or range, and, or, not, `a if b else c`, "
             f"{', '.join(CONSTANTS)}, and the functions {', '.join(ARITY)}, also after math., np., numpy. and torch.",
         }
 
@@ -249,9 +249,9 @@ def _power_of(tree: ast.expr) -> tuple[float, float] | None:
             match exponent:
                 case ast.Name(id=name) if name == VARIABLE:
                     return float(base), 1.0
-                case ast.BinOp(
-                    left=ast.Name(id=name), op=ast.Div(), right=ast.Constant(value=per)
-                ) if name == VARIABLE and per > 0:
+                case ast.BinOp(left=ast.Name(id=name), op=ast.Div(), right=ast.Constant(value=per)) if (
+                    name == VARIABLE and per > 0
+                ):
                     return float(base), float(per)
     return None
 

@@ -173,8 +173,8 @@ class Program:
             return f"{PREFIXES[node.op]}{_within(write(node.args[0]), own)}", own
         left, right = map(write, node.args)
         power = node.op == "**"
-        text = f"{_within(left, own + power)} {node.op} {_within(right, PRECEDENCE["neg"] if power else own + 1)}"
-        return text, own
+        least = PRECEDENCE["neg"] if power else own + 1  # of what is on the right
+        return f"{_within(left, own + power)} {node.op} {_within(right, least)}", own
 
     def _named(self, node: Node, write: Callable[[Value], Text], named: dict[int, str], lines: list[str]) -> str:
         if id(node) not in named:

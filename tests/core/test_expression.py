@@ -333,7 +333,7 @@ def test_epoch_and_step_are_one_number() -> None:
 
 
 def test_a_cycle_expression_knows_x_alone() -> None:
-    with pytest.raises(ValueError, match="unknown name 'epoch': .*; known are x, pi, e"):
+    with pytest.raises(ValueError, match=r"unknown name 'epoch': .*; known are x, pi, e"):
         CycleExpression("epoch")
 
 

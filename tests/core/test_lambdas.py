@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
+import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from lrcore.curve import CurveRequest, sample
-from lrcore.expression import Expression
-from lrcore.expression_syntax import MODULES
+from lrcore.dialects import Framework, translate
+from lrcore.expression import MAX_LENGTH, Expression
+from lrcore.expression_syntax import ARITY, MODULES
+from tests.core.strategies import parse, rates
+from tests.core.test_translate import BASE_LR, TOLERANCE, names
 
 STEPS = np.arange(201)
-# a power, an exponential and a sine of numpy may differ from Python's in the last bit, and a quotient of two may double it
+# a power or an exponential of numpy may differ from Python's in the last bit, and a quotient of two in one bit more
 ULPS = 2.0
 
 AS_THEY_ARE = (
@@ -95,7 +98,7 @@ WITH_NAMES: tuple[tuple[str, dict[str, float]], ...] = (  # and what the names m
     ("lambda s: min(1.0, (s + 1) / 20) * 0.5 * (1 + math.cos(math.pi * min(1.0, s / a.steps)))", {"a.steps": 160}),
     ("lambda step: min((step+1)/warm,1.0)*(.5*(1+np.cos(np.pi*max(0,step-warm)/max(1,total_steps-warm))))",
      {"warm": 10, "total_steps": 190}),
-    ("lambda epoch: np.power(\n                10, ((log_end_lr - log_start_lr) / total_epochs) * epoch + log_start_lr\n"
+    ("lambda epoch: np.power(\n            10, ((log_end_lr - log_start_lr) / total_epochs) * epoch + log_start_lr\n"
      "            )", {"log_end_lr": -5.0, "log_start_lr": -2.0, "total_epochs": 20}),
     ("lambda epoch: math.exp(math.log(final_lr / init_lr) * epoch / num_epochs)",
      {"final_lr": 1e-5, "init_lr": 1e-2, "num_epochs": 80}),
@@ -180,3 +183,112 @@ def test_a_name_that_must_be_filled_in_is_named(source: str, values: dict[str, f
         Expression(source)
 
     assert any(name in str(refused.value) for name in values)
+
+
+# --- every function, in every framework ---------------------------------------------------------------------------
+
+EXTRA = {"where": "epoch > 3, {0}, 1", "clip": "{0}, 0.25, 1.5", "pow": "{0}, 1.5", "min": "{0}, 1", "max": "{0}, 1"}
+CALLS = {name: f"abs({name}({EXTRA.get(name, '{0}').format('(epoch + 1) / 256')}))" for name in ARITY} | {
+    "round to digits": "round((epoch + 1) / 256, 2)",
+    "log to a base": "abs(log(epoch + 2, 3))",
+    "and": "0.5 + (epoch > 3 and epoch / 256)",
+    "or": "0.5 + (epoch // 10 % 2 or epoch / 256)",
+    "and or": "(epoch < 5 and 0.25) or (epoch < 9 and (epoch > 6 or epoch == 5) and 0.5) or 1",
+    "not": "1.0 if not (epoch < 5 or epoch > 9) else 0.5",
+    "in": "0.1 if epoch in [3, 5, 8] else 1 if epoch not in (7, 9) else 0.5",
+    "range": "0.1 if epoch in range(3, 90, 7) else 1",
+    "conditions as numbers": "0.5 ** ((epoch >= 8) + (epoch in [4, 5]) + (not epoch) + (epoch > 3 and epoch < 7))",
+}
+RUN = np.arange(150)
+
+
+def run(code: str, framework: Framework) -> np.ndarray:
+    """The first rates of translated code, compiled where people compile it."""
+    defined = names(code, framework)
+    if framework in ("optax", "keras"):
+        import jax
+
+        return np.asarray(jax.jit(jax.vmap(defined["schedule"]))(jax.numpy.asarray(RUN)), dtype=np.float64)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=BASE_LR)
+    scheduler = defined["make_scheduler"](optimizer)
+    found = []
+    for _ in range(len(RUN)):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return np.array(found)
+
+
+@pytest.mark.parametrize("framework", ["torch", "optax", "keras"])
+@pytest.mark.parametrize("case", CALLS)
+def test_every_function_is_translated_exactly(case: str, framework: Framework) -> None:
+    schedule = parse({"type": "LambdaLR", "lr_lambda": f"lambda epoch: {CALLS[case]}"})
+    expected = rates(schedule, RUN, BASE_LR)
+
+    translation = translate(schedule, BASE_LR, framework)
+
+    assert translation.exact, translation.notes
+    off = np.abs(run(translation.code, framework) - expected).max()
+    assert off <= TOLERANCE[framework] * expected.max(), translation.code
+
+
+@pytest.mark.parametrize("source", [*AS_THEY_ARE, *OTHERS])
+def test_a_lambda_becomes_code_for_torch_with_the_same_values(source: str) -> None:
+    schedule = parse({"type": "LambdaLR", "lr_lambda": source})
+    if not ((expected := rates(schedule, RUN, BASE_LR)) >= 0).all() or np.isinf(expected).any():
+        pytest.skip("not a rate at every step")
+
+    translation = translate(schedule, BASE_LR, "torch")
+
+    if translation.exact:
+        np.testing.assert_allclose(run(translation.code, "torch"), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_s_function_is_the_one_that_is_meant(module: str) -> None:
+    if module == "jnp":
+        pytest.skip("numpy's own functions under another name")
+    theirs = NAMES[module]
+    for name, ours in MODULES[module].items():
+        arguments = EXTRA.get(ours, "{0}").format("0.3").replace("epoch > 3, ", "1, ")
+        found = Expression(f"lambda x: {module}.{name}({arguments}) + 0 * x")(np.array([4]))[0]
+        values = [float(argument) for argument in arguments.split(",")]
+        if module == "torch":
+            values = [torch.tensor(value, dtype=torch.float64) for value in values]  # type: ignore[misc]
+        if ours == "where":
+            values = [bool(values[0]), *values[1:]] if module != "torch" else [values[0] > 0, *values[1:]]
+        assert found == pytest.approx(float(getattr(theirs, name)(*values)), rel=1e-15), name
+
+
+# --- bounds -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("piece", ["epoch in [{0}, {0}]", "{0} and {0}", "not {0}", "round({0}, 3)", "min([{0}, {0}])"])
+def test_nested_parts_are_read_or_refused_at_once(piece: str) -> None:
+    source = "epoch"
+    while len(wrapped := piece.format(source)) <= MAX_LENGTH:
+        source = wrapped
+    began = time.process_time()
+
+    with suppress(ValueError):
+        Expression(source).as_formula()
+
+    assert time.process_time() - began < 1
+
+
+def test_a_range_s_own_parts_are_counted() -> None:
+    with pytest.raises(ValueError, match="more than 200 parts"):
+        Expression(" + ".join(["(epoch in range(1, 9, 2))"] * 25))
+
+
+def test_the_text_is_kept_as_it_was_given() -> None:
+    source = "lambda x: 0.9 ** x  # mine"
+
+    assert parse({"type": "LambdaLR", "lr_lambda": source}).model_dump()["lr_lambda"] == source
+
+
+def test_a_scale_function_s_lambda_may_name_its_parameter() -> None:
+    spec = {"type": "CyclicLR", "base_lr": 0.1, "max_lr": 1.0, "step_size_up": 4, "scale_fn": "{}"}
+    named = parse(spec | {"scale_fn": "lambda cycle: 1/(2.**(cycle-1))"})
+
+    np.testing.assert_array_equal(rates(named, RUN, 0.1), rates(parse(spec | {"scale_fn": "1/(2.**(x-1))"}), RUN, 0.1))
