@@ -23,6 +23,7 @@ from lrcore.compare import CompareRequest
 from lrcore.curve import Curve, CurveRequest, sample
 from lrcore.errors import CurveError
 from lrcore.schedules import SCHEDULES
+from lrcore.text import did_you_mean
 
 router = APIRouter(prefix="/v1/curves", tags=["curves"])
 
@@ -201,7 +202,8 @@ def get_curve(
 def get_curve_of_type(type: str, request: Request, form: Format = None, scale: Scale = "linear") -> Response:
     """Everything as query parameters, the schedule's own among them: lists as JSON, or repeated."""
     if type not in SCHEDULES:
-        raise HTTPException(404, f"there is no schedule {type[:80]!r}; /v1/schedules lists them")
+        hint = did_you_mean(type, SCHEDULES) or "/v1/schedules lists them"
+        raise HTTPException(404, f"there is no schedule {type[:80]!r}; {hint}")
     properties = _properties(type)
     schedule: dict[str, Any] = {"type": type}
     data: dict[str, Any] = {"schedule": schedule}
