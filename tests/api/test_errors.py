@@ -46,6 +46,11 @@ CURVES: dict[str, tuple[Json, list[str | int]]] = {
     "negative rate": (curve(base_lr=-0.1), ["base_lr"]),
     "a list without rates": (curve(base_lr=[]), ["base_lr"]),
     "a bad rate in a list": (curve(base_lr=[0.1, -1]), ["base_lr", 1]),
+    "a list of too many rates": (curve(base_lr=[0.1] * 65), ["base_lr"]),
+    "a bad expression in a list": (
+        curve({"type": "LambdaLR", "lr_lambda": ["1", "lambda x: y"]}, base_lr=[1, 2]),
+        ["schedule", "lr_lambda", 1],
+    ),
     "text for a number": (curve(base_lr="0.1"), ["base_lr"]),
     "text for an integer": (curve(STEP | {"step_size": "5"}), ["schedule", "step_size"]),
     "true for a number": (curve(STEP | {"gamma": True}), ["schedule", "gamma"]),
@@ -226,6 +231,42 @@ def test_a_bad_query_is_a_422_that_names_the_parameter(url: str, http: httpx.Cli
     problem = assert_problem(http.get(url), 422)
 
     assert QUERIES[url] in [error["loc"] for error in problem["errors"]]
+
+
+FITTING = {
+    "must be filled in": (curve({"type": "LambdaLR", "lr_lambda": ["epoch // 30", "lambda epoch: n ** epoch"]}),
+                          "body.schedule.lr_lambda.1: unknown name 'n': write its number in its place"),
+    "no expression": (curve({"type": "LambdaLR", "lr_lambda": [1]}),
+                      "body.schedule.lr_lambda.0: an expression must be a string"),
+    "too many": (curve(base_lr=[0.1] * 65), "body.base_lr: List should have at most 64 items"),
+    "a rate in a list": (curve({"type": "CyclicLR", "base_lr": [0.1, "x"], "max_lr": 1.0}),
+                         "body.schedule.base_lr.1: Input should be a valid number"),
+    "a number in an object": (JOB | {"dataset": {"type": "fake", "normalize": {"mean": [0.1, "x"], "std": 1.0}}},
+                              "body.dataset.normalize.mean.1: Input should be a valid number"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FITTING)
+def test_a_wrong_list_or_object_is_refused_for_what_is_wrong_inside(case: str, http: httpx.Client) -> None:
+    body, detail = FITTING[case]
+
+    problem = assert_problem(http.post("/v1/curves" if "steps" in body else "/v1/jobs?dry_run=true", json=body), 422)
+
+    assert problem["detail"].startswith(detail)
+    assert len(problem["errors"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "meant"),
+    [("optimizer", "adamw", "AdamW"), ("optimizer", "sgd", "SGD"), ("schedule", "steplr", "StepLR"),
+     ("dataset", "cifar-10", "cifar10"), ("model", "ResNet18", "resnet18")],
+)  # fmt: skip
+def test_a_name_in_another_case_comes_with_the_one_that_was_meant(
+    kind: str, name: str, meant: str, http: httpx.Client
+) -> None:
+    problem = assert_problem(http.post("/v1/jobs?dry_run=true", json=JOB | {kind: {"type": name}}), 422)
+
+    assert f"did you mean {meant!r}?" in problem["detail"]
 
 
 def test_an_unknown_type_comes_with_the_one_that_was_meant(http: httpx.Client) -> None:
