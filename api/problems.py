@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -194,8 +194,13 @@ def _walk(loc: Loc, data: Any, kind: str) -> Loc:
             data = data[part]
         elif not (kind == "missing" and i == len(loc) - 1):
             continue
-        path.append(part[:MAX_NAME] if isinstance(part, str) else part)
-    return tuple(path)
+        path.append(part)
+    return shortened(path)
+
+
+def shortened(path: Iterable[str | int]) -> Loc:
+    """A path whose names are no longer than what comes back of them."""
+    return tuple(part[:MAX_NAME] if isinstance(part, str) else part for part in path)
 
 
 def _unknown_type(context: dict[str, Any]) -> str:
