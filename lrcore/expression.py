@@ -18,7 +18,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from lrcore.expression_cost import value_cost
-from lrcore.expression_syntax import ARITY, CONSTANTS, MODULES, VARIABLE, is_condition, read, snippet
+from lrcore.expression_syntax import ARITY, CONSTANTS, VARIABLE, is_condition, read, snippet
 from lrcore.formulas import PI, Node, T, Value, call, where
 from lrcore.grid import PIECE, raised
 
@@ -209,10 +209,8 @@ class Expression:
         return {
             "type": "string",
             "maxLength": MAX_LENGTH,
-            "description": f"a Python lambda of one parameter, or an expression in {' or '.join(cls.variables)}: "
-            "numbers, arithmetic, comparisons, `in` a list or range, and, or, not, `a if b else c`, "
-            f"{', '.join(CONSTANTS)}, and the functions {', '.join(ARITY)}, "
-            f"also with one of the modules {', '.join(MODULES)} before them",
+            "description": f"a Python lambda of one parameter, or an expression in {' or '.join(cls.variables)}; "
+            f"functions, also as math.cos or np.cos: {', '.join(ARITY)}",
         }
 
 
