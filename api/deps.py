@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from fastapi import Depends, HTTPException, Request
 
 from api.auth import Caller
-from api.problems import Invalid
+from api.problems import Invalid, shortened
+from lrcore import unique_keys
 from lrcore.jobs.artifacts import Artifacts
 from lrcore.jobs.job import Job
 from lrcore.jobs.reaper import Reaper
@@ -51,11 +52,11 @@ CurrentJob = Annotated[Job, Depends(_job)]
 
 
 async def json_body(request: Request) -> None:
-    """Refuse a body that does not say it is JSON (415), or that nests deeper than anything that is meant (422).
+    """Refuse a body that is not declared as JSON (415), nests too deeply, or has a key twice in one object (422).
 
     Raises:
         HTTPException: the content type is another one.
-        Invalid: the body nests too deep: what reads it further may recurse.
+        Invalid: the body nests too deep: what reads it further may recurse. Or an object in it has a key twice.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json" and not content_type.endswith("+json"):
@@ -67,6 +68,10 @@ async def json_body(request: Request) -> None:
     if body.count(b"[") + body.count(b"{") > MAX_JSON_DEPTH and _too_deep(await request.json()):
         message = f"objects and lists may nest {MAX_JSON_DEPTH} deep at most, and schedules {MAX_DEPTH} deep"
         raise Invalid((("body",), message))
+    try:
+        unique_keys.check(body)
+    except unique_keys.DuplicateKey as error:
+        raise Invalid((("body", *shortened(error.path)), str(error))) from None
 
 
 def _too_deep(data: Any) -> bool:

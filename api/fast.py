@@ -14,10 +14,11 @@ from api.json import dumps
 from api.metrics import CURVE_SECONDS, KEPT
 from api.observed import INNER
 from api.offload import SMALL_BYTES
-from lrcore import lint
+from lrcore import lint, unique_keys
 from lrcore.cost import AT_ONCE
 from lrcore.curve import CurveRequest, sample
 from lrcore.errors import CurveError
+from lrcore.unique_keys import DuplicateKey
 
 PATH = "/v1/curves"
 HEADERS = [(b"content-type", b"application/json"), (b"vary", b"Accept")]
@@ -78,11 +79,12 @@ def _plain(scope: Scope) -> bool:
 def _computed(body: bytes) -> bytes | None:
     try:
         curve = CurveRequest.model_validate_json(body)
+        unique_keys.check(body)
         if curve.schedule.metric_driven or curve.cost + lint.cost(curve) > AT_ONCE:
             return None
         begun = time.perf_counter()
         made = dumps(answer(curve, sample(curve)))
         SECONDS.observe(time.perf_counter() - begun)
         return made
-    except (ValidationError, CurveError):
+    except (ValidationError, CurveError, DuplicateKey):
         return None

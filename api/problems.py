@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -24,6 +23,7 @@ from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.keys import KeyNotFound, TooManyKeys
 from lrcore.jobs.store import IllegalMove, JobExists, JobNotFound, JobTooLarge, KeyReused, LimitReached, StoreFull
 from lrcore.jobs.webhooks import DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound
+from lrcore.text import did_you_mean
 
 log = logging.getLogger("lrserve.api")
 
@@ -194,8 +194,13 @@ def _walk(loc: Loc, data: Any, kind: str) -> Loc:
             data = data[part]
         elif not (kind == "missing" and i == len(loc) - 1):
             continue
-        path.append(part[:MAX_NAME] if isinstance(part, str) else part)
-    return tuple(path)
+        path.append(part)
+    return shortened(path)
+
+
+def shortened(path: Iterable[str | int]) -> Loc:
+    """A path whose names are no longer than what comes back of them."""
+    return tuple(part[:MAX_NAME] if isinstance(part, str) else part for part in path)
 
 
 def _unknown_type(context: dict[str, Any]) -> str:
@@ -206,9 +211,7 @@ def _unknown_type(context: dict[str, Any]) -> str:
 
 def known_instead(name: str, known: Sequence[str]) -> str:
     """What there is in place of a name that is not known, for the end of a message; first the nearest."""
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{hint}known: {', '.join(known) or 'none'}"
+    return f"{did_you_mean(name, known)} known: {', '.join(known) or 'none'}".lstrip()
 
 
 def too_many_fields(most: int) -> Response:

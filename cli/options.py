@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import completion
+from lrcore import unique_keys
 
 if TYPE_CHECKING:
     from cli.client import Client
@@ -59,7 +60,7 @@ def read_file(path: str) -> str:
 def parse_object(text: str, name: str) -> dict[str, Any]:
     """A JSON object. Raises typer.BadParameter."""
     try:
-        value = json.loads(text)
+        value = _json(text, name)
     except json.JSONDecodeError as error:
         raise typer.BadParameter(f"{name} is not JSON: {error}") from None
     if not isinstance(value, dict):
@@ -75,18 +76,33 @@ def parse_schedule(schedule: str, parameters: list[str]) -> dict[str, Any]:
 
 def parse_values(parameters: list[str]) -> dict[str, Any]:
     """name=value, … as an object. Raises typer.BadParameter."""
-    found = {}
+    found: dict[str, Any] = {}
     for parameter in parameters:
         name, equals, value = parameter.partition("=")
         if not equals:
             raise typer.BadParameter(f"{parameter!r} is not name=value")
-        found[name] = literal(value)
+        if name in found:
+            raise typer.BadParameter(f"{name} comes twice: leave out one of the two")
+        found[name] = literal(value, name)
     return found
 
 
-def literal(value: str) -> Any:
-    """JSON where it is JSON, else the text: 0.5, [3, 8] and true, but triangular2 and 0.95**epoch."""
+def literal(value: str, name: str) -> Any:
+    """JSON where it is JSON, else the text: 0.5, [3, 8] and true, but triangular2 and 0.95**epoch.
+
+    Raises:
+        typer.BadParameter: an object in the JSON has a key twice.
+    """
     try:
-        return json.loads(value)
+        return _json(value, name)
     except json.JSONDecodeError:
         return value
+
+
+def _json(text: str, name: str) -> Any:
+    value = json.loads(text)
+    try:
+        unique_keys.check(text)
+    except unique_keys.DuplicateKey as error:
+        raise typer.BadParameter(f"{name}: {'.'.join(map(str, error.path))}: {error}") from None
+    return value

@@ -19,7 +19,7 @@ class NamedCurve(Spec):
     """One of the curves to compare."""
 
     name: Name
-    base_lr: Rate | GroupRates | None = None
+    base_lr: GroupRates | None = None
     metrics: Metrics | None = Field(None, exclude_if=lambda value: value is None)
     schedule: AnySchedule
 

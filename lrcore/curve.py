@@ -53,7 +53,7 @@ class CurveRequest(Spec):
         description="a rate: the answer says the first of its steps with a rate at most that",
         exclude_if=lambda value: value is None,
     )
-    base_lr: Rate | GroupRates | None = Field(
+    base_lr: GroupRates | None = Field(
         None,
         description="the optimizer's initial rate; a list is one rate a parameter group. "
         "Needed unless the schedule brings its own.",

@@ -1,14 +1,12 @@
 """Arithmetic written by users, evaluated over float64 arrays through a white list of syntax.
 
-Nothing outside the list can be said: no attribute, no name but the variable and two constants, no call but to the
-functions below. Constants become float64 before anything is computed, so that no expression is slow: a tower of
-powers overflows at once and is refused.
+`lrcore.expression_syntax` reads the text; nothing outside its grammar can be said. Constants become float64 before
+anything is computed, so that no expression is slow: a tower of powers overflows at once and is refused.
 """
 
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Callable
 from functools import reduce
 from itertools import pairwise
@@ -20,40 +18,44 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from lrcore.expression_cost import value_cost
+from lrcore.expression_syntax import ARITY, CONSTANTS, VARIABLE, is_condition, read, snippet
 from lrcore.formulas import PI, Node, T, Value, call, where
 from lrcore.grid import PIECE, raised
 
 Array = NDArray[np.float64]
 Evaluate = Callable[[Array], Any]  # an array for what depends on the variable, a float64 for what does not
 
-# Python's parser has doubts about texts such as "1if x else 2", which an operator can do nothing about
-FILE = "<expression>"
-warnings.filterwarnings("ignore", category=SyntaxWarning, module=FILE)
-warnings.filterwarnings("ignore", category=DeprecationWarning, module=FILE)
-
 MAX_LENGTH = 1000
-MAX_NODES = 200
-MAX_DEPTH = 30
 MAX_EXPONENT = 1000.0
 NODE_CALL = 3000.0  # nanoseconds of an operation on an array, however short
+WHOLE = 2.0**52  # a float64 from here on is an integer, and takes long to write as a decimal
 CHUNK = 1 << 15  # steps at once: intermediate results stay in the cache, and memory is bounded
 
-CONSTANTS = {"pi": np.pi, "e": np.e}
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": np.abs,
+    "atan": np.arctan,
     "ceil": np.ceil,
     "cos": np.cos,
+    "cosh": np.cosh,
     "exp": np.exp,
+    "expm1": np.expm1,
     "floor": np.floor,
+    "in": lambda value, *items: _truth(_fold(np.logical_or, tuple(np.equal(value, item) for item in items))),
     "log": np.log,
+    "log10": np.log10,
+    "log1p": np.log1p,
+    "log2": np.log2,
     "max": lambda *values: _fold(np.maximum, values),
     "min": lambda *values: _fold(np.minimum, values),
+    "round": lambda value, digits=None: np.rint(value) + 0.0 if digits is None else _rounded(value, int(digits)),
     "sin": np.sin,
+    "sinh": np.sinh,
     "sqrt": np.sqrt,
+    "tan": np.tan,
+    "tanh": np.tanh,
+    "trunc": lambda value: np.trunc(value) + 0.0,  # as an integer, 0 has no sign
     "where": lambda condition, then, otherwise: np.where(condition != 0, then, otherwise),
 }
-ARITY = {"where": (3, 3), "min": (2, 16), "max": (2, 16)}
-
 BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: np.add,
     ast.Sub: np.subtract,
@@ -63,7 +65,15 @@ BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mod: np.mod,
     ast.Pow: np.power,
 }
-UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.UAdd: np.positive, ast.USub: np.negative}
+UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.UAdd: np.positive,
+    ast.USub: np.negative,
+    ast.Not: lambda value: _truth(np.equal(value, 0)),
+}
+CHOOSE: dict[type[ast.boolop], Callable[..., Any]] = {  # Python's `and` and `or` are one of their operands
+    ast.And: lambda *values: _fold(lambda a, b: np.where(a != 0, b, a), values),
+    ast.Or: lambda *values: _fold(lambda a, b: np.where(a != 0, a, b), values),
+}
 COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: np.less,
     ast.LtE: np.less_equal,
@@ -72,10 +82,22 @@ COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: np.equal,
     ast.NotEq: np.not_equal,
 }
-SIGNS: dict[type[ast.operator | ast.cmpop], str] = {  # in formulas
+SIGNS: dict[type[ast.operator | ast.cmpop | ast.boolop], str] = {  # in formulas
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
     ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
+    ast.And: "and", ast.Or: "or",
 }  # fmt: skip
+
+
+def _truth(holds: Any) -> Any:
+    """1.0 where it holds, else 0.0."""
+    return np.asarray(holds, dtype=np.float64)
+
+
+def _rounded(value: Any, digits: int) -> Any:
+    """Rounded to decimal digits as Python does it: numpy's own way is off by a bit here and there."""
+    flat = [round(each, digits) if -WHOLE < each < WHOLE else each for each in np.ravel(value).tolist()]
+    return np.array(flat, dtype=np.float64).reshape(np.shape(value))
 
 
 def _fold(function: Callable[[Any, Any], Any], values: tuple[Any, ...]) -> Any:
@@ -86,7 +108,7 @@ def _fold(function: Callable[[Any, Any], Any], values: tuple[Any, ...]) -> Any:
 
 
 class Expression:
-    """A function of the step, such as "0.95 ** epoch" or "where(step < 10, 0.1, 1 / sqrt(step))".
+    """A function of the step, such as "0.95 ** epoch" or "lambda x: 0.5 * (1 + math.cos(math.pi * x / 100))".
 
     Raises:
         ValueError: the text is too long or too deep, is no expression, or says something outside the white list.
@@ -96,22 +118,14 @@ class Expression:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.size = 0
         if len(source) > MAX_LENGTH:
             raise ValueError(f"the expression has {len(source)} characters, more than {MAX_LENGTH}")
-        try:
-            body = ast.parse(source.strip(), FILE, mode="eval").body
-        except SyntaxError as error:
-            raise ValueError(f"not an expression: {error.msg}") from None
-        except ValueError:
-            raise ValueError("not an expression: it has characters that no text has") from None
-        except (RecursionError, MemoryError):
-            raise ValueError("not an expression: nested too deeply") from None
-        evaluate, constant = self._compile(body, 1)
-        self.power = self._power_of(body)
+        self._tree, self.size = read(source, self.variables)
+        evaluate, constant = self._compile(self._tree)
+        self.power = _power_of(self._tree)
         self._evaluate = evaluate
         self.constant: float | None = float(evaluate(np.zeros(1))) if constant else None
-        self._value_cost = value_cost(body)
+        self._value_cost = value_cost(self._tree)
 
     def __call__(self, t: NDArray[Any]) -> Array:
         """Values at `t`, shape (n,), in float64. Not finite where the arithmetic is not."""
@@ -128,20 +142,7 @@ class Expression:
 
     def as_formula(self) -> Value:
         """The same function of formulas.T: from its syntax tree, never from its text."""
-        return _formula(ast.parse(self.source.strip(), FILE, mode="eval").body)
-
-    def _power_of(self, body: ast.expr) -> tuple[float, float] | None:
-        """(base, per) if the expression is base ** variable or base ** (variable / per), for the fast way to it."""
-        match body:
-            case ast.BinOp(left=ast.Constant(value=int() | float() as base), op=ast.Pow(), right=exponent) if base > 0:
-                match exponent:
-                    case ast.Name(id=name) if name in self.variables:
-                        return float(base), 1.0
-                    case ast.BinOp(
-                        left=ast.Name(id=name), op=ast.Div(), right=ast.Constant(value=int() | float() as per)
-                    ) if name in self.variables and per > 0:
-                        return float(base), float(per)
-        return None
+        return _formula(self._tree)
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.source == other.source
@@ -155,48 +156,29 @@ class Expression:
     def __reduce__(self) -> tuple[type[Expression], tuple[str]]:
         return type(self), (self.source,)  # pickled as its text
 
-    def _compile(self, node: ast.expr, depth: int) -> tuple[Evaluate, bool]:  # noqa: C901  # the grammar, as one table
+    def _compile(self, node: ast.expr) -> tuple[Evaluate, bool]:
         """The node as a function of the variable, and whether it is constant."""
-        self.size += 1
-        if depth > MAX_DEPTH:
-            raise ValueError(f"the expression is nested more than {MAX_DEPTH} deep")
-        if self.size > MAX_NODES:
-            raise ValueError(f"the expression has more than {MAX_NODES} parts")
         match node:
-            case ast.Constant(value=bool() | complex()):
-                pass
             case ast.Constant(value=int() | float() as value):
                 return self._constant(node, lambda: np.float64(value))
-            case ast.Name(id=name) if name in CONSTANTS:
-                return self._constant(node, lambda: np.float64(CONSTANTS[name]))
-            case ast.Name(id=name) if name in self.variables:
+            case ast.Name(id=name) if name == VARIABLE:
                 return (lambda t: t), False
             case ast.Name(id=name):
-                raise ValueError(f"unknown name {name!r}; known are {', '.join([*self.variables, *CONSTANTS])}")
-            case ast.BinOp(left=left, op=operator, right=right) if type(operator) in BINARY:
-                return self._apply(node, BINARY[type(operator)], [left, right], depth)
-            case ast.UnaryOp(op=operator, operand=operand) if type(operator) in UNARY:
-                return self._apply(node, UNARY[type(operator)], [operand], depth)
-            case ast.Compare(left=left, ops=operators, comparators=others) if all(
-                type(o) in COMPARE for o in operators
-            ):
-                return self._apply(node, _comparison([COMPARE[type(o)] for o in operators]), [left, *others], depth)
-            case ast.IfExp(test=test, body=then, orelse=otherwise):
-                return self._apply(node, FUNCTIONS["where"], [test, then, otherwise], depth)
-            case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in FUNCTIONS:
-                fewest, most = ARITY.get(name, (1, 1))
-                if not fewest <= len(arguments) <= most:
-                    raise ValueError(f"{name} takes {fewest} to {most} arguments, not {len(arguments)}")
-                return self._apply(node, FUNCTIONS[name], arguments, depth)
-            case ast.Call():
-                raise ValueError(f"may call only {', '.join(FUNCTIONS)}, not {_snippet(node.func)}")
-        raise ValueError(f"{_snippet(node)} is not allowed: only numbers, {', '.join(self.variables)}, arithmetic, "
-                         "comparisons and the listed functions are")  # fmt: skip
+                return self._constant(node, lambda: np.float64(CONSTANTS[name]))
+            case ast.BinOp(left=left, op=operator, right=right):
+                return self._apply(node, BINARY[type(operator)], [left, right])
+            case ast.UnaryOp(op=operator, operand=operand):
+                return self._apply(node, UNARY[type(operator)], [operand])
+            case ast.BoolOp(op=operator, values=values):
+                return self._apply(node, CHOOSE[type(operator)], values)
+            case ast.Compare(left=left, ops=operators, comparators=others):
+                return self._apply(node, _comparison([COMPARE[type(o)] for o in operators]), [left, *others])
+            case ast.Call(func=ast.Name(id=name), args=arguments):
+                return self._apply(node, FUNCTIONS[name], arguments)
+        raise TypeError(f"{type(node).__name__} is no part of an expression")
 
-    def _apply(
-        self, node: ast.expr, function: Callable[..., Any], parts: list[ast.expr], depth: int
-    ) -> tuple[Evaluate, bool]:
-        compiled = [self._compile(part, depth + 1) for part in parts]
+    def _apply(self, node: ast.expr, function: Callable[..., Any], parts: list[ast.expr]) -> tuple[Evaluate, bool]:
+        compiled = [self._compile(part) for part in parts]
         evaluates = [evaluate for evaluate, _ in compiled]
         exponent = 1.0
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and compiled[1][1]:
@@ -216,7 +198,7 @@ class Expression:
         except OverflowError:  # an integer literal beyond float64
             value = np.float64(np.inf)
         if not np.isfinite(value):
-            raise ValueError(f"{_snippet(node)} is not a finite number")
+            raise ValueError(f"{snippet(node)} is not a finite number")
         return (lambda t: value), True
 
     @classmethod
@@ -230,7 +212,8 @@ class Expression:
         return {
             "type": "string",
             "maxLength": MAX_LENGTH,
-            "description": f"arithmetic in {' or '.join(cls.variables)}; functions: {', '.join(FUNCTIONS)}",
+            "description": f"a Python lambda of one parameter, or an expression in {' or '.join(cls.variables)}; "
+            f"functions, also as math.cos or np.cos: {', '.join(ARITY)}",
         }
 
 
@@ -256,12 +239,28 @@ def _comparison(operators: list[Callable[[Any, Any], Any]]) -> Callable[..., Any
 
     def compare(*values: Any) -> Any:
         holds = [operator(*pair) for operator, pair in zip(operators, pairwise(values), strict=True)]
-        return np.asarray(_fold(np.logical_and, tuple(holds)), dtype=np.float64)
+        return _truth(_fold(np.logical_and, tuple(holds)))
 
     return compare
 
 
+def _power_of(tree: ast.expr) -> tuple[float, float] | None:
+    """(base, per) if the tree is base ** variable or base ** (variable / per), for the fast way to it."""
+    match tree:
+        case ast.BinOp(left=ast.Constant(value=base), op=ast.Pow(), right=exponent) if base > 0:
+            match exponent:
+                case ast.Name(id=name) if name == VARIABLE:
+                    return float(base), 1.0
+                case ast.BinOp(left=ast.Name(id=name), op=ast.Div(), right=ast.Constant(value=per)) if (
+                    name == VARIABLE and per > 0
+                ):
+                    return float(base), float(per)
+    return None
+
+
 def _formula(node: ast.expr) -> Value:
+    if is_condition(node):
+        return where(_condition(node), 1.0, 0.0)
     match node:
         case ast.Constant(value=int() | float() as value):
             return float(value)
@@ -271,18 +270,23 @@ def _formula(node: ast.expr) -> Value:
             return Node(SIGNS[type(op)], (_formula(left), _formula(right)))
         case ast.UnaryOp(op=op, operand=operand):
             return Node("neg", (_formula(operand),)) if isinstance(op, ast.USub) else _formula(operand)
-        case ast.Compare():
-            return where(_condition(node), 1.0, 0.0)
-        case ast.IfExp(test=test, body=then, orelse=otherwise):
-            return where(_condition(test), _formula(then), _formula(otherwise))
+        case ast.BoolOp(op=op, values=values):
+            *before, found = map(_formula, values)
+            for value in reversed(before):
+                chosen = (found, value) if isinstance(op, ast.And) else (value, found)
+                found = where(Node("!=", (value, 0)), *chosen)
+            return found
         case ast.Call(func=ast.Name(id=name), args=arguments):
             return _called(name, arguments)
-    raise ValueError(f"{type(node).__name__} is no part of an expression")
+    raise TypeError(f"{type(node).__name__} is no part of an expression")
 
 
 def _called(name: str, arguments: list[ast.expr]) -> Value:
-    if name == "where":
-        return where(_condition(arguments[0]), _formula(arguments[1]), _formula(arguments[2]))
+    match name, arguments:
+        case "where", [condition, then, otherwise]:
+            return where(_condition(condition), _formula(then), _formula(otherwise))
+        case "round", [value, ast.Constant(value=digits)]:
+            return call("round_to", _formula(value), digits)
     found, *others = map(_formula, arguments)
     for value in others:  # min and max take several
         found = call(name, found, value)
@@ -290,16 +294,16 @@ def _called(name: str, arguments: list[ast.expr]) -> Value:
 
 
 def _condition(node: ast.expr) -> Node:
-    if not isinstance(node, ast.Compare):
-        return Node("!=", (_formula(node), 0))
-    values = [_formula(node.left), *map(_formula, node.comparators)]
-    pairs = [Node(SIGNS[type(op)], pair) for op, pair in zip(node.ops, pairwise(values), strict=True)]
-    return reduce(lambda a, b: Node("and", (a, b)), pairs)
-
-
-def _snippet(node: ast.expr) -> str:
-    try:
-        text = ast.unparse(node)
-    except (ValueError, RecursionError):  # a literal with more digits than Python prints
-        return "a number that long"
-    return text if len(text) <= 60 else text[:57] + "..."
+    match node:
+        case ast.Compare(left=left, ops=ops, comparators=others):
+            values = [_formula(left), *map(_formula, others)]
+            pairs = [Node(SIGNS[type(op)], pair) for op, pair in zip(ops, pairwise(values), strict=True)]
+            return reduce(lambda a, b: Node("and", (a, b)), pairs)
+        case ast.Call(func=ast.Name(id="in"), args=[value, *items]):
+            own = _formula(value)
+            return reduce(lambda a, b: Node("or", (a, b)), [Node("==", (own, _formula(item))) for item in items])
+        case ast.BoolOp(op=op, values=parts):
+            return reduce(lambda a, b: Node(SIGNS[type(op)], (a, b)), map(_condition, parts))
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return Node("not", (_condition(operand),))
+    return Node("!=", (_formula(node), 0))

@@ -7,10 +7,12 @@ import math
 from typing import NamedTuple
 
 from lrcore.cost import ARITHMETIC, COPY, EXP, POWER, ROOT, TRIG
+from lrcore.expression_syntax import CONSTANTS, MAX_DIGITS
 
 LARGEST_STEP = 2.0**54
 REMAINDER, REMAINDER_BIT = 15.0, 0.5  # fmod divides bit by bit: its time grows with the length of the quotient
 SUBNORMAL = 200.0  # fmod of a number that has no leading digit
+DECIMAL = 1200.0  # to round to decimal digits as Python does it, one value at a time
 MOST_BITS = 2100  # of the quotient of two float64
 DIGIT = 2.0**-53  # what is left of a number when all its digits but the last cancel
 LEAST_NORMAL = 2.0**-1022
@@ -43,7 +45,7 @@ def _part(node: ast.expr) -> Part:
             size = _float(value)
             return Part(0.0, size, size, varies=False)
         case ast.Name(id=name):
-            known = {"pi": math.pi, "e": math.e}.get(name)
+            known = CONSTANTS.get(name)
             return Part(0.0, 1.0, LARGEST_STEP) if known is None else Part(0.0, known, known, varies=False)
         case ast.Call():
             operands = operands[1:]  # the first is the function's name
@@ -59,12 +61,14 @@ def _own(node: ast.expr, operands: list[Part]) -> tuple[float, float, float]:
     match node:
         case ast.BinOp(op=op):
             return _binary(op, *operands)
+        case ast.Compare() | ast.UnaryOp(op=ast.Not()) | ast.Call(func=ast.Name(id="in")):
+            return 2 * COPY * len(operands), 1.0, 1.0
         case ast.UnaryOp():
             return 0.0, operands[0].least, most
-        case ast.Compare():
-            return 2 * COPY * len(operands), 1.0, 1.0
-        case ast.IfExp() | ast.Call(func=ast.Name(id="where")):
-            chosen = operands[1:]  # the condition comes first, in either of them
+        case ast.BoolOp():
+            return 3 * COPY * len(operands), min(operand.least for operand in operands), most
+        case ast.Call(func=ast.Name(id="where")):
+            chosen = operands[1:]  # the condition comes first
             return 2 * COPY, min(each.least for each in chosen), max(each.most for each in chosen)
         case ast.Call(func=ast.Name(id=name)):
             return _called(name, operands, most)
@@ -93,18 +97,28 @@ def _binary(op: ast.operator, left: Part, right: Part) -> tuple[float, float, fl
     return POWER, 0.0, math.inf
 
 
-def _called(name: str, operands: list[Part], most: float) -> tuple[float, float, float]:
+def _called(name: str, operands: list[Part], most: float) -> tuple[float, float, float]:  # noqa: C901  # a table
     match name:
         case "sin" | "cos":
             return TRIG, min(operands[0].least, 1e-20) / 2, 1.0
         case "min" | "max":
             return COPY * len(operands), min(operand.least for operand in operands), most
-        case "floor" | "ceil":
-            return 0.0, 1.0, most + 1
+        case "floor" | "ceil" | "trunc":
+            return COPY, 1.0, most + 1
+        case "round" if len(operands) == 1:
+            return COPY, 1.0, most + 1
+        case "round":
+            return DECIMAL, 10.0**-MAX_DIGITS, 2 * most
         case "abs":
             return 0.0, operands[0].least, most
         case "log":
             return ARITHMETIC, DIGIT, 1000.0
+        case "log2" | "log10" | "log1p":
+            return EXP, min(operands[0].least, DIGIT) / 4, 2000.0
+        case "tan":
+            return 2 * EXP, 0.0, math.inf
+        case "tanh" | "atan":
+            return EXP, operands[0].least / 4, 2.0
         case "sqrt":
             return ROOT, min(1.0, operands[0].least), max(1.0, most)
     return EXP, 0.0, math.inf

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Strict
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 Integer = Annotated[int, Strict()]
@@ -44,6 +44,41 @@ class Items:
             context = {"field_type": "List", "max_length": self.most, "actual_length": len(value)}
             raise PydanticKnownError("too_long", context)
         return value
+
+
+class ByShape:
+    """Lets a value's shape in JSON choose the member of a union: a list, an object, or else a single value.
+
+    Left to pydantic, what is wrong inside a list comes after the complaint that it is no single value.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        members = handler(source)["choices"]
+        choices = {_shape_of(each): each for each in members}
+        if len(choices) < len(members):
+            raise TypeError(f"the members of {source} do not differ in shape")
+
+        def chosen(value: Any) -> str:
+            shape = "list" if isinstance(value, list | tuple) else "object" if isinstance(value, dict | Spec) else "one"
+            return shape if shape in choices else "one"
+
+        return core_schema.tagged_union_schema(choices, chosen)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        found = handler(schema)
+        found["anyOf"] = found.pop("oneOf")
+        return found
+
+
+def _shape_of(schema: Any) -> str:
+    while schema["type"].startswith("function-") and "schema" in schema:
+        schema = schema["schema"]
+    match schema["type"]:
+        case "tuple" | "list":
+            return "list"
+        case "model" | "definition-ref" | "dict":
+            return "object"
+    return "one"
 
 
 class Spec(BaseModel):

@@ -106,7 +106,7 @@ PI = Node("pi")
 
 
 def call(function: str, *args: Value) -> Node:
-    """cos, sin, tanh, exp, log, sqrt, floor, ceil, abs, min or max of values."""
+    """One of the functions in lrcore.expression of values, or round_to of a value and its digits."""
     return Node(function, args)
 
 

@@ -1,13 +1,16 @@
-"""Other people's text where it must stay text: on a terminal, on a line of a log, in a spreadsheet."""
+"""Other people's text where it must stay text, on a terminal, on a line of a log, in a spreadsheet; and wrong names."""
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 # What moves the cursor, rings, ends a line or reorders what is read: C0, DEL and C1, line and paragraph separators, the
 # marks, embeddings and isolates of bidirectional text; and halves of surrogate pairs, which no encoding can write
 HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
+MAX_NAME = 80  # characters of an unknown name that are compared
 SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -26,6 +29,26 @@ def cell(text: str) -> str:
     Source: OWASP, CSV injection.
     """
     return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Write the question after an unknown name, such as "did you mean 'AdamW'?", or "" if no known name is near.
+
+    Names that differ only in case, `_`, `-`, `.` and spaces are all given. Otherwise it is the nearest one.
+
+    Args:
+        cutoff: how near it must be, as in difflib: 1 for the same name.
+    """
+    plain: dict[str, list[str]] = {}
+    for each in known:
+        plain.setdefault(_plain(each), []).append(each)
+    wanted = _plain(name[:MAX_NAME])
+    near = [wanted] if wanted in plain else difflib.get_close_matches(wanted, plain, 1, cutoff)
+    return f"did you mean {' or '.join(map(repr, plain[near[0]]))}?" if near else ""
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_. ]", "", name.casefold())
 
 
 def _escape(character: str) -> str:

@@ -15,6 +15,7 @@ from lrcore.family import Member, describe
 from lrcore.models import MODELS
 from lrcore.optimizers import OPTIMIZERS
 from lrcore.schedules import SCHEDULES
+from lrcore.text import did_you_mean
 
 
 class Entry(BaseModel):
@@ -57,7 +58,8 @@ def _catalogue(kind: str) -> APIRouter:
     def get_member(type: str) -> Entry:
         """What it is and which parameters it takes."""
         if type not in FAMILIES[kind]:
-            raise HTTPException(404, f"{type[:80]!r} is none of the {kind}; /v1/{kind} lists them")
+            hint = did_you_mean(type, FAMILIES[kind]) or f"/v1/{kind} lists them"
+            raise HTTPException(404, f"{type[:80]!r} is none of the {kind}; {hint}")
         return _entry(kind, type)
 
     return made

@@ -17,12 +17,14 @@ from api.metrics import CURVE_SECONDS
 from api.negotiate import choose
 from api.offload import leave_loop, own_process
 from api.pictures import check_lines
-from api.problems import Invalid, documented, readable
+from api.problems import Invalid, documented, readable, shortened
 from api.query import only_known
+from lrcore import unique_keys
 from lrcore.compare import CompareRequest
 from lrcore.curve import Curve, CurveRequest, sample
 from lrcore.errors import CurveError
 from lrcore.schedules import SCHEDULES
+from lrcore.text import did_you_mean
 
 router = APIRouter(prefix="/v1/curves", tags=["curves"])
 
@@ -170,13 +172,14 @@ def get_curve(
 ) -> Response:
     """The same by GET, for links and <img>: base_lr, start, stride, steps and metrics are query parameters."""
     try:
-        schedule = orjson.loads(spec)
+        schedule = _json(spec, "spec")
     except orjson.JSONDecodeError as error:
         raise Invalid((("query", "spec"), f"not JSON: {error}")) from None
     query = _query(request)
     if "schedule" in query:
         raise Invalid((("query", "schedule"), "the schedule is in spec"))
-    given = {key: _value(v, _of_the_request().get(key, {})) for key, v in query.items() if key not in NOT_OF_THE_CURVE}
+    known, own = _of_the_request(), query.keys() - NOT_OF_THE_CURVE
+    given = {key: _value(key, values, known.get(key, {})) for key, values in query.items() if key in own}
     return _answer(request, {"schedule": schedule} | given, "spec", scale)
 
 
@@ -201,7 +204,8 @@ def get_curve(
 def get_curve_of_type(type: str, request: Request, form: Format = None, scale: Scale = "linear") -> Response:
     """Everything as query parameters, the schedule's own among them: lists as JSON, or repeated."""
     if type not in SCHEDULES:
-        raise HTTPException(404, f"there is no schedule {type[:80]!r}; /v1/schedules lists them")
+        hint = did_you_mean(type, SCHEDULES) or "/v1/schedules lists them"
+        raise HTTPException(404, f"there is no schedule {type[:80]!r}; {hint}")
     properties = _properties(type)
     schedule: dict[str, Any] = {"type": type}
     data: dict[str, Any] = {"schedule": schedule}
@@ -209,9 +213,9 @@ def get_curve_of_type(type: str, request: Request, form: Format = None, scale: S
         if key == "type" and values != [type]:
             raise Invalid((("query", "type"), f"the path says {type}"))
         if key in _of_the_request() and key not in properties:
-            data[key] = _value(values, _of_the_request()[key])
+            data[key] = _value(key, values, _of_the_request()[key])
         elif key not in NOT_OF_THE_CURVE:
-            schedule[key] = _value(values, properties.get(key, {}))
+            schedule[key] = _value(key, values, properties.get(key, {}))
     return _answer(request, data, None, scale)
 
 
@@ -254,10 +258,10 @@ def _query(request: Request) -> dict[str, list[str]]:
     return query
 
 
-def _value(values: list[str], schema: dict[str, Any]) -> Any:
+def _value(name: str, values: list[str], schema: dict[str, Any]) -> Any:
     """What a query parameter says: JSON where it is JSON, else the text; a list if repeated, or if a list is needed."""
     types = {option.get("type") for option in _options(schema) if "pattern" not in option}  # lengths are no text
-    found = [_one(value, text="string" in types) for value in values]
+    found = [_one(name, value, text="string" in types) for value in values]
     only_a_list = types - {"null"} == {"array"} and not isinstance(found[0], list)
     return found if len(found) > 1 or only_a_list else found[0]
 
@@ -269,13 +273,24 @@ def _options(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield schema
 
 
-def _one(value: str, *, text: bool) -> Any:
+def _one(name: str, value: str, *, text: bool) -> Any:
     if text and not value.startswith(("[", "{")):
         return value
     try:
-        return orjson.loads(value)
+        return _json(value, name)
     except orjson.JSONDecodeError:
         return value
+
+
+def _json(text: str, name: str) -> Any:
+    """JSON of a query parameter. Raises JSONDecodeError, and Invalid if an object in it has a key twice."""
+    found = orjson.loads(text)
+    try:
+        if isinstance(found, dict | list):
+            unique_keys.check(text)
+    except unique_keys.DuplicateKey as error:
+        raise Invalid((("query", name, *shortened(error.path)), str(error))) from None
+    return found
 
 
 @cache

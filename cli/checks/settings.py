@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from api.settings import ApiSettings
 from cli.checks import Finding, ok, problem, warning
 from lrcore import traces
+from lrcore.text import did_you_mean
 
 PREFIX = "LRSERVE_"
 OWN = ("LRSERVE_URL", "LRSERVE_KEY")  # of the commands that talk to a server
@@ -51,11 +51,10 @@ def _without(wrong: Mapping[str, str]) -> ApiSettings:
 
 
 def _unknown(name: str) -> Finding:
-    near = difflib.get_close_matches(name.upper(), KNOWN, n=1, cutoff=0.75)
     return warning(
         "settings",
         f"{name} is no setting of lrserve, and has no effect",
-        f"did you mean {near[0]}?" if near else "unset it; docs/settings.md lists them all",
+        did_you_mean(name, KNOWN, cutoff=0.75) or "unset it; docs/settings.md lists them all",
     )
 
 

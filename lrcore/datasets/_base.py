@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from lrcore.family import Flag, Integer, Items, Member, Number, Spec
+from lrcore.family import ByShape, Flag, Integer, Items, Member, Number, Spec
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
-PerChannel = Number | Annotated[tuple[Number, ...], Items(4, least=1)]
+PerChannel = Annotated[Number | Annotated[tuple[Number, ...], Items(4, least=1)], ByShape()]
 
 
 class Files(Protocol):
@@ -92,7 +92,7 @@ class Dataset(Member):
     resize: Annotated[Integer, Field(ge=4, le=1024)] | None = Field(
         None, description="pixels a side, bilinear; the images' own size if null"
     )
-    normalize: Flag | Normalization = Field(
+    normalize: Annotated[Flag | Normalization, ByShape()] = Field(
         False, description="false: pixels in [0, 1]; true: by the data set's own mean and standard deviation; or given"
     )
     flip: Flag = Field(False, description="mirror half of the training images, anew in each epoch")

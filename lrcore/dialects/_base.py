@@ -46,10 +46,12 @@ class Translation:
 # ---------------------------------------------------------------- writing
 
 PRECEDENCE = {
-    "where": 0, "and": 1, "<": 2, "<=": 2, ">": 2, ">=": 2, "==": 2, "!=": 2, "+": 4, "-": 4, "*": 5, "/": 5, "//": 5,
-    "%": 5, "neg": 6, "**": 7,
+    "where": 0, "or": 1, "and": 2, "not": 3, "<": 4, "<=": 4, ">": 4, ">=": 4, "==": 4, "!=": 4, "+": 6, "-": 6,
+    "*": 7, "/": 7, "//": 7, "%": 7, "neg": 8, "**": 9,
 }  # fmt: skip
-ATOM = 9
+ATOM = 11
+PREFIXES = {"neg": "-", "not": "not "}
+FUNCTIONS = "cos sin tan cosh sinh tanh exp expm1 log log10 log1p log2 sqrt floor ceil"  # of the same name everywhere
 Text = tuple[str, int]  # with its precedence
 
 
@@ -71,22 +73,27 @@ def _calls(module: str, names: str) -> dict[str, str]:
 
 
 MATH = Language(
-    _calls("math", "cos sin tanh exp log sqrt floor ceil")
-    | {"abs": "abs({0})", "min": "min({0}, {1})", "max": "max({0}, {1})", "pi": "math.pi", "and": "{0} and {1}"}
+    _calls("math", f"{FUNCTIONS} atan")
+    | {"abs": "abs({0})", "min": "min({0}, {1})", "max": "max({0}, {1})", "pi": "math.pi"}
+    | {"trunc": "int({0})", "round": "round({0})", "round_to": "round({0}, {1})"}
     | {"passed": "bisect.bisect_right({0}, {1})", "pick": "{0}[{1}]"},
 )
 JAX = Language(
-    _calls("jnp", "cos sin tanh exp log sqrt floor ceil abs")
+    _calls("jnp", f"{FUNCTIONS} abs trunc round")
     | {"min": "jnp.minimum({0}, {1})", "max": "jnp.maximum({0}, {1})", "pi": "jnp.pi"}
+    | {"atan": "jnp.arctan({0})", "round_to": "jnp.round({0}, {1})"}
     | {"passed": 'jnp.searchsorted(jnp.array({0}), {1}, side="right")', "pick": "jnp.array({0})[{1}]"}
-    | {"and": "jnp.logical_and({0}, {1})"},
+    | {name: f"jnp.logical_{name}({{0}}, {{1}})" for name in ("and", "or")}
+    | {"not": "jnp.logical_not({0})"},
     where="jnp.where",
 )
 KERAS = Language(
-    _calls("ops", "cos sin tanh exp log sqrt floor ceil abs")
+    _calls("ops", f"{FUNCTIONS} abs trunc round")
     | {"min": "ops.minimum({0}, {1})", "max": "ops.maximum({0}, {1})", "pi": "math.pi"}
+    | {"atan": "ops.arctan({0})", "round_to": "ops.round({0}, {1})"}
     | {"passed": 'ops.sum(ops.cast(ops.array({0}) <= {1}, "int32"))', "pick": "ops.take(ops.array({0}), {1})"}
-    | {"and": "ops.logical_and({0}, {1})"},
+    | {name: f"ops.logical_{name}({{0}}, {{1}})" for name in ("and", "or")}
+    | {"not": "ops.logical_not({0})"},
     where="ops.where",
 )
 
@@ -162,12 +169,12 @@ class Program:
 
     def _operator(self, node: Node, write: Callable[[Value], Text]) -> Text:
         own = PRECEDENCE[node.op]
-        if node.op == "neg":
-            return f"-{_within(write(node.args[0]), own)}", own
+        if node.op in PREFIXES:
+            return f"{PREFIXES[node.op]}{_within(write(node.args[0]), own)}", own
         left, right = map(write, node.args)
         power = node.op == "**"
-        text = f"{_within(left, own + power)} {node.op} {_within(right, 6 if power else own + 1)}"
-        return text, own
+        least = PRECEDENCE["neg"] if power else own + 1  # of what is on the right
+        return f"{_within(left, own + power)} {node.op} {_within(right, least)}", own
 
     def _named(self, node: Node, write: Callable[[Value], Text], named: dict[int, str], lines: list[str]) -> str:
         if id(node) not in named:
@@ -271,11 +278,16 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
 SCALARS: dict[str, Callable[..., Any]] = OPERATORS | {
-    **{name: getattr(math, name) for name in ("cos", "sin", "tanh", "exp", "log", "sqrt", "floor", "ceil")},
+    **{name: getattr(math, name) for name in [*FUNCTIONS.split(), "atan"]},
     "abs": abs,
     "min": min,
     "max": max,
-    "and": lambda a, b: a and b,
+    "trunc": int,
+    "round": round,
+    "round_to": round,
+    "and": lambda a, b: a and b(),
+    "or": lambda a, b: a or b(),
+    "not": operator.not_,
     "pi": lambda: math.pi,
     "number": lambda value: value,
     "where": _scalar_where,
@@ -283,10 +295,15 @@ SCALARS: dict[str, Callable[..., Any]] = OPERATORS | {
     "pick": operator.getitem,
 }
 SINGLES: dict[str, Callable[..., Any]] = OPERATORS | {
-    **{name: getattr(np, name) for name in ("cos", "sin", "tanh", "exp", "log", "sqrt", "floor", "ceil", "abs")},
+    **{name: getattr(np, name) for name in [*FUNCTIONS.split(), "abs", "trunc"]},
+    "atan": np.arctan,
     "min": np.minimum,
     "max": np.maximum,
-    "and": np.logical_and,
+    "round": np.round,
+    "round_to": lambda value, digits: np.round(value, int(digits)),
+    "and": lambda a, b: np.logical_and(a, b()),
+    "or": lambda a, b: np.logical_or(a, b()),
+    "not": np.logical_not,
     "pi": lambda: np.float32(np.pi),
     "number": np.float32,
     "where": _array_where,
@@ -311,6 +328,8 @@ def evaluate(node: Value, t: Any, arithmetic: dict[str, Callable[..., Any]], nam
             return evaluate(node.args[0], at(node.args[1]), arithmetic, {})
         case "passed" | "pick":
             return arithmetic[node.op](node.args[0], at(node.args[1]))
+        case "and" | "or":
+            return arithmetic[node.op](at(node.args[0]), partial(at, node.args[1]))
         case "where":
             condition, then, otherwise = node.args
             return arithmetic["where"](at(condition), partial(at, then), partial(at, otherwise))

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from lrcore import cost
 from lrcore.cost import Load
-from lrcore.family import Integer, Items, Member, Number
+from lrcore.family import ByShape, Integer, Items, Member, Number
 from lrcore.formulas import Node, NoFormula, T, Value
 from lrcore.grid import Array, Extent, Grid
 from lrcore.lengths import length_schema
@@ -26,10 +26,10 @@ Index = Annotated[Integer, Field(ge=0, le=MAX_STEP)]
 # a schedule's own lengths may also be shares of the run, which `resolved` turns into steps before they are validated
 StepCount = Annotated[Count, WithJsonSchema(length_schema(1, MAX_STEP))]
 StepIndex = Annotated[Index, WithJsonSchema(length_schema(0, MAX_STEP))]
-GroupRates = Annotated[tuple[Rate, ...], Items(64, least=1)]
+GroupRates = Annotated[Rate | Annotated[tuple[Rate, ...], Items(64, least=1)], ByShape()]  # one, or one a group
 
 Momentum = Annotated[Number, Field(ge=0)]  # as torch has it; a job needs one below 1
-GroupMomenta = Annotated[tuple[Momentum, ...], Items(64, least=1)]
+GroupMomenta = Annotated[Momentum | Annotated[tuple[Momentum, ...], Items(64, least=1)], ByShape()]
 
 
 def _whole_keys(data: Any) -> Any:

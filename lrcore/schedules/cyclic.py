@@ -17,8 +17,6 @@ from lrcore.schedules._base import (
     Factor,
     GroupMomenta,
     GroupRates,
-    Momentum,
-    Rate,
     Rates,
     StepCount,
     TorchSchedule,
@@ -42,8 +40,8 @@ class CyclicLR(TorchSchedule):
     per_group = ("base_lr", "max_lr", "base_momentum", "max_momentum")
 
     type: Literal["CyclicLR"]
-    base_lr: Rate | GroupRates = Field(description="the lower end; one, or one a parameter group")
-    max_lr: Rate | GroupRates = Field(description="the upper end; one, or one a parameter group")
+    base_lr: GroupRates = Field(description="the lower end; one, or one a parameter group")
+    max_lr: GroupRates = Field(description="the upper end; one, or one a parameter group")
     step_size_up: StepCount = 2000
     step_size_down: StepCount | None = Field(None, description="as long as step_size_up if left out")
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
@@ -53,8 +51,8 @@ class CyclicLR(TorchSchedule):
     )
     scale_mode: Literal["cycle", "iterations"] = Field("cycle", description="whether x is the cycle or the step")
     cycle_momentum: Flag = True
-    base_momentum: Momentum | GroupMomenta = 0.8
-    max_momentum: Momentum | GroupMomenta = 0.9
+    base_momentum: GroupMomenta = 0.8
+    max_momentum: GroupMomenta = 0.9
 
     @property
     def own_base_lr(self) -> float | tuple[float, ...]:

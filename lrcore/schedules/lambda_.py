@@ -11,12 +11,12 @@ from lrcore import cost, formulas, grid
 from lrcore.cost import Load
 from lrcore.errors import CurveError
 from lrcore.expression import Expression
-from lrcore.family import Items
+from lrcore.family import ByShape, Items
 from lrcore.formulas import Node, NoFormula, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Rates, TorchSchedule
 
-GroupExpressions = Annotated[tuple[Expression, ...], Items(64, least=1)]
+GroupExpressions = Annotated[Expression | Annotated[tuple[Expression, ...], Items(64, least=1)], ByShape()]
 MAX_PRODUCT = 10**7  # steps whose factors are multiplied one after another
 
 
@@ -24,8 +24,8 @@ class _Expressions(TorchSchedule):
     per_group = ("lr_lambda",)
 
     type: str
-    lr_lambda: Expression | GroupExpressions = Field(
-        description="an expression in epoch (or step), or a list of them, one a parameter group"
+    lr_lambda: GroupExpressions = Field(
+        description="a lambda or an expression in epoch (or step), or a list of them, one a parameter group"
     )
 
     @property
@@ -43,8 +43,12 @@ class _Expressions(TorchSchedule):
 class LambdaLR(_Expressions):
     """lr(t) = base_lr * lr_lambda(t).
 
-    The function is an expression in `epoch` (or `step`, the same number): numbers, + - * / // % **, comparisons,
-    `a if b else c`, where, min, max, abs, sqrt, exp, log, sin, cos, floor, ceil, pi, e.
+    The function is a Python lambda of one parameter, as it stands in a training script, or an expression in `epoch`
+    (or `step`, the same number). It may have numbers, + - * / // % **, comparisons, `in` with a list or a range,
+    `and`, `or`, `not`, `a if b else c`, pi, e, tau, and the functions abs, atan, ceil, clip, cos, cosh, exp, exp2,
+    expm1, float, floor, int, log, log10, log1p, log2, max, min, pow, round, sin, sinh, sqrt, square, tan, tanh, trunc
+    and where, also after `math.`, `np.`, `numpy.`, `jnp.` and `torch.`. Write a number in place of any other name. It
+    is computed in float64 and never run as Python.
     """
 
     summary = "the rate times any arithmetic expression in the step"

@@ -17,8 +17,6 @@ from lrcore.schedules._base import (
     Fraction,
     GroupMomenta,
     GroupRates,
-    Momentum,
-    Rate,
     Rates,
     StepCount,
     TorchSchedule,
@@ -42,15 +40,15 @@ class OneCycleLR(TorchSchedule):
     per_group = ("max_lr", "base_momentum", "max_momentum")
 
     type: Literal["OneCycleLR"]
-    max_lr: Rate | GroupRates = Field(description="the peak; one, or one a parameter group")
+    max_lr: GroupRates = Field(description="the peak; one, or one a parameter group")
     total_steps: StepCount | None = Field(None, description="or give epochs and steps_per_epoch")
     epochs: StepCount | None = None
     steps_per_epoch: StepCount | None = None
     pct_start: Fraction = Field(0.3, description="share of total_steps spent rising")
     anneal_strategy: Literal["cos", "linear"] = "cos"
     cycle_momentum: Flag = True
-    base_momentum: Momentum | GroupMomenta = 0.85
-    max_momentum: Momentum | GroupMomenta = 0.95
+    base_momentum: GroupMomenta = 0.85
+    max_momentum: GroupMomenta = 0.95
     div_factor: Factor = 25.0
     final_div_factor: Factor = 1e4
     three_phase: Flag = False

@@ -42,7 +42,7 @@ class ReduceLROnPlateau(Schedule):
     threshold: Rate = 1e-4
     threshold_mode: Literal["rel", "abs"] = "rel"
     cooldown: Count = 0
-    min_lr: Rate | GroupRates = 0.0
+    min_lr: GroupRates = 0.0
     eps: Rate = 1e-8
 
     def cost(self, load: Load) -> float:

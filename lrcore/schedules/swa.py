@@ -10,7 +10,7 @@ from lrcore import formulas, grid
 from lrcore.family import Integer
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
-from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, Rates, TorchSchedule, of_group
+from lrcore.schedules._base import MAX_STEP, GroupRates, Rates, TorchSchedule, of_group
 
 
 class SWALR(TorchSchedule):
@@ -26,7 +26,7 @@ class SWALR(TorchSchedule):
     per_group = ("swa_lr",)
 
     type: Literal["SWALR"]
-    swa_lr: Rate | GroupRates = Field(description="the rate annealed to; one, or one a parameter group")
+    swa_lr: GroupRates = Field(description="the rate annealed to; one, or one a parameter group")
     anneal_epochs: Annotated[Integer, Field(ge=0, le=MAX_STEP)] = 10
     anneal_strategy: Literal["cos", "linear"] = "cos"
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
+
+from api.app import application
+from api.deps import json_body
+from api.settings import ApiSettings
 
 Json = dict[str, Any]
 
@@ -46,6 +52,11 @@ CURVES: dict[str, tuple[Json, list[str | int]]] = {
     "negative rate": (curve(base_lr=-0.1), ["base_lr"]),
     "a list without rates": (curve(base_lr=[]), ["base_lr"]),
     "a bad rate in a list": (curve(base_lr=[0.1, -1]), ["base_lr", 1]),
+    "a list of too many rates": (curve(base_lr=[0.1] * 65), ["base_lr"]),
+    "a bad expression in a list": (
+        curve({"type": "LambdaLR", "lr_lambda": ["1", "lambda x: y"]}, base_lr=[1, 2]),
+        ["schedule", "lr_lambda", 1],
+    ),
     "text for a number": (curve(base_lr="0.1"), ["base_lr"]),
     "text for an integer": (curve(STEP | {"step_size": "5"}), ["schedule", "step_size"]),
     "true for a number": (curve(STEP | {"gamma": True}), ["schedule", "gamma"]),
@@ -203,7 +214,50 @@ def test_a_number_that_is_not_finite_is_refused_by_its_name(token: str, http: ht
     assert ["body", "base_lr"] in [error["loc"] for error in problem["errors"]]
 
 
+TWICE = {
+    "of the body": ('{"schedule": {"type": "Constant"}, "base_lr": 0.1, "steps": 2, "steps": 3}', ["steps"]),
+    "of the schedule": ('{"schedule": {"type": "StepLR", "step_size": 5, "step_size": 6}, "base_lr": 0.1, "steps": 2}',
+                        ["schedule", "step_size"]),
+    "with equal values": ('{"schedule": {"type": "Constant", "type": "Constant"}, "base_lr": 0.1, "steps": 2}',
+                          ["schedule", "type"]),
+    "in a large body": ('{"start": 0, "metrics": [' + "0.25," * 10_000 + '1], "steps": 3, "start": 1}', ["start"]),
+    "with a long name": ('{"' + "a" * 100_000 + '": 1, "' + "a" * 100_000 + '": 2}', ["a" * 200]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TWICE)
+def test_a_key_that_comes_twice_is_refused_by_its_name(case: str, http: httpx.Client) -> None:
+    text, where = TWICE[case]
+
+    problem = assert_problem(http.post("/v1/curves", content=text, headers={"Content-Type": "application/json"}), 422)
+
+    assert [error["loc"] for error in problem["errors"]] == [["body", *where]]
+    assert "comes twice" in problem["detail"]
+    assert len(problem["detail"]) < 1000
+
+
+def test_every_route_with_a_body_looks_at_its_json_first() -> None:
+    def dependencies(dependant: Any) -> Iterator[Any]:
+        for part in dependant.dependencies:
+            yield part.call
+            yield from dependencies(part)
+
+    included = [each.original_router.routes for each in application(ApiSettings()).routes]  # type: ignore[attr-defined]
+    routes = [each for routes in included for each in routes if isinstance(each, APIRoute) and each.body_field]
+
+    assert len(routes) > 10
+    for route in routes:
+        assert json_body in dependencies(route.dependant), route.path
+
+
 QUERIES = {
+    '/v1/curves?spec={"type":"StepLR","step_size":5,"step_size":6}&base_lr=0.1&steps=5': ["query", "spec", "step_size"],
+    '/v1/curves/ChainedScheduler?schedulers=[{"type":"Constant","type":"StepLR"}]&base_lr=0.1&steps=5': [
+        "query",
+        "schedulers",
+        0,
+        "type",
+    ],
     "/v1/curves/StepLR?step_size=0&base_lr=0.1&steps=5": ["query", "step_size"],
     "/v1/curves/StepLR?base_lr=0.1&steps=5": ["query", "step_size"],
     "/v1/curves/StepLR?step_size=5&base_lr=0.1": ["query", "steps"],
@@ -226,6 +280,42 @@ def test_a_bad_query_is_a_422_that_names_the_parameter(url: str, http: httpx.Cli
     problem = assert_problem(http.get(url), 422)
 
     assert QUERIES[url] in [error["loc"] for error in problem["errors"]]
+
+
+FITTING = {
+    "must be filled in": (curve({"type": "LambdaLR", "lr_lambda": ["epoch // 30", "lambda epoch: n ** epoch"]}),
+                          "body.schedule.lr_lambda.1: unknown name 'n': write its number in its place"),
+    "no expression": (curve({"type": "LambdaLR", "lr_lambda": [1]}),
+                      "body.schedule.lr_lambda.0: an expression must be a string"),
+    "too many": (curve(base_lr=[0.1] * 65), "body.base_lr: List should have at most 64 items"),
+    "a rate in a list": (curve({"type": "CyclicLR", "base_lr": [0.1, "x"], "max_lr": 1.0}),
+                         "body.schedule.base_lr.1: Input should be a valid number"),
+    "a number in an object": (JOB | {"dataset": {"type": "fake", "normalize": {"mean": [0.1, "x"], "std": 1.0}}},
+                              "body.dataset.normalize.mean.1: Input should be a valid number"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FITTING)
+def test_a_wrong_list_or_object_is_refused_for_what_is_wrong_inside(case: str, http: httpx.Client) -> None:
+    body, detail = FITTING[case]
+
+    problem = assert_problem(http.post("/v1/curves" if "steps" in body else "/v1/jobs?dry_run=true", json=body), 422)
+
+    assert problem["detail"].startswith(detail)
+    assert len(problem["errors"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "meant"),
+    [("optimizer", "adamw", "AdamW"), ("optimizer", "sgd", "SGD"), ("schedule", "steplr", "StepLR"),
+     ("dataset", "cifar-10", "cifar10"), ("model", "ResNet18", "resnet18")],
+)  # fmt: skip
+def test_a_name_in_another_case_comes_with_the_one_that_was_meant(
+    kind: str, name: str, meant: str, http: httpx.Client
+) -> None:
+    problem = assert_problem(http.post("/v1/jobs?dry_run=true", json=JOB | {kind: {"type": name}}), 422)
+
+    assert f"did you mean {meant!r}?" in problem["detail"]
 
 
 def test_an_unknown_type_comes_with_the_one_that_was_meant(http: httpx.Client) -> None:

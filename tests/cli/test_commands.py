@@ -345,6 +345,12 @@ def test_what_the_server_refuses_is_said_by_field(service: Service) -> None:
         (["submit", "{"], "job is not JSON"),
         (["submit", "-"], "- is not JSON"),
         (["curve", "StepLR", "step_size"], "'step_size' is not name=value"),
+        (["curve", "StepLR", "step_size=1", "step_size=2"], "step_size comes twice"),
+        (
+            ["curve", '{"type": "StepLR", "step_size": 5, "step_size": 6}'],
+            "schedule: step_size: the key 'step_size' comes",
+        ),
+        (["submit", '{"model": {"type": "mlp", "type": "lenet"}}'], "model.type: the key 'type' comes twice"),
         (["up", "--port", "70000"], "Invalid value for '--port'"),
         (["clone", "x", "optimizer=1", "optimizer.lr=2"], "another change gives optimizer as a whole"),
         (["fit", "-"], "these are no rates"),

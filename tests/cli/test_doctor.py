@@ -239,7 +239,7 @@ def test_settings_that_nobody_reads_have_no_sense_or_contradict_each_other(monke
 
     said = {each.found.split(" ")[0].rstrip(":"): each for each in found}
     assert said["LRSERVE_LEASE_SECOND"].level is Level.WARNING
-    assert said["LRSERVE_LEASE_SECOND"].mend == "did you mean LRSERVE_LEASE_SECONDS?"
+    assert said["LRSERVE_LEASE_SECOND"].mend == "did you mean 'LRSERVE_LEASE_SECONDS'?"
     assert {said[f"LRSERVE_{name}"].level for name in ("REAP_SECONDS", "WEBHOOK_ALLOW")} == {Level.PROBLEM}
     assert "not less than" in said["LRSERVE_HEARTBEAT_SECONDS"].found
     assert said["LRSERVE_STALL_SECONDS"].level is Level.PROBLEM

@@ -35,7 +35,9 @@ CONSTANTS = ("0", "1", "2", "0.5", "7", "1e-300", "5e-324", "1e300", "0.999999",
 PATTERNS = ("{0}+{1}", "{0}-{1}", "{0}*{1}", "{0}/{1}", "{0}%{1}", "{0}//{1}", "min({0},{1})", "max({0},{1})",
             "({0})**2", "({0})**0.5", "({0})**-1.5", "0.999999**({0})", "1e-300**({0}/1e6)", "cos({0})", "sin({0})",
             "exp({0})", "exp(-({0}))", "log({0})", "sqrt({0})", "abs({0})", "floor({0})", "where({0}<{1},{0},{1})",
-            "({0} if {1} else {0})")  # fmt: skip
+            "({0} if {1} else {0})", "({0} and {1})", "({0} or {1} or {0})", "(not {0})", "({0} in [{1},1,2,3])",
+            "round({0})", "round({0},{2})", "int({0})", "tan({0})", "tanh({0})", "sinh({0})", "cosh({0})", "expm1({0})",
+            "log1p({0})", "log2({0})", "log10({0})", "atan({0})", "exp2({0})", "clip({0},0,{1})")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ def _expression(random: Random, variable: str) -> str:
     text = variable
     for _ in range(random.choice((1, 2, 4, 8))):
         other = random.choice((*CONSTANTS, variable))
-        text = f"({random.choice(PATTERNS).format(text, other)})"
+        text = f"({random.choice(PATTERNS).format(text, other, random.choice((0, 3, 15)))})"
         if len(text) > 400:
             break
     return text

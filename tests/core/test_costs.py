@@ -106,6 +106,12 @@ WORST: dict[str, Json] = {
     "exp of subnormal results": expression("exp(-730 - step * 1e-9) + exp(-740 + step * 1e-9)"),
     "sines of huge numbers": expression("4 + sin(step * 1e290) + cos(step * 1e280)"),
     "subnormal arithmetic": expression("step * 5e-324 * 3 / 2 / 2 * 3"),
+    "decimals": expression("+".join(["round(step/3,15)"] * 4), 3000),
+    "decimals of large numbers": expression("+".join(["round(step*1e11/3,5)+round(1e300+step,3)"] * 4), 3000),
+    "tangents of huge numbers": expression("1 + 0 * (" + "+".join(["tan(step * 1e290)"] * 8) + ")"),
+    "hyperbolic functions": expression("1 + 0 * (" + "+".join(["tanh(sinh(step / 30)) + cosh(step / 28)"] * 5) + ")"),
+    "logarithms of subnormal numbers": expression("4000 + " + "+".join(["log10(step*1e-320)+log2(step*1e-320)"] * 4)),
+    "and, or, not, in": expression("1 + (" + " or ".join(["step in [7,8,9] and not step % 5"] * 9) + ")"),
     "every cut of a plateau": {
         "schedule": {"type": "ReduceLROnPlateau", "patience": 0, "factor": 0.9999999, "eps": 0.0},
         "metrics": [1.0] * 30_000, "steps": 30_001,

@@ -18,7 +18,7 @@ import atheris
 with atheris.instrument_imports(include=["lrcore"]):
     from tests.security import targets
 
-from lrcore.expression import CONSTANTS, FUNCTIONS
+from lrcore.expression_syntax import ARITY, CONSTANTS, MODULES
 from lrcore.optimizers import OPTIMIZERS
 from lrcore.schedules import SCHEDULES
 
@@ -27,8 +27,10 @@ NODES = 200  # of a JSON text that a mutation chooses from
 SIGNS = [
     *("+", "-", "*", "/", "//", "%", "**", "<", "<=", ">", ">=", "==", "!=", "@", "~", "(", ")", ",", ".", ":"),
     *("[", "]", "{", "}", "if", "else", "for", "in", "lambda", "not", "and", "'", '"', "\\", "1_0", "0x1", "1j"),
+    *("lambda x:", "or", "&", "range", "\n"),
 ]
-WORDS = [*CONSTANTS, *FUNCTIONS, "epoch", "step", "x", *SIGNS, "1e308", "5e-324", "9" * 400, "0.5", "2", "x" * 1001]
+NAMES = [*CONSTANTS, *ARITY, *(f"{module}." for module in MODULES), "epoch", "step", "x"]
+WORDS = [*NAMES, *SIGNS, "1e308", "5e-324", "9" * 400, "0.5", "2", "x" * 1001]
 EXPRESSIONS = [
     "0.95 ** epoch",
     "where(step < 10, step / 10, 1 / sqrt(step))",
@@ -39,6 +41,8 @@ EXPRESSIONS = [
     "max(epoch, 1, 2, e) % 3 // 2",
     "-" * 900 + "1",
     "1 <" * 300 + "2",
+    "lambda x: round(math.cos(x / 3) ** 2, 4) if x not in [3, 5] and x in range(2, 90, 4) or x > 7 else int(x / 2)",
+    "lambda epoch: min(\n    1.0, (epoch + 1) / 5  # warm-up\n)",
 ]
 JOB = {"model": {"type": "mlp"}, "dataset": {"type": "fake", "samples": 64, "image_size": 12}, "epochs": 3}
 ODD: list[Any] = [

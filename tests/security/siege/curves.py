@@ -16,7 +16,14 @@ from tests.security.siege.worst import World, add, worst
 Schedule = dict[str, Any]
 
 FORMATS = ("json", "csv", "npy", "arrow", "png", "svg")
-EXPRESSIONS = ("step%1e-300", "exp(-step)**1.1", "sin(step*1e300)", "(step*1e-320)**0.9", "log(step+1)//1e-9")
+EXPRESSIONS = (
+    "step%1e-300",
+    "exp(-step)**1.1",
+    "sin(step*1e300)",
+    "(step*1e-320)**0.9",
+    "log(step+1)//1e-9",
+    "round(step/3,15)",
+)
 COSINE = {"type": "CosineAnnealingLR", "T_max": 10**7}
 STRIDE = 10**11
 QUERY = 60_000  # bytes: the head of a request may have 64 KiB

@@ -1,0 +1,99 @@
+"""What is wrong inside a list or an object is said of its place inside, wherever a single value could stand instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+import api.requests  # noqa: F401  # defines every model that a route takes
+import lrcore.compare
+import lrcore.optimizers
+import lrcore.schedules  # noqa: F401
+from lrcore.curve import CurveRequest
+from lrcore.family import Spec
+
+Json = dict[str, Any]
+
+
+def specs(cls: type[Spec] = Spec) -> Iterator[type[Spec]]:
+    for each in cls.__subclasses__():
+        yield each
+        yield from specs(each)
+
+
+def fields() -> dict[str, TypeAdapter[Any]]:
+    """Every field of every spec whose value may have several shapes."""
+    found = {}
+    for cls in dict.fromkeys(specs()):
+        cls.model_rebuild()
+        for name, field in cls.model_fields.items():
+            adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, None, *field.metadata])
+            if len(shapes(adapter.json_schema())) > 1:
+                found[f"{cls.__name__}.{name}"] = adapter
+    return found
+
+
+def shapes(schema: Json) -> set[str]:
+    """Of the values that a schema admits, as far as its first level says: list, object, one."""
+    if "$ref" in schema or "oneOf" in schema:
+        return {"object"}
+    if "anyOf" in schema:
+        return set().union(*map(shapes, schema["anyOf"]))
+    kind = schema.get("type")
+    return set() if kind == "null" else {{"array": "list", "object": "object"}.get(str(kind), "one")}
+
+
+FIELDS = fields()
+
+
+def errors(adapter: TypeAdapter[Any], value: Any) -> list[Any]:
+    with pytest.raises(ValidationError) as refused:
+        adapter.validate_python(value)
+    return refused.value.errors()
+
+
+def test_there_are_such_fields() -> None:
+    assert {"LambdaLR.lr_lambda", "CurveRequest.base_lr", "NamedCurve.base_lr", "CyclicLR.max_lr", "CIFAR10.normalize",
+            "Normalization.mean", "OneCycleLR.max_momentum"} <= FIELDS.keys()  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_an_error_in_a_list_is_in_the_list(name: str) -> None:
+    if "list" not in shapes(FIELDS[name].json_schema()):
+        pytest.skip("takes no list")
+
+    found = errors(FIELDS[name], [{}, {}])
+
+    # pydantic counts the good items of a list: api.problems leaves that out
+    assert {error["loc"][-1] for error in found if error["type"] != "too_short"} == {0, 1}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_list_that_is_too_long_is_said_to_be(name: str) -> None:
+    if "list" not in shapes(FIELDS[name].json_schema()):
+        pytest.skip("takes no list")
+
+    assert [error["type"] for error in errors(FIELDS[name], [0.5] * 1000)] == ["too_long"]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_an_error_in_an_object_is_in_the_object(name: str) -> None:
+    if "object" not in shapes(FIELDS[name].json_schema()):
+        pytest.skip("takes no object")
+
+    assert all(len(error["loc"]) >= 2 for error in errors(FIELDS[name], {"nothing": 1}))
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_wrong_single_value_is_one_error(name: str) -> None:
+    assert len(errors(FIELDS[name], b"?")) == 1
+
+
+def test_a_value_is_written_as_it_was_read() -> None:
+    for base_lr in (0.1, [0.1, 0.2], [0.1]):
+        fields = {"steps": 3, "base_lr": base_lr, "schedule": {"type": "LambdaLR", "lr_lambda": "1"}}
+
+        assert CurveRequest.model_validate(fields).model_dump(mode="json")["base_lr"] == base_lr
