@@ -22,7 +22,7 @@ Name = Annotated[str, Strict(), Field(min_length=1, max_length=200)]
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number in bounds: `Annotated[int, Whole(ge=1)]`.
+    """A whole number in bounds, `Annotated[int, Whole(ge=1)]`, or one of a few, `Annotated[Literal[1, 3], Whole()]`.
 
     10.0 is one as well: JSON Schema's `integer` is any number without a fraction. Booleans and text are none.
     """
@@ -32,14 +32,16 @@ class Whole:
     lt: int | None = None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        schema = core_schema.int_schema(strict=True, ge=self.ge, le=self.le, lt=self.lt)
-        return core_schema.no_info_before_validator_function(self.read, schema)
+        bounded = core_schema.int_schema(strict=True, ge=self.ge, le=self.le, lt=self.lt)
+        return core_schema.no_info_before_validator_function(self.read, bounded if source is int else handler(source))
 
     @staticmethod
     def read(value: Any) -> Any:
-        """Return the integer that a value is equal to, or the value itself."""
-        if type(value) is float and value.is_integer():
+        """Return the integer that a float is equal to, or the value itself. Raises PydanticKnownError for a boolean."""
+        if isinstance(value, float) and value.is_integer():
             return int(value)
+        if isinstance(value, bool):
+            raise PydanticKnownError("int_type")
         return value
 
 

@@ -53,7 +53,7 @@ class ImageFolder(Dataset):
         description="name of the folder in the data root"
     )
     image_size: Annotated[int, Whole(ge=4, le=1024)] = Field(description="pixels a side")
-    channels: Literal[1, 3] = Field(3, description="3: colour; 1: grey")
+    channels: Annotated[Literal[1, 3], Whole()] = Field(3, description="3: colour; 1: grey")
     classes: Annotated[int, Whole(ge=2, le=50_000)] | None = Field(None, description="counted if left out")
     samples: Annotated[int, Whole(ge=1, le=100_000_000)] | None = Field(
         None, description="training images, counted if left out"

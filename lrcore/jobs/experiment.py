@@ -277,8 +277,8 @@ class PartSpec(Work):
     kind: ClassVar[str] = "runs"
     sized_by: ClassVar[str] = "grid"
 
-    first: int
-    count: int
+    first: Annotated[int, Whole(ge=0)]
+    count: Annotated[int, Whole(ge=1)]
     experiment: ExperimentSpec
 
     @property
