@@ -85,7 +85,7 @@ FIELDS = dict(fields())
 def options(schema: Json) -> Iterator[Json]:
     """What a field may be, the items of its lists included, but not what lies in other models."""
     for option in schema.get("anyOf", [schema]):
-        if "$ref" in option or "oneOf" in option:
+        if {"$ref", "oneOf", "properties"} & option.keys():
             continue
         if option.get("type") == "array":
             yield from options(option.get("items", {}))
