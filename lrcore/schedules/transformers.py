@@ -97,9 +97,7 @@ class InverseSqrt(_Warm):
 
 
 class _Run(_Warm):
-    num_training_steps: StepCount = Field(
-        description="steps of the run, warm-up included; the rate still rises in all of them if it is as long or longer"
-    )
+    num_training_steps: StepCount = Field(description="steps of the run, warm-up included")
 
     @property
     def horizon(self) -> int | None:
