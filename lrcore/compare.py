@@ -10,7 +10,7 @@ from lrcore import cost
 from lrcore.curve import MAX_VALUES, CurveRequest, Metrics, run_of
 from lrcore.errors import CurveError
 from lrcore.family import Items, Name, Spec, Whole
-from lrcore.lengths import MAX_TEXT, in_own_names, shares_of, text_in
+from lrcore.lengths import MAX_TEXT, SharesOf, in_own_names, text_in
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Count, GroupRates, Index, Rate
 
@@ -29,7 +29,7 @@ def _validated(data: Any, validate: ValidatorFunctionWrapHandler, info: Validati
         return validate(data)
     if (text := text_in(data)) > MAX_TEXT:
         raise CurveError((), f"the schedules have {text} characters of text, more than {MAX_TEXT}")
-    with shares_of(run_of(info.data)):
+    with SharesOf(run_of(info.data)):
         return validate([_in_own_names(each, i) for i, each in enumerate(data)])
 
 

@@ -14,7 +14,7 @@ from lrcore.cost import Load
 from lrcore.errors import CurveError
 from lrcore.family import Items, Number, Spec, Whole
 from lrcore.grid import Extent, Grid
-from lrcore.lengths import Run, in_own_names, shares_of
+from lrcore.lengths import Run, SharesOf, in_own_names
 from lrcore.schedules import AnySchedule, Rates, Schedule
 from lrcore.schedules._base import MAX_STEP, Count, GroupRates, Index, Rate
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
@@ -33,7 +33,7 @@ def run_of(known: dict[str, Any]) -> Run:
 
 
 def _validated(data: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-    with shares_of(run_of(info.data)):
+    with SharesOf(run_of(info.data)):
         return validate(in_own_names(data))
 
 

@@ -8,8 +8,6 @@ integers from its digits, so that "7%" of 100 steps is 7, and only "0%" is 0.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -48,19 +46,24 @@ UNKNOWN = Run()
 _run: ContextVar[Run] = ContextVar("lrserve.run", default=UNKNOWN)
 
 
-@contextmanager
-def shares_of(run: Run) -> Iterator[None]:
-    """Convert the shares in all that is validated in this context to steps of `run`."""
-    token = _run.set(run)
-    try:
-        yield
-    finally:
-        _run.reset(token)
+class SharesOf:
+    """A context in which the shares in all that is validated become steps of `run`."""
+
+    __slots__ = ("_run", "_token")
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __enter__(self) -> None:
+        self._token = _run.set(self._run)
+
+    def __exit__(self, *error: object) -> None:
+        _run.reset(self._token)
 
 
 @dataclass(frozen=True)
 class Steps(Whole):
-    """A number of steps in bounds, or a share of the run, which `shares_of` names: `Annotated[int, Steps(ge=1)]`.
+    """A number of steps in bounds, or a share of the run, which `SharesOf` names: `Annotated[int, Steps(ge=1)]`.
 
     Attributes:
         key: whether it is a key of an object, which JSON has as text: "500".
@@ -114,7 +117,7 @@ def _steps_of(share: re.Match[str], run: Run) -> int:
 def in_own_names(data: Any) -> Any:
     """Return the JSON of a schedule in lrserve's own names.
 
-    The names of other frameworks take lengths as well, so call this in the context of `shares_of`.
+    The names of other frameworks take lengths as well, so call this in the context of `SharesOf`.
 
     Raises:
         CurveError: the schedule nests too deep, has more than MAX_TEXT characters of text, MAX_PARTS parts or

@@ -22,7 +22,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lrcore.curve import table
 from lrcore.errors import CurveError
 from lrcore.grid import Grid
-from lrcore.lengths import Run, in_own_names, shares_of
+from lrcore.lengths import Run, SharesOf, in_own_names
 from lrcore.schedules import AnySchedule, Schedule
 
 BLOCK = 1024  # rates computed at once: a step costs a look into a list
@@ -58,7 +58,7 @@ class SpecLR(LRScheduler):
         steps_per_epoch: int | None = None,
     ) -> None:
         if isinstance(schedule, dict):
-            with shares_of(Run(total_steps, steps_per_epoch)):
+            with SharesOf(Run(total_steps, steps_per_epoch)):
                 schedule = _SCHEDULE.validate_python(in_own_names(schedule))
         groups = len(optimizer.param_groups)
         if schedule.metric_driven:

@@ -12,7 +12,7 @@ from api.offload import own_process
 from api.problems import documented
 from lrcore.dialects import Framework, translate
 from lrcore.family import Spec
-from lrcore.lengths import Run, in_own_names, shares_of
+from lrcore.lengths import Run, SharesOf, in_own_names
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Count, Rate
 
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 
 
 def _validated(data: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-    with shares_of(Run(info.data.get("total_steps"), info.data.get("steps_per_epoch"))):
+    with SharesOf(Run(info.data.get("total_steps"), info.data.get("steps_per_epoch"))):
         return validate(in_own_names(data))
 
 

@@ -29,7 +29,7 @@ def read(data: Any, path: Path = ()) -> Any:
     functions in READERS of its module here, which take its arguments by their names, validated by their annotations.
 
     Args:
-        data: nested no deeper than `lrcore.lengths` lets pass. Its lengths are shares of what `shares_of` names.
+        data: nested no deeper than `lrcore.lengths` lets pass. Its lengths are shares of what `SharesOf` names.
         path: where it lies in the caller's JSON.
 
     Raises:

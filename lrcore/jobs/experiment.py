@@ -30,7 +30,7 @@ from lrcore.jobs.job import Progress
 from lrcore.jobs.prune import Asha
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.work import Work
-from lrcore.lengths import MAX_TEXT, Run, in_own_names, shares_of, text_in
+from lrcore.lengths import MAX_TEXT, Run, SharesOf, in_own_names, text_in
 from lrcore.optimizers import Optimizer
 from lrcore.schedules import AnySchedule
 
@@ -86,7 +86,7 @@ def _validated(data: Any, validate: ValidatorFunctionWrapHandler, info: Validati
         return validate(data)
     if (text := text_in(schedules)) > MAX_TEXT:
         raise CurveError(("schedule",), f"the schedules have {text} characters of text, more than {MAX_TEXT}")
-    with shares_of(Run(base.intervals, base.intervals // base.epochs)):
+    with SharesOf(Run(base.intervals, base.intervals // base.epochs)):
         named = [_in_own_names(schedule, i) for i, schedule in enumerate(schedules)]
         return validate(data | {"schedule": named})
 

@@ -16,7 +16,7 @@ from lrcore.family import Flag, Items, Number, Spec, Whole
 from lrcore.grid import Grid
 from lrcore.jobs.job import Progress
 from lrcore.jobs.work import Work
-from lrcore.lengths import Run, in_own_names, shares_of
+from lrcore.lengths import Run, SharesOf, in_own_names
 from lrcore.models import AnyModel
 from lrcore.optimizers import AnyOptimizer
 from lrcore.optimizers.sgd import SGD
@@ -28,7 +28,7 @@ MAX_INTERVALS = 10**7  # values of a job's rate table
 
 
 def _validated(data: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-    with shares_of(_run(info.data)):
+    with SharesOf(_run(info.data)):
         return validate(in_own_names(data))
 
 

@@ -23,7 +23,7 @@ from lrcore.curve import CurveRequest
 from lrcore.dialects._read import FRAMEWORKS
 from lrcore.family import Spec
 from lrcore.jobs.experiment import ExperimentSpec
-from lrcore.lengths import SHARE_PATTERN, Run, shares_of
+from lrcore.lengths import SHARE_PATTERN, Run, SharesOf
 from lrcore.schedules import SCHEDULES
 from lrcore.schedules._base import MAX_STEP, RatesByStep, StepCount, StepIndex
 from tests.core.strategies import Json, laws, parse
@@ -111,7 +111,7 @@ def accepts(adapter: TypeAdapter[Any], *values: Any) -> bool:
     for value in values:
         for tried in (value, [value], *([{value: 0.1}] if isinstance(value, str) else [])):
             try:
-                with shares_of(RUN):
+                with SharesOf(RUN):
                     adapter.validate_python(tried)
                 return True
             except ValidationError:
@@ -192,7 +192,7 @@ def test_lengths_in_steps_take_shares_and_nothing_else_does(name: str) -> None:
     ],
 )
 def test_a_share_is_rounded_up(share: str, steps: int, expected: int) -> None:
-    with shares_of(Run(steps, 10)):
+    with SharesOf(Run(steps, 10)):
         assert STEPS.validate_python(share) == expected
 
 
@@ -201,7 +201,7 @@ def test_a_share_is_rounded_up(share: str, steps: int, expected: int) -> None:
 def test_a_share_is_its_ceiling_computed_exactly(share: str, steps: int) -> None:
     exact = Fraction(share.rstrip("%ep")) * steps / (100 if share.endswith("%") else 1)
 
-    with shares_of(Run(steps, steps)):
+    with SharesOf(Run(steps, steps)):
         if math.ceil(exact) > MAX_STEP:
             with pytest.raises(ValidationError, match="less than or equal to"):
                 STEPS.validate_python(share)
@@ -216,16 +216,16 @@ def test_a_share_of_the_run_is_what_transformers_makes_of_a_warmup_ratio(percent
 
     theirs = TrainingArguments.get_warmup_steps(SimpleNamespace(warmup_steps=float(percent) / 100), steps)
 
-    with shares_of(Run(steps)):
+    with SharesOf(Run(steps)):
         assert STEPS.validate_python(f"{percent}%") == theirs
 
 
 def test_a_share_needs_what_it_is_a_share_of() -> None:
     with pytest.raises(ValidationError, match="the length 10% needs total_steps"):
         STEPS.validate_python("10%")
-    with shares_of(Run(100)), pytest.raises(ValidationError, match="the length 5ep needs steps_per_epoch"):
+    with SharesOf(Run(100)), pytest.raises(ValidationError, match="the length 5ep needs steps_per_epoch"):
         STEPS.validate_python("5ep")
-    with shares_of(RUN):
+    with SharesOf(RUN):
         assert STEPS.validate_python("5ep") == 50
     with pytest.raises(ValidationError, match="needs"):
         STEPS.validate_python("5ep")
@@ -234,7 +234,7 @@ def test_a_share_needs_what_it_is_a_share_of() -> None:
 def test_keys_of_an_object_are_steps_or_shares_and_no_two_the_same() -> None:
     by_step: TypeAdapter[dict[int, float]] = TypeAdapter(RatesByStep)
 
-    with shares_of(RUN):
+    with SharesOf(RUN):
         assert by_step.validate_python({"0": 0.1, "25%": 0.2, "5ep": 0.3, "75": 0.4}) == {
             0: 0.1,
             25: 0.2,
@@ -249,7 +249,7 @@ def test_keys_of_an_object_are_steps_or_shares_and_no_two_the_same() -> None:
                 by_step.validate_python({key: 0.1})
 
 
-def test_a_part_of_a_part_takes_shares_of_the_whole_run() -> None:
+def test_a_part_of_a_part_takes_SharesOf_the_whole_run() -> None:
     spec = {
         "type": "paddle.LinearWarmup",
         "warmup_steps": "10%",
