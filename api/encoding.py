@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from api.json import CHUNK, dumps, pieces
 from api.pictures import draw_curves
 from lrcore.compare import CompareRequest
-from lrcore.curve import Curve, CurveRequest, first_at_most, sample, summary
+from lrcore.curve import Curve, CurveRequest, first_at_most, first_at_most_after_peak, sample, summary
 from lrcore.grid import Grid
 from lrcore.lint import warnings
 from lrcore.text import cell
@@ -97,7 +97,11 @@ def answer(request: CurveRequest, curve: Curve) -> dict[str, Any]:
     facts = [summary(lr, extent, request.stride) for lr, extent in zip(curve.lr, curve.extents, strict=True)]
     found["summary"] = per_group(facts)
     if request.where is not None:
-        found["where"] = {"lr_at_most": request.where, "step": per_group(first_at_most(curve, request.where))}
+        found["where"] = {
+            "lr_at_most": request.where,
+            "step": per_group(first_at_most(curve, request.where)),
+            "after_peak": per_group(first_at_most_after_peak(curve, request.where)),
+        }
     found["warnings"] = [warning._asdict() for warning in warnings(request, curve)]
     return found
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from lrcore import cost
-from lrcore.curve import MAX_VALUES, CurveRequest, Metrics, resolve
+from lrcore.curve import MAX_VALUES, CurveRequest, Metrics, run_of
 from lrcore.errors import CurveError
-from lrcore.family import Integer, Items, Name, Spec
-from lrcore.lengths import MAX_TEXT, text_in
+from lrcore.family import Items, Name, Spec, Whole
+from lrcore.lengths import MAX_TEXT, SharesOf, in_own_names, text_in
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Count, GroupRates, Index, Rate
 
@@ -24,19 +24,20 @@ class NamedCurve(Spec):
     schedule: AnySchedule
 
 
-def _resolve(data: Any, info: ValidationInfo) -> Any:
+def _validated(data: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
     if not isinstance(data, list | tuple):
-        return data
+        return validate(data)
     if (text := text_in(data)) > MAX_TEXT:
         raise CurveError((), f"the schedules have {text} characters of text, more than {MAX_TEXT}")
-    return [_resolved(each, i, info) for i, each in enumerate(data)]
+    with SharesOf(run_of(info.data)):
+        return validate([_in_own_names(each, i) for i, each in enumerate(data)])
 
 
-def _resolved(curve: Any, i: int, info: ValidationInfo) -> Any:
+def _in_own_names(curve: Any, i: int) -> Any:
     if not (isinstance(curve, dict) and "schedule" in curve):
         return curve
     try:
-        return curve | {"schedule": resolve(curve["schedule"], info)}
+        return curve | {"schedule": in_own_names(curve["schedule"])}
     except CurveError as error:
         raise CurveError((i, "schedule", *error.field), str(error)) from None
 
@@ -46,11 +47,11 @@ class CompareRequest(Spec):
 
     start: Index = 0
     stride: Count = 1
-    steps: Annotated[Integer, Field(ge=1, le=MAX_VALUES)] = Field(description="how many values of each come back")
+    steps: Annotated[int, Whole(ge=1, le=MAX_VALUES)] = Field(description="how many values of each come back")
     total_steps: Count | None = Field(None, exclude_if=lambda value: value is None)
     steps_per_epoch: Count | None = Field(None, exclude_if=lambda value: value is None)
     where: Rate | None = Field(None, exclude_if=lambda value: value is None)
-    curves: Annotated[tuple[NamedCurve, ...], BeforeValidator(_resolve), Items(100, least=1)]
+    curves: Annotated[tuple[NamedCurve, ...], WrapValidator(_validated), Items(100, least=1)]
 
     @model_validator(mode="after")
     def _fit(self) -> Self:

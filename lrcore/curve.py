@@ -7,14 +7,14 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from lrcore import budget, cost, grid
 from lrcore.cost import Load
 from lrcore.errors import CurveError
-from lrcore.family import Integer, Items, Number, Spec
+from lrcore.family import Items, Number, Spec, Whole
 from lrcore.grid import Extent, Grid
-from lrcore.lengths import resolved
+from lrcore.lengths import Run, SharesOf, in_own_names
 from lrcore.schedules import AnySchedule, Rates, Schedule
 from lrcore.schedules._base import MAX_STEP, Count, GroupRates, Index, Rate
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
@@ -24,13 +24,17 @@ MAX_VALUES = 10**7  # rates in one answer, all parameter groups together
 Metrics = Annotated[tuple[Number, ...], Field(fail_fast=True), Items(1_000_000)]
 
 
-def resolve(data: Any, info: ValidationInfo) -> Any:
-    """The JSON of a schedule with its lengths in steps, by the fields of the request validated before it."""
-    known = info.data
+def run_of(known: dict[str, Any]) -> Run:
+    """What lengths are shares of, by those fields of a request that are valid."""
     run = known.get("total_steps")
     if run is None and {"start", "stride", "steps"} <= known.keys():
         run = known["start"] + known["stride"] * known["steps"]
-    return resolved(data, run, known.get("steps_per_epoch"))
+    return Run(run, known.get("steps_per_epoch"))
+
+
+def _validated(data: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    with SharesOf(run_of(info.data)):
+        return validate(in_own_names(data))
 
 
 class CurveRequest(Spec):
@@ -38,7 +42,7 @@ class CurveRequest(Spec):
 
     start: Index = 0
     stride: Count = 1
-    steps: Annotated[Integer, Field(ge=1, le=MAX_VALUES)] = Field(description="how many values come back")
+    steps: Annotated[int, Whole(ge=1, le=MAX_VALUES)] = Field(description="how many values come back")
     total_steps: Count | None = Field(
         None,
         description="steps of the whole run, for lengths in percent and for warnings; "
@@ -50,7 +54,8 @@ class CurveRequest(Spec):
     )
     where: Rate | None = Field(
         None,
-        description="a rate: the answer says the first of its steps with a rate at most that",
+        description="a rate: the answer names the first of its steps with a rate at most that, and the first such step "
+        "after the peak",
         exclude_if=lambda value: value is None,
     )
     base_lr: GroupRates | None = Field(
@@ -63,7 +68,7 @@ class CurveRequest(Spec):
         description="for ReduceLROnPlateau: the metric after each interval, from interval 0",
         exclude_if=lambda value: value is None,
     )
-    schedule: Annotated[AnySchedule, BeforeValidator(resolve)]  # last: its lengths need the others
+    schedule: Annotated[AnySchedule, WrapValidator(_validated)]  # last: its lengths need the others
 
     @property
     def run(self) -> int:
@@ -245,7 +250,15 @@ def summary(lr: Rates, extent: Extent, stride: int = 1) -> dict[str, float]:
 
 def first_at_most(curve: Curve, rate: float) -> list[int | None]:
     """For each parameter group, the first of the curve's steps with a rate of at most `rate`; None if there is none."""
-    found = []
-    for lr, (low, _) in zip(curve.lr, curve.extents, strict=True):
-        found.append(curve.t.start + curve.t.stride * int((lr <= rate).argmax()) if low <= rate else None)
-    return found
+    return [_first_step(curve, lr, rate) for lr in curve.lr]
+
+
+def first_at_most_after_peak(curve: Curve, rate: float) -> list[int | None]:
+    """The same, of the steps after the group's highest rate, or after the first of them if several are as high."""
+    return [_first_step(curve, lr, rate, int(lr.argmax()) + 1) for lr in curve.lr]
+
+
+def _first_step(curve: Curve, lr: Rates, rate: float, begin: int = 0) -> int | None:
+    low = lr[begin:] <= rate
+    at = int(low.argmax()) if len(low) else 0
+    return curve.t.start + curve.t.stride * (begin + at) if low[at : at + 1].any() else None

@@ -15,10 +15,34 @@ from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
-Integer = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]
 Flag = Annotated[bool, Strict()]
 Name = Annotated[str, Strict(), Field(min_length=1, max_length=200)]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number in bounds, `Annotated[int, Whole(ge=1)]`, or one of a few, `Annotated[Literal[1, 3], Whole()]`.
+
+    10.0 is one as well: JSON Schema's `integer` is any number without a fraction. Booleans and text are none.
+    """
+
+    ge: int | None = None
+    le: int | None = None
+    lt: int | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        bounded = core_schema.int_schema(strict=True, ge=self.ge, le=self.le, lt=self.lt)
+        return core_schema.no_info_before_validator_function(self.read, bounded if source is int else handler(source))
+
+    @staticmethod
+    def read(value: Any) -> Any:
+        """Return the integer that a float is equal to, or the value itself. Raises PydanticKnownError for a boolean."""
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if isinstance(value, bool):
+            raise PydanticKnownError("int_type")
+        return value
 
 
 @dataclass(frozen=True)
@@ -34,7 +58,7 @@ class Items:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         schema = handler(source)
         inner: dict[str, Any] = dict(schema=schema)
-        while (inner := inner["schema"])["type"] == "function-before":
+        while (inner := inner["schema"])["type"] in ("function-before", "function-wrap"):
             pass
         inner |= {"strict": False, "max_length": self.most} | ({"min_length": self.least} if self.least else {})
         return core_schema.no_info_before_validator_function(self._check, schema)

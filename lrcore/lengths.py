@@ -1,51 +1,138 @@
-"""Lengths as shares of a run: "10%" of its steps, "5ep" for five epochs."""
+"""Lengths in steps, also as shares of the run: "10%" of its steps, or "5ep" for five epochs.
+
+A field takes shares if its type is `Steps`, and no other field does. A share that is not a whole number of steps is
+rounded up, as `TrainingArguments.get_warmup_steps` of transformers does: "5%" of 50 steps is 3. It is computed in
+integers from its digits, so that "7%" of 100 steps is 7, and only "0%" is 0.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from lrcore.errors import CurveError
 from lrcore.expression import MAX_LENGTH
+from lrcore.family import Whole
 
 MAX_DEPTH = 8  # schedules inside each other
 MAX_JSON_DEPTH = 3 * MAX_DEPTH  # objects and lists of their JSON: a schedule lies in a list, its last field holds two
 MAX_TEXT = 65 * MAX_LENGTH  # characters of all names and expressions of a schedule: a long one for each of 64 groups
 MAX_PARTS = 2000  # schedules in a schedule, those that only hold others included
 MAX_FIELDS = 100  # of a schedule, those it does not have included
-LENGTH = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)(%|ep)", re.ASCII)
+SHARE = re.compile(r"(\d{1,15})(?:\.(\d{1,15}))?(%|ep)", re.ASCII)
+STEP = re.compile(r"\d{1,16}", re.ASCII)  # as a key of an object
+SHARE_PATTERN = r"^\d{1,15}(\.\d{1,15})?(%|ep)$"
+ROUNDING = "a share of the run, 10% of its steps or 5ep for five epochs, rounded up to a whole step"
 
 
-def length_schema(least: int, most: int) -> dict[str, Any]:
-    """JSON Schema of a length."""
-    pattern = f"^{LENGTH.pattern}$"
-    return {"anyOf": [{"type": "integer", "minimum": least, "maximum": most}, {"type": "string", "pattern": pattern}]}
+class Run(NamedTuple):
+    """What shares are shares of.
+
+    Attributes:
+        steps: steps of the run, for lengths in percent; None if unknown.
+        steps_per_epoch: for lengths in epochs; None if unknown.
+    """
+
+    steps: int | None = None
+    steps_per_epoch: int | None = None
 
 
-def resolved(data: Any, run: int | None, steps_per_epoch: int | None) -> Any:
-    """The JSON of a schedule in lrserve's own names, with its lengths in steps, rounded to the nearest.
+UNKNOWN = Run()
+_run: ContextVar[Run] = ContextVar("lrserve.run", default=UNKNOWN)
 
-    Args:
-        run: steps of the run, for lengths in percent.
+
+class SharesOf:
+    """A context in which the shares in all that is validated become steps of `run`."""
+
+    __slots__ = ("_run", "_token")
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __enter__(self) -> None:
+        self._token = _run.set(self._run)
+
+    def __exit__(self, *error: object) -> None:
+        _run.reset(self._token)
+
+
+@dataclass(frozen=True)
+class Steps(Whole):
+    """A number of steps in bounds, or a share of the run, which `SharesOf` names: `Annotated[int, Steps(ge=1)]`.
+
+    Attributes:
+        key: whether it is a key of an object, which JSON has as text: "500".
+    """
+
+    key: bool = False
+
+    def read(self, value: Any) -> Any:
+        """Return the steps of a share. Raises CurveError if the run's steps are unknown."""
+        if type(value) is int:
+            return value
+        if not isinstance(value, str):
+            return super().read(value)
+        if self.key and STEP.fullmatch(value):
+            return int(value)
+        share = SHARE.fullmatch(value)
+        return value if share is None else _steps_of(share, _run.get())
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        share = {"pattern": SHARE_PATTERN, "description": ROUNDING}
+        if self.key:  # pydantic makes propertyNames of it
+            return {"type": "string", "anyOf": [{"pattern": rf"^{STEP.pattern}$"}, share]}
+        return {"anyOf": [handler(schema), {"type": "string"} | share]}
+
+
+@dataclass(frozen=True)
+class Span(Steps):
+    """A length that need not be a whole number of steps, such as 2.4, or a share of the run.
+
+    Attributes:
+        least: the shortest one; a step divided by it must not outgrow 64 bits.
+    """
+
+    least: float = 1e-3
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = core_schema.float_schema(strict=True, ge=self.least, le=self.le, allow_inf_nan=False)
+        whole_if_equal = core_schema.no_info_after_validator_function(Whole.read, schema)
+        return core_schema.no_info_before_validator_function(self.read, whole_if_equal)
+
+
+def _steps_of(share: re.Match[str], run: Run) -> int:
+    whole, decimals, unit = share[1], share[2] or "", share[3]
+    length, parts = (run.steps, 100) if unit == "%" else (run.steps_per_epoch, 1)
+    if length is None:
+        needed = "total_steps" if unit == "%" else "steps_per_epoch"
+        raise CurveError((), f"the length {share[0]} needs {needed}")
+    return -(-int(whole + decimals) * length // (parts * 10 ** len(decimals)))
+
+
+def in_own_names(data: Any) -> Any:
+    """Return the JSON of a schedule in lrserve's own names.
+
+    The names of other frameworks take lengths as well, so call this in the context of `SharesOf`.
 
     Raises:
         CurveError: the schedule nests too deep, has more than MAX_TEXT characters of text, MAX_PARTS parts or
-            MAX_FIELDS fields, a length in a unit that is not known here, or a name of another framework that is not
-            known here. `field` is the path in `data`.
+            MAX_FIELDS fields, or a name of another framework that is not known here. `field` is the path in `data`.
     """
-    shares, foreign = _looked_through(data)
-    if shares:
-        data = _in_steps(data, {"%": None if run is None else run / 100, "ep": steps_per_epoch})
-    if foreign:
-        from lrcore.dialects._read import read  # noqa: PLC0415  # it stands on the schedules, which stand on this
+    if not _has_foreign_names(data):
+        return data
+    from lrcore.dialects._read import read  # noqa: PLC0415  # it stands on the schedules, which stand on this
 
-        data = read(data)
-    return data
+    return read(data)
 
 
-def _looked_through(data: Any) -> tuple[bool, bool]:
-    """Whether there are lengths, and names of other frameworks. Raises CurveError if there is too much to read."""
-    level, depth, text, parts, shares, foreign = [data], 0, 0, 0, False, False
+def _has_foreign_names(data: Any) -> bool:
+    """Whether there are names of other frameworks. Raises CurveError if there is too much to read."""
+    level, depth, text, parts, foreign = [data], 0, 0, 0, False
     while level:
         if depth > MAX_JSON_DEPTH:
             raise CurveError((), f"schedules may nest {MAX_DEPTH} deep at most")
@@ -54,7 +141,6 @@ def _looked_through(data: Any) -> tuple[bool, bool]:
             match value:
                 case str() as words if len(words) <= MAX_LENGTH:  # longer ones are refused unread
                     text += len(words)
-                    shares = shares or (words[:1].isdigit() and LENGTH.fullmatch(words) is not None)
                 case dict() as fields:
                     inside.extend(fields.values())
                     if "type" in fields:
@@ -67,7 +153,7 @@ def _looked_through(data: Any) -> tuple[bool, bool]:
         _refuse_more(parts, MAX_PARTS, "parts")
         _refuse_more(text, MAX_TEXT, "characters of text")
         level, depth = inside, depth + 1
-    return shares, foreign
+    return foreign
 
 
 def _refuse_more(count: int, most: int, what: str) -> None:
@@ -87,20 +173,3 @@ def text_in(data: Any) -> int:
             case list() | tuple() as items:
                 waiting.extend(items)
     return found
-
-
-def _in_steps(data: Any, units: dict[str, float | None], path: tuple[str | int, ...] = ()) -> Any:
-    if isinstance(data, dict):
-        return {name: _in_steps(value, units, (*path, name)) for name, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [
-            value if isinstance(value, int | float) else _in_steps(value, units, (*path, i))
-            for i, value in enumerate(data)
-        ]
-    if isinstance(data, str) and (found := LENGTH.fullmatch(data)):
-        unit = units[found[2]]
-        if unit is None:
-            needed = "steps_per_epoch" if found[2] == "ep" else "total_steps"
-            raise CurveError(path, f"the length {data} needs {needed}")
-        return round(float(found[1]) * unit)
-    return data

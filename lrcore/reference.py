@@ -49,11 +49,11 @@ def type_of(field: dict[str, Any], definitions: Mapping[str, Any]) -> str:
     if "enum" in field or "const" in field:
         return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
     if field.get("type") == "object":
-        return "numbers by step"
+        return "numbers by step or share of the run"
     if field.get("type") == "array":
         return _list_of(field, definitions)
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    said = [f"{sign} {field[name]:g}" for name, sign in bounds.items() if name in field and field[name] < 1e15]
+    said = [f"{sign} {field[name]:g}" for name, sign in bounds.items() if name in field and abs(field[name]) < 1e15]
     return " ".join([str(field.get("type", "")), *said])
 
 

@@ -43,10 +43,16 @@ class Summary(BaseModel):
 
 
 class Where(BaseModel):
-    """Where a rate is first reached."""
+    """Where a rate is first reached, from the first step on and from the highest rate on."""
 
     lr_at_most: float
-    step: int | list[int | None] | None = Field(description="null if it is not reached; a list for parameter groups")
+    step: int | list[int | None] | None = Field(
+        description="the first step with a rate at most that, which a warm-up may begin with; null if there is none; "
+        "a list for parameter groups"
+    )
+    after_peak: int | list[int | None] | None = Field(
+        description="the first such step after the highest rate; null if there is none"
+    )
 
 
 class CurveWarning(BaseModel):
@@ -111,7 +117,11 @@ Format = Annotated[str | None, Query(alias="format", description=f"{', '.join(ME
 Scale = Annotated[Axis, Query(alias="scale", description="of the rates in a picture")]
 FirstAtMost = Annotated[
     float | None,
-    Query(ge=0, allow_inf_nan=False, description="a rate: the answer says the first step with at most that"),
+    Query(
+        ge=0,
+        allow_inf_nan=False,
+        description="a rate: the answer names the first step with at most that, also after the peak",
+    ),
 ]
 NOT_OF_THE_CURVE = {"spec", "format", "scale"}
 

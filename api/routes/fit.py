@@ -10,7 +10,7 @@ from pydantic import Field
 from api.deps import json_body
 from api.offload import own_process
 from api.problems import Invalid, documented
-from lrcore.family import Integer, Items, Spec
+from lrcore.family import Items, Spec, Whole
 from lrcore.fit import MAX_LENGTH, fit
 from lrcore.schedules._base import Rate
 
@@ -21,7 +21,7 @@ class FitRequest(Spec):
     """A logged rate for each step, from step 0."""
 
     lr: Annotated[tuple[Rate, ...], Field(fail_fast=True), Items(MAX_LENGTH, least=2)]
-    limit: Annotated[Integer, Field(ge=1, le=20)] = Field(5, description="how many schedules come back")
+    limit: Annotated[int, Whole(ge=1, le=20)] = Field(5, description="how many schedules come back")
 
 
 class FittedSchedule(Spec):

@@ -5,22 +5,23 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo
+from pydantic import BaseModel, Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
 
 from api.deps import json_body
 from api.offload import own_process
 from api.problems import documented
 from lrcore.dialects import Framework, translate
 from lrcore.family import Spec
-from lrcore.lengths import resolved
+from lrcore.lengths import Run, SharesOf, in_own_names
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Count, Rate
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 
 
-def _resolve(data: Any, info: ValidationInfo) -> Any:
-    return resolved(data, info.data.get("total_steps"), info.data.get("steps_per_epoch"))
+def _validated(data: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    with SharesOf(Run(info.data.get("total_steps"), info.data.get("steps_per_epoch"))):
+        return validate(in_own_names(data))
 
 
 class TranslationRequest(Spec):
@@ -32,7 +33,7 @@ class TranslationRequest(Spec):
     base_lr: Rate | None = Field(
         None, description="the optimizer's initial rate. Needed unless the schedule brings its own."
     )
-    schedule: Annotated[AnySchedule, BeforeValidator(_resolve)]
+    schedule: Annotated[AnySchedule, WrapValidator(_validated)]
 
 
 class TranslationAnswer(BaseModel):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from lrcore.family import ByShape, Flag, Integer, Items, Member, Number, Spec
+from lrcore.family import ByShape, Flag, Items, Member, Number, Spec, Whole
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -77,29 +77,29 @@ class Dataset(Member):
     data.
     """
 
-    subset: Annotated[Integer, Field(ge=1)] | None = Field(
+    subset: Annotated[int, Whole(ge=1)] | None = Field(
         None, description="that many training images, drawn at random; all if null"
     )
-    test_subset: Annotated[Integer, Field(ge=1)] | None = Field(
+    test_subset: Annotated[int, Whole(ge=1)] | None = Field(
         None, description="that many test images, drawn at random; all if null"
     )
     validation_split: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
         None, description="share of the training images that is held out; it then decides on the best epoch"
     )
-    split_seed: Annotated[Integer, Field(ge=0, lt=2**32)] = Field(
+    split_seed: Annotated[int, Whole(ge=0, lt=2**32)] = Field(
         0, description="of subset, test_subset and validation_split"
     )
-    resize: Annotated[Integer, Field(ge=4, le=1024)] | None = Field(
+    resize: Annotated[int, Whole(ge=4, le=1024)] | None = Field(
         None, description="pixels a side, bilinear; the images' own size if null"
     )
     normalize: Annotated[Flag | Normalization, ByShape()] = Field(
         False, description="false: pixels in [0, 1]; true: by the data set's own mean and standard deviation; or given"
     )
     flip: Flag = Field(False, description="mirror half of the training images, anew in each epoch")
-    crop: Annotated[Integer, Field(ge=0, le=256)] = Field(
+    crop: Annotated[int, Whole(ge=0, le=256)] = Field(
         0, description="pad training images by that many zero pixels and cut the size out at random, anew in each epoch"
     )
-    cutout: Annotated[Integer, Field(ge=0, le=1024)] = Field(
+    cutout: Annotated[int, Whole(ge=0, le=1024)] = Field(
         0, description="side of a square at a random place that is set to 0 after normalization, anew in each epoch"
     )
 

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from lrcore.datasets._base import Dataset, Images, Splits
 from lrcore.errors import DataUnavailable
-from lrcore.family import Integer
+from lrcore.family import Whole
 
 TRAIN_SIZE = 1437  # four fifths of 1,797
 
@@ -30,7 +30,7 @@ class Digits(Dataset):
     example = {"type": "digits"}
 
     type: Literal["digits"]
-    resize: Annotated[Integer, Field(ge=8, le=96)] = Field(28, description="pixels a side; 8 is the original")
+    resize: Annotated[int, Whole(ge=8, le=96)] = Field(28, description="pixels a side; 8 is the original")
 
     @property
     def stored_shape(self) -> tuple[int, int, int]:

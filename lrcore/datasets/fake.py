@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lrcore.datasets._base import Dataset, Images, Labels, Splits
-from lrcore.family import Integer, Number
+from lrcore.family import Number, Whole
 
 BLOCK = 4  # pixels a side of a pattern's even squares: something that convolutions can see
 PIECE = 8192  # images
@@ -25,13 +25,13 @@ class Fake(Dataset):
     example = {"type": "fake", "samples": 512}
 
     type: Literal["fake"]
-    samples: Annotated[Integer, Field(ge=1, le=200_000)] = Field(512, description="training images")
-    test_samples: Annotated[Integer, Field(ge=1, le=50_000)] = 128
-    image_size: Annotated[Integer, Field(ge=1, le=96)] = Field(28, description="pixels a side")
-    channels: Annotated[Integer, Field(ge=1, le=3)] = 1
-    classes: Annotated[Integer, Field(ge=2, le=1000)] = 10
+    samples: Annotated[int, Whole(ge=1, le=200_000)] = Field(512, description="training images")
+    test_samples: Annotated[int, Whole(ge=1, le=50_000)] = 128
+    image_size: Annotated[int, Whole(ge=1, le=96)] = Field(28, description="pixels a side")
+    channels: Annotated[int, Whole(ge=1, le=3)] = 1
+    classes: Annotated[int, Whole(ge=2, le=1000)] = 10
     noise: Annotated[Number, Field(ge=0, le=1)] = 0.5
-    seed: Annotated[Integer, Field(ge=0, lt=2**32)] = 0
+    seed: Annotated[int, Whole(ge=0, lt=2**32)] = 0
 
     @property
     def stored_shape(self) -> tuple[int, int, int]:

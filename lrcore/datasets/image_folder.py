@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from lrcore.datasets._base import Dataset, Images, Labels, Splits
 from lrcore.datasets._root import data_root
 from lrcore.errors import DataUnavailable
-from lrcore.family import Integer
+from lrcore.family import Whole
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
 MOST_PIXELS = 50_000_000  # of an image: 150 MB as colours; a file of some kilobytes may claim billions
@@ -52,10 +52,10 @@ class ImageFolder(Dataset):
     folder: Annotated[str, Field(pattern=ONE_FOLDER, max_length=100, strict=True)] = Field(
         description="name of the folder in the data root"
     )
-    image_size: Annotated[Integer, Field(ge=4, le=1024)] = Field(description="pixels a side")
-    channels: Literal[1, 3] = Field(3, description="3: colour; 1: grey")
-    classes: Annotated[Integer, Field(ge=2, le=50_000)] | None = Field(None, description="counted if left out")
-    samples: Annotated[Integer, Field(ge=1, le=100_000_000)] | None = Field(
+    image_size: Annotated[int, Whole(ge=4, le=1024)] = Field(description="pixels a side")
+    channels: Annotated[Literal[1, 3], Whole()] = Field(3, description="3: colour; 1: grey")
+    classes: Annotated[int, Whole(ge=2, le=50_000)] | None = Field(None, description="counted if left out")
+    samples: Annotated[int, Whole(ge=1, le=100_000_000)] | None = Field(
         None, description="training images, counted if left out"
     )
 

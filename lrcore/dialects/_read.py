@@ -29,7 +29,7 @@ def read(data: Any, path: Path = ()) -> Any:
     functions in READERS of its module here, which take its arguments by their names, validated by their annotations.
 
     Args:
-        data: nested no deeper than `lrcore.lengths` lets pass, with its lengths in steps.
+        data: nested no deeper than `lrcore.lengths` lets pass. Its lengths are shares of what `SharesOf` names.
         path: where it lies in the caller's JSON.
 
     Raises:
@@ -58,7 +58,7 @@ def read(data: Any, path: Path = ()) -> Any:
         first = error.errors(include_url=False, include_input=False)[0]
         argument, *inside = first["loc"]
         field = (argument, *(part for part in inside if isinstance(part, int)))  # without the members of a union
-        message = MESSAGES.get(first["type"], first["msg"])
+        message = MESSAGES.get(first["type"], first["msg"]).removeprefix("Value error, ")
         raise CurveError((*path, *field), f"{framework}.{name}: {argument}: {message}") from None
     except CurveError as error:
         raise CurveError((*path, *error.field), f"{framework}.{name}: {error}") from None

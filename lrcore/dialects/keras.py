@@ -163,7 +163,7 @@ def _(s: SequentialLR, lr: float) -> Native | None:
 
 @_same.register
 def _(s: CosineScheduler, lr: float) -> Native | None:
-    if s.base_lr == 0:
+    if s.base_lr == 0 or s.warmup_steps >= s.max_update:
         return None
     warm = s.warmup_steps
     return _cosine(s.warmup_begin_lr, s.base_lr, warm, s.max_update - warm, s.final_lr)
@@ -172,7 +172,9 @@ def _(s: CosineScheduler, lr: float) -> Native | None:
 @_same.register
 def _(s: LinearSchedule, lr: float) -> Native | None:
     power = s.power if isinstance(s, PolynomialSchedule) else 1.0
-    return None if s.transition_begin else _polynomial(s.init_value, s.end_value, s.transition_steps, power)
+    if s.transition_begin > 0 or s.transition_steps <= 0:
+        return None
+    return _polynomial(s.init_value, s.end_value, s.transition_steps, power)
 
 
 @_same.register
@@ -191,7 +193,9 @@ def _(s: WarmupCosineDecaySchedule, lr: float) -> Native | None:
 
 @_same.register
 def _(s: OptaxExponentialDecay, lr: float) -> Native | None:
-    if s.transition_begin or s.end_value is not None or isinstance(s, WarmupExponentialDecaySchedule):
+    if s.transition_begin > 0 or s.end_value is not None or isinstance(s, WarmupExponentialDecaySchedule):
+        return None
+    if s.transition_steps <= 0 or s.decay_rate == 0:
         return None
     return _exponential(s.init_value, s.transition_steps, s.decay_rate, s.staircase)
 

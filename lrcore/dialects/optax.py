@@ -161,8 +161,9 @@ def _(s: SequentialLR, lr: float) -> Native | None:
 
 @_same.register
 def _(s: CosineScheduler, lr: float) -> Native | None:
-    return Native(_warm_cosine(s.warmup_begin_lr, s.base_lr, s.warmup_steps, s.max_update, s.final_lr)) if (
-        s.base_lr > 0) else None  # fmt: skip
+    if s.base_lr == 0 or s.warmup_steps >= s.max_update:
+        return None
+    return Native(_warm_cosine(s.warmup_begin_lr, s.base_lr, s.warmup_steps, s.max_update, s.final_lr))
 
 
 @_same.register
@@ -202,13 +203,15 @@ def _(s: ConstantWithWarmup, lr: float) -> Native | None:
 @_same.register
 def _(s: TransformersLinear, lr: float) -> Native | None:
     warm = s.num_warmup_steps
+    if warm >= s.num_training_steps:
+        return None
     falling = _line(lr, 0.0, s.num_training_steps - warm)
     return Native(_joined([_line(0.0, lr, warm), falling], [warm]) if warm else falling)
 
 
 @_same.register
 def _(s: TransformersCosine, lr: float) -> Native | None:
-    if s.num_cycles != 0.5 or lr == 0:
+    if s.num_cycles != 0.5 or lr == 0 or s.num_warmup_steps >= s.num_training_steps:
         return None
     end = s.num_training_steps
     code = _warm_cosine(0.0, lr, s.num_warmup_steps, end, 0.0)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from lrcore.errors import CurveError
 from lrcore.family import Flag
-from lrcore.schedules._base import Factor, Fraction, Milestones, Rate, StepCount
+from lrcore.schedules._base import Count, Factor, Fraction, Milestones, Rate, StepCount
 
 Json = dict[str, Any]
 
@@ -54,7 +54,7 @@ def _cosine(learning_rate: Rate, T_max: StepCount, eta_min: Rate = 0.0) -> Json:
     return _with_rate(learning_rate, "CosineAnnealingLR", T_max=T_max, eta_min=eta_min)
 
 
-def _warm_restarts(learning_rate: Rate, T_0: StepCount, T_mult: StepCount = 1, eta_min: Rate = 0.0) -> Json:
+def _warm_restarts(learning_rate: Rate, T_0: StepCount, T_mult: Count = 1, eta_min: Rate = 0.0) -> Json:
     return _with_rate(learning_rate, "CosineAnnealingWarmRestarts", T_0=T_0, T_mult=T_mult, eta_min=eta_min)
 
 

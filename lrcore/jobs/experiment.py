@@ -11,17 +11,26 @@ import math
 from typing import Annotated, Any, ClassVar, NoReturn, Self
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from lrcore import cost
 from lrcore.errors import CurveError
-from lrcore.family import Integer, Items, Name, Number, Spec
+from lrcore.family import Items, Name, Number, Spec, Whole
 from lrcore.jobs import names
 from lrcore.jobs.job import Progress
 from lrcore.jobs.prune import Asha
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.work import Work
-from lrcore.lengths import MAX_TEXT, resolved, text_in
+from lrcore.lengths import MAX_TEXT, Run, SharesOf, in_own_names, text_in
 from lrcore.optimizers import Optimizer
 from lrcore.schedules import AnySchedule
 
@@ -29,7 +38,7 @@ MAX_RUNS = 10_000
 CHECKED = cost.SECOND  # that checking all rates of a grid may take; a larger one is checked at its extremes
 MAX_SETTINGS = 2 * 10**7  # characters of the settings of all configurations, which every leaderboard holds
 FIXED = ("type", "param_groups")  # what is no number of an optimizer
-Seed = Annotated[Integer, Field(ge=0, lt=2**32)]
+Seed = Annotated[int, Whole(ge=0, lt=2**32)]
 
 
 class Axes(Spec):
@@ -70,19 +79,21 @@ class Axes(Spec):
         return {name: values for name, values in axes.items() if values is not None}
 
 
-def _resolve(data: Any, info: ValidationInfo) -> Any:
-    """The grid with its schedules' lengths in steps of the base."""
+def _validated(data: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    """The grid, its schedules' lengths shares of the base's run."""
     base, schedules = info.data.get("base"), data.get("schedule") if isinstance(data, dict) else None
     if base is None or not isinstance(schedules, list | tuple) or len(schedules) > MAX_RUNS:
-        return data
+        return validate(data)
     if (text := text_in(schedules)) > MAX_TEXT:
         raise CurveError(("schedule",), f"the schedules have {text} characters of text, more than {MAX_TEXT}")
-    return data | {"schedule": [_resolved(base, schedule, i) for i, schedule in enumerate(schedules)]}
+    with SharesOf(Run(base.intervals, base.intervals // base.epochs)):
+        named = [_in_own_names(schedule, i) for i, schedule in enumerate(schedules)]
+        return validate(data | {"schedule": named})
 
 
-def _resolved(base: JobSpec, schedule: Any, i: int) -> Any:
+def _in_own_names(schedule: Any, i: int) -> Any:
     try:
-        return resolved(schedule, base.intervals, base.intervals // base.epochs)
+        return in_own_names(schedule)
     except CurveError as error:
         raise CurveError(("schedule", i, *error.field), str(error)) from None
 
@@ -95,7 +106,7 @@ class ExperimentSpec(Work):
 
     name: Name | None = Field(None, description="to tell it from others; need not be unique")
     base: JobSpec = Field(description="what is the same in all runs")
-    grid: Annotated[Axes, BeforeValidator(_resolve)]
+    grid: Annotated[Axes, WrapValidator(_validated)]
     prune: Asha | None = Field(None, description="stop configurations early that are worse than others")
 
     @property
@@ -266,8 +277,8 @@ class PartSpec(Work):
     kind: ClassVar[str] = "runs"
     sized_by: ClassVar[str] = "grid"
 
-    first: int
-    count: int
+    first: Annotated[int, Whole(ge=0)]
+    count: Annotated[int, Whole(ge=1)]
     experiment: ExperimentSpec
 
     @property

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lrcore.family import Integer, Items, Number, Spec
+from lrcore.family import Items, Number, Spec, Whole
 from lrcore.jobs.states import State
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.=/-]{1,63}$", strict=True)]
-Priority = Annotated[Integer, Field(ge=0, le=9)]
+Priority = Annotated[int, Whole(ge=0, le=9)]
 Hardware = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$", strict=True)]
 
 
@@ -23,7 +23,7 @@ class Placement(Spec):
     hardware: Hardware | None = Field(
         None, description="label of the workers that may take it, such as gpu, gpu.h200 or cpu; any worker if null"
     )
-    max_attempts: Annotated[Integer, Field(ge=1, le=10)] = Field(
+    max_attempts: Annotated[int, Whole(ge=1, le=10)] = Field(
         1, description="runs that may end in an error before the job fails; workers that were lost do not count"
     )
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lrcore.family import Integer, Spec
+from lrcore.family import Spec, Whole
 from lrcore.jobs.spec import MAX_EPOCHS
 
 MAX_RATE = MAX_EPOCHS.bit_length() - 1  # beyond it, even the slowest powers, those of 2, exceed any training
@@ -21,13 +21,13 @@ class Asha(Spec):
     """
 
     type: Literal["asha"]
-    min_resource: Annotated[Integer, Field(ge=1, le=MAX_EPOCHS)] = Field(
+    min_resource: Annotated[int, Whole(ge=1, le=MAX_EPOCHS)] = Field(
         1, description="epochs before the first judgement, if min_early_stopping_rate is 0"
     )
-    reduction_factor: Annotated[Integer, Field(ge=2, le=MAX_EPOCHS)] = Field(
+    reduction_factor: Annotated[int, Whole(ge=2, le=MAX_EPOCHS)] = Field(
         4, description="one in so many goes on, and so many times as many epochs come before the next judgement"
     )
-    min_early_stopping_rate: Annotated[Integer, Field(ge=0, le=MAX_RATE)] = Field(
+    min_early_stopping_rate: Annotated[int, Whole(ge=0, le=MAX_RATE)] = Field(
         0, description="how many of the first judgements are left out"
     )
 

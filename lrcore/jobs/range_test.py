@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lrcore.curve import table
 from lrcore.errors import CurveError
-from lrcore.family import Integer, Items, Number
+from lrcore.family import Items, Number, Whole
 from lrcore.grid import Grid
 from lrcore.jobs.spec import MAX_EPOCHS, JobSpec, Seed, Setup
 from lrcore.schedules import Schedule
@@ -50,7 +50,7 @@ class RangeTestSpec(Setup):
 
     start_lr: Rate = 1e-7
     end_lr: Rate = 10.0
-    num_iter: Annotated[Integer, Field(ge=2, le=MAX_EPOCHS)] = Field(
+    num_iter: Annotated[int, Whole(ge=2, le=MAX_EPOCHS)] = Field(
         100, description="optimizer steps, over as many passes of the data as that takes"
     )
     seeds: Annotated[tuple[Seed, ...], Items(MAX_SEEDS, least=1)] | None = Field(
@@ -68,7 +68,7 @@ class RangeTestSpec(Setup):
     use_for: Suggested | None = Field(
         None, description="once the test has succeeded, submit a training of the same spec and terms at this suggestion"
     )
-    epochs: Annotated[Integer, Field(ge=1, le=MAX_EPOCHS)] | None = Field(
+    epochs: Annotated[int, Whole(ge=1, le=MAX_EPOCHS)] | None = Field(
         None, description="of the training that use_for asks for; the test itself has num_iter steps"
     )
 

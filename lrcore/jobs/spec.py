@@ -6,17 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from lrcore import cost
 from lrcore.curve import table, table_cost
 from lrcore.datasets import AnyDataset, Dataset
 from lrcore.errors import CurveError
-from lrcore.family import Flag, Integer, Items, Number, Spec
+from lrcore.family import Flag, Items, Number, Spec, Whole
 from lrcore.grid import Grid
 from lrcore.jobs.job import Progress
 from lrcore.jobs.work import Work
-from lrcore.lengths import resolved
+from lrcore.lengths import Run, SharesOf, in_own_names
 from lrcore.models import AnyModel
 from lrcore.optimizers import AnyOptimizer
 from lrcore.optimizers.sgd import SGD
@@ -27,13 +27,18 @@ MAX_EPOCHS = 10_000
 MAX_INTERVALS = 10**7  # values of a job's rate table
 
 
-def _resolve(data: Any, info: ValidationInfo) -> Any:
-    known = info.data
+def _validated(data: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    with SharesOf(_run(info.data)):
+        return validate(in_own_names(data))
+
+
+def _run(known: dict[str, Any]) -> Run:
+    """What lengths are shares of, by those fields of a job that are valid."""
     if not {"dataset", "batch_size", "drop_last", "epochs", "interval"} <= known.keys():
-        return resolved(data, None, None)
+        return Run()
     per_step, parts = known["interval"] == "step", (known["dataset"], known["batch_size"], known["drop_last"])
     batches = steps_per_epoch(*parts) if per_step else 1
-    return resolved(data, known["epochs"] * batches, batches)
+    return Run(known["epochs"] * batches, batches)
 
 
 def steps_per_epoch(dataset: Dataset, batch_size: int, drop_last: bool) -> int:
@@ -41,16 +46,16 @@ def steps_per_epoch(dataset: Dataset, batch_size: int, drop_last: bool) -> int:
     return dataset.train_size // batch_size if drop_last else -(-dataset.train_size // batch_size)
 
 
-Scheduled = Annotated[AnySchedule | None, BeforeValidator(_resolve)]
-BatchSize = Annotated[Integer, Field(ge=1, le=65_536)]
-Seed = Annotated[Integer, Field(ge=0, lt=2**32)]
+Scheduled = Annotated[AnySchedule | None, WrapValidator(_validated)]
+BatchSize = Annotated[int, Whole(ge=1, le=65_536)]
+Seed = Annotated[int, Whole(ge=0, lt=2**32)]
 
 
 class EarlyStopping(Spec):
     """End a run that no longer gets better: patience epochs in a row without an improvement by more than min_delta."""
 
     monitor: Literal["loss", "accuracy"] = Field("loss", description="of the validation set, or else of the test set")
-    patience: Annotated[Integer, Field(ge=1, le=MAX_EPOCHS)]
+    patience: Annotated[int, Whole(ge=1, le=MAX_EPOCHS)]
     min_delta: Annotated[Number, Field(ge=0)] = 0.0
 
 
@@ -120,7 +125,7 @@ class JobSpec(Setup):
     sized_by: ClassVar[str] = "epochs"
 
     interval: Literal["epoch", "step"] = Field("epoch", description="whether the schedule counts epochs or steps")
-    epochs: Annotated[Integer, Field(ge=1, le=MAX_EPOCHS)]
+    epochs: Annotated[int, Whole(ge=1, le=MAX_EPOCHS)]
     schedule: Scheduled = Field(None, validate_default=False, description="null is the optimizer's fixed rate")
     momentum_schedule: Scheduled = Field(
         None, validate_default=False, description="of momentum, or beta1, with the optimizer's as its base_lr"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
-from lrcore.family import Flag, Integer, Number
+from lrcore.family import Flag, Number, Whole
 from lrcore.models._base import ImageShape, Model
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Recurrent(Model):
     """A recurrent network over the rows, with a linear layer on the last state; the member's name is torch's class."""
 
-    hidden_size: Annotated[Integer, Field(ge=1, le=4096)] = 128
-    num_layers: Annotated[Integer, Field(ge=1, le=16)] = 2
+    hidden_size: Annotated[int, Whole(ge=1, le=4096)] = 128
+    num_layers: Annotated[int, Whole(ge=1, le=16)] = 2
     dropout: Annotated[Number, Field(ge=0, lt=1)] = Field(0.0, description="after each recurrent layer but the last")
     bidirectional: Flag = Field(False, description="read from the bottom, too")
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lrcore.family import Integer, Items, Number
+from lrcore.family import Items, Number, Whole
 from lrcore.models._base import ImageShape, Model
 
 if TYPE_CHECKING:
     from torch import nn
 
-Size = Annotated[Integer, Field(ge=1, le=8192)]
+Size = Annotated[int, Whole(ge=1, le=8192)]
 
 
 class MLP(Model):

@@ -13,10 +13,11 @@ flips, SGD with momentum 0.9 and weight decay 1e-4, rate 0.1 divided by 10 after
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from lrcore.family import Whole
 from lrcore.models._base import ImageShape, Model
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ class ResNet(Model):
     example = {"type": "resnet", "depth": 20}
 
     type: Literal["resnet"]
-    depth: Literal[20, 32, 44, 56, 110] = Field(20, description="layers with weights on the longest path")
+    depth: Annotated[Literal[20, 32, 44, 56, 110], Whole()] = Field(
+        20, description="layers with weights on the longest path"
+    )
 
     def build(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
         from lrcore.models._layers import padding, residual_net

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from lrcore.family import Integer
+from lrcore.family import Whole
 from lrcore.models._base import ImageShape, Model
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class ResNet18(Model):
     example = {"type": "resnet18"}
 
     type: Literal["resnet18"]
-    width: Annotated[Integer, Field(ge=1, le=512)] = Field(
+    width: Annotated[int, Whole(ge=1, le=512)] = Field(
         64, description="channels of the first stage; each of the three others has twice the one's before"
     )
 

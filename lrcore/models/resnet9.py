@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from lrcore.family import Integer, Number
+from lrcore.family import Number, Whole
 from lrcore.models._base import ImageShape, Model
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class ResNet9(Model):
     example = {"type": "resnet9"}
 
     type: Literal["resnet9"]
-    width: Annotated[Integer, Field(ge=1, le=512)] = Field(
+    width: Annotated[int, Whole(ge=1, le=512)] = Field(
         64, description="channels of the first convolution; the others have 2, 4 and 8 times as many"
     )
     scale: Annotated[Number, Field(gt=0, le=100)] = Field(0.125, description="factor on the logits")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lrcore.family import Integer, Number
+from lrcore.family import Number, Whole
 from lrcore.models._base import ImageShape, Model
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ class ViT(Model):
     example = {"type": "vit", "patch_size": 4}
 
     type: Literal["vit"]
-    patch_size: Annotated[Integer, Field(ge=1, le=64)] = Field(4, description="pixels a side; divides the image's")
-    dim: Annotated[Integer, Field(ge=1, le=2048)] = Field(128, description="of a token; a multiple of heads")
-    depth: Annotated[Integer, Field(ge=1, le=64)] = Field(6, description="blocks")
-    heads: Annotated[Integer, Field(ge=1, le=64)] = 4
+    patch_size: Annotated[int, Whole(ge=1, le=64)] = Field(4, description="pixels a side; divides the image's")
+    dim: Annotated[int, Whole(ge=1, le=2048)] = Field(128, description="of a token; a multiple of heads")
+    depth: Annotated[int, Whole(ge=1, le=64)] = Field(6, description="blocks")
+    heads: Annotated[int, Whole(ge=1, le=64)] = 4
     mlp_ratio: Annotated[Number, Field(gt=0, le=16)] = Field(2.0, description="of the perceptron's hidden size to dim")
     dropout: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.0, description="of attention weights, inside the perceptrons, and of what each of both adds"

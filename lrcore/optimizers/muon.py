@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lrcore.family import Flag, Integer, Items, Number
+from lrcore.family import Flag, Items, Number, Whole
 from lrcore.optimizers._base import Beta, Decay, Epsilon, Optimizer
 from lrcore.optimizers.adamw import AdamW
 
@@ -35,7 +35,7 @@ class Muon(Optimizer):
         2.0315,
     )
     eps: Epsilon = 1e-7
-    ns_steps: Annotated[Integer, Field(ge=1, lt=100)] = 5
+    ns_steps: Annotated[int, Whole(ge=1, lt=100)] = 5
     adjust_lr_fn: Literal["original", "match_rms_adamw"] | None = None
     others: AdamW = Field(default_factory=lambda: AdamW(type="AdamW"), description="trains what is no matrix")
 

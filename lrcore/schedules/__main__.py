@@ -15,8 +15,8 @@ Made from the code by `make docs`; do not edit. The same, as JSON with full JSON
 
 `lr(t)` is the rate in force during interval `t` (an epoch or an optimizer step), counted from 0: what a torch optimizer
 holds before the t-th `scheduler.step()`. `base_lr` is the optimizer's initial rate; a schedule that names a rate of its
-own brings that. A length in steps may also be a share of the run: `"10%"`, or `"5ep"` for five epochs. Where a
-framework's own class does something else than its name says, the entry says so.
+own brings that. A length in steps may also be a share of the run, rounded up to a whole step: `"10%"`, or `"5ep"` for
+five epochs. Where a framework's own class does something else than its name says, the entry says so.
 """
 
 

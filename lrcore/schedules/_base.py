@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from lrcore import cost
 from lrcore.cost import Load
-from lrcore.family import ByShape, Integer, Items, Member, Number
+from lrcore.family import ByShape, Items, Member, Number, Whole
 from lrcore.formulas import Node, NoFormula, T, Value
 from lrcore.grid import Array, Extent, Grid
-from lrcore.lengths import length_schema
+from lrcore.lengths import Steps
 
 Rates = Array
 
@@ -21,25 +21,27 @@ MAX_STEP = 10**15  # exact in float64, with room for a shift of the same size
 Rate = Annotated[Number, Field(ge=0)]
 Factor = Annotated[Number, Field(gt=0)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
-Count = Annotated[Integer, Field(ge=1, le=MAX_STEP)]
-Index = Annotated[Integer, Field(ge=0, le=MAX_STEP)]
-# a schedule's own lengths may also be shares of the run, which `resolved` turns into steps before they are validated
-StepCount = Annotated[Count, WithJsonSchema(length_schema(1, MAX_STEP))]
-StepIndex = Annotated[Index, WithJsonSchema(length_schema(0, MAX_STEP))]
+Count = Annotated[int, Whole(ge=1, le=MAX_STEP)]
+Index = Annotated[int, Whole(ge=0, le=MAX_STEP)]
+# lengths and places in steps of the run: these, and no other fields, may be shares of it, such as "10%"
+StepCount = Annotated[int, Steps(ge=1, le=MAX_STEP)]
+StepIndex = Annotated[int, Steps(ge=0, le=MAX_STEP)]
+SignedSteps = Annotated[int, Steps(ge=-MAX_STEP, le=MAX_STEP)]
 GroupRates = Annotated[Rate | Annotated[tuple[Rate, ...], Items(64, least=1)], ByShape()]  # one, or one a group
 
 Momentum = Annotated[Number, Field(ge=0)]  # as torch has it; a job needs one below 1
 GroupMomenta = Annotated[Momentum | Annotated[tuple[Momentum, ...], Items(64, least=1)], ByShape()]
 
 
-def _whole_keys(data: Any) -> Any:
-    """JSON has no keys but strings."""
-    if isinstance(data, dict):
-        return {int(k) if isinstance(k, str) and k.isascii() and k.isdigit() else k: v for k, v in data.items()}
-    return data
+def _distinct(data: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    found = validate(data)
+    if isinstance(data, dict) and len(found) < len(data):
+        raise ValueError("two of the keys are the same step")
+    return found
 
 
-RatesByStep = Annotated[dict[StepIndex, Rate], BeforeValidator(_whole_keys), Items(10_000)]
+StepKey = Annotated[int, Steps(ge=0, le=MAX_STEP, key=True)]
+RatesByStep = Annotated[dict[StepKey, Rate], WrapValidator(_distinct), Items(10_000)]
 Milestones = Annotated[tuple[StepIndex, ...], Items(10_000)]
 
 
@@ -177,7 +179,7 @@ class Schedule(Member):
 class TorchSchedule(Schedule):
     """A schedule under torch's class name and argument names."""
 
-    last_epoch: Annotated[Integer, Field(ge=-1, le=MAX_STEP, exclude_if=lambda value: value == -1)] = Field(
+    last_epoch: Annotated[int, Whole(ge=-1, le=MAX_STEP), Field(exclude_if=lambda value: value == -1)] = Field(
         -1, description="index of the last finished interval: the curve starts at step last_epoch + 1"
     )
 

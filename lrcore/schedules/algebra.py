@@ -10,11 +10,11 @@ from pydantic import Field, field_validator, model_validator
 
 from lrcore import cost, formulas, grid
 from lrcore.cost import Load
-from lrcore.family import Number
+from lrcore.family import Number, Whole
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Fill, Grid
 from lrcore.schedules import _shapes as shapes
-from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount
+from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, SignedSteps, StepCount
 from lrcore.schedules.compose import check_nesting, formula_inside
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class Repeat(_Around):
     cycle_steps: StepCount = Field(description="steps of the first cycle")
     decay: Factor = Field(1.0, description="factor of the rate from cycle to cycle")
     growth: Annotated[Factor, Field(ge=1, le=1000)] = Field(1.0, description="factor of the length")
-    cycles: Annotated[int, Field(strict=True, ge=1, le=10**6)] | None = Field(None, description="endless if left out")
+    cycles: Annotated[int, Whole(ge=1, le=10**6)] | None = Field(None, description="endless if left out")
 
     @model_validator(mode="after")
     def _cycles_have_rates(self) -> Self:
@@ -404,7 +404,7 @@ class Shift(_Around):
     example = {"type": "Shift", "by": -10, "schedule": {"type": "ExponentialLR", "gamma": 0.9}}
 
     type: Literal["Shift"]
-    by: Annotated[int, Field(strict=True, ge=-(10**15), le=10**15)]
+    by: SignedSteps
 
     @property
     def length(self) -> int | None:

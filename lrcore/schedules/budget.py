@@ -138,7 +138,7 @@ class WSD(Schedule):
     type: Literal["WSD"]
     warmup_steps: StepIndex
     stable_steps: StepIndex
-    decay_steps: StepCount
+    decay_steps: StepIndex = Field(description="0 for none: the run ends with the stable phase, or with the warm-up")
     cooldown: Literal["linear", "cosine", "1-sqrt", "power", "exp"] = "1-sqrt"
     power: Factor = Field(0.5, description="of cooldown power")
     ratio: Annotated[Number, Field(gt=0, lt=1)] = Field(0.1, description="of cooldown exp")
@@ -168,6 +168,6 @@ class WSD(Schedule):
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm, low = self.warmup_steps, base_lr * self.min_ratio
         begin = warm + self.stable_steps
-        factor = shapes.decay_formula(self.cooldown, (t - begin) / self.decay_steps, self.power, self.ratio)
+        factor = shapes.decay_formula(self.cooldown, (t - begin) / max(1, self.decay_steps), self.power, self.ratio)
         rising, falling = formulas.line(t, warm, base_lr * self.warmup_start, base_lr), low + (base_lr - low) * factor
         return formulas.in_turn(t, [warm, begin, begin + self.decay_steps], [rising, base_lr, falling, low])

@@ -194,6 +194,8 @@ class SequentialLR(_Composite, TorchSchedule):
 class ChainedScheduler(_Composite):
     """lr(t) = base_lr * product of the parts' factors, where a part's factor is its rate over the base rate.
 
+    A base rate of 0 stays 0; parts that have rates of their own are refused with it.
+
     In torch the same holds for parts that only multiply (step, multi-step, constant, linear, exponential,
     polynomial, multiplicative). Torch's other classes overwrite the rate or add to it, so that a chain with one of
     them forgets the parts before it, or drifts from the product (cosine past T_max or with eta_min).
@@ -232,10 +234,11 @@ class ChainedScheduler(_Composite):
         return min((part.length for part in self.schedulers if part.length is not None), default=None)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        self._check_rate(base_lr)
         found = self.schedulers[0].fill(out, t, base_lr, group)
         if len(self.schedulers) == 1:
             return found
+        if base_lr == 0:
+            return self._fill_with_zeros(out, t, group, found)
         factor = np.empty(t.count)
         for part in self.schedulers[1:]:
             part.fill(factor, t, base_lr, group)
@@ -243,19 +246,21 @@ class ChainedScheduler(_Composite):
             np.multiply(out, factor, out=out)
         return grid.extent(out)
 
+    def _fill_with_zeros(self, out: Rates, t: Grid, group: int, first: Extent) -> Extent:
+        """Write the rates of a group whose base rate is 0, which stays 0 as long as the parts only multiply it."""
+        for i, part in enumerate(self.schedulers):
+            if (part.fill(out, t, 0.0, group) if i else first) != (0.0, 0.0):
+                message = f"a base rate of 0 has no fractions, but schedulers[{i}], {part.type}, has a rate of its own"
+                raise CurveError(("base_lr",), message)
+        return grid.constant(out, 0.0)
+
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        self._check_rate(base_lr)
+        if base_lr == 0 and len(self.schedulers) > 1:
+            return float(self.rates(Grid(0), base_lr)[0])
         found, *others = self._formulas(base_lr)
         for part in others:
             found = found * (part / base_lr)
         return found
-
-    @staticmethod
-    def _check_rate(base_lr: float) -> None:
-        if base_lr == 0:
-            raise CurveError(
-                ("base_lr",), "a ChainedScheduler multiplies fractions of the base rate, so it must not be 0"
-            )
 
     @property
     def cycles_momentum(self) -> bool:

@@ -11,7 +11,7 @@ from lrcore.cost import Load
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
-from lrcore.schedules._base import Rate, Rates, StepCount, TorchSchedule
+from lrcore.schedules._base import Count, Rate, Rates, StepCount, TorchSchedule
 
 
 class CosineAnnealingLR(TorchSchedule):
@@ -61,7 +61,7 @@ class CosineAnnealingWarmRestarts(TorchSchedule):
 
     type: Literal["CosineAnnealingWarmRestarts"]
     T_0: StepCount = Field(description="steps of the first cycle")
-    T_mult: StepCount = Field(1, description="how many times longer each cycle is than the one before")
+    T_mult: Count = Field(1, description="how many times longer each cycle is than the one before")
     eta_min: Rate = 0.0
 
     def closed_cost(self, load: Load) -> float:

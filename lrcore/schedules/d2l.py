@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from lrcore import cost, formulas, grid
 from lrcore.cost import Load
-from lrcore.family import Integer
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
-from lrcore.schedules._base import MAX_STEP, Factor, Rate, Rates, Schedule, StepCount
+from lrcore.schedules._base import Factor, Rate, Rates, Schedule, StepCount, StepIndex
 
 
 class SquareRootScheduler(Schedule):
@@ -76,7 +75,7 @@ class CosineScheduler(Schedule):
     """Linear from warmup_begin_lr to base_lr in warmup_steps, then half a cosine to final_lr at max_update, then flat.
 
     lr(t) = final_lr + (base_lr - final_lr) * (1 + cos(pi * (t - warmup_steps) / (max_update - warmup_steps))) / 2.
-    max_update includes the warm-up.
+    max_update includes the warm-up. If that is as long or longer, base_lr holds after it.
     """
 
     summary = "half a cosine to final_lr, with an optional linear warm-up, then flat"
@@ -88,14 +87,8 @@ class CosineScheduler(Schedule):
     max_update: StepCount = Field(description="the step from which final_lr holds, warm-up included")
     base_lr: Rate = 0.01
     final_lr: Rate = 0.0
-    warmup_steps: Annotated[Integer, Field(ge=0, le=MAX_STEP)] = 0
+    warmup_steps: StepIndex = 0
     warmup_begin_lr: Rate = 0.0
-
-    @model_validator(mode="after")
-    def _room_for_the_cosine(self) -> Self:
-        if self.warmup_steps >= self.max_update:
-            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be less than max_update ({self.max_update})")
-        return self
 
     @property
     def own_base_lr(self) -> float:
@@ -103,10 +96,12 @@ class CosineScheduler(Schedule):
 
     @property
     def horizon(self) -> int | None:
-        return self.max_update
+        return self.max_update if self.max_update > self.warmup_steps else None
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         warm, end = self.warmup_steps, self.max_update
+        if warm >= end:
+            return grid.line_then_flat(out, t, warm, self.warmup_begin_lr, self.base_lr)
         fills = (
             lambda o, t: grid.line(o, t, warm, self.warmup_begin_lr, self.base_lr),
             lambda o, t: grid.half_cosine(o, t - warm, end - warm, self.base_lr, self.final_lr),
@@ -117,5 +112,7 @@ class CosineScheduler(Schedule):
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm, end = self.warmup_steps, self.max_update
         rising = formulas.line(t, warm, self.warmup_begin_lr, self.base_lr)
+        if warm >= end:
+            return formulas.in_turn(t, [warm], [rising, self.base_lr])
         falling = formulas.half_cosine((t - warm) / (end - warm), self.base_lr, self.final_lr)
         return formulas.in_turn(t, [warm, end], [rising, falling, self.final_lr])

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from lrcore import cost, formulas, grid
 from lrcore.cost import Load
-from lrcore.family import Number
+from lrcore.family import Number, Whole
 from lrcore.formulas import Node, NoFormula, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
@@ -114,7 +114,7 @@ class Chebyshev(Schedule):
     example = {"type": "Chebyshev", "log2_steps": 4}
 
     type: Literal["Chebyshev"]
-    log2_steps: Annotated[int, Field(strict=True, ge=0, le=20)] = Field(4, description="T is 2 ** log2_steps")
+    log2_steps: Annotated[int, Whole(ge=0, le=20)] = Field(4, description="T is 2 ** log2_steps")
     m: Factor = Field(0.05, description="lower end of the spectrum")
     M: Factor = Field(1.0, description="upper end of the spectrum")
 

@@ -13,6 +13,7 @@ from lrcore.family import Flag
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Fill, Grid
 from lrcore.schedules._base import (
+    Count,
     Factor,
     Fraction,
     GroupMomenta,
@@ -42,8 +43,8 @@ class OneCycleLR(TorchSchedule):
     type: Literal["OneCycleLR"]
     max_lr: GroupRates = Field(description="the peak; one, or one a parameter group")
     total_steps: StepCount | None = Field(None, description="or give epochs and steps_per_epoch")
-    epochs: StepCount | None = None
-    steps_per_epoch: StepCount | None = None
+    epochs: Count | None = None
+    steps_per_epoch: Count | None = None
     pct_start: Fraction = Field(0.3, description="share of total_steps spent rising")
     anneal_strategy: Literal["cos", "linear"] = "cos"
     cycle_momentum: Flag = True

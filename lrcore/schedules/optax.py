@@ -16,7 +16,17 @@ from lrcore.family import Flag, Items, Spec
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Fill, Grid
 from lrcore.schedules import _shapes as shapes
-from lrcore.schedules._base import Factor, Fraction, Rate, Rates, RatesByStep, Schedule, StepCount, StepIndex
+from lrcore.schedules._base import (
+    Factor,
+    Fraction,
+    Rate,
+    Rates,
+    RatesByStep,
+    Schedule,
+    SignedSteps,
+    StepCount,
+    StepIndex,
+)
 from lrcore.schedules.factor import polynomial, polynomial_cost, polynomial_formula
 from lrcore.schedules.keras import exponential, exponential_cost, exponential_formula
 
@@ -31,7 +41,10 @@ class _Optax(Schedule):
 
 
 class LinearSchedule(_Optax):
-    """A line from init_value to end_value in transition_steps after transition_begin; flat before and after."""
+    """A line from init_value to end_value in transition_steps after transition_begin; flat before and after.
+
+    As in optax, it stays at init_value if transition_steps is not positive, and a negative transition_begin is 0.
+    """
 
     summary = "a straight line between two rates, flat before and after"
     formula = "init_value + (end_value - init_value) * clip(t - transition_begin, 0, n) / n, n = transition_steps"
@@ -40,12 +53,12 @@ class LinearSchedule(_Optax):
 
     type: Literal["linear_schedule"]
     end_value: Rate
-    transition_steps: StepCount
-    transition_begin: StepIndex = 0
+    transition_steps: SignedSteps
+    transition_begin: SignedSteps = 0
 
     @property
     def horizon(self) -> int | None:
-        return self.transition_begin + self.transition_steps
+        return max(0, self.transition_begin) + self.transition_steps if self.transition_steps > 0 else None
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return _after(out, t, self, lambda o, t: grid.line_then_flat(o, t, *self._line()))
@@ -54,6 +67,8 @@ class LinearSchedule(_Optax):
         return formulas.line_then_flat(_late_formula(t, self.transition_begin), *self._line())
 
     def _line(self) -> tuple[int, float, float]:
+        if self.transition_steps <= 0:
+            return 1, self.init_value, self.init_value
         return self.transition_steps, self.init_value, self.end_value
 
 
@@ -115,6 +130,8 @@ class OptaxExponentialDecay(_Optax):
     """init_value * decay_rate ** ((t - transition_begin) / transition_steps), flat before transition_begin.
 
     With staircase the exponent is floored. end_value is a floor if decay_rate is less than 1, else a ceiling.
+    As in optax, it stays at init_value if transition_steps is not positive or decay_rate is 0, and a negative
+    transition_begin is 0.
     """
 
     summary = "exponential decay that begins late and stops at a bound, smooth or in stairs"
@@ -123,14 +140,21 @@ class OptaxExponentialDecay(_Optax):
     example = {"type": "exponential_decay", "init_value": 0.1, "transition_steps": 100, "decay_rate": 0.9}
 
     type: Literal["exponential_decay"]
-    transition_steps: StepCount
-    decay_rate: Factor
-    transition_begin: StepIndex = 0
+    transition_steps: SignedSteps
+    decay_rate: Rate
+    transition_begin: SignedSteps = 0
     staircase: Flag = False
     end_value: Rate | None = None
 
+    @property
+    def _is_constant(self) -> bool:
+        return self.transition_steps <= 0 or self.decay_rate == 0
+
     def cost(self, load: Load) -> float:
-        late = load.part(self.transition_begin).shifted(-self.transition_begin)
+        if self._is_constant:
+            return cost.plain(load)
+        begin = max(0, self.transition_begin)
+        late = load.part(begin).shifted(-begin)
         return cost.plain(load) + exponential_cost(late, self.transition_steps, self.staircase)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
@@ -140,6 +164,8 @@ class OptaxExponentialDecay(_Optax):
         def decay(out: Rates, t: Grid) -> Extent:
             return exponential(out, t, start, self.transition_steps, self.decay_rate, self.staircase)
 
+        if self._is_constant:
+            return grid.constant(out, start)
         found = _late(out, t, self.transition_begin, start, decay)
         if self.end_value is None:
             return found
@@ -150,6 +176,8 @@ class OptaxExponentialDecay(_Optax):
         return self._decay_formula(t, self.init_value)
 
     def _decay_formula(self, t: Node, start: float) -> Value:
+        if self._is_constant:
+            return start
         late = _late_formula(t, self.transition_begin)
         found = exponential_formula(late, start, self.transition_steps, self.decay_rate, self.staircase)
         if self.end_value is None:
@@ -213,7 +241,10 @@ class PiecewiseInterpolateSchedule(_Optax):
 
 
 class WarmupConstantSchedule(_Optax):
-    """A line from init_value to peak_value in warmup_steps, then flat."""
+    """A line from init_value to peak_value in warmup_steps, then flat.
+
+    As in optax, it stays at init_value if warmup_steps is not positive.
+    """
 
     summary = "linear warm-up, then flat"
     formula = "init_value + (peak_value - init_value) * min(1, t / warmup_steps)"
@@ -222,13 +253,18 @@ class WarmupConstantSchedule(_Optax):
 
     type: Literal["warmup_constant_schedule"]
     peak_value: Rate
-    warmup_steps: StepCount
+    warmup_steps: SignedSteps
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.line_then_flat(out, t, self.warmup_steps, self.init_value, self.peak_value)
+        return grid.line_then_flat(out, t, *self._line())
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return formulas.line_then_flat(t, self.warmup_steps, self.init_value, self.peak_value)
+        return formulas.line_then_flat(t, *self._line())
+
+    def _line(self) -> tuple[int, float, float]:
+        if self.warmup_steps <= 0:
+            return 1, self.init_value, self.init_value
+        return self.warmup_steps, self.init_value, self.peak_value
 
 
 class SgdrCycle(Spec):
@@ -455,12 +491,13 @@ class LinearOnecycleSchedule(CosineOnecycleSchedule):
 
 
 def _late(out: Rates, t: Grid, begin: int, before: float, fill: Fill) -> Extent:
-    """The constant `before` up to step `begin`, then `fill`, which counts from there."""
+    """The constant `before` up to step `begin`, 0 if negative, then `fill`, which counts from there."""
+    begin = max(0, begin)
     return grid.in_turn(out, t, (begin,), (lambda o, t: grid.constant(o, before), lambda o, t: fill(o, t - begin)))
 
 
 def _late_formula(t: Node, begin: int) -> Node:
-    return formulas.call("max", 0, t - begin) if begin else t
+    return formulas.call("max", 0, t - begin) if begin > 0 else t
 
 
 def _after(out: Rates, t: Grid, spec: LinearSchedule, fill: Fill) -> Extent:

@@ -11,7 +11,7 @@ from lrcore import cost, formulas, grid
 from lrcore.cost import Load
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
-from lrcore.schedules._base import Rate, Rates, Schedule, StepCount
+from lrcore.schedules._base import Count, Rate, Rates, Schedule, StepCount
 from lrcore.schedules.step import Piecewise
 
 
@@ -28,7 +28,7 @@ class NoamDecay(Schedule):
     example = {"type": "NoamDecay", "d_model": 512, "warmup_steps": 4000}
 
     type: Literal["NoamDecay"]
-    d_model: StepCount = Field(description="width of the model")
+    d_model: Count = Field(description="width of the model")
     warmup_steps: StepCount
     learning_rate: Rate = 1.0
 

@@ -9,11 +9,11 @@ import numpy as np
 from pydantic import Field
 
 from lrcore.cost import CALL, Load
-from lrcore.family import Integer
+from lrcore.family import Whole
 from lrcore.grid import Array
 from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, Rates, Schedule, of_group
 
-Count = Annotated[Integer, Field(ge=0, le=MAX_STEP)]
+Count = Annotated[int, Whole(ge=0, le=MAX_STEP)]
 FIRST_BLOCK = 512  # metrics looked at together; then twice as many each time
 STEP_COST, CUT_COST = 200.0, 1500.0  # nanoseconds
 

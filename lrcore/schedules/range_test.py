@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
 
 from lrcore import cost, formulas, grid
 from lrcore.cost import Load
-from lrcore.family import Flag, Integer
+from lrcore.family import Flag
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
+from lrcore.lengths import Steps
 from lrcore.schedules._base import MAX_STEP, Factor, Rate, Rates, Schedule, StepCount
 
 
@@ -53,7 +53,7 @@ class _Ramp(Schedule):
     type: str
     start_lr: Factor = 1e-7
     end_lr: Factor = 10.0
-    num_iter: Annotated[Integer, Field(ge=2, le=MAX_STEP)] = 100
+    num_iter: Annotated[int, Steps(ge=2, le=MAX_STEP)] = 100
 
     @property
     def horizon(self) -> int | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from lrcore import formulas, grid
-from lrcore.family import Integer
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
-from lrcore.schedules._base import MAX_STEP, GroupRates, Rates, TorchSchedule, of_group
+from lrcore.schedules._base import GroupRates, Rates, StepIndex, TorchSchedule, of_group
 
 
 class SWALR(TorchSchedule):
@@ -27,7 +26,7 @@ class SWALR(TorchSchedule):
 
     type: Literal["SWALR"]
     swa_lr: GroupRates = Field(description="the rate annealed to; one, or one a parameter group")
-    anneal_epochs: Annotated[Integer, Field(ge=0, le=MAX_STEP)] = 10
+    anneal_epochs: StepIndex = 10
     anneal_strategy: Literal["cos", "linear"] = "cos"
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:

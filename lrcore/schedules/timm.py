@@ -9,9 +9,10 @@ from pydantic import Field, field_validator, model_validator
 
 from lrcore import cost, formulas, grid
 from lrcore.cost import Load
-from lrcore.family import Flag, Integer, Items, Number
+from lrcore.family import Flag, Items, Number, Whole
 from lrcore.formulas import Node, T, Value
 from lrcore.grid import Extent, Grid
+from lrcore.lengths import Span
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import MAX_STEP, Factor, Rate, Rates, Schedule, StepCount, StepIndex
 from lrcore.schedules.step import rising
@@ -70,7 +71,7 @@ class _Cyclic(_Timm):
     lr_min: Rate = 0.0
     cycle_mul: Annotated[Factor, Field(ge=0.01, le=1000)] = 1.0
     cycle_decay: Rate = 1.0
-    cycle_limit: Annotated[Integer, Field(ge=1, le=MAX_STEP)] = 1
+    cycle_limit: Annotated[int, Whole(ge=1, le=MAX_STEP)] = 1
 
     @model_validator(mode="after")
     def _cycles_can_be_counted(self) -> Self:
@@ -225,7 +226,7 @@ class PolyLRScheduler(_Cyclic):
 
 
 class StepLRScheduler(_Timm):
-    """base_lr * decay_rate ** floor(t / decay_t) after the warm-up."""
+    """base_lr * decay_rate ** floor(t / decay_t) after the warm-up. decay_t may be 2.4, as in timm's recipes."""
 
     summary = "multiplies the rate by decay_rate every decay_t steps, after a warm-up"
     formula = "base_lr * decay_rate ** floor(t / decay_t)"
@@ -233,15 +234,24 @@ class StepLRScheduler(_Timm):
     example = {"type": "StepLRScheduler", "decay_t": 30, "decay_rate": 0.1, "warmup_t": 5}
 
     type: Literal["StepLRScheduler"]
-    decay_t: StepCount
+    decay_t: Annotated[float, Span(le=MAX_STEP)]
     decay_rate: Factor = 1.0
     warmup_prefix: Flag = True
 
     def shape_cost(self, load: Load) -> float:
-        return cost.runs(load, self.decay_t)
+        if isinstance(self.decay_t, int):
+            return cost.runs(load, self.decay_t)
+        return cost.formula(load, cost.REMAINDER + cost.POWER + 2 * cost.ARITHMETIC)
 
     def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.even_runs(out, t, self.decay_t, lambda drops: grid.power(drops, self.decay_rate, scale=base_lr))
+        length, rate = self.decay_t, self.decay_rate
+        if isinstance(length, int):
+            return grid.even_runs(out, t, length, lambda drops: grid.power(drops, rate, scale=base_lr))
+
+        def value(steps: Rates) -> Rates:
+            return grid.power(np.floor_divide(steps, length).astype(np.int64), rate, scale=base_lr)
+
+        return grid.elementwise(out, t, value)
 
     def shape_formula(self, t: Node, base_lr: float) -> Value:
         return base_lr * self.decay_rate ** (t // self.decay_t)

@@ -10,11 +10,11 @@ from pydantic import Field, model_validator
 from lrcore import cost, formulas, grid
 from lrcore.cost import Load
 from lrcore.errors import CurveError
-from lrcore.family import Integer
+from lrcore.family import Whole
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
-from lrcore.schedules._base import MAX_STEP, Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
+from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
 from lrcore.schedules.factor import polynomial, polynomial_cost, polynomial_formula
 
 
@@ -99,21 +99,18 @@ class InverseSqrt(_Warm):
 class _Run(_Warm):
     num_training_steps: StepCount = Field(description="steps of the run, warm-up included")
 
-    @model_validator(mode="after")
-    def _room_after_the_warm_up(self) -> Self:
-        if self.num_training_steps <= self.num_warmup_steps:
-            raise ValueError(
-                f"num_training_steps ({self.num_training_steps}) must exceed num_warmup_steps ({self.num_warmup_steps})"
-            )
-        return self
-
     @property
     def horizon(self) -> int | None:
-        return self.num_training_steps
+        return self.num_training_steps if self._has_decay else None
 
     @property
     def _decay_steps(self) -> int:
-        return self.num_training_steps - self.num_warmup_steps
+        """Steps after the warm-up; 1 if there are none, as in transformers."""
+        return max(1, self.num_training_steps - self.num_warmup_steps)
+
+    @property
+    def _has_decay(self) -> bool:
+        return self.num_training_steps > self.num_warmup_steps
 
 
 class TransformersLinear(_Run):
@@ -127,9 +124,13 @@ class TransformersLinear(_Run):
     type: Literal["linear"]
 
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
+        if not self._has_decay:
+            return grid.constant(out, 0.0)
         return grid.line_then_flat(out, t, self._decay_steps, base_lr, 0.0)
 
     def after_formula(self, t: Node, base_lr: float) -> Value:
+        if not self._has_decay:
+            return 0.0
         return formulas.line_then_flat(t - self.num_warmup_steps, self._decay_steps, base_lr, 0.0)
 
 
@@ -167,7 +168,7 @@ class CosineWithRestarts(_Run):
     example = {"type": "cosine_with_restarts", "num_warmup_steps": 10, "num_training_steps": 100, "num_cycles": 3}
 
     type: Literal["cosine_with_restarts"]
-    num_cycles: Annotated[Integer, Field(ge=1, le=10**6)] = 1
+    num_cycles: Annotated[int, Whole(ge=1, le=10**6)] = 1
 
     def cost(self, load: Load) -> float:
         after = load.part(self.num_warmup_steps, self.num_training_steps).shifted(-self.num_warmup_steps)
@@ -185,7 +186,8 @@ class CosineWithRestarts(_Run):
     def after_formula(self, t: Node, base_lr: float) -> Value:
         length = self._decay_steps
         u = (t - self.num_warmup_steps) * self.num_cycles % length / length
-        return formulas.in_turn(t, [self.num_training_steps], [formulas.half_cosine(u, base_lr, 0.0), 0.0])
+        end = self.num_warmup_steps + length
+        return formulas.in_turn(t, [end], [formulas.half_cosine(u, base_lr, 0.0), 0.0])
 
 
 class TransformersPolynomial(_Run):
@@ -209,9 +211,13 @@ class TransformersPolynomial(_Run):
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
         if base_lr <= self.lr_end:
             raise CurveError(("schedule", "lr_end"), f"lr_end ({self.lr_end:g}) must be less than the initial rate")
+        if not self._has_decay:  # transformers divides by 0 at the last step if the warm-up is just as long as the run
+            return grid.constant(out, self.lr_end)
         return polynomial(out, t, self._decay_steps, base_lr, self.lr_end, self.power)
 
     def after_formula(self, t: Node, base_lr: float) -> Value:
+        if not self._has_decay:
+            return self.lr_end
         return polynomial_formula(t - self.num_warmup_steps, self._decay_steps, base_lr, self.lr_end, self.power)
 
 
@@ -322,7 +328,7 @@ class WarmupStableDecay(Schedule):
     num_warmup_steps: StepIndex
     num_decay_steps: StepIndex
     num_training_steps: StepCount | None = Field(None, description="steps of the run; or give num_stable_steps")
-    num_stable_steps: Annotated[Integer, Field(ge=0, le=MAX_STEP)] | None = None
+    num_stable_steps: StepIndex | None = None
     warmup_type: Literal["linear", "cosine", "1-sqrt"] = "linear"
     decay_type: Literal["linear", "cosine", "1-sqrt"] = "cosine"
     min_lr_ratio: Fraction = 0.0
@@ -332,27 +338,33 @@ class WarmupStableDecay(Schedule):
     def _one_length(self) -> Self:
         if (self.num_training_steps is None) == (self.num_stable_steps is None):
             raise ValueError("give either num_training_steps or num_stable_steps")
-        if self._stable < 0:
-            raise ValueError("num_training_steps must be at least num_warmup_steps + num_decay_steps")
         return self
 
     @property
-    def _stable(self) -> int:
+    def _begin(self) -> int:
+        """The first step of the decay. It lies in the warm-up, which hides its first part, if the run is too short."""
         if self.num_training_steps is None:
-            return self.num_stable_steps or 0
-        return self.num_training_steps - self.num_warmup_steps - self.num_decay_steps
+            return self.num_warmup_steps + (self.num_stable_steps or 0)
+        return self.num_training_steps - self.num_decay_steps
+
+    @property
+    def _edges(self) -> tuple[int, int, int]:
+        """The ends of the warm-up, the stable phase and the decay."""
+        warm, begin = self.num_warmup_steps, self._begin
+        return warm, max(warm, begin), max(warm, begin + self.num_decay_steps)
 
     @property
     def horizon(self) -> int | None:
-        return self.num_warmup_steps + self._stable + self.num_decay_steps
+        _, begin, end = self._edges
+        return end if end > begin else None
 
     def cost(self, load: Load) -> float:
-        begin = self.num_warmup_steps + self._stable
-        falling = load.part(begin, begin + self.num_decay_steps).shifted(-begin)
+        begin = self._begin
+        falling = load.part(self._edges[1], self._edges[2]).shifted(-begin)
         return cost.plain(load) + shapes.wave_cost(falling, self.num_decay_steps, 2 * self.num_cycles)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        warm, stable, last = self.num_warmup_steps, self._stable, self.num_decay_steps
+        warm, last = self.num_warmup_steps, self.num_decay_steps
         low = base_lr * self.min_lr_ratio
 
         def rise(steps: Rates) -> Rates:
@@ -370,14 +382,14 @@ class WarmupStableDecay(Schedule):
         fills = (
             lambda o, t: grid.elementwise(o, t, rise_by_root if self.warmup_type == "1-sqrt" else rise),
             lambda o, t: grid.constant(o, base_lr),
-            lambda o, t: fall(o, t - warm - stable),
+            lambda o, t: fall(o, t - self._begin),
             lambda o, t: grid.constant(o, low),
         )
-        return grid.in_turn(out, t, (warm, warm + stable, warm + stable + last), fills)
+        return grid.in_turn(out, t, self._edges, fills)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm, last, low = self.num_warmup_steps, self.num_decay_steps, base_lr * self.min_lr_ratio
-        begin, u = warm + self._stable, t / max(1, warm)
+        begin, u = self._begin, t / max(1, warm)
         root = self.warmup_type == "1-sqrt"
         rise = 1 - (formulas.call("sqrt", 1 - u) if root else shapes.decay_formula(self.warmup_type, u))
         if self.decay_type == "cosine":
@@ -385,4 +397,4 @@ class WarmupStableDecay(Schedule):
         else:
             fall = low + (base_lr - low) * shapes.decay_formula(self.decay_type, (t - begin) / max(1, last))
         values = [low + (base_lr - low) * rise, base_lr, fall, low]
-        return formulas.in_turn(t, [warm, begin, begin + last], values)
+        return formulas.in_turn(t, self._edges, values)

@@ -160,10 +160,24 @@ def test_where_a_rate_is_first_reached(http: httpx.Client) -> None:
     posted = post(http, "/v1/curves", ONE | {"where": 0.03}).json()["where"]
     added = post(http, "/v1/curves", ONE, params={"where": 0.03}).json()["where"]
 
-    assert asked == posted == added == {"lr_at_most": 0.03, "step": 10}
+    assert asked == posted == added == {"lr_at_most": 0.03, "step": 10, "after_peak": 10}
     assert post(http, "/v1/curves", ONE | {"where": 0.001}).json()["where"]["step"] is None
     groups = post(http, "/v1/curves", ONE | {"where": 0.03, "base_lr": [0.1, 0.02]}).json()["where"]
     assert groups["step"] == [10, 0]
+    assert groups["after_peak"] == [10, 1]
+
+
+def test_where_a_rate_is_reached_after_the_peak(http: httpx.Client) -> None:
+    warm = {"type": "WarmUp", "warmup_steps": 5, "schedule": STEP}
+    body = {"schedule": warm, "base_lr": [0.1, 0.02], "start": 1, "stride": 2, "steps": 10}
+
+    def where(rate: float) -> Any:
+        return post(http, "/v1/curves", body | {"where": rate}).raise_for_status().json()["where"]
+
+    assert where(0.05) == {"lr_at_most": 0.05, "step": [1, 1], "after_peak": [11, 7]}
+    assert where(0.001) == {"lr_at_most": 0.001, "step": [None, None], "after_peak": [None, None]}
+    rising = {"schedule": warm, "base_lr": 0.1, "steps": 6, "where": 0.05}
+    assert post(http, "/v1/curves", rising).json()["where"] == {"lr_at_most": 0.05, "step": 0, "after_peak": None}
 
 
 def test_the_integral_counts_every_step(http: httpx.Client) -> None:

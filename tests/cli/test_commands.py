@@ -338,6 +338,15 @@ def test_what_the_server_refuses_is_said_by_field(service: Service) -> None:
     assert (problem["status"], problem["errors"][0]["loc"]) == (422, ["body", "schedule", "step_size"])
 
 
+def test_a_share_of_the_run_is_for_lengths_alone(say: Any, service: Service) -> None:
+    cosine = ("curve", "CosineAnnealingLR", "T_max=7%", "--base-lr", "0.1", "--steps", "100", "--json")
+
+    assert json.loads(say(*cosine))["schedule"]["T_max"] == 7
+    wrong = lrserve(*cosine, "eta_min=10%", url=service.url)
+    assert wrong.exit_code == 1
+    assert json.loads(wrong.stderr)["error"]["errors"][0]["loc"] == ["body", "schedule", "eta_min"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -21,8 +21,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from lrcore.expression import CycleExpression, Expression
-from lrcore.family import Spec
+from lrcore.family import Spec, Whole
 from lrcore.grid import Grid
+from lrcore.lengths import Span
 from lrcore.schedules import SCHEDULES, AnySchedule, Rates, Schedule
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
 
@@ -69,6 +70,7 @@ RANGES: dict[str, tuple[float, float]] = {  # by field name, where the bounds al
     "log2_steps": (0, 6),
     "lr_end": (1e-9, 1e-3),
     "cycle_limit": (1, 5),
+    "decay_t": (0.5, 40.0),
     "cycle_mul": (0.5, 3.0),
     "cycles": (1, 5),
     "growth": (1.0, 3.0),
@@ -85,6 +87,8 @@ RANGES: dict[str, tuple[float, float]] = {  # by field name, where the bounds al
     "T_mult": (1, 4),
     "threshold": (1e-4, 0.5),
     "total_steps": (2, 80),
+    "transition_begin": (-2, 40),
+    "transition_steps": (-2, 40),
 }
 GROWING = (0.3, 1.2)  # what multiplies again and again
 SHRINKING = (0.3, 1.0)
@@ -309,6 +313,9 @@ def flat(metadata: Any) -> Iterator[Any]:
     for item in metadata:
         if isinstance(item, FieldInfo):
             yield from flat(item.metadata)
+        elif isinstance(item, Whole):
+            bounds = ((Ge, item.least if isinstance(item, Span) else item.ge), (Le, item.le), (Lt, item.lt))
+            yield from (bound(value) for bound, value in bounds if value is not None)
         else:
             yield item
 

@@ -131,6 +131,8 @@ def known_to_work(spec: Json) -> bool:
     match spec:
         case {"type": "piecewise_interpolate_schedule", "boundaries_and_scales": dict(scales)}:
             return len(scales) > 0
+        case {"type": "polynomial", "num_warmup_steps": warm, "num_training_steps": steps} if warm == steps:
+            return False  # transformers divides by 0 at the step after the run
         case {"cycle_mul": float(mul), "t_initial": int(first)} if mul < 1:
             return first / (1 - mul) > STEPS  # timm takes the logarithm of a negative number beyond
     return True

@@ -84,7 +84,7 @@ def test_rungs_are_powers_below_the_end(resource: int, factor: int, rate: int, e
         {"min_resource": "auto"},
         {"min_resource": True},
         {"reduction_factor": 1},
-        {"reduction_factor": 2.0},
+        {"reduction_factor": 2.5},
         {"min_early_stopping_rate": -1},
         {"min_early_stopping_rate": 10**9},
         {"bootstrap_count": 1},

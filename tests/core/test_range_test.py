@@ -251,7 +251,7 @@ def test_every_result_has_a_picture(form: str) -> None:
         ({"seeds": []}, "seeds"),
         ({"seeds": list(range(65))}, "seeds"),
         ({"seeds": [0, -1]}, "seeds.1"),
-        ({"seeds": [0, 1.0]}, "seeds.1"),
+        ({"seeds": [0, 1.5]}, "seeds.1"),
         ({"schedule": None}, "schedule"),
         ({"drop_last": True, "batch_size": 1000}, "batch_size"),
         ({"optimizer": {"type": "SGD", "lr": 0.0, "param_groups": [{"params": "fc*", "lr": 0.1}]}}, "optimizer.lr"),

@@ -320,7 +320,7 @@ function map(name, schema, value, context) {
   const speak = speaker(shownIn, context);
   input.addEventListener("input", () => {
     const pairs = input.value.split(/[,;]/).map((each) => each.trim()).filter(Boolean).map((each) => each.split(/\s*:\s*/));
-    const bad = pairs.some(([key, each, more]) => more !== undefined || !/^\d+$/.test(key) || each === undefined || each === "" || !Number.isFinite(Number(each)));
+    const bad = pairs.some(([key, each, more]) => more !== undefined || !(/^\d+$/.test(key) || LENGTH.test(key)) || each === undefined || each === "" || !Number.isFinite(Number(each)));
     speak.own(bad ? t("form.map") : null);
     if (bad) return;
     now = Object.fromEntries(pairs.map(([key, each]) => [key, Number(each)]));
@@ -596,8 +596,7 @@ function parts(name, schema, list, value, context) {
 export function stretched(schema, value, factor, context = {root: schema}) {
   const one = resolved(schema, context);
   const may = alternatives(one, context).filter((each) => each.type !== "null");
-  const whole = may.some(isLength) && may.some((each) => each.type === "integer");
-  if (typeof value === "number") return whole && value > 0 ? Math.max(1, Math.round(value * factor)) : value;
+  if (typeof value === "number") return may.some(isLength) && value > 0 ? Math.max(1, Math.round(value * factor)) : value;
   if (Array.isArray(value)) {
     const list = may.find((each) => each.type === "array");
     return list ? value.map((each) => stretched(list.items ?? {}, each, factor, context)) : value;
