@@ -47,7 +47,7 @@ def refused(answer: httpx.Response) -> list[tuple[str | int, ...]]:
 def test_a_share_is_refused_where_the_field_is_no_length(
     schedule: Json, field: tuple[str | int, ...], http: httpx.Client
 ) -> None:
-    run = {"base_lr": 0.1, "steps": 100, "steps_per_epoch": 10}
+    run: Json = {"base_lr": 0.1, "steps": 100, "steps_per_epoch": 10}
     named = {"name": "a", "schedule": schedule, "base_lr": 0.1}
     job = job_spec(interval="step", schedule=schedule)
     grid = {"base": job_spec(), "grid": {"schedule": [None, schedule]}}
@@ -64,7 +64,7 @@ def test_a_share_is_refused_where_the_field_is_no_length(
 
 
 def test_a_share_is_refused_in_a_query_where_the_parameter_is_no_length(http: httpx.Client) -> None:
-    run = {"base_lr": 0.1, "steps": 100}
+    run: Json = {"base_lr": 0.1, "steps": 100}
 
     assert refused(http.get("/v1/curves/CosineAnnealingLR", params={"T_max": "50%", "eta_min": "10%"} | run)) == [
         ("query", "eta_min")

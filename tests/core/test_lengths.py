@@ -69,7 +69,7 @@ def fields() -> Iterator[tuple[str, TypeAdapter[Any]]]:
     for cls in dict.fromkeys(models()):
         cls.model_rebuild()
         for name, field in cls.model_fields.items():
-            kind = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+            kind: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
             yield f"{cls.__module__}.{cls.__name__}.{name}", TypeAdapter(kind)
     for framework in FRAMEWORKS:
         for reader in importlib.import_module(f"lrcore.dialects.{framework}").READERS.values():
@@ -214,7 +214,8 @@ def test_a_share_is_its_ceiling_computed_exactly(share: str, steps: int) -> None
 def test_a_share_of_the_run_is_what_transformers_makes_of_a_warmup_ratio(percent: str, steps: int) -> None:
     from transformers import TrainingArguments
 
-    theirs = TrainingArguments.get_warmup_steps(SimpleNamespace(warmup_steps=float(percent) / 100), steps)
+    own: Any = SimpleNamespace(warmup_steps=float(percent) / 100)
+    theirs = TrainingArguments.get_warmup_steps(own, steps)
 
     with SharesOf(Run(steps)):
         assert STEPS.validate_python(f"{percent}%") == theirs

@@ -138,7 +138,7 @@ def test_a_group_without_a_rate_stays_at_0_under_a_chain_as_in_torch() -> None:
         optimizer.step()
         chain.step()
 
-    request = {"schedule": {"type": "ChainedScheduler", "schedulers": PARTS}, "base_lr": [0.1, 0.0], "steps": 20}
+    request: Json = {"schedule": {"type": "ChainedScheduler", "schedulers": PARTS}, "base_lr": [0.1, 0.0], "steps": 20}
     np.testing.assert_allclose(sample(CurveRequest.model_validate(request)).lr, np.transpose(expected), rtol=1e-12)
     assert translate(parse(request["schedule"]), 0.0, "optax").exact
 
@@ -166,7 +166,7 @@ def test_the_cosine_of_d2l_may_be_a_warm_up_alone() -> None:
 
 
 def test_optax_refuses_a_cosine_without_steps_and_so_is_it_here() -> None:
-    spec = {"type": "warmup_cosine_decay_schedule", "init_value": 0.0, "peak_value": 0.1, "warmup_steps": 10}
+    spec: Json = {"type": "warmup_cosine_decay_schedule", "init_value": 0.0, "peak_value": 0.1, "warmup_steps": 10}
 
     with pytest.raises(ValueError, match="positive decay_steps"):
         optax_curve(spec["type"], arguments(spec) | {"decay_steps": 10}, 5)
