@@ -192,7 +192,12 @@ def _wider(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         three.map(lambda p: f"where({', '.join(p)})"),
         three.map(lambda p: f"min({', '.join(p)})"),
         three.map(lambda p: f"max({', '.join(p)})"),
-        st.tuples(st.sampled_from(["abs", "floor", "ceil", "sqrt", "-", "+"]), parts).map(lambda p: f"{p[0]}({p[1]})"),
+        three.map(lambda p: f"({p[0]} in [{p[1]}, {p[2]}])"),
+        st.tuples(parts, st.sampled_from(["and", "or"]), parts).map(lambda p: f"({' '.join(p)})"),
+        parts.map(lambda p: f"(not {p})"),
+        st.tuples(st.sampled_from(["abs", "floor", "ceil", "sqrt", "int", "round", "-", "+"]), parts).map(
+            lambda p: f"{p[0]}({p[1]})"
+        ),
     )
 
 
@@ -375,7 +380,8 @@ def in_python(source: str, t: int) -> float:
     tree = ast.fix_missing_locations(_Floats().visit(ast.parse(source.strip(), mode="eval")))
     names: dict[str, object] = {name: getattr(math, name) for name in ("cos", "e", "exp", "log", "pi", "sin", "sqrt")}
     names |= {"abs": abs, "min": _extreme(min), "max": _extreme(max)}
-    names |= {"floor": lambda x: float(math.floor(x)), "ceil": lambda x: float(math.ceil(x))}
+    whole = {"floor": math.floor, "ceil": math.ceil, "int": int, "round": round}
+    names |= {name: lambda x, function=function: float(function(x)) for name, function in whole.items()}
     names |= {"where": lambda test, then, otherwise: then if test else otherwise}
     names |= dict.fromkeys(("epoch", "step", "x"), float(t))
     value = eval(compile(tree, "<expression>", "eval"), {"__builtins__": {}}, names)
