@@ -247,13 +247,13 @@ def _comparison(operators: list[Callable[[Any, Any], Any]]) -> Callable[..., Any
 def _power_of(tree: ast.expr) -> tuple[float, float] | None:
     """(base, per) if the tree is base ** variable or base ** (variable / per), for the fast way to it."""
     match tree:
-        case ast.BinOp(left=ast.Constant(value=base), op=ast.Pow(), right=exponent) if base > 0:
+        case ast.BinOp(left=ast.Constant(value=int() | float() as base), op=ast.Pow(), right=exponent) if base > 0:
             match exponent:
                 case ast.Name(id=name) if name == VARIABLE:
                     return float(base), 1.0
-                case ast.BinOp(left=ast.Name(id=name), op=ast.Div(), right=ast.Constant(value=per)) if (
-                    name == VARIABLE and per > 0
-                ):
+                case ast.BinOp(
+                    left=ast.Name(id=name), op=ast.Div(), right=ast.Constant(value=int() | float() as per)
+                ) if name == VARIABLE and per > 0:
                     return float(base), float(per)
     return None
 
@@ -271,11 +271,11 @@ def _formula(node: ast.expr) -> Value:
         case ast.UnaryOp(op=op, operand=operand):
             return Node("neg", (_formula(operand),)) if isinstance(op, ast.USub) else _formula(operand)
         case ast.BoolOp(op=op, values=values):
-            *before, found = map(_formula, values)
-            for value in reversed(before):
-                chosen = (found, value) if isinstance(op, ast.And) else (value, found)
-                found = where(Node("!=", (value, 0)), *chosen)
-            return found
+            *before, last = map(_formula, values)
+            for each in reversed(before):
+                chosen = (last, each) if isinstance(op, ast.And) else (each, last)
+                last = where(Node("!=", (each, 0)), *chosen)
+            return last
         case ast.Call(func=ast.Name(id=name), args=arguments):
             return _called(name, arguments)
     raise TypeError(f"{type(node).__name__} is no part of an expression")
@@ -285,11 +285,11 @@ def _called(name: str, arguments: list[ast.expr]) -> Value:
     match name, arguments:
         case "where", [condition, then, otherwise]:
             return where(_condition(condition), _formula(then), _formula(otherwise))
-        case "round", [value, ast.Constant(value=digits)]:
-            return call("round_to", _formula(value), digits)
+        case "round", [number, ast.Constant(value=int() as digits)]:
+            return call("round_to", _formula(number), digits)
     found, *others = map(_formula, arguments)
-    for value in others:  # min and max take several
-        found = call(name, found, value)
+    for other in others:  # min and max take several
+        found = call(name, found, other)
     return found if others else call(name, found)
 
 

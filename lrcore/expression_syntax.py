@@ -236,7 +236,7 @@ class _Reader:
         name, arguments = self._function(node.func), node.args
         if name is None:
             known = ", ".join(ARITY)
-            raise ValueError(f"may call only {known}, not {snippet(node.func)}: write out what it computes")
+            raise ValueError(f"{snippet(node.func)} cannot be called: write out what it computes; known are {known}")
         if node.keywords:
             raise ValueError(f"{snippet(node)}: give the arguments of {name} by position, without names")
         match name, arguments:

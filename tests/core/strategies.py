@@ -47,6 +47,10 @@ EXPRESSIONS = (
     "0.6 + 0.5 * cos(pi * epoch / 50)",
     "exp(-step / 40)",
     "abs(sin(epoch / 9)) + 0.1",
+    "0.1 if epoch in [3, 5, 20] else 1",
+    "epoch < 5 and 0.1 or 1",
+    "0.5 if not epoch % 7 and epoch > 0 else 1",
+    "0.5 ** ((epoch >= 8) + (epoch in (20, 40)))",
 )
 CYCLE_EXPRESSIONS = (
     "1",

@@ -46,15 +46,15 @@ REFUSED = {  # what is refused, and a part of what is said about it
     "epoch.real": "epoch.real is not allowed: it is an attribute: write its number",
     "args.epochs": "args.epochs is not allowed: it is an attribute: write its number",
     "np.inf": "np.inf is not allowed",
-    "__import__('os')": "may call only .* not __import__",
-    "__import__('os').system('true')": "may call only .* not __import__",
+    "__import__('os')": "__import__ cannot be called",
+    "__import__('os').system('true')": "system cannot be called",
     "().__class__.__bases__": "is not allowed",
-    "open('/etc/passwd')": "may call only .* not open",
-    "get_lr(epoch)": "may call only .* not get_lr: write out what it computes",
-    "math.gamma(epoch)": "may call only .* not math.gamma",
-    "np.max(epoch, 1)": "may call only .* not np.max",
-    "torch.cos(torch.tensor(epoch)).item()": "may call only .* not torch.cos",
-    "math.cos.cos(1)": "may call only .* not math.cos.cos",
+    "open('/etc/passwd')": "open cannot be called",
+    "get_lr(epoch)": "get_lr cannot be called: write out what it computes",
+    "math.gamma(epoch)": "math.gamma cannot be called",
+    "np.max(epoch, 1)": "np.max cannot be called",
+    "torch.cos(torch.tensor(epoch)).item()": "item cannot be called",
+    "math.cos.cos(1)": "math.cos.cos cannot be called",
     "pow(2, 3, 5)": "pow takes 2 arguments, not 3",
     "np.round(epoch, 2)": "round takes 1 argument, not 2",
     "np.log(epoch, 2)": "log takes 1 argument, not 2",
@@ -63,8 +63,8 @@ REFUSED = {  # what is refused, and a part of what is said about it
     "round(epoch, epoch)": "epoch is not allowed here: write an integer",
     "int('7', 8)": "int takes 1 argument, not 2",
     "float('inf')": "'inf' is not allowed: it is no number",
-    "epoch(1)": "may call only .* not epoch",
-    "max(1, 2)(3)": "may call only .* not max",
+    "epoch(1)": "epoch cannot be called",
+    "max(1, 2)(3)": r"max\(1, 2\) cannot be called",
     "lambda: 1": "must have one parameter, the step",
     "lambda a, b: 1": "must have one parameter, the step",
     "lambda *a: 1": "must have one parameter, the step",
@@ -73,7 +73,7 @@ REFUSED = {  # what is refused, and a part of what is said about it
     "lambda epoch, warmup=5: 1": "has a default argument: write its value",
     "lambda epoch: lambda x: x": "is not allowed: it is a lambda inside an expression",
     "lambda x: 0.9 ** epoch": "unknown name 'epoch': write its number in its place; known are x, pi, e, tau",
-    "lambda max: max(1, 2)": "may call only .* not max",
+    "lambda max: max(1, 2)": "max cannot be called",
     "lambda math: math.pi": "math.pi is not allowed",
     "lambda epoch: 1, lambda epoch: 2": "is not allowed: it is a list",
     "lr_lambda = lambda epoch: 1": "not an expression: .*; leave out 'lr_lambda ='",
@@ -81,9 +81,9 @@ REFUSED = {  # what is refused, and a part of what is said about it
     "(1)\n+(2": "not an expression",
     "1)\n+(2": "not an expression",
     "1,\n2,": "not an expression",
-    "(lambda: 1)()": "may call only",
+    "(lambda: 1)()": "cannot be called: write out what it computes",
     "[x for x in epoch]": "is not allowed: it is a comprehension: write its terms out",
-    "sum(x for x in epoch)": "may call only .* not sum",
+    "sum(x for x in epoch)": "sum cannot be called",
     "{x: 1 for x in epoch}": "is not allowed",
     "'a'": "'a' is not allowed",
     "b'a'": "b'a' is not allowed",
@@ -192,7 +192,12 @@ def _wider(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         three.map(lambda p: f"where({', '.join(p)})"),
         three.map(lambda p: f"min({', '.join(p)})"),
         three.map(lambda p: f"max({', '.join(p)})"),
-        st.tuples(st.sampled_from(["abs", "floor", "ceil", "sqrt", "-", "+"]), parts).map(lambda p: f"{p[0]}({p[1]})"),
+        three.map(lambda p: f"({p[0]} in [{p[1]}, {p[2]}])"),
+        st.tuples(parts, st.sampled_from(["and", "or"]), parts).map(lambda p: f"({' '.join(p)})"),
+        parts.map(lambda p: f"(not {p})"),
+        st.tuples(st.sampled_from(["abs", "floor", "ceil", "sqrt", "int", "round", "-", "+"]), parts).map(
+            lambda p: f"{p[0]}({p[1]})"
+        ),
     )
 
 
@@ -375,7 +380,8 @@ def in_python(source: str, t: int) -> float:
     tree = ast.fix_missing_locations(_Floats().visit(ast.parse(source.strip(), mode="eval")))
     names: dict[str, object] = {name: getattr(math, name) for name in ("cos", "e", "exp", "log", "pi", "sin", "sqrt")}
     names |= {"abs": abs, "min": _extreme(min), "max": _extreme(max)}
-    names |= {"floor": lambda x: float(math.floor(x)), "ceil": lambda x: float(math.ceil(x))}
+    whole = {"floor": math.floor, "ceil": math.ceil, "int": int, "round": round}
+    names |= {name: lambda x, function=function: float(function(x)) for name, function in whole.items()}
     names |= {"where": lambda test, then, otherwise: then if test else otherwise}
     names |= dict.fromkeys(("epoch", "step", "x"), float(t))
     value = eval(compile(tree, "<expression>", "eval"), {"__builtins__": {}}, names)

@@ -30,7 +30,7 @@ def fields() -> dict[str, TypeAdapter[Any]]:
     for cls in dict.fromkeys(specs()):
         cls.model_rebuild()
         for name, field in cls.model_fields.items():
-            adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, None, *field.metadata])
+            adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, None, *field.metadata])  # type: ignore[arg-type]
             if len(shapes(adapter.json_schema())) > 1:
                 found[f"{cls.__name__}.{name}"] = adapter
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from lrcore.datasets import DATASETS
@@ -10,7 +12,12 @@ from lrcore.optimizers import OPTIMIZERS
 from lrcore.schedules import SCHEDULES
 from lrcore.text import did_you_mean
 
-REGISTRIES = {"schedules": SCHEDULES, "models": MODELS, "datasets": DATASETS, "optimizers": OPTIMIZERS}
+REGISTRIES: dict[str, Iterable[str]] = {
+    "schedules": SCHEDULES,
+    "models": MODELS,
+    "datasets": DATASETS,
+    "optimizers": OPTIMIZERS,
+}
 
 
 @pytest.mark.parametrize("kind", REGISTRIES)

@@ -27,7 +27,7 @@ NODES = 200  # of a JSON text that a mutation chooses from
 SIGNS = [
     *("+", "-", "*", "/", "//", "%", "**", "<", "<=", ">", ">=", "==", "!=", "@", "~", "(", ")", ",", ".", ":"),
     *("[", "]", "{", "}", "if", "else", "for", "in", "lambda", "not", "and", "'", '"', "\\", "1_0", "0x1", "1j"),
-    *("lambda x:", "or", "&", "range", "\n"),
+    *("lambda x:", "or", "&", "range"),
 ]
 NAMES = [*CONSTANTS, *ARITY, *(f"{module}." for module in MODULES), "epoch", "step", "x"]
 WORDS = [*NAMES, *SIGNS, "1e308", "5e-324", "9" * 400, "0.5", "2", "x" * 1001]
