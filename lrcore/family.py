@@ -35,14 +35,18 @@ class Whole:
         bounded = core_schema.int_schema(strict=True, ge=self.ge, le=self.le, lt=self.lt)
         return core_schema.no_info_before_validator_function(self.read, bounded if source is int else handler(source))
 
-    @staticmethod
-    def read(value: Any) -> Any:
-        """Return the integer that a float is equal to, or the value itself. Raises PydanticKnownError for a boolean."""
-        if isinstance(value, float) and value.is_integer():
-            return int(value)
-        if isinstance(value, bool):
-            raise PydanticKnownError("int_type")
-        return value
+    def read(self, value: Any) -> Any:
+        """Return what `whole` does."""
+        return whole(value)
+
+
+def whole(value: Any) -> Any:
+    """Return the integer that a float is equal to, or the value itself. Raises PydanticKnownError for a boolean."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool):
+        raise PydanticKnownError("int_type")
+    return value
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from lrcore.errors import CurveError
 from lrcore.expression import MAX_LENGTH
-from lrcore.family import Whole
+from lrcore.family import Whole, whole
 
 MAX_DEPTH = 8  # schedules inside each other
 MAX_JSON_DEPTH = 3 * MAX_DEPTH  # objects and lists of their JSON: a schedule lies in a list, its last field holds two
@@ -101,17 +101,17 @@ class Span(Steps):
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         schema = core_schema.float_schema(strict=True, ge=self.least, le=self.le, allow_inf_nan=False)
-        whole_if_equal = core_schema.no_info_after_validator_function(Whole.read, schema)
+        whole_if_equal = core_schema.no_info_after_validator_function(whole, schema)
         return core_schema.no_info_before_validator_function(self.read, whole_if_equal)
 
 
 def _steps_of(share: re.Match[str], run: Run) -> int:
-    whole, decimals, unit = share[1], share[2] or "", share[3]
+    digits, decimals, unit = share[1], share[2] or "", share[3]
     length, parts = (run.steps, 100) if unit == "%" else (run.steps_per_epoch, 1)
     if length is None:
         needed = "total_steps" if unit == "%" else "steps_per_epoch"
         raise CurveError((), f"the length {share[0]} needs {needed}")
-    return -(-int(whole + decimals) * length // (parts * 10 ** len(decimals)))
+    return -(-int(digits + decimals) * length // int(parts * 10 ** len(decimals)))
 
 
 def in_own_names(data: Any) -> Any:
