@@ -71,6 +71,10 @@ class _Around(Schedule):
     def joins(self) -> tuple[int, ...]:
         return self.schedule.joins
 
+    def relative_to(self, default_lr: float) -> Schedule:
+        inside = self.schedule.relative_to(default_lr)
+        return self if inside is self.schedule else self.model_copy(update={"schedule": inside})
+
     def cost(self, load: Load) -> float:
         return cost.formula(load, 2 * cost.ARITHMETIC) + self.schedule.cost(load)
 
@@ -360,6 +364,9 @@ class BaseLR(_Around):
     @property
     def own_base_lr(self) -> float:
         return self.base_lr
+
+    def relative_to(self, default_lr: float) -> Schedule:
+        return self  # every group has the same rate
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return self.schedule.fill(out, t, self.base_lr, group)
