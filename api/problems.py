@@ -18,12 +18,14 @@ from starlette.status import HTTP_422_UNPROCESSABLE_CONTENT, HTTP_429_TOO_MANY_R
 from api.headers import HEADERS
 from api.json import dumps
 from lrcore import logs
+from lrcore.dialects._read import known_elsewhere
 from lrcore.errors import CurveError
 from lrcore.jobs.artifacts import ArtifactNotFound, ArtifactsUnavailable
 from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.keys import KeyNotFound, TooManyKeys
 from lrcore.jobs.store import IllegalMove, JobExists, JobNotFound, JobTooLarge, KeyReused, LimitReached, StoreFull
 from lrcore.jobs.webhooks import DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound
+from lrcore.schedules import SCHEDULES
 
 log = logging.getLogger("lrserve.api")
 
@@ -201,7 +203,9 @@ def _walk(loc: Loc, data: Any, kind: str) -> Loc:
 def _unknown_type(context: dict[str, Any]) -> str:
     known = [name.strip(" '") for name in str(context["expected_tags"]).split(",")]
     tag = str(context["tag"])[:80]
-    return f"unknown type {tag!r}; {known_instead(tag, known)}"
+    elsewhere = known_elsewhere(tag) if set(known) <= set(SCHEDULES) else ""
+    hint = f"{elsewhere}; known: {', '.join(known)}" if elsewhere else known_instead(tag, known)
+    return f"unknown type {tag!r}; {hint}"
 
 
 def known_instead(name: str, known: Sequence[str]) -> str:

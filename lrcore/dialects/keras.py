@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import singledispatch
-from typing import Any
+from typing import Any, Literal
 
 from lrcore.dialects import _arrays as arrays
 from lrcore.dialects._arrays import AFTER_ONE_COSINE, Native
 from lrcore.dialects._base import KERAS, Translation, written
+from lrcore.errors import CurveError
+from lrcore.family import Integer, Name
 from lrcore.formulas import powers
 from lrcore.schedules import Schedule
-from lrcore.schedules._base import TorchSchedule
+from lrcore.schedules._base import Rate, TorchSchedule
 from lrcore.schedules.compose import SequentialLR
 from lrcore.schedules.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
 from lrcore.schedules.d2l import CosineScheduler
@@ -29,6 +31,7 @@ from lrcore.schedules.optax import (
     knots,
 )
 from lrcore.schedules.paddle import PiecewiseDecay
+from lrcore.schedules.plateau import Count, FactorBelowOne
 from lrcore.schedules.step import MultiStepLR, StepLR
 
 IMPORTS = ["import keras\nfrom keras import ops"]
@@ -196,4 +199,32 @@ def _(s: OptaxExponentialDecay, lr: float) -> Native | None:
     return _exponential(s.init_value, s.transition_steps, s.decay_rate, s.staircase)
 
 
-READERS: dict[str, Callable[..., dict[str, Any]]] = {}  # every name of its own is lrserve's as well
+def _plateau(
+    monitor: Name = "val_loss",
+    factor: FactorBelowOne = 0.1,
+    patience: Count = 10,
+    verbose: Integer = 0,
+    mode: Literal["auto", "min", "max"] = "auto",
+    min_delta: Rate = 1e-4,
+    cooldown: Count = 0,
+    min_lr: Rate = 0.0,
+) -> dict[str, Any]:
+    """Read Keras' callback as torch's class: it cuts at the patience-th bad epoch, and counts the last of a cooldown."""
+    if mode == "auto":
+        if monitor.removeprefix("val_") != "loss":
+            raise CurveError(("mode",), f"which way {monitor[:80]!r} improves is not known here: give 'min' or 'max'")
+        mode = "min"
+    return {
+        "type": "ReduceLROnPlateau",
+        "mode": mode,
+        "factor": factor,
+        "patience": max(0, patience - 1),
+        "threshold": min_delta,
+        "threshold_mode": "abs",
+        "cooldown": max(0, cooldown - 1),
+        "min_lr": min_lr,
+        "eps": 0.0,
+    }
+
+
+READERS: dict[str, Callable[..., dict[str, Any]]] = {"ReduceLROnPlateau": _plateau}

@@ -66,7 +66,11 @@ def multiplies(schedule: Schedule) -> bool:
 
 def of_class(schedule: Schedule, base_lr: float, *also: str) -> Translation:
     """The schedule by torch's own class."""
-    wrong = [] if schedule.metric_driven else _stops(schedule, base_lr)
+    if isinstance(schedule, ReduceLROnPlateau):
+        rate = schedule.base_lr
+        before = "" if rate is None else f'for group in optimizer.param_groups:\n    group["lr"] = {base.number(rate)}'
+        return Translation(make_scheduler(["import torch"], construction(schedule), before), True, also)
+    wrong = _stops(schedule, base_lr)
     return Translation(make_scheduler(["import torch"], construction(schedule)), not wrong, (*wrong, *also))
 
 
@@ -111,7 +115,8 @@ def given(schedule: Schedule) -> dict[str, Any]:
     found = {}
     for name in type(schedule).model_fields:
         value = getattr(schedule, name)
-        if name in schedule.model_fields_set - {"type", "last_epoch"} and value is not None:
+        own = {"type", "last_epoch", "base_lr" if isinstance(schedule, ReduceLROnPlateau) else "type"}
+        if name in schedule.model_fields_set - own and value is not None:
             found[name] = _argument(value)
     return found
 
