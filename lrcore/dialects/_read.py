@@ -28,9 +28,9 @@ MESSAGES = {"missing_argument": "Field required", "unexpected_keyword_argument":
 def read(data: Any, path: Path = ()) -> Any:
     """The JSON of a schedule with every `framework.Name` in it as lrserve says it.
 
-    A name that lrserve took over from its framework is the same without the prefix. A framework's other names, and those
-    that mean something else there, are the functions in READERS of its module here, which take its arguments by their
-    names, validated by their annotations.
+    A name that lrserve took over from its framework is the same without the prefix. A framework's other names, and
+    those that mean something else there, are the functions in READERS of its module here, which take its arguments by
+    their names, validated by their annotations.
 
     Args:
         data: nested no deeper than `lrcore.lengths` lets pass, with its lengths in steps.

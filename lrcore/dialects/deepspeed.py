@@ -15,7 +15,7 @@ def _warm_up(
     warmup_num_steps: StepCount = 1000,
     warmup_type: Literal["log", "linear"] = "log",
 ) -> dict[str, Any]:
-    """Read WarmupLR: from warmup_min_lr to warmup_max_lr, the optimizer's rate if that is null, and flat from then on."""
+    """Read WarmupLR: from warmup_min_lr to warmup_max_lr, by default the optimizer's rate, and flat from then on."""
     ramp = {
         "type": "WarmUp",
         "warmup_steps": max(2, warmup_num_steps),

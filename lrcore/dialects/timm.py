@@ -7,7 +7,8 @@ from functools import singledispatch
 from typing import Any, Literal
 
 from lrcore.dialects import torch
-from lrcore.dialects._base import Code, Translation, first_rates, written
+from lrcore.dialects._base import Code, Translation, written
+from lrcore.dialects._evaluate import first_rates
 from lrcore.errors import CurveError
 from lrcore.formulas import NoFormula
 from lrcore.schedules import Schedule

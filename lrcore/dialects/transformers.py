@@ -7,7 +7,8 @@ from functools import singledispatch
 from typing import Any, Literal
 
 from lrcore.dialects import torch
-from lrcore.dialects._base import Code, Translation, first_rates, written
+from lrcore.dialects._base import Code, Translation, written
+from lrcore.dialects._evaluate import first_rates
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import GroupRates, Rate, TorchSchedule
 from lrcore.schedules.algebra import WarmUp

@@ -404,7 +404,8 @@ class WarmupStableDecay(Schedule):
         warm, last, low = self.num_warmup_steps, self.num_decay_steps, base_lr * self.min_lr_ratio
         begin, u = warm + self._stable, t / max(1, warm)
         root = self.warmup_type == "1-sqrt"
-        rise = 1 - (formulas.call("sqrt", 1 - u) if root else shapes.decay_formula(self.warmup_type, u))
+        left = (warm - t) / max(1, warm)
+        rise = 1 - (formulas.call("sqrt", left) if root else shapes.decay_formula(self.warmup_type, u))
         if self.decay_type == "cosine":
             fall = shapes.wave_formula(t - begin, max(1, last), 2 * self.num_cycles, base_lr, low)
         else:
