@@ -234,7 +234,7 @@ class Repeat(_Around):
 
     summary = "any schedule again and again, with cycles that may grow and decay"
     formula = "decay ** i * g(t - start of cycle i)"
-    origin = "timm's cycle_mul, cycle_decay and cycle_limit, Keras' t_mul and m_mul, for any schedule"
+    origin = "timm's cycle_decay, Keras' m_mul, for any schedule"
     example = {
         "type": "Repeat",
         "cycle_steps": 10,
@@ -380,7 +380,7 @@ class Scale(_Around):
 
     summary = "any schedule times a constant"
     formula = "factor * g(t)"
-    origin = "optax.scale_by_schedule, timm's lr_scale"
+    origin = "timm's lr_scale"
     example = {"type": "Scale", "factor": 0.1, "schedule": {"type": "ExponentialLR", "gamma": 0.9}}
 
     type: Literal["Scale"]
@@ -400,7 +400,7 @@ class Clamp(_Around):
 
     summary = "any schedule with a floor and a ceiling"
     formula = "min(max, max(min, g(t)))"
-    origin = "MLX cosine_decay's minimum, optax exponential_decay's end_value, fairseq's min_lr"
+    origin = "optax exponential_decay's end_value, min_lr of fairseq's step schedule"
     example = {"type": "Clamp", "min": 0.001, "schedule": {"type": "ExponentialLR", "gamma": 0.9}}
 
     type: Literal["Clamp"]
@@ -430,7 +430,7 @@ class Shift(_Around):
 
     summary = "any schedule begun earlier or later"
     formula = "g(max(0, t + by))"
-    origin = "optax's transition_begin, mmengine's begin"
+    origin = "optax's transition_begin"
     example = {"type": "Shift", "by": -10, "schedule": {"type": "ExponentialLR", "gamma": 0.9}}
 
     type: Literal["Shift"]
