@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from lrcore.dialects import FRAMEWORKS, Framework, translate
 from lrcore.errors import CurveError
-from lrcore.schedules import Rates, Schedule
+from lrcore.schedules import Rates
 from tests.campaign.drawing import FAR, drawn, edges, long_specs, main
 from tests.core.strategies import CALLS, Json, parse, rates
-from tests.core.test_translate import BASE_LR, TOLERANCE, expected_refusal, initial, names, stepped
+from tests.core.test_translate import TOLERANCE, expected_refusal, initial, names, stepped
 
 STEPPED = 1500  # of schedulers that go one step at a time
 PADDED = 512  # steps of one compiled call: always the same shape
@@ -52,7 +52,7 @@ def check(case: tuple[Framework, Json]) -> str | None:
     t, expected = t[known], expected[known]
     try:
         found = computed(translation.code, framework, t, base_lr)
-    except Exception as error:  # noqa: BLE001  # whatever a framework raises is what is looked for
+    except Exception as error:  # whatever a framework raises is what is looked for
         return f"{framework} {spec}: {type(error).__name__}: {str(error)[:200]}\n{translation.code}"
     off = ~(np.abs(found - expected) <= TOLERANCE[framework] * max(expected.max(), 1e-30))
     if not off.any():
