@@ -278,7 +278,7 @@ def test_an_expression_is_written_anew_and_not_pasted(framework: Framework) -> N
 
     code = translate(parse({"type": "LambdaLR", "lr_lambda": source}), BASE_LR, framework).code
 
-    assert "0.5 ** (" in code
+    assert "0.3 * 0.5 ** " in code or "0.5 ** (" in code
     assert "comment" not in code
     imported = {
         alias.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import) for alias in node.names
