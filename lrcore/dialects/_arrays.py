@@ -17,7 +17,7 @@ from lrcore.schedules import Schedule
 FLOAT32 = "computed in float32: 7 digits, and whole steps up to 2 ** 24"
 AFTER_ONE_COSINE = "stays at its lowest rate after {} steps, where CosineAnnealingLR rises again"
 LATE = "floors step / {0} in float32; compiled, XLA multiplies by 1 / {0}, so that some drops come a step late"
-HIGH = "compiled, XLA multiplies the step by 1 / {0} in float32, so that a rate is left at step {0}"
+BAD_END = "compiled, XLA multiplies the step by 1 / {0} in float32: the rate at step {0} may be too high or NaN"
 MOST = 2**30  # arguments beyond are no int32, or sums of two of them are none
 
 
@@ -40,9 +40,12 @@ def floors_late(size: int) -> bool:
     return bool(np.float32(size) * (np.float32(1) / np.float32(size)) < 1)
 
 
-def ends_late(size: int, power: float) -> bool:
-    """Return whether (1 - step / size) ** power is not 0 at step `size` where `floors_late`."""
-    return floors_late(size) and float(np.finfo(np.float32).epsneg) ** power > 1e-7
+def ends_badly(size: int, power: float) -> bool:
+    """Return whether (1 - step / size) ** power may be a small rate or NaN at step `size`.
+
+    Compiled, XLA fuses the difference with a product by the rounded reciprocal, so that it is a little above or below 0.
+    """
+    return size & (size - 1) != 0 and power != int(power)
 
 
 def fits(schedule: Schedule) -> bool:

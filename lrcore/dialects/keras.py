@@ -7,7 +7,7 @@ from functools import singledispatch
 from typing import Any, Literal
 
 from lrcore.dialects import _arrays as arrays
-from lrcore.dialects._arrays import AFTER_ONE_COSINE, HIGH, LATE, Native
+from lrcore.dialects._arrays import AFTER_ONE_COSINE, BAD_END, LATE, Native
 from lrcore.dialects._base import KERAS, Translation, written
 from lrcore.errors import CurveError
 from lrcore.family import Integer, Name
@@ -76,7 +76,7 @@ def _differs(schedule: Schedule) -> str | None:
             return LATE.format(steps) if arrays.floors_late(steps) else None
         case PolynomialDecay():
             steps = schedule.decay_steps
-            return HIGH.format(steps) if arrays.ends_late(steps, schedule.power) else None
+            return BAD_END.format(steps) if arrays.ends_badly(steps, schedule.power) else None
     return None
 
 
@@ -98,7 +98,7 @@ def _exponential(start: float, per: int, rate: float, staircase: bool) -> Native
 
 
 def _polynomial(start: float, end: float, steps: int, power: float) -> Native | None:
-    if arrays.ends_late(steps, power):
+    if arrays.ends_badly(steps, power):
         return None
     return _class("PolynomialDecay", initial_learning_rate=start, decay_steps=steps, end_learning_rate=end, power=power)
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from lrcore.dialects import _arrays as arrays
-from lrcore.dialects._arrays import AFTER_ONE_COSINE, HIGH, LATE, Native
+from lrcore.dialects._arrays import AFTER_ONE_COSINE, BAD_END, LATE, Native
 from lrcore.dialects._base import JAX, Code, Translation, written
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import Milestones, Rate, TorchSchedule
@@ -66,7 +66,7 @@ def _differs(schedule: Schedule) -> str | None:
         case OptaxExponentialDecay(staircase=True, transition_steps=steps):
             return LATE.format(steps) if arrays.floors_late(steps) else None
         case PolynomialSchedule(transition_steps=steps, power=power):
-            return HIGH.format(steps) if arrays.ends_late(steps, power) else None
+            return BAD_END.format(steps) if arrays.ends_badly(steps, power) else None
     return None
 
 
@@ -142,7 +142,7 @@ def _(s: LinearLR, lr: float) -> Native | None:
 
 @_same.register
 def _(s: PolynomialLR, lr: float) -> Native | None:
-    if arrays.ends_late(s.total_iters, s.power):
+    if arrays.ends_badly(s.total_iters, s.power):
         return None
     return Native(_polynomial(lr, 0.0, s.total_iters, s.power))
 
@@ -202,7 +202,7 @@ def _(s: ExponentialDecay, lr: float) -> Native | None:
 
 @_same.register
 def _(s: PolynomialDecay, lr: float) -> Native | None:
-    if s.cycle or arrays.ends_late(s.decay_steps, s.power):
+    if s.cycle or arrays.ends_badly(s.decay_steps, s.power):
         return None
     return Native(_polynomial(s.initial_learning_rate, s.end_learning_rate, s.decay_steps, s.power))
 

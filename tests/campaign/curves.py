@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import numpy as np
-from hypothesis import reject
-from hypothesis import strategies as st
 
 from lrcore.schedules import SCHEDULES, Rates
-from tests.campaign.drawing import FAR, drawn, edges, long_specs, main
+from tests.campaign.drawing import FAR, edges, long_spec, main
 from tests.core import test_torch_parity as torch_parity
 from tests.core.strategies import Json, parse, rates, without_last_epoch
 from tests.core.test_frameworks import BASE_LR, arguments, known_to_work, of, optax_schedule, sgd, timm_schedulers
@@ -25,10 +24,13 @@ Steps = Any
 
 
 def torch_rates(spec: Json, t: Steps) -> Rates:
+    return torch_parity.stepped(parse(spec).torch_reference(), [BASE_LR], int(t[-1]) + 1)[0][0][t]
+
+
+def torch_means(framework: str, spec: Json) -> bool:
+    """Whether torch, if it is asked, computes what its class says."""
     reference = parse(spec).torch_reference()
-    if reference is None or not torch_parity.torch_means_the_same(reference):
-        reject()
-    return torch_parity.stepped(reference, [BASE_LR], int(t[-1]) + 1)[0][0][t]
+    return framework != "torch" or (reference is not None and torch_parity.torch_means_the_same(reference))
 
 
 def optax_rates(spec: Json, t: Steps) -> Rates:
@@ -69,21 +71,27 @@ FRAMEWORKS: dict[str, tuple[Callable[[Json, Steps], Rates], list[str], int, floa
     "transformers": (transformers_rates, of("transformers"), FAR, 1e-9),
 }
 PAIRS = [(framework, name) for framework, (_, names, _, _) in FRAMEWORKS.items() for name in names]
-CASES = st.sampled_from(PAIRS).flatmap(
-    lambda pair: st.tuples(st.just(pair[0]), long_specs(SCHEDULES[pair[1]]).map(without_last_epoch))
-)
 
 
 def faults(count: int, seed: int) -> list[str]:
     """Draw specs of the families of all frameworks, and return those whose curve is another one there."""
-    return drawn(CASES, count, seed, check)
+    random = Random(seed)
+    found = []
+    for i in range(count):
+        if i % len(PAIRS) == 0:
+            random.shuffle(PAIRS)
+        framework, name = PAIRS[i % len(PAIRS)]
+        spec = without_last_epoch(long_spec(random, SCHEDULES[name]))
+        if (fault := check((framework, spec))) is not None:
+            found.append(fault)
+    return found
 
 
 def check(case: tuple[str, Json]) -> str | None:
     """Return what is wrong with one case."""
     framework, spec = case
-    if not known_to_work(spec, FAR):
-        reject()
+    if not known_to_work(spec, FAR) or not torch_means(framework, spec):
+        return None
     theirs, _, last, tolerance = FRAMEWORKS[framework]
     schedule = parse(spec)
     last = last if schedule.length is None else min(last, schedule.length - 1)

@@ -7,10 +7,11 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cache
+from random import Random
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, given, settings
 
 from lrcore.schedules import Schedule
 from tests.core.strategies import Json, accepted, specs
@@ -18,51 +19,81 @@ from tests.core.strategies import Json, accepted, specs
 FAR = 100_000
 RECIPROCAL = (41, 47, 55, 61, 82, 83, 94, 97, 107)  # n * (1 / n) is less than 1 in float32
 PRIMES = (2, 3, 5, 7, 11, 13, 101, 127, 257, 499, 997, 1009, 4999, 10007, 50021, 99991)
-POWERS = tuple(2**k + aside for k in range(1, 17) for aside in (-1, 0, 1) if 2**k + aside > 0)
+POWERS = tuple(2**k + aside for k in range(1, 17) for aside in (-1, 0, 1))
 WIDE = (2**24, 2**31 - 1, 2**31, 2**33, 10**15)  # the edges of float32 and int32
-LENGTHS = st.one_of(
-    st.sampled_from(RECIPROCAL),
-    st.sampled_from(PRIMES),
-    st.sampled_from(POWERS),
-    st.integers(1, 200),
-    st.integers(1, FAR),
-)
 NOT_LENGTHS = {
     "by", "cycle_limit", "cycles", "d_model", "epochs", "last_epoch", "log2_steps", "num_cycles", "steps_per_epoch",
     "T_mult",
 }  # fmt: skip
+POOL = 40  # specs of a class whose lengths are changed
 
 
-@st.composite
-def long_specs(draw: st.DrawFn, cls: type[Schedule], *, wide: bool = False) -> Json:
-    """Draw a spec of one class, often with other lengths than the short ones of `specs`."""
-    spec = draw(specs(cls))
-    if draw(st.integers(0, 3)) == 0:
+@cache
+def pool(cls: type[Schedule]) -> tuple[Json, ...]:
+    """Return specs of a class as the property tests draw them, with short lengths."""
+    found: list[Json] = []
+
+    @settings(
+        max_examples=POOL,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(spec=specs(cls))
+    def run(spec: Json) -> None:
+        found.append(spec)
+
+    run()
+    return tuple(found)
+
+
+def long_spec(random: Random, cls: type[Schedule], *, wide: bool = False) -> Json:
+    """Draw a spec of one class, mostly with other lengths than the short ones of the property tests.
+
+    Args:
+        wide: whether lengths may be at the edges of float32 and int32.
+    """
+    spec = random.choice(pool(cls))
+    if random.random() < 0.2:
         return spec
-    lengths = LENGTHS | st.sampled_from(WIDE) if wide and draw(st.integers(0, 9)) == 0 else LENGTHS
-    for _ in range(5):  # lengths that do not fit each other are drawn again
-        changed = _with_lengths(draw, spec, lengths)
+    widely = wide and random.random() < 0.1
+    for _ in range(8):  # lengths that do not fit each other are drawn again
+        changed = _with_lengths(random, spec, widely)
         if accepted(changed):
             return changed
     return spec
 
 
-def _with_lengths(draw: st.DrawFn, value: Any, lengths: st.SearchStrategy[int], name: str = "") -> Any:
+def _length(random: Random, widely: bool) -> int:
+    if widely and random.random() < 0.5:
+        return random.choice(WIDE)
+    return random.choice(
+        [random.choice(RECIPROCAL), random.choice(PRIMES), random.choice(POWERS), random.randint(1, 1000),
+         random.randint(1, FAR)]
+    )  # fmt: skip
+
+
+def _with_lengths(random: Random, value: Any, widely: bool, name: str = "") -> Any:
     match value:
         case bool() | float() | str() | None:
             return value
         case int():
-            return value if name in NOT_LENGTHS or value == 0 else draw(lengths)
+            return value if name in NOT_LENGTHS or value == 0 else _length(random, widely)
+        case dict() if all(key.isdigit() for key in value):  # boundaries
+            return dict(zip(map(str, _rising(random, len(value), widely)), value.values(), strict=False))
         case dict():
-            if all(key.isdigit() for key in value):  # boundaries
-                steps = draw(st.lists(lengths, min_size=len(value), max_size=len(value), unique=True))
-                return dict(zip(map(str, sorted(steps)), value.values(), strict=True))
-            return {key: _with_lengths(draw, item, lengths, key) for key, item in value.items()}
+            return {key: _with_lengths(random, item, widely, key) for key, item in value.items()}
         case list() if value and all(isinstance(item, int) for item in value):
-            return sorted(draw(st.lists(lengths, min_size=len(value), max_size=len(value), unique=True)))
+            return _rising(random, len(value), widely)
         case list():
-            return [_with_lengths(draw, item, lengths, name) for item in value]
+            return [_with_lengths(random, item, widely, name) for item in value]
     return value
+
+
+def _rising(random: Random, count: int, widely: bool) -> list[int]:
+    return sorted({_length(random, widely) for _ in range(count)})
 
 
 def numbers(spec: Any) -> Iterator[int]:
@@ -90,27 +121,6 @@ def edges(spec: Json, last: int, first: int = 48) -> list[int]:
         found |= {length * k + aside for k in multiples for aside in (-1, 0, 1)}
         found |= {length + other + aside for other in lengths for aside in (-1, 0, 1)}
     return sorted(step for step in found if 0 <= step <= last)
-
-
-def drawn(strategy: st.SearchStrategy[Any], count: int, start: int, check: Callable[[Any], str | None]) -> list[str]:
-    """Check `count` drawn cases and return what is wrong with them, nothing shrunk."""
-    wrong: list[str] = []
-
-    @seed(start)
-    @settings(
-        max_examples=count,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(case=strategy)
-    def run(case: Any) -> None:
-        if (fault := check(case)) is not None:
-            wrong.append(fault)
-
-    run()
-    return wrong
 
 
 def main(faults: Callable[[int, int], list[str]], what: str) -> None:
