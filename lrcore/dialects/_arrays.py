@@ -43,7 +43,7 @@ def floors_late(size: int) -> bool:
 def ends_badly(size: int, power: float) -> bool:
     """Return whether (1 - step / size) ** power may be a small rate or NaN at step `size`.
 
-    Compiled, XLA fuses the difference with a product by the rounded reciprocal, so that it is a little above or below 0.
+    Compiled, XLA fuses the difference with a product by the rounded reciprocal, which is a little above or below 1.
     """
     return size & (size - 1) != 0 and power != int(power)
 

@@ -381,7 +381,8 @@ class WarmupStableDecay(Schedule):
         low = base_lr * self.min_lr_ratio
 
         def rise(steps: Rates) -> Rates:
-            return low + (base_lr - low) * (1 - shapes.decay(self.warmup_type)(steps / warm))
+            u = steps / warm
+            return low + (base_lr - low) * (u if self.warmup_type == "linear" else np.square(np.sin(np.pi / 2 * u)))
 
         def rise_by_root(steps: Rates) -> Rates:
             return low + (base_lr - low) * (1 - np.sqrt(1 - steps / warm))
@@ -405,7 +406,11 @@ class WarmupStableDecay(Schedule):
         begin, u = warm + self._stable, t / max(1, warm)
         root = self.warmup_type == "1-sqrt"
         left = (warm - t) / max(1, warm)
-        rise = 1 - (formulas.call("sqrt", left) if root else shapes.decay_formula(self.warmup_type, u))
+        rise = (
+            u
+            if self.warmup_type == "linear"
+            else 1 - (formulas.call("sqrt", left) if root else shapes.decay_formula(self.warmup_type, u))
+        )
         if self.decay_type == "cosine":
             fall = shapes.wave_formula(t - begin, max(1, last), 2 * self.num_cycles, base_lr, low)
         else:

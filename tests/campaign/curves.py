@@ -81,7 +81,7 @@ def faults(count: int, seed: int) -> list[str]:
         if i % len(PAIRS) == 0:
             random.shuffle(PAIRS)
         framework, name = PAIRS[i % len(PAIRS)]
-        spec = without_last_epoch(long_spec(random, SCHEDULES[name]))
+        spec = without_last_epoch(long_spec(random, SCHEDULES[name], 3 + count // len(PAIRS)))
         if (fault := check((framework, spec))) is not None:
             found.append(fault)
     return found

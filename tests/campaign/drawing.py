@@ -25,16 +25,15 @@ NOT_LENGTHS = {
     "by", "cycle_limit", "cycles", "d_model", "epochs", "last_epoch", "log2_steps", "num_cycles", "steps_per_epoch",
     "T_mult",
 }  # fmt: skip
-POOL = 40  # specs of a class whose lengths are changed
 
 
 @cache
-def pool(cls: type[Schedule]) -> tuple[Json, ...]:
-    """Return specs of a class as the property tests draw them, with short lengths."""
+def pool(cls: type[Schedule], size: int) -> tuple[Json, ...]:
+    """Return `size` specs of a class as the property tests draw them, with short lengths."""
     found: list[Json] = []
 
     @settings(
-        max_examples=POOL,
+        max_examples=size,
         deadline=None,
         database=None,
         derandomize=True,
@@ -49,13 +48,14 @@ def pool(cls: type[Schedule]) -> tuple[Json, ...]:
     return tuple(found)
 
 
-def long_spec(random: Random, cls: type[Schedule], *, wide: bool = False) -> Json:
+def long_spec(random: Random, cls: type[Schedule], size: int, *, wide: bool = False) -> Json:
     """Draw a spec of one class, mostly with other lengths than the short ones of the property tests.
 
     Args:
+        size: how many specs with short lengths there are to choose from.
         wide: whether lengths may be at the edges of float32 and int32.
     """
-    spec = random.choice(pool(cls))
+    spec = random.choice(pool(cls, size))
     if random.random() < 0.2:
         return spec
     widely = wide and random.random() < 0.1
