@@ -185,20 +185,18 @@ def sample(request: CurveRequest, out: Rates | None = None) -> Curve:
     return table(request.schedule, request.base_lrs, t, out)
 
 
-def table(
-    schedule: Schedule, base_lrs: tuple[float, ...], t: Grid, out: Rates | None = None, default_lr: float | None = None
-) -> Curve:
+def table(schedule: Schedule, base_lrs: tuple[float, ...], t: Grid, out: Rates | None = None) -> Curve:
     """Rates and momenta at the steps `t`, for each parameter group.
 
     Args:
-        default_lr: the optimizer's own rate, which its groups may override; the first group's if None.
+        base_lrs: initial rates of the groups; the first one stands for the optimizer's own.
 
     Raises:
         CurveError: a rate would not be finite, or negative, or the schedule has no value at a step.
     """
     budget.spend(table_cost(schedule, len(base_lrs), t))
-    if len(base_lrs) > 1 or default_lr is not None:
-        schedule = schedule.relative_to(base_lrs[0] if default_lr is None else default_lr)
+    if len(base_lrs) > 1:
+        schedule = schedule.relative_to(base_lrs[0])
     both = np.empty(((out is None) + schedule.cycles_momentum, len(base_lrs), t.count))  # one block: malloc keeps it
     lr, momentum = both[0] if out is None else out, both[-1] if schedule.cycles_momentum else None
     with np.errstate(all="ignore"):  # what overflows is refused below, by its step

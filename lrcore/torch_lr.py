@@ -106,9 +106,7 @@ class SpecLR(LRScheduler):
             raise CurveError(("schedule",), f"the schedule ends after {length} steps")
         if not self._first <= step < self._first + len(self._lr):
             count = BLOCK if length is None else min(BLOCK, length - step)
-            default_lr = self.optimizer.defaults.get("lr")
-            default_lr = None if default_lr is None else float(default_lr)
-            curve = table(self.schedule, self._bases(), Grid(step, 1, count), default_lr=default_lr)
+            curve = table(self.schedule, self._bases(), Grid(step, 1, count))
             self._first, self._lr = step, curve.lr.T.tolist()
             self._momentum = None if curve.momentum is None else curve.momentum.T.tolist()
         row = step - self._first

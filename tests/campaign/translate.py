@@ -24,12 +24,13 @@ PADDED = 512  # steps of one compiled call: always the same shape
 
 def faults(count: int, seed: int) -> list[str]:
     """Draw specs and frameworks, and return what was called exact and is not."""
-    random = Random(seed)
-    cases = (
-        (random.choice(FRAMEWORKS), long_spec(random, cls, 3 + count // len(CALLS), wide=True))
-        for cls in drawn_classes(random, count)
-    )
-    return [fault for case in cases if (fault := check(case)) is not None]
+    random, size = Random(seed), 3 + count // len(CALLS)
+    found = []
+    for cls in drawn_classes(random, count):
+        case = random.choice(FRAMEWORKS), long_spec(random, cls, size, wide=True)
+        if (fault := check(case)) is not None:
+            found.append(fault)
+    return found
 
 
 def drawn_classes(random: Random, count: int) -> Iterator[type[Schedule]]:
