@@ -100,8 +100,8 @@ class _Reader:
             case (("floor" | "ceil"), (inside,)):
                 return self._rounded(node.op, inside)
             case "where", (condition, *branches):
-                new, most = self._alike(branches)
-                return Node("where", (self.read(condition)[0], *new)), most
+                alike, most = self._alike(branches)
+                return Node("where", (self.read(condition)[0], *alike)), most
             case "**", (base, exponent):
                 start = float(base) if isinstance(base, int) else self.real(base)
                 return Node("**", (start, self.real(exponent))), None

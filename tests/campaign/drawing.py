@@ -55,12 +55,12 @@ def long_spec(random: Random, cls: type[Schedule], size: int, *, wide: bool = Fa
         size: how many specs with short lengths there are to choose from.
         wide: whether lengths may be at the edges of float32 and int32.
     """
-    spec = random.choice(pool(cls, size))
+    spec: Json = random.choice(pool(cls, size))
     if random.random() < 0.2:
         return spec
     widely = wide and random.random() < 0.1
     for _ in range(8):  # lengths that do not fit each other are drawn again
-        changed = _with_lengths(random, spec, widely)
+        changed: Json = _with_lengths(random, spec, widely)
         if accepted(changed):
             return changed
     return spec

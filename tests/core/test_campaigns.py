@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from lrcore.dialects import translate
+from lrcore.dialects import Framework, translate
 from tests.campaign import curves
 from tests.campaign import translate as translations
 from tests.campaign.drawing import RECIPROCAL
 from tests.core.strategies import Json, parse
 
-POWER = {"type": "polynomial_schedule", "init_value": 0.1, "end_value": 0.0, "power": 0.1, "transition_steps": 41}
-STAIRS = [
+POWER: Json = {"type": "polynomial_schedule", "init_value": 0.1, "end_value": 0.0, "power": 0.1, "transition_steps": 41}
+STAIRS: list[Json] = [
     {"type": "StepLR", "gamma": 0.5},
     {"type": "ExponentialDecay", "initial_learning_rate": 0.1, "decay_rate": 0.5, "staircase": True},
     {"type": "InverseTimeDecay", "initial_learning_rate": 0.1, "decay_rate": 0.5, "staircase": True},
@@ -40,14 +40,16 @@ def test_drawn_curves_are_those_of_their_frameworks() -> None:
 
 @pytest.mark.parametrize("framework", ["optax", "keras"])
 @pytest.mark.parametrize("spec", STAIRS, ids=lambda spec: spec.get("lr_lambda", spec["type"]))
-def test_stairs_of_a_size_whose_reciprocal_falls_short_are_exact_or_said_not_to_be(framework: str, spec: Json) -> None:
+def test_stairs_of_a_size_whose_reciprocal_falls_short_are_exact_or_said_not_to_be(
+    framework: Framework, spec: Json
+) -> None:
     for length in RECIPROCAL[:3]:
         assert translations.check((framework, of_length(spec, length))) is None
 
 
 @pytest.mark.parametrize("framework", ["optax", "keras"])
 @pytest.mark.parametrize("length", [41, 7, 2**31, 2**33])
-def test_a_step_of_any_size_has_exact_code(framework: str, length: int) -> None:
+def test_a_step_of_any_size_has_exact_code(framework: Framework, length: int) -> None:
     spec = {"type": "StepLR", "step_size": length, "gamma": 0.5}
 
     assert translate(parse(spec), 0.3, framework).exact
@@ -65,7 +67,7 @@ def test_a_step_of_any_size_has_exact_code(framework: str, length: int) -> None:
     ],
     ids=str,
 )
-def test_a_framework_s_own_schedule_that_is_late_when_compiled_is_said_to_be(framework: str, spec: Json) -> None:
+def test_a_framework_s_own_schedule_that_is_late_when_compiled_is_said_to_be(framework: Framework, spec: Json) -> None:
     translation = translate(parse(spec), 0.1, framework)
 
     assert not translation.exact

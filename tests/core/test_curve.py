@@ -67,9 +67,7 @@ def test_a_part_of_a_curve_is_that_part_of_the_whole(
 @pytest.mark.parametrize("name", CALLS)
 @laws(20)
 @given(data=st.data(), base_lrs=st.lists(st.floats(1e-4, 1), min_size=2, max_size=3))
-def test_a_group_s_row_is_its_curve_beside_the_first_group(
-    name: str, data: st.DataObject, base_lrs: list[float]
-) -> None:
+def test_a_group_s_row_is_its_curve_beside_the_first_one(name: str, data: st.DataObject, base_lrs: list[float]) -> None:
     spec = data.draw(specs(SCHEDULES[name]))
     try:
         together = curve(schedule=spec, base_lr=base_lrs, steps=8)
