@@ -101,6 +101,8 @@ def check(case: tuple[str, Json]) -> str | None:
     except (ZeroDivisionError, ValueError, OverflowError) as error:  # as the framework's own class raises
         return f"{framework} {spec}: {type(error).__name__}: {error}"
     ours = rates(schedule, t, BASE_LR)
+    finite = np.isfinite(ours) | np.isfinite(expected)  # what overflows is refused
+    t, ours, expected = t[finite], ours[finite], expected[finite]
     off = ~(np.abs(ours - expected) <= tolerance * max(expected.max(), 1e-30))
     if not off.any() or excused(spec, t[off]):
         return None

@@ -40,9 +40,7 @@ def test_drawn_curves_are_those_of_their_frameworks() -> None:
 
 @pytest.mark.parametrize("framework", ["optax", "keras"])
 @pytest.mark.parametrize("spec", STAIRS, ids=lambda spec: spec.get("lr_lambda", spec["type"]))
-def test_stairs_of_a_size_whose_reciprocal_falls_short_are_exact_or_said_not_to_be(
-    framework: Framework, spec: Json
-) -> None:
+def test_stairs_whose_reciprocal_falls_short_are_exact_or_said_not_to_be(framework: Framework, spec: Json) -> None:
     for length in RECIPROCAL[:3]:
         assert translations.check((framework, of_length(spec, length))) is None
 
