@@ -17,12 +17,14 @@ from starlette.status import HTTP_422_UNPROCESSABLE_CONTENT, HTTP_429_TOO_MANY_R
 from api.headers import HEADERS
 from api.json import dumps
 from lrcore import logs
+from lrcore.dialects._read import known_elsewhere
 from lrcore.errors import CurveError
 from lrcore.jobs.artifacts import ArtifactNotFound, ArtifactsUnavailable
 from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.keys import KeyNotFound, TooManyKeys
 from lrcore.jobs.store import IllegalMove, JobExists, JobNotFound, JobTooLarge, KeyReused, LimitReached, StoreFull
 from lrcore.jobs.webhooks import DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound
+from lrcore.schedules import SCHEDULES
 from lrcore.text import did_you_mean
 
 log = logging.getLogger("lrserve.api")
@@ -206,7 +208,9 @@ def shortened(path: Iterable[str | int]) -> Loc:
 def _unknown_type(context: dict[str, Any]) -> str:
     known = [name.strip(" '") for name in str(context["expected_tags"]).split(",")]
     tag = str(context["tag"])[:80]
-    return f"unknown type {tag!r}; {known_instead(tag, known)}"
+    elsewhere = known_elsewhere(tag) if set(known) <= set(SCHEDULES) else ""
+    hint = f"{elsewhere}; known: {', '.join(known)}" if elsewhere else known_instead(tag, known)
+    return f"unknown type {tag!r}; {hint}"
 
 
 def known_instead(name: str, known: Sequence[str]) -> str:

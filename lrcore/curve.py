@@ -193,10 +193,15 @@ def sample(request: CurveRequest, out: Rates | None = None) -> Curve:
 def table(schedule: Schedule, base_lrs: tuple[float, ...], t: Grid, out: Rates | None = None) -> Curve:
     """Rates and momenta at the steps `t`, for each parameter group.
 
+    Args:
+        base_lrs: initial rates of the groups; the first one stands for the optimizer's own.
+
     Raises:
         CurveError: a rate would be negative or not finite, a momentum infinite, or the schedule has no value at a step.
     """
     budget.spend(table_cost(schedule, len(base_lrs), t))
+    if len(base_lrs) > 1:
+        schedule = schedule.relative_to(base_lrs[0])
     both = np.empty(((out is None) + schedule.cycles_momentum, len(base_lrs), t.count))  # one block: malloc keeps it
     lr, momentum = both[0] if out is None else out, both[-1] if schedule.cycles_momentum else None
     with np.errstate(all="ignore"):  # what overflows is refused below, by its step

@@ -1,30 +1,19 @@
-"""Formulas of `lrcore.formulas` written as Python in several libraries, and evaluated."""
+"""Formulas of `lrcore.formulas` written as Python in several libraries."""
 
 from __future__ import annotations
 
-import bisect
 import json
 import math
-import operator
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn
 
-import numpy as np
-from numpy.typing import NDArray
-
-from lrcore.dialects import CHECKED
-from lrcore.errors import CurveError
-from lrcore.formulas import Node, NoFormula, Value, check_operations
-from lrcore.grid import Grid
-from lrcore.schedules import Rates, Schedule
+from lrcore.formulas import Node, NoFormula, Value
 
 MAX_CODE = 1_000_000  # characters
 MAX_WRITTEN = 50_000  # operations and numbers of a formula
-EXACT_FLOAT64 = 1e-9  # of the largest rate
-EXACT_FLOAT32 = 4e-7  # leaves room for libraries that round otherwise: what is exact agrees to 1e-6
 WIDTH = 100
 IN_A_ROW = 8  # numbers of a long list
 
@@ -42,8 +31,6 @@ class Translation:
     exact: bool
     notes: tuple[str, ...]
 
-
-# ---------------------------------------------------------------- writing
 
 PRECEDENCE = {
     "where": 0, "or": 1, "and": 2, "not": 3, "<": 4, "<=": 4, ">": 4, ">=": 4, "==": 4, "!=": 4, "+": 6, "-": 6,
@@ -84,7 +71,7 @@ JAX = Language(
     | {"atan": "jnp.arctan({0})", "round_to": "jnp.round({0}, {1})"}
     | {"passed": 'jnp.searchsorted(jnp.array({0}), {1}, side="right")', "pick": "jnp.array({0})[{1}]"}
     | {name: f"jnp.logical_{name}({{0}}, {{1}})" for name in ("and", "or")}
-    | {"not": "jnp.logical_not({0})"},
+    | {"not": "jnp.logical_not({0})", "real": "jnp.asarray({0}, float)"},
     where="jnp.where",
 )
 KERAS = Language(
@@ -93,7 +80,7 @@ KERAS = Language(
     | {"atan": "ops.arctan({0})", "round_to": "ops.round({0}, {1})"}
     | {"passed": 'ops.sum(ops.cast(ops.array({0}) <= {1}, "int32"))', "pick": "ops.take(ops.array({0}), {1})"}
     | {name: f"ops.logical_{name}({{0}}, {{1}})" for name in ("and", "or")}
-    | {"not": "ops.logical_not({0})"},
+    | {"not": "ops.logical_not({0})", "real": 'ops.cast({0}, "float32")'},
     where="ops.where",
 )
 
@@ -259,126 +246,3 @@ def module(imports: Sequence[str], *blocks: str) -> str:
     if len(body) > MAX_CODE:
         _refuse()
     return "\n\n".join(groups) + gap + body + "\n"
-
-
-# ---------------------------------------------------------------- evaluating
-
-
-def _scalar_where(condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
-    return then() if condition else otherwise()
-
-
-def _array_where(condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
-    return np.where(condition, then(), otherwise())
-
-
-OPERATORS: dict[str, Callable[..., Any]] = {
-    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv,
-    "%": operator.mod, "**": operator.pow, "neg": operator.neg, "<": operator.lt, "<=": operator.le,
-    ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
-}  # fmt: skip
-SCALARS: dict[str, Callable[..., Any]] = OPERATORS | {
-    **{name: getattr(math, name) for name in [*FUNCTIONS.split(), "atan"]},
-    "abs": abs,
-    "min": min,
-    "max": max,
-    "trunc": int,
-    "round": round,
-    "round_to": round,
-    "and": lambda a, b: a and b(),
-    "or": lambda a, b: a or b(),
-    "not": operator.not_,
-    "pi": lambda: math.pi,
-    "number": lambda value: value,
-    "where": _scalar_where,
-    "passed": bisect.bisect_right,
-    "pick": operator.getitem,
-}
-SINGLES: dict[str, Callable[..., Any]] = OPERATORS | {
-    **{name: getattr(np, name) for name in [*FUNCTIONS.split(), "abs", "trunc"]},
-    "atan": np.arctan,
-    "min": np.minimum,
-    "max": np.maximum,
-    "round": np.round,
-    "round_to": lambda value, digits: np.round(value, int(digits)),
-    "and": lambda a, b: np.logical_and(a, b()),
-    "or": lambda a, b: np.logical_or(a, b()),
-    "not": np.logical_not,
-    "pi": lambda: np.float32(np.pi),
-    "number": np.float32,
-    "where": _array_where,
-    "passed": lambda edges, t: np.searchsorted(edges, t, side="right"),
-    "pick": lambda values, i: np.array(values, np.float32)[i],
-}
-
-
-def evaluate(node: Value, t: Any, arithmetic: dict[str, Callable[..., Any]], named: dict[int, Any]) -> Any:
-    """What the code written for a node computes at `t`."""
-    if not isinstance(node, Node):
-        return arithmetic["number"](node)
-    at = partial(evaluate, t=t, arithmetic=arithmetic, named=named)
-    match node.op:
-        case "t":
-            return t
-        case "let":
-            if id(node) not in named:
-                named[id(node)] = at(node.args[1])
-            return named[id(node)]
-        case "apply":
-            return evaluate(node.args[0], at(node.args[1]), arithmetic, {})
-        case "passed" | "pick":
-            return arithmetic[node.op](node.args[0], at(node.args[1]))
-        case "and" | "or":
-            return arithmetic[node.op](at(node.args[0]), partial(at, node.args[1]))
-        case "where":
-            condition, then, otherwise = node.args
-            return arithmetic["where"](at(condition), partial(at, then), partial(at, otherwise))
-    return arithmetic[node.op](*map(at, node.args))
-
-
-def first_rates(schedule: Schedule, base_lr: float) -> Rates:
-    """lrserve's own rates on the first steps, up to the first one at which there is none."""
-    with np.errstate(all="ignore"):
-        rates = schedule.rates(
-            Grid(0, 1, min(CHECKED, CHECKED if schedule.length is None else schedule.length)), base_lr
-        )
-    bad = np.flatnonzero(~(rates >= 0) | np.isinf(rates))
-    rates = rates[: bad[0]] if len(bad) else rates
-    if not len(rates):
-        raise CurveError(("schedule",), "the schedule has no rate at step 0")
-    return rates
-
-
-def wrong_in_float64(formula: Value, rates: Rates) -> list[str]:
-    """What differs where Python computes the formula one step at a time; nothing if it is exact."""
-    found, wrong = step_by_step(formula, range(len(rates)))
-    return wrong or _wrong(np.array(found), rates, EXACT_FLOAT64, "float64")
-
-
-def step_by_step(formula: Value, steps: Iterable[int]) -> tuple[list[float], list[str]]:
-    """Values in Python's own arithmetic, and where it ends with an error."""
-    check_operations(formula)
-    found: list[float] = []
-    for t in steps:
-        try:
-            found.append(float(evaluate(formula, t, SCALARS, {})))
-        except (ArithmeticError, ValueError, TypeError) as error:  # TypeError: a root of a negative number is complex
-            wrong = f"at step {t} Python stops with {type(error).__name__}, where lrserve goes on"
-            return found, [wrong]
-    return found, []
-
-
-def wrong_in_float32(formula: Value, rates: Rates) -> list[str]:
-    """What differs where a library computes the formula in float32; nothing if it is exact."""
-    check_operations(formula)
-    with np.errstate(all="ignore"):
-        found = evaluate(formula, np.arange(len(rates), dtype=np.float32), SINGLES, {})
-    return _wrong(np.broadcast_to(np.asarray(found, dtype=np.float64), rates.shape), rates, EXACT_FLOAT32, "float32")
-
-
-def _wrong(found: NDArray[np.float64], rates: Rates, tolerance: float, arithmetic: str) -> list[str]:
-    with np.errstate(all="ignore"):
-        off = float(np.max(np.abs(found - rates)) / max(float(rates.max()), 1e-300))
-    if off <= tolerance:
-        return []
-    return [f"{arithmetic} loses digits: up to {off:.1g} of the largest rate in the first {len(rates)} steps"]

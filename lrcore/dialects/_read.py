@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 from collections.abc import Callable
 from functools import cache
+from inspect import signature
 from typing import Any
 
 from pydantic import ConfigDict, ValidationError, validate_call
@@ -18,6 +20,7 @@ from lrcore.schedules import SCHEDULES
 FRAMEWORKS = tuple(module.name for module in pkgutil.iter_modules(dialects.__path__) if not module.name.startswith("_"))
 
 
+TITLES = {"deepspeed": "DeepSpeed", "keras": "Keras", "paddle": "Paddle"}
 Path = tuple[str | int, ...]
 MESSAGES = {"missing_argument": "Field required", "unexpected_keyword_argument": "Extra inputs are not permitted"}
 
@@ -25,8 +28,9 @@ MESSAGES = {"missing_argument": "Field required", "unexpected_keyword_argument":
 def read(data: Any, path: Path = ()) -> Any:
     """The JSON of a schedule with every `framework.Name` in it as lrserve says it.
 
-    A name that lrserve took over from its framework is the same without the prefix. A framework's other names are the
-    functions in READERS of its module here, which take its arguments by their names, validated by their annotations.
+    A name that lrserve took over from its framework is the same without the prefix. A framework's other names, and
+    those that mean something else there, are the functions in READERS of its module here, which take its arguments by
+    their names, validated by their annotations.
 
     Args:
         data: nested no deeper than `lrcore.lengths` lets pass. Its lengths are shares of what `SharesOf` names.
@@ -45,13 +49,14 @@ def read(data: Any, path: Path = ()) -> Any:
     if not dot or framework not in FRAMEWORKS:
         return fields
     arguments = {key: value for key, value in fields.items() if key != "type"}
-    reader = importlib.import_module(f"lrcore.dialects.{framework}").READERS.get(name)
+    reader = _readers(framework).get(name)
     if reader is None:
-        home = SCHEDULES[name].__module__.rpartition(".")[2] if name in SCHEDULES else None
-        coined_elsewhere = home in FRAMEWORKS and home != framework
-        if home is None or coined_elsewhere:
-            raise CurveError((*path, "type"), f"{framework} has no schedule {name[:80]!r} that is known here")
-        return {"type": name} | arguments
+        if name in own_names(framework):
+            return {"type": name} | arguments
+        known = ", ".join(names(framework))
+        raise CurveError(
+            (*path, "type"), f"{framework} has no schedule {name[:80]!r} that is known here; known: {known}"
+        )
     try:
         return _validating(reader)(**arguments)
     except ValidationError as error:
@@ -62,6 +67,37 @@ def read(data: Any, path: Path = ()) -> Any:
         raise CurveError((*path, *field), f"{framework}.{name}: {argument}: {message}") from None
     except CurveError as error:
         raise CurveError((*path, *error.field), f"{framework}.{name}: {error}") from None
+
+
+@cache
+def names(framework: str) -> tuple[str, ...]:
+    """Return the names that may follow `framework.`, in alphabetical order."""
+    return tuple(sorted({*own_names(framework), *_readers(framework)}, key=str.lower))
+
+
+@cache
+def own_names(framework: str) -> tuple[str, ...]:
+    """Return the names that lrserve took over from a framework with their arguments."""
+    return tuple(
+        name for name, cls in SCHEDULES.items() if cls.origin.startswith(f"{framework}.") and name in cls.origin
+    )
+
+
+def known_elsewhere(name: str) -> str:
+    """Return how to write a name that lrserve has only after that of its framework; empty if there is none."""
+    found = []
+    for framework in FRAMEWORKS:
+        reader = _readers(framework).get(name)
+        if reader is not None:
+            needed = any(each.default is each.empty for each in signature(reader).parameters.values())
+            example = "" if needed else f", which is read as {json.dumps(reader())} where nothing else is given"
+            found.append(f"write '{framework}.{name}' for {TITLES.get(framework, framework)}'s{example}")
+    return "; ".join(found)
+
+
+def _readers(framework: str) -> dict[str, Callable[..., Any]]:
+    readers: dict[str, Callable[..., Any]] = importlib.import_module(f"lrcore.dialects.{framework}").READERS
+    return readers
 
 
 @cache

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import singledispatch
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from lrcore.dialects import _arrays as arrays
-from lrcore.dialects._arrays import AFTER_ONE_COSINE, Native
+from lrcore.dialects._arrays import AFTER_ONE_COSINE, BAD_END, LATE, Native
 from lrcore.dialects._base import KERAS, Translation, written
+from lrcore.errors import CurveError
+from lrcore.family import Name, Whole
 from lrcore.formulas import powers
 from lrcore.schedules import Schedule
-from lrcore.schedules._base import TorchSchedule
+from lrcore.schedules._base import Rate, TorchSchedule
 from lrcore.schedules.compose import SequentialLR
 from lrcore.schedules.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
 from lrcore.schedules.d2l import CosineScheduler
 from lrcore.schedules.exponential import ExponentialLR
 from lrcore.schedules.factor import LinearLR, PolynomialLR
-from lrcore.schedules.keras import CosineDecayRestarts, PolynomialDecay
+from lrcore.schedules.keras import CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PolynomialDecay
 from lrcore.schedules.optax import (
     CosineDecaySchedule,
     LinearSchedule,
@@ -29,12 +31,13 @@ from lrcore.schedules.optax import (
     knots,
 )
 from lrcore.schedules.paddle import PiecewiseDecay
+from lrcore.schedules.plateau import Count, FactorBelowOne
 from lrcore.schedules.step import MultiStepLR, StepLR
 
 IMPORTS = ["import keras\nfrom keras import ops"]
 END = """class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step):
-        return rate(ops.cast(step, "float32"))
+        return rate(ops.cast(step, "{step}32"))
 
     def get_config(self):
         return {}
@@ -47,7 +50,7 @@ MAX_BOUNDARIES = 1000  # Keras tells them apart one by one
 
 def translate(schedule: Schedule, base_lr: float) -> Translation:
     """The schedule as `schedule`, a callable of the step."""
-    found = native(schedule, base_lr)
+    found = native(schedule, base_lr) if arrays.fits(schedule) else None
     if found is not None:
         return arrays.of_native(found, ["import keras"], schedule, base_lr)
     return arrays.of_formula(schedule, base_lr, KERAS, IMPORTS, END, "Keras")
@@ -59,11 +62,22 @@ def native(schedule: Schedule, lr: float) -> Native | None:
         return None
     if type(schedule).__module__ == "lrcore.schedules.keras":
         arguments = schedule.model_dump(include=schedule.model_fields_set - {"type"}, exclude_none=True)
-        restarts = isinstance(schedule, CosineDecayRestarts) or (
-            isinstance(schedule, PolynomialDecay) and schedule.cycle
-        )
-        return _class(schedule.name(), RESTARTS if restarts else None, **arguments)
+        return _class(schedule.name(), _differs(schedule), **arguments)
     return _same(schedule, lr)
+
+
+def _differs(schedule: Schedule) -> str | None:
+    """Return what Keras does otherwise than its documentation says; None if nothing."""
+    match schedule:
+        case CosineDecayRestarts() | PolynomialDecay(cycle=True):
+            return RESTARTS
+        case ExponentialDecay(staircase=True) | InverseTimeDecay(staircase=True):
+            steps = schedule.decay_steps
+            return LATE.format(steps) if arrays.floors_late(steps) else None
+        case PolynomialDecay():
+            steps = schedule.decay_steps
+            return BAD_END.format(steps) if arrays.ends_badly(steps, schedule.power) else None
+    return None
 
 
 def _class(name: str, differs: str | None = None, **arguments: Any) -> Native:
@@ -76,12 +90,16 @@ def _same(schedule: Schedule, lr: float) -> Native | None:
     return None
 
 
-def _exponential(start: float, per: int, rate: float, staircase: bool) -> Native:
+def _exponential(start: float, per: int, rate: float, staircase: bool) -> Native | None:
+    if staircase and arrays.floors_late(per):
+        return None
     stairs: dict[str, Any] = {"staircase": True} if staircase else {}
     return _class("ExponentialDecay", initial_learning_rate=start, decay_steps=per, decay_rate=rate, **stairs)
 
 
-def _polynomial(start: float, end: float, steps: int, power: float) -> Native:
+def _polynomial(start: float, end: float, steps: int, power: float) -> Native | None:
+    if arrays.ends_badly(steps, power):
+        return None
     return _class("PolynomialDecay", initial_learning_rate=start, decay_steps=steps, end_learning_rate=end, power=power)
 
 
@@ -200,4 +218,32 @@ def _(s: OptaxExponentialDecay, lr: float) -> Native | None:
     return _exponential(s.init_value, s.transition_steps, s.decay_rate, s.staircase)
 
 
-READERS: dict[str, Callable[..., dict[str, Any]]] = {}  # every name of its own is lrserve's as well
+def _plateau(
+    monitor: Name = "val_loss",
+    factor: FactorBelowOne = 0.1,
+    patience: Count = 10,
+    verbose: Annotated[int, Whole()] = 0,
+    mode: Literal["auto", "min", "max"] = "auto",
+    min_delta: Rate = 1e-4,
+    cooldown: Count = 0,
+    min_lr: Rate = 0.0,
+) -> dict[str, Any]:
+    """Read Keras' callback, which cuts at the patience-th bad epoch and counts the last one of a cooldown."""
+    if mode == "auto":
+        if monitor.removeprefix("val_") != "loss":
+            raise CurveError(("mode",), f"which way {monitor[:80]!r} improves is not known here: give 'min' or 'max'")
+        mode = "min"
+    return {
+        "type": "ReduceLROnPlateau",
+        "mode": mode,
+        "factor": factor,
+        "patience": max(0, patience - 1),
+        "threshold": min_delta,
+        "threshold_mode": "abs",
+        "cooldown": max(0, cooldown - 1),
+        "min_lr": min_lr,
+        "eps": 0.0,
+    }
+
+
+READERS: dict[str, Callable[..., dict[str, Any]]] = {"ReduceLROnPlateau": _plateau}

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from lrcore.dialects import _arrays as arrays
-from lrcore.dialects._arrays import AFTER_ONE_COSINE, Native
+from lrcore.dialects._arrays import AFTER_ONE_COSINE, BAD_END, LATE, Native
 from lrcore.dialects._base import JAX, Code, Translation, written
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import Milestones, Rate, TorchSchedule
@@ -19,7 +19,7 @@ from lrcore.schedules.d2l import CosineScheduler
 from lrcore.schedules.exponential import ExponentialLR
 from lrcore.schedules.factor import ConstantLR, LinearLR, PolynomialLR
 from lrcore.schedules.keras import CosineDecay, ExponentialDecay, PolynomialDecay
-from lrcore.schedules.optax import PiecewiseInterpolateSchedule, SgdrSchedule
+from lrcore.schedules.optax import OptaxExponentialDecay, PiecewiseInterpolateSchedule, PolynomialSchedule, SgdrSchedule
 from lrcore.schedules.step import MultiStepLR, StepLR
 from lrcore.schedules.transformers import (
     ConstantWithWarmup,
@@ -29,13 +29,13 @@ from lrcore.schedules.transformers import (
 )
 
 END = """def schedule(step):
-    return rate(jnp.asarray(step, float))"""
+    return rate(jnp.asarray(step, {step}))"""
 MAX_SCALES = 1000  # boundaries that optax, which tells them apart one by one, is given
 
 
 def translate(schedule: Schedule, base_lr: float) -> Translation:
     """The schedule as `schedule`, a function of the step."""
-    found = native(schedule, base_lr)
+    found = native(schedule, base_lr) if arrays.fits(schedule) else None
     if found is not None:
         return arrays.of_native(found, ["import optax"], schedule, base_lr)
     return arrays.of_formula(schedule, base_lr, JAX, ["import jax.numpy as jnp"], END, "optax")
@@ -57,7 +57,17 @@ def _own(schedule: Schedule) -> Native | None:
     if isinstance(schedule, SgdrSchedule):
         cycles = [cycle.model_dump(exclude_unset=True) for cycle in schedule.cosine_kwargs]
         arguments["cosine_kwargs"] = [written("dict", **cycle) for cycle in cycles]
-    return Native(written(f"optax.{schedule.name()}", **arguments))
+    return Native(written(f"optax.{schedule.name()}", **arguments), _differs(schedule))
+
+
+def _differs(schedule: Schedule) -> str | None:
+    """Return what optax does otherwise than its documentation says; None if nothing."""
+    match schedule:
+        case OptaxExponentialDecay(staircase=True, transition_steps=steps):
+            return LATE.format(steps) if arrays.floors_late(steps) else None
+        case PolynomialSchedule(transition_steps=steps, power=power):
+            return BAD_END.format(steps) if arrays.ends_badly(steps, power) else None
+    return None
 
 
 @singledispatch
@@ -76,6 +86,13 @@ def _line(start: float, end: float, steps: int) -> Code:
 
 def _polynomial(start: float, end: float, steps: int, power: float) -> Code:
     return written("optax.polynomial_schedule", init_value=start, end_value=end, power=power, transition_steps=steps)
+
+
+def _exponential(start: float, per: int, rate: float, *, staircase: bool) -> Native | None:
+    if staircase and arrays.floors_late(per):
+        return None
+    stairs = {"staircase": True} if staircase else {}
+    return Native(written("optax.exponential_decay", init_value=start, transition_steps=per, decay_rate=rate, **stairs))
 
 
 def _joined(parts: list[Code], boundaries: list[int]) -> Code:
@@ -97,13 +114,12 @@ def _(s: Constant | TransformersConstant, lr: float) -> Native | None:
 
 @_same.register
 def _(s: StepLR, lr: float) -> Native | None:
-    return Native(written("optax.exponential_decay", init_value=lr, transition_steps=s.step_size, decay_rate=s.gamma,
-                          staircase=True))  # fmt: skip
+    return _exponential(lr, s.step_size, s.gamma, staircase=True)
 
 
 @_same.register
 def _(s: ExponentialLR, lr: float) -> Native | None:
-    return Native(written("optax.exponential_decay", init_value=lr, transition_steps=1, decay_rate=s.gamma))
+    return _exponential(lr, 1, s.gamma, staircase=False)
 
 
 @_same.register
@@ -126,6 +142,8 @@ def _(s: LinearLR, lr: float) -> Native | None:
 
 @_same.register
 def _(s: PolynomialLR, lr: float) -> Native | None:
+    if arrays.ends_badly(s.total_iters, s.power):
+        return None
     return Native(_polynomial(lr, 0.0, s.total_iters, s.power))
 
 
@@ -180,14 +198,12 @@ def _(s: CosineDecay, lr: float) -> Native | None:
 
 @_same.register
 def _(s: ExponentialDecay, lr: float) -> Native | None:
-    stairs = {"staircase": True} if s.staircase else {}
-    return Native(written("optax.exponential_decay", init_value=s.initial_learning_rate,
-                          transition_steps=s.decay_steps, decay_rate=s.decay_rate, **stairs))  # fmt: skip
+    return _exponential(s.initial_learning_rate, s.decay_steps, s.decay_rate, staircase=s.staircase)
 
 
 @_same.register
 def _(s: PolynomialDecay, lr: float) -> Native | None:
-    if s.cycle:
+    if s.cycle or arrays.ends_badly(s.decay_steps, s.power):
         return None
     return Native(_polynomial(s.initial_learning_rate, s.end_learning_rate, s.decay_steps, s.power))
 

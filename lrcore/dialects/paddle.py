@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from lrcore.errors import CurveError
 from lrcore.family import Flag
-from lrcore.schedules._base import Count, Factor, Fraction, Milestones, Rate, StepCount
+from lrcore.schedules._base import Factor, Fraction, Milestones, Rate, StepCount
+from lrcore.schedules.plateau import Count, FactorBelowOne
 
 Json = dict[str, Any]
 
@@ -125,6 +126,35 @@ def _cyclic(
     }
 
 
+def _plateau(
+    learning_rate: Rate,
+    mode: Literal["min", "max"] = "min",
+    factor: FactorBelowOne = 0.1,
+    patience: Count = 10,
+    threshold: Rate = 1e-4,
+    threshold_mode: Literal["rel", "abs"] = "rel",
+    cooldown: Count = 0,
+    min_lr: Rate = 0.0,
+    epsilon: Rate = 1e-8,
+) -> Json:
+    if cooldown:
+        raise CurveError(
+            ("cooldown",),
+            "Paddle ignores metrics during a cooldown, which ReduceLROnPlateau here does not: leave it out",
+        )
+    return {
+        "type": "ReduceLROnPlateau",
+        "mode": mode,
+        "factor": factor,
+        "patience": patience,
+        "threshold": threshold,
+        "threshold_mode": threshold_mode,
+        "min_lr": min_lr,
+        "eps": epsilon,
+        "base_lr": learning_rate,
+    }
+
+
 READERS = {
     "CosineAnnealingDecay": _cosine,
     "CosineAnnealingWarmRestarts": _warm_restarts,
@@ -138,5 +168,6 @@ READERS = {
     "MultiStepDecay": _multi_step,
     "OneCycleLR": _one_cycle,
     "PolynomialDecay": _polynomial,
+    "ReduceOnPlateau": _plateau,
     "StepDecay": _step,
 }

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import singledispatch
-from typing import Any
+from typing import Any, Literal
 
 from lrcore.dialects import torch
-from lrcore.dialects._base import Code, Translation, first_rates, written
+from lrcore.dialects._base import Code, Translation, written
+from lrcore.dialects._evaluate import first_rates
+from lrcore.errors import CurveError
 from lrcore.formulas import NoFormula
 from lrcore.schedules import Schedule
-from lrcore.schedules._base import TorchSchedule
+from lrcore.schedules._base import Rate, TorchSchedule
 from lrcore.schedules.compose import SequentialLR
 from lrcore.schedules.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
 from lrcore.schedules.factor import LinearLR, PolynomialLR
+from lrcore.schedules.plateau import Count, FactorBelowOne
 from lrcore.schedules.step import MultiStepLR, StepLR
 from lrcore.schedules.timm import CosineLRScheduler, PolyLRScheduler, TanhLRScheduler
 
@@ -115,4 +118,26 @@ def _(s: SequentialLR, lr: float) -> Found | None:
     return None
 
 
-READERS: dict[str, Callable[..., dict[str, Any]]] = {}  # every name of its own is lrserve's as well
+def _plateau(
+    decay_rate: FactorBelowOne = 0.1,
+    patience_t: Count = 10,
+    threshold: Rate = 1e-4,
+    cooldown_t: Count = 0,
+    warmup_t: Count = 0,
+    lr_min: Rate = 0.0,
+    mode: Literal["min", "max"] = "max",
+) -> dict[str, Any]:
+    if warmup_t:
+        raise CurveError(("warmup_t",), "a schedule that follows a metric cannot have a warm-up here: leave it out")
+    return {
+        "type": "ReduceLROnPlateau",
+        "mode": mode,
+        "factor": decay_rate,
+        "patience": patience_t,
+        "threshold": threshold,
+        "cooldown": cooldown_t,
+        "min_lr": lr_min,
+    }
+
+
+READERS: dict[str, Callable[..., dict[str, Any]]] = {"PlateauLRScheduler": _plateau}

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from lrcore.dialects import _base as base
+from lrcore.dialects import _evaluate as evaluate
 from lrcore.dialects._base import MATH, Code, Program, Translation
 from lrcore.expression import Expression
 from lrcore.formulas import NoFormula, check_operations
@@ -66,20 +67,24 @@ def multiplies(schedule: Schedule) -> bool:
 
 def of_class(schedule: Schedule, base_lr: float, *also: str) -> Translation:
     """The schedule by torch's own class."""
-    wrong = [] if schedule.metric_driven else _stops(schedule, base_lr)
+    if isinstance(schedule, ReduceLROnPlateau):
+        rate = schedule.base_lr
+        before = "" if rate is None else f'for group in optimizer.param_groups:\n    group["lr"] = {base.number(rate)}'
+        return Translation(make_scheduler(["import torch"], construction(schedule), before), True, also)
+    wrong = _stops(schedule, base_lr)
     return Translation(make_scheduler(["import torch"], construction(schedule)), not wrong, (*wrong, *also))
 
 
 def _stops(schedule: Schedule, base_lr: float) -> list[str]:
     """Where Python cannot compute an expression of the user."""
-    rates = base.first_rates(schedule, base_lr)
+    rates = evaluate.first_rates(schedule, base_lr)
     if schedule.groups is None:
         with suppress(NoFormula):
-            return base.wrong_in_float64(schedule.as_formula(base_lr), rates)
+            return evaluate.wrong_in_float64(schedule.as_formula(base_lr), rates)
     steps = range(1, len(rates))
     formulas = [text.as_formula() for text in _expressions(schedule)]
     check_operations(*formulas)
-    return [wrong for formula in formulas for wrong in base.step_by_step(formula, steps)[1]]
+    return [wrong for formula in formulas for wrong in evaluate.step_by_step(formula, steps)[1]]
 
 
 def _expressions(schedule: Schedule) -> Iterator[Expression]:
@@ -111,7 +116,8 @@ def given(schedule: Schedule) -> dict[str, Any]:
     found = {}
     for name in type(schedule).model_fields:
         value = getattr(schedule, name)
-        if name in schedule.model_fields_set - {"type", "last_epoch"} and value is not None:
+        own = {"type", "last_epoch", "base_lr" if isinstance(schedule, ReduceLROnPlateau) else "type"}
+        if name in schedule.model_fields_set - own and value is not None:
             found[name] = _argument(value)
     return found
 
@@ -129,7 +135,7 @@ def of_formula(schedule: Schedule, base_lr: float, *also: str) -> Translation:
     """The schedule as a function of the step in LambdaLR."""
     refuse_groups(schedule, "torch's LambdaLR over a formula")
     rate = schedule.as_formula(base_lr)
-    wrong = base.wrong_in_float64(rate, base.first_rates(schedule, base_lr))
+    wrong = evaluate.wrong_in_float64(rate, evaluate.first_rates(schedule, base_lr))
     program = Program(MATH)
     program.define("rate", rate)
     code = make_scheduler(["import torch"], *_around(schedule, base_lr), program.functions)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import singledispatch
-from typing import Any
+from typing import Any, Literal
 
 from lrcore.dialects import torch
-from lrcore.dialects._base import Code, Translation, first_rates, written
+from lrcore.dialects._base import Code, Translation, written
+from lrcore.dialects._evaluate import first_rates
 from lrcore.schedules import Schedule
-from lrcore.schedules._base import TorchSchedule
+from lrcore.schedules._base import GroupRates, Rate, TorchSchedule
 from lrcore.schedules.algebra import WarmUp
 from lrcore.schedules.constant import Constant
 from lrcore.schedules.cosine import CosineAnnealingLR
 from lrcore.schedules.factor import PolynomialLR
-from lrcore.schedules.plateau import ReduceLROnPlateau
+from lrcore.schedules.plateau import Count, FactorBelowOne, ReduceLROnPlateau
 from lrcore.schedules.transformers import TransformersPolynomial
 
 OTHERWISE = "transformers has no such schedule; its Trainer takes this one of torch through `optimizers`"
@@ -89,7 +90,20 @@ def _(s: WarmUp, lr: float, warm: int) -> Code | None:
 
 @_same.register
 def _(s: ReduceLROnPlateau, lr: float, warm: int) -> Code | None:
-    return _call("reduce_lr_on_plateau", **torch.given(s))
+    return None if s.base_lr is not None else _call("reduce_lr_on_plateau", **torch.given(s))
 
 
-READERS: dict[str, Callable[..., dict[str, Any]]] = {}  # every name of its own is lrserve's as well
+def _plateau(
+    mode: Literal["min", "max"] = "min",
+    factor: FactorBelowOne = 0.1,
+    patience: Count = 10,
+    threshold: Rate = 1e-4,
+    threshold_mode: Literal["rel", "abs"] = "rel",
+    cooldown: Count = 0,
+    min_lr: GroupRates = 0.0,
+    eps: Rate = 1e-8,
+) -> dict[str, Any]:
+    return {"type": "ReduceLROnPlateau"} | locals()
+
+
+READERS: dict[str, Callable[..., dict[str, Any]]] = {"reduce_lr_on_plateau": _plateau}

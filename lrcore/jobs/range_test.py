@@ -107,7 +107,7 @@ class RangeTestSpec(Setup):
         rates = {"start_lr": self.start_lr, "end_lr": self.end_lr, "num_iter": self.num_iter}
         if self.mode == "linear":
             return LinearRangeTest(type="LinearRangeTest", **rates)
-        return ExponentialRangeTest(type="ExponentialRangeTest", **rates)
+        return ExponentialRangeTest(type="ExponentialRangeTest", endpoint=True, **rates)
 
     @property
     def ratios(self) -> list[float]:

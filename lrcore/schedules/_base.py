@@ -167,6 +167,13 @@ class Schedule(Member):
         """How many numbers its formula lists at most that are not in the spec."""
         return 0
 
+    def relative_to(self, default_lr: float) -> Schedule:
+        """Return the schedule for an optimizer whose own rate is `default_lr`, whatever those of its groups are.
+
+        Only transformers' schedules depend on it: see `TransformersPolynomial` and `CosineWithMinLr`.
+        """
+        return self
+
     def cost(self, load: Load) -> float:
         """What `fill` takes at most for one parameter group, in nanoseconds; `fill_momentum` takes no more."""
         return cost.plain(load)

@@ -14,7 +14,7 @@ from lrcore.family import Number, Whole
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Fill, Grid
 from lrcore.schedules import _shapes as shapes
-from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, SignedSteps, StepCount
+from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, SignedSteps, StepCount, of_group
 from lrcore.schedules.compose import check_nesting, formula_inside
 
 if TYPE_CHECKING:
@@ -71,6 +71,10 @@ class _Around(Schedule):
     def joins(self) -> tuple[int, ...]:
         return self.schedule.joins
 
+    def relative_to(self, default_lr: float) -> Schedule:
+        inside = self.schedule.relative_to(default_lr)
+        return self if inside is self.schedule else self.model_copy(update={"schedule": inside})
+
     def cost(self, load: Load) -> float:
         return cost.formula(load, 2 * cost.ARITHMETIC) + self.schedule.cost(load)
 
@@ -83,16 +87,22 @@ class _Around(Schedule):
 
 
 class WarmUp(_Around):
-    """A ramp of warmup_steps before, over or on the schedule g.
+    """Ramp up for warmup_steps before, over or on the schedule g.
 
-    mode shift: the ramp, then g(t - warmup_steps). overlay: the ramp, then g(t), as if g had begun under it. Both
-    ramps go from start times to the whole of the rate at which g takes over. multiply: ramp factor times g(t) all
-    along. The factor, of u = t / warmup_steps: linear start + (1 - start) * u, constant start, cosine and exponential
-    the same two ends, log start + (1 - start) * log(1 + t) / log(1 + warmup_steps) (DeepSpeed's default).
+    | mode | the ramp, up to step warmup_steps | from there on |
+    |---|---|---|
+    | shift | from start * g(0) to g(0) | g(t - warmup_steps) |
+    | overlay | from start * g(0) to g(warmup_steps): detectron2's WarmupParamScheduler | g(t) |
+    | overlay_to_base | from start * base_lr to base_lr: timm's warmup_prefix=False | g(t) |
+    | multiply | from start to 1, times g(t) | g(t) |
+
+    Between its ends, at u = t / warmup_steps, the ramp is linear; constant at its start; cosine, along
+    (1 - cos(pi * u)) / 2; exponential, by a constant factor per step; or log, along
+    log(1 + t) / log(max(2, warmup_steps)), which reaches its end at step warmup_steps - 1: DeepSpeed's WarmupLR.
     """
 
     summary = "a warm-up before, over or on any schedule"
-    formula = "ramp(t / warmup_steps) * g(at the take-over) for t < warmup_steps, then g; with multiply ramp * g(t)"
+    formula = "ramp(t / warmup_steps) for t < warmup_steps, then g; with multiply ramp(t / warmup_steps) * g(t)"
     origin = "timm's warmup_t and warmup_prefix, detectron2's WarmupParamScheduler, DeepSpeed's WarmupLR"
     example = {"type": "WarmUp", "warmup_steps": 5, "schedule": {"type": "CosineAnnealingLR", "T_max": 45}}
 
@@ -100,7 +110,7 @@ class WarmUp(_Around):
     warmup_steps: StepCount
     start: Fraction = Field(0.0, description="factor at step 0")
     shape: Literal["linear", "constant", "cosine", "exponential", "log"] = "linear"
-    mode: Literal["shift", "overlay", "multiply"] = "shift"
+    mode: Literal["shift", "overlay", "overlay_to_base", "multiply"] = "shift"
 
     @model_validator(mode="after")
     def _exponential_starts_above_zero(self) -> Self:
@@ -130,10 +140,12 @@ class WarmUp(_Around):
             return own + self.schedule.cost(load)
         shift = steps if self.mode == "shift" else 0
         after = load.part(steps).shifted(-shift)
-        if load.first >= steps:
+        ends = [0, steps] if self.mode == "overlay" else [0] if self.mode == "shift" else []
+        if load.first >= steps or not ends:
             return own + self.schedule.cost(after)
-        return own + self.schedule.cost(Load(steps - shift, max(steps - shift, after.last), after.values + load.calls,
-                                             after.calls + load.calls, load.dense))  # fmt: skip
+        calls = load.calls * len(ends)
+        return own + self.schedule.cost(Load(ends[0], max(ends[-1], after.last), after.values + calls,
+                                             after.calls + calls, load.dense))  # fmt: skip
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         shift = self.warmup_steps if self.mode == "shift" else 0
@@ -143,8 +155,7 @@ class WarmUp(_Around):
             self._ramp(out[:ramped], t.part(0, ramped), None)
             return grid.extent(out)
         if ramped:
-            target = self.schedule.rates(Grid(self.warmup_steps - shift), base_lr, group)
-            self._ramp(out[:ramped], t.part(0, ramped), float(target[0]))
+            self._ramp(out[:ramped], t.part(0, ramped), self._ends(base_lr, group))
         if ramped < t.count:
             self.schedule.fill(out[ramped:], t.part(ramped, t.count) - shift, base_lr, group)
         return grid.extent(out)
@@ -158,44 +169,60 @@ class WarmUp(_Around):
             self.schedule.fill_momentum(out[ramped:], t.part(ramped, t.count) - self.warmup_steps, group)
         return None
 
-    def _ramp(self, out: Rates, t: Grid, target: float | None) -> None:
-        """Write the ramp to `target`, or multiply what is there."""
-        start, steps = self.start, self.warmup_steps
+    def _ends(self, base_lr: float, group: int) -> tuple[float, float]:
+        """The rates between which the ramp runs, except for multiply."""
+        if self.mode == "overlay_to_base":
+            own = self.schedule.own_base_lr
+            end = base_lr if own is None else of_group(own, group)
+            return self.start * end, end
+        first = float(self.schedule.rates(Grid(0), base_lr, group)[0])
+        if self.mode == "shift":
+            return self.start * first, first
+        return self.start * first, float(self.schedule.rates(Grid(self.warmup_steps), base_lr, group)[0])
+
+    def _ramp(self, out: Rates, t: Grid, ends: tuple[float, float] | None) -> None:
+        """Write the ramp between two rates, or multiply what is there by the one from `start` to 1."""
+        low, high = ends or (self.start, 1.0)
         for where, part in t.chunks():
             i = part.floats()
             match self.shape:
                 case "linear":
-                    factor = start + (1 - start) * (i / steps)
+                    ramp = low + (high - low) * (i / self.warmup_steps)
                 case "constant":
-                    factor = np.full(len(i), start)
+                    ramp = np.full(len(i), low)
                 case "cosine":
-                    factor = start + (1 - start) * np.square(np.sin(np.pi / 2 * (i / steps)))
+                    ramp = low + (high - low) * np.square(np.sin(np.pi / 2 * (i / self.warmup_steps)))
                 case "exponential":
-                    factor = np.power(start, 1 - i / steps)
+                    u = i / self.warmup_steps
+                    ramp = np.power(low, 1 - u) * np.power(high, u)
                 case "log":
-                    factor = start + (1 - start) * (np.log1p(i) / math.log1p(steps))
-            np.multiply(out[where] if target is None else target, factor, out=out[where])
+                    ramp = low + (high - low) * (np.log1p(i) / self._whole_log)
+            np.multiply(out[where] if ends is None else 1.0, ramp, out=out[where])
+
+    @property
+    def _whole_log(self) -> float:
+        return math.log(max(2, self.warmup_steps))
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         within, steps = self._formula(base_lr), self.warmup_steps
         if self.mode == "multiply":
-            return formulas.in_turn(t, [steps], [self._ramp_formula(t), 1.0]) * formulas.apart(within, t)
-        shift = steps if self.mode == "shift" else 0
-        target = float(self.schedule.rates(Grid(steps - shift), base_lr)[0])
-        return formulas.in_turn(t, [steps], [target * self._ramp_formula(t), formulas.apart(within, t - shift)])
+            ramp = self._ramp_formula(t, self.start, 1.0)
+            return formulas.in_turn(t, [steps], [ramp, 1.0]) * formulas.apart(within, t)
+        after = formulas.apart(within, t - steps if self.mode == "shift" else t)
+        return formulas.in_turn(t, [steps], [self._ramp_formula(t, *self._ends(base_lr, 0)), after])
 
-    def _ramp_formula(self, t: Node) -> Value:
-        start, u = self.start, t / self.warmup_steps
+    def _ramp_formula(self, t: Node, low: float, high: float) -> Value:
+        u = t / self.warmup_steps
         match self.shape:
             case "linear":
-                return start + (1 - start) * u
+                return low + (high - low) * u
             case "constant":
-                return start
+                return low
             case "cosine":
-                return formulas.half_cosine(u, start, 1)
+                return formulas.half_cosine(u, low, high)
             case "exponential":
-                return start ** (1 - u)
-        return start + (1 - start) * (formulas.call("log", 1 + t) / math.log1p(self.warmup_steps))
+                return low * (high / low) ** u if low else low
+        return low + (high - low) * (formulas.call("log", 1 + t) / self._whole_log)
 
 
 class Repeat(_Around):
@@ -207,7 +234,7 @@ class Repeat(_Around):
 
     summary = "any schedule again and again, with cycles that may grow and decay"
     formula = "decay ** i * g(t - start of cycle i)"
-    origin = "timm's cycle_mul, cycle_decay and cycle_limit, Keras' t_mul and m_mul, for any schedule"
+    origin = "timm's cycle_decay, Keras' m_mul, for any schedule"
     example = {
         "type": "Repeat",
         "cycle_steps": 10,
@@ -338,6 +365,9 @@ class BaseLR(_Around):
     def own_base_lr(self) -> float:
         return self.base_lr
 
+    def relative_to(self, default_lr: float) -> Schedule:
+        return self  # every group has the same rate
+
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         return self.schedule.fill(out, t, self.base_lr, group)
 
@@ -350,7 +380,7 @@ class Scale(_Around):
 
     summary = "any schedule times a constant"
     formula = "factor * g(t)"
-    origin = "optax.scale_by_schedule, timm's lr_scale"
+    origin = "timm's lr_scale"
     example = {"type": "Scale", "factor": 0.1, "schedule": {"type": "ExponentialLR", "gamma": 0.9}}
 
     type: Literal["Scale"]
@@ -370,7 +400,7 @@ class Clamp(_Around):
 
     summary = "any schedule with a floor and a ceiling"
     formula = "min(max, max(min, g(t)))"
-    origin = "MLX cosine_decay's minimum, optax exponential_decay's end_value, fairseq's min_lr"
+    origin = "optax exponential_decay's end_value, min_lr of fairseq's step schedule"
     example = {"type": "Clamp", "min": 0.001, "schedule": {"type": "ExponentialLR", "gamma": 0.9}}
 
     type: Literal["Clamp"]
@@ -400,7 +430,7 @@ class Shift(_Around):
 
     summary = "any schedule begun earlier or later"
     formula = "g(max(0, t + by))"
-    origin = "optax's transition_begin, mmengine's begin"
+    origin = "optax's transition_begin"
     example = {"type": "Shift", "by": -10, "schedule": {"type": "ExponentialLR", "gamma": 0.9}}
 
     type: Literal["Shift"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -92,7 +93,10 @@ class SlantedTriangular(Schedule):
 
 
 class FlatCosine(Schedule):
-    """base_lr up to pct_start of total_steps, then half a cosine to base_lr / div_final, which it then holds."""
+    """Hold base_lr up to s = pct_start * total_steps, then fall along half a cosine to base_lr / div_final.
+
+    The cosine begins at s even where that lies between two steps. It ends at total_steps, and its last rate holds.
+    """
 
     summary = "flat, then half a cosine"
     formula = "base_lr, then lr_end + (base_lr - lr_end) * (1 + cos(pi * (t - s) / (total_steps - s))) / 2"
@@ -109,18 +113,19 @@ class FlatCosine(Schedule):
         return self.total_steps
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        begin, end = int(self.pct_start * self.total_steps), base_lr / self.div_final
+        begin, end = self.pct_start * self.total_steps, base_lr / self.div_final
+        first, length = math.ceil(begin), self.total_steps - begin
         fills = (
             lambda o, t: grid.constant(o, base_lr),
-            lambda o, t: grid.half_cosine(o, t - begin, self.total_steps - begin, base_lr, end),
+            lambda o, t: grid.half_cosine(o, t - first, length, base_lr, end, first - begin),
             lambda o, t: grid.constant(o, end),
         )
-        return grid.in_turn(out, t, (begin, self.total_steps), fills)
+        return grid.in_turn(out, t, (first, self.total_steps), fills)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        begin, end = int(self.pct_start * self.total_steps), base_lr / self.div_final
+        begin, end = self.pct_start * self.total_steps, base_lr / self.div_final
         falling = formulas.half_cosine((t - begin) / (self.total_steps - begin), base_lr, end)
-        return formulas.in_turn(t, [begin, self.total_steps], [base_lr, falling, end])
+        return formulas.in_turn(t, [math.ceil(begin), self.total_steps], [base_lr, falling, end])
 
 
 class WSD(Schedule):

@@ -83,6 +83,11 @@ class _Composite(Schedule):
         own = [part.own_base_lr for part in self.schedulers]
         return None if None in own else own[0]
 
+    def relative_to(self, default_lr: float) -> Schedule:
+        parts = tuple(part.relative_to(default_lr) for part in self.schedulers)
+        same = all(part is own for part, own in zip(parts, self.schedulers, strict=True))
+        return self if same else self.model_copy(update={"schedulers": parts})
+
     def torch_reference(self) -> tuple[str, dict[str, Any]] | None:
         parts = [part.torch_reference() for part in self.schedulers]
         if None in parts:

@@ -116,4 +116,5 @@ def polynomial_formula(t: Value, length: float, start: float, end: float, power:
     """`polynomial` as a formula."""
     if power == 1:
         return formulas.line_then_flat(t, length, start, end)
-    return (start - end) * (1 - formulas.call("min", t, length) / length) ** power + end
+    left = length - formulas.call("min", t, length)  # 1 - t / length need not be 0 at the end in float32
+    return (start - end) * (left / length) ** power + end

@@ -14,6 +14,7 @@ from lrcore.grid import Array
 from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, Rates, Schedule, of_group
 
 Count = Annotated[int, Whole(ge=0, le=MAX_STEP)]
+FactorBelowOne = Annotated[Rate, Field(lt=1)]
 FIRST_BLOCK = 512  # metrics looked at together; then twice as many each time
 STEP_COST, CUT_COST = 200.0, 1500.0  # nanoseconds
 
@@ -37,20 +38,27 @@ class ReduceLROnPlateau(Schedule):
 
     type: Literal["ReduceLROnPlateau"]
     mode: Literal["min", "max"] = "min"
-    factor: Annotated[Rate, Field(lt=1)] = 0.1
+    factor: FactorBelowOne = 0.1
     patience: Count = 10
     threshold: Rate = 1e-4
     threshold_mode: Literal["rel", "abs"] = "rel"
     cooldown: Count = 0
     min_lr: GroupRates = 0.0
     eps: Rate = 1e-8
+    base_lr: Rate | None = Field(
+        None, description="the initial rate, in place of the optimizer's", exclude_if=lambda value: value is None
+    )
+
+    @property
+    def own_base_lr(self) -> float | None:
+        return self.base_lr
 
     def cost(self, load: Load) -> float:
         cuts = load.last // (self.patience + 1 + self.cooldown) + 1
         return load.calls * (CALL + load.last * STEP_COST + cuts * CUT_COST)
 
     def torch_reference(self) -> tuple[str, dict[str, object]]:
-        return self.name(), self.model_dump(exclude={"type"})
+        return self.name(), self.model_dump(exclude={"type", "base_lr"})
 
 
 class Plateau:
@@ -62,7 +70,7 @@ class Plateau:
 
     def __init__(self, spec: ReduceLROnPlateau, base_lr: Iterable[float]) -> None:
         self.spec = spec
-        self.lr = list(base_lr)
+        self.lr = [lr if spec.base_lr is None else spec.base_lr for lr in base_lr]
         self.best = np.inf if spec.mode == "min" else -np.inf
         self.bad = 0
         self.cooldown = 0

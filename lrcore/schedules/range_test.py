@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from lrcore import cost, formulas, grid
 from lrcore.cost import Load
@@ -82,20 +83,29 @@ class LinearRangeTest(_Ramp):
 
 
 class ExponentialRangeTest(_Ramp):
-    """start_lr * (end_lr / start_lr) ** (t / (num_iter - 1)) up to step num_iter - 1, then flat."""
+    """Multiply the rate by the same factor at every step: start_lr * (end_lr / start_lr) ** (t / n), then flat.
+
+    fastai's lr_find divides by n = num_iter, so that the last of the num_iter steps stays below end_lr. With endpoint
+    n is num_iter - 1, and the last step has end_lr: torch-lr-finder's ExponentialLR.
+    """
 
     summary = "rises by the same factor at every step through the rates to try"
-    formula = "start_lr * (end_lr / start_lr) ** (t / (num_iter - 1))"
+    formula = "start_lr * (end_lr / start_lr) ** (min(t, n) / n), n = num_iter, or num_iter - 1 with endpoint"
     origin = "fastai Learner.lr_find; torch-lr-finder's ExponentialLR"
     example = {"type": "ExponentialRangeTest", "start_lr": 1e-7, "end_lr": 10.0, "num_iter": 100}
 
     type: Literal["ExponentialRangeTest"]
+    endpoint: Flag = Field(False, description="whether step num_iter - 1 has end_lr, not the step after it")
+
+    @property
+    def _last(self) -> int:
+        return self.num_iter - 1 if self.endpoint else self.num_iter
 
     def cost(self, load: Load) -> float:
         return cost.plain(load) + cost.powers(load.part(0, self.num_iter))
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        last = self.num_iter - 1
+        last = self._last
         fills = (
             lambda o, t: grid.powers(o, t, self.end_lr / self.start_lr, scale=self.start_lr, per=last),
             lambda o, t: grid.constant(o, self.end_lr),
@@ -103,5 +113,5 @@ class ExponentialRangeTest(_Ramp):
         return grid.in_turn(out, t, (last,), fills)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        last = self.num_iter - 1
+        last = self._last
         return self.start_lr * (self.end_lr / self.start_lr) ** (formulas.call("min", t, last) / last)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from lrcore import cost, formulas, grid
 from lrcore.cost import Load
@@ -190,10 +190,27 @@ class CosineWithRestarts(_Run):
         return formulas.in_turn(t, [end], [formulas.half_cosine(u, base_lr, 0.0), 0.0])
 
 
-class TransformersPolynomial(_Run):
+class _RelativeEnd(_Run):
+    """A lowest rate that is given for the optimizer's own rate: a group has as much more or less as its rate is."""
+
+    _default_lr: float | None = PrivateAttr(None)
+
+    def relative_to(self, default_lr: float) -> Self:
+        copy = self.model_copy()
+        copy._default_lr = default_lr
+        return copy
+
+    def for_group(self, lowest: float, base_lr: float) -> float:
+        """Return what `lowest` is for a group whose rate is `base_lr`."""
+        default = self._default_lr
+        return lowest if not default or base_lr == default else lowest * (base_lr / default)
+
+
+class TransformersPolynomial(_RelativeEnd):
     """After the warm-up, (base_lr - lr_end) * (1 - u) ** power + lr_end, and lr_end from num_training_steps on.
 
-    transformers scales lr_end by a group's rate over the optimizer's default; here it is the same for every group.
+    lr_end is that of the first parameter group, whose rate is the optimizer's own. As in transformers, another group
+    ends at the same fraction of its own rate.
     """
 
     summary = "linear warm-up from 0, then along a power of the distance left to lr_end"
@@ -209,11 +226,12 @@ class TransformersPolynomial(_Run):
         return polynomial_cost(load, self.power)
 
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
-        if base_lr <= self.lr_end:
+        end = self.for_group(self.lr_end, base_lr)
+        if (self._default_lr or base_lr) <= self.lr_end:
             raise CurveError(("schedule", "lr_end"), f"lr_end ({self.lr_end:g}) must be less than the initial rate")
         if not self._has_decay:  # transformers divides by 0 at the last step if the warm-up is just as long as the run
-            return grid.constant(out, self.lr_end)
-        return polynomial(out, t, self._decay_steps, base_lr, self.lr_end, self.power)
+            return grid.constant(out, end)
+        return polynomial(out, t, self._decay_steps, base_lr, end, self.power)
 
     def after_formula(self, t: Node, base_lr: float) -> Value:
         if not self._has_decay:
@@ -221,7 +239,7 @@ class TransformersPolynomial(_Run):
         return polynomial_formula(t - self.num_warmup_steps, self._decay_steps, base_lr, self.lr_end, self.power)
 
 
-class _Floored(_Run):
+class _Floored(_RelativeEnd):
     num_cycles: Annotated[Factor, Field(le=1e6)] = 0.5
     min_lr: Rate | None = Field(None, description="the lowest rate; or give min_lr_rate")
     min_lr_rate: Fraction | None = Field(None, description="the lowest rate as a fraction of the initial one")
@@ -232,13 +250,20 @@ class _Floored(_Run):
             raise ValueError("give either min_lr or min_lr_rate")
         return self
 
+    def relative_to(self, default_lr: float) -> Self:
+        return self if self.min_lr is None else super().relative_to(default_lr)
+
     def floor(self, base_lr: float) -> float:
-        """The lowest rate."""
-        return (self.min_lr_rate or 0.0) * base_lr if self.min_lr is None else self.min_lr
+        """Return the lowest rate of a group."""
+        return (self.min_lr_rate or 0.0) * base_lr if self.min_lr is None else self.for_group(self.min_lr, base_lr)
 
 
 class CosineWithMinLr(_Floored):
-    """After the warm-up, num_cycles waves of a cosine between base_lr and the lowest rate."""
+    """After the warm-up, num_cycles waves of a cosine between base_lr and the lowest rate.
+
+    min_lr is that of the first parameter group, whose rate is the optimizer's own. As in transformers, another group
+    goes down to the same fraction of its own rate.
+    """
 
     summary = "linear warm-up from 0, then waves of a cosine down to a lowest rate"
     formula = "min_lr + (base_lr - min_lr) * (1 + cos(2 * pi * num_cycles * (t - w) / (N - w))) / 2"
@@ -260,7 +285,7 @@ class CosineWithMinLr(_Floored):
 
 
 class CosineWarmupWithMinLr(_Floored):
-    """The same, one step ahead: the first rate is not 0, and the lowest is reached at the run's last step.
+    """As cosine_with_min_lr, one step ahead: the first rate is not 0, and the lowest is reached at the run's last step.
 
     The warm-up is base_lr * (t + 1) / num_warmup_steps, or with warmup_lr_rate a line from that fraction of base_lr
     at step 0 to base_lr at the warm-up's last step.
@@ -368,7 +393,8 @@ class WarmupStableDecay(Schedule):
         low = base_lr * self.min_lr_ratio
 
         def rise(steps: Rates) -> Rates:
-            return low + (base_lr - low) * (1 - shapes.decay(self.warmup_type)(steps / warm))
+            u = steps / warm
+            return low + (base_lr - low) * (u if self.warmup_type == "linear" else np.square(np.sin(np.pi / 2 * u)))
 
         def rise_by_root(steps: Rates) -> Rates:
             return low + (base_lr - low) * (1 - np.sqrt(1 - steps / warm))
@@ -391,7 +417,12 @@ class WarmupStableDecay(Schedule):
         warm, last, low = self.num_warmup_steps, self.num_decay_steps, base_lr * self.min_lr_ratio
         begin, u = self._begin, t / max(1, warm)
         root = self.warmup_type == "1-sqrt"
-        rise = 1 - (formulas.call("sqrt", 1 - u) if root else shapes.decay_formula(self.warmup_type, u))
+        left = (warm - t) / max(1, warm)
+        rise = (
+            u
+            if self.warmup_type == "linear"
+            else 1 - (formulas.call("sqrt", left) if root else shapes.decay_formula(self.warmup_type, u))
+        )
         if self.decay_type == "cosine":
             fall = shapes.wave_formula(t - begin, max(1, last), 2 * self.num_cycles, base_lr, low)
         else:

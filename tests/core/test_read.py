@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import importlib
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from lrcore.curve import CurveRequest, sample
-from lrcore.dialects._read import read
+from lrcore.dialects._read import FRAMEWORKS, known_elsewhere, own_names, read
 from lrcore.schedules import SCHEDULES
 from tests.core.strategies import Json
 
@@ -19,63 +19,6 @@ LR = 0.3
 
 def curve(spec: Json, **rest: Any) -> list[float]:
     return sample(CurveRequest.model_validate({"schedule": spec, "steps": N} | rest)).lr[0].tolist()
-
-
-def product(factor: float, drops: Any) -> list[float]:
-    return [LR * factor ** drops(t) for t in range(N)]
-
-
-PADDLE: dict[str, tuple[Json, list[float]]] = {  # by the formulas of Paddle's documentation
-    "StepDecay": ({"learning_rate": LR, "step_size": 4, "gamma": 0.5}, product(0.5, lambda t: t // 4)),
-    "MultiStepDecay": (
-        {"learning_rate": LR, "milestones": [3, 8]},
-        product(0.1, lambda t: (t >= 3) + (t >= 8)),
-    ),
-    "ExponentialDecay": ({"learning_rate": LR, "gamma": 0.9}, product(0.9, lambda t: t)),
-    "NaturalExpDecay": ({"learning_rate": LR, "gamma": 0.1}, [LR * math.exp(-0.1 * t) for t in range(N)]),
-    "InverseTimeDecay": ({"learning_rate": LR, "gamma": 0.1}, [LR / (1 + 0.1 * t) for t in range(N)]),
-    "PolynomialDecay": (
-        {"learning_rate": LR, "decay_steps": 20, "power": 2.0},
-        [(LR - 1e-4) * (1 - min(t, 20) / 20) ** 2 + 1e-4 for t in range(N)],
-    ),
-    "CosineAnnealingDecay": (
-        {"learning_rate": LR, "T_max": 10, "eta_min": 0.01},
-        [0.01 + (LR - 0.01) * (1 + math.cos(math.pi * t / 10)) / 2 for t in range(N)],
-    ),
-    "CosineAnnealingWarmRestarts": (
-        {"learning_rate": LR, "T_0": 10},
-        [LR * (1 + math.cos(math.pi * (t % 10) / 10)) / 2 for t in range(N)],
-    ),
-    "LinearLR": (
-        {"learning_rate": LR, "total_steps": 10, "start_factor": 0.5},
-        [LR * (0.5 + 0.5 * min(t, 10) / 10) for t in range(N)],
-    ),
-    "LambdaDecay": ({"learning_rate": LR, "lr_lambda": "0.95 ** epoch"}, product(0.95, lambda t: t)),
-    "MultiplicativeDecay": ({"learning_rate": LR, "lr_lambda": "0.95"}, product(0.95, lambda t: t)),
-    "CyclicLR": (
-        {"base_learning_rate": 0.1, "max_learning_rate": 0.3, "step_size_up": 5},
-        [0.1 + 0.2 * (1 - abs(t / 5 - 2 * (t // 10) - 1)) for t in range(N)],
-    ),
-    "LinearWarmup": (
-        {"learning_rate": LR, "warmup_steps": 5, "start_lr": 0.0, "end_lr": LR},
-        [LR * min(t, 5) / 5 for t in range(N)],
-    ),
-}
-
-
-@pytest.mark.parametrize("name", PADDLE)
-def test_a_schedule_of_paddle_is_what_paddle_says_it_is(name: str) -> None:
-    arguments, expected = PADDLE[name]
-
-    assert curve({"type": f"paddle.{name}"} | arguments) == pytest.approx(expected, rel=1e-12, abs=1e-15)
-
-
-def test_the_end_of_paddle_s_one_cycle_is_a_rate() -> None:
-    spec = {"type": "paddle.OneCycleLR", "max_learning_rate": LR, "total_steps": N, "end_learning_rate": 0.001}
-
-    rates = curve(spec)
-
-    assert (rates[0], rates[-1]) == (pytest.approx(LR / 25), pytest.approx(0.001))
 
 
 def test_a_schedule_may_be_inside_a_warm_up_of_paddle() -> None:
@@ -93,9 +36,9 @@ def test_optax_s_own_join_and_constant() -> None:
     assert curve(spec) == pytest.approx([0.2 * min(t, 5) / 5 for t in range(N)])
 
 
-@pytest.mark.parametrize("framework", ["keras", "optax", "paddle", "timm", "transformers"])
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_name_taken_over_may_have_its_framework_before_it(framework: str) -> None:
-    names = [name for name, cls in SCHEDULES.items() if cls.__module__ == f"lrcore.schedules.{framework}"]
+    names = set(own_names(framework)) - set(importlib.import_module(f"lrcore.dialects.{framework}").READERS)
 
     assert names
     for name in names:
@@ -112,7 +55,25 @@ def test_a_class_of_torch_may_have_torch_before_it() -> None:
     [
         ({"type": "paddle.StepDecay", "learning_rate": LR}, "step_size"),
         ({"type": "paddle.StepDecay", "learning_rate": LR, "step_size": 4, "surplus": 1}, "surplus"),
-        ({"type": "paddle.Nothing"}, "paddle has no schedule 'Nothing'"),
+        (
+            {"type": "paddle.Nothing"},
+            "paddle has no schedule 'Nothing' that is known here; known: CosineAnnealingDecay, ",
+        ),
+        ({"type": "keras.StepLR", "step_size": 4}, "known: CosineDecay, CosineDecayRestarts, ExponentialDecay, "),
+        ({"type": "keras.CyclicLR", "base_lr": 0.1, "max_lr": 0.3, "step_size_up": 4}, "keras has no schedule 'Cyc"),
+        (
+            {"type": "optax.WarmUp", "warmup_steps": 4, "schedule": {"type": "Constant"}},
+            "no schedule 'WarmUp'",
+        ),
+        ({"type": "optax.Scale", "factor": 0.5, "schedule": {"type": "Constant"}}, "optax has no schedule 'Scale'"),
+        ({"type": "torch.LinearRangeTest"}, "torch has no schedule 'LinearRangeTest'"),
+        ({"type": "torch.linear", "num_warmup_steps": 0, "num_training_steps": 9}, "torch has no schedule 'linear'"),
+        ({"type": "transformers.greedy"}, "transformers has no schedule 'greedy'"),
+        ({"type": "keras.ReduceLROnPlateau", "monitor": "val_accuracy"}, "give 'min' or 'max'"),
+        ({"type": "keras.ReduceLROnPlateau", "threshold": 0.1}, "threshold"),
+        ({"type": "paddle.ReduceOnPlateau", "learning_rate": LR, "cooldown": 2}, "during a cooldown"),
+        ({"type": "timm.PlateauLRScheduler", "warmup_t": 2}, "warmup_t"),
+        ({"type": "deepspeed.WarmupLR", "warmup_min_lr": 0.1}, "give it, too"),
         ({"type": "keras.cosine_decay_schedule", "init_value": LR, "decay_steps": 4}, "keras has no schedule"),
         ({"type": "chainer.StepLR", "step_size": 4}, "chainer.StepLR"),
     ],
@@ -123,3 +84,19 @@ def test_a_name_that_a_framework_does_not_have_is_refused(spec: Json, words: str
 
     assert words in str(refused.value)
     assert refused.value.errors()[0]["loc"][0] == "schedule"
+
+
+def test_a_name_that_is_known_after_its_framework_s_alone_is_pointed_to() -> None:
+    hint = known_elsewhere("WarmupLR")
+
+    assert "write 'deepspeed.WarmupLR' for DeepSpeed's" in hint
+    assert '"type": "WarmUp"' in hint
+    assert '"shape": "log"' in hint
+    assert known_elsewhere("StepDecay") == "write 'paddle.StepDecay' for Paddle's"
+    assert known_elsewhere("NoSuchSchedule") == ""
+
+
+def test_a_plateau_of_paddle_brings_its_rate() -> None:
+    spec = {"type": "paddle.ReduceOnPlateau", "learning_rate": LR, "factor": 0.5, "patience": 0}
+
+    assert curve(spec, metrics=[1.0] * N)[:3] == [LR, LR, LR / 2]

@@ -302,6 +302,7 @@ def test_a_repeated_schedule_grows_and_decays_and_holds() -> None:
     [
         ("shift", [0.0, 0.5, 1.0, 0.5, 0.25]),
         ("overlay", [0.0, 0.125, 0.25, 0.125, 0.0625]),
+        ("overlay_to_base", [0.0, 0.5, 0.25, 0.125, 0.0625]),
         ("multiply", [0.0, 0.25, 0.25, 0.125, 0.0625]),
     ],
 )

@@ -92,7 +92,7 @@ def in_a_query(value: Any) -> str:
 
 def requests(http: httpx.Client, schedule: Json, to: str = "torch") -> dict[str, httpx.Request]:
     """A request of each route that reads a schedule."""
-    more: Json = {"metrics": [1.0] * 20} if schedule["type"] == "ReduceLROnPlateau" else {}
+    more: Json = {"metrics": [1.0] * 20} if "plateau" in str(schedule["type"]).lower() else {}
     where = {"steps": 20, "base_lr": 0.1}
     curve = {"base_lr": 0.1, "schedule": schedule} | more
     own = {in_a_query(name): in_a_query(value) for name, value in schedule.items()}

@@ -1,0 +1,122 @@
+"""Whether lrserve's curve is that of the framework the schedule is named after, far along and at special lengths, too.
+
+It takes every family of an installed framework: torch, optax, Keras, timm and transformers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from lrcore.schedules import SCHEDULES, Rates
+from tests.campaign.drawing import FAR, edges, long_spec, main
+from tests.core import test_torch_parity as torch_parity
+from tests.core.strategies import Json, parse, rates, without_last_epoch
+from tests.core.test_frameworks import BASE_LR, arguments, known_to_work, of, optax_schedule, sgd, timm_schedulers
+
+STEPPED = 1500  # of torch's, which go one step at a time, and of Keras', which compute in float32
+
+Steps = Any
+
+
+def torch_rates(spec: Json, t: Steps) -> Rates:
+    return torch_parity.stepped(parse(spec).torch_reference(), [BASE_LR], int(t[-1]) + 1)[0][0][t]
+
+
+def torch_means(framework: str, spec: Json) -> bool:
+    """Whether torch, if it is asked, computes what its class says."""
+    reference = parse(spec).torch_reference()
+    return framework != "torch" or (reference is not None and torch_parity.torch_means_the_same(reference))
+
+
+def optax_rates(spec: Json, t: Steps) -> Rates:
+    import jax
+
+    with jax.enable_x64(True):
+        found = jax.vmap(optax_schedule(spec["type"], arguments(spec)))(jax.numpy.asarray(t))
+        return np.broadcast_to(np.asarray(found), len(t))
+
+
+def keras_rates(spec: Json, t: Steps) -> Rates:
+    import jax
+    import keras
+
+    schedule = getattr(keras.optimizers.schedules, spec["type"])(**arguments(spec))
+    return np.asarray(jax.vmap(schedule)(jax.numpy.asarray(t)))
+
+
+def timm_rates(spec: Json, t: Steps) -> Rates:
+    scheduler = getattr(timm_schedulers(), spec["type"])(sgd(), **arguments(spec))
+    return np.array([scheduler._get_lr(int(step))[0] for step in t])
+
+
+def transformers_rates(spec: Json, t: Steps) -> Rates:
+    from transformers import get_scheduler
+
+    counts = ("num_warmup_steps", "num_training_steps")
+    own = {key: value for key, value in arguments(spec).items() if key not in counts and value is not None}
+    scheduler = get_scheduler(spec["type"], sgd(), *map(spec.get, counts), own or None)
+    return np.array([BASE_LR * scheduler.lr_lambdas[0](int(step)) for step in t])
+
+
+FRAMEWORKS: dict[str, tuple[Callable[[Json, Steps], Rates], list[str], int, float]] = {
+    "torch": (torch_rates, torch_parity.IN_TORCH, STEPPED, 1e-9),  # torch's recursions drift
+    "optax": (optax_rates, of("optax"), FAR, 1e-9),
+    "keras": (keras_rates, of("keras"), STEPPED, 3e-6),
+    "timm": (timm_rates, of("timm"), FAR, 1e-9),
+    "transformers": (transformers_rates, of("transformers"), FAR, 1e-9),
+}
+PAIRS = [(framework, name) for framework, (_, names, _, _) in FRAMEWORKS.items() for name in names]
+
+
+def faults(count: int, seed: int) -> list[str]:
+    """Draw specs of the families of all frameworks, and return those whose curve is another one there."""
+    random = Random(seed)
+    found = []
+    for i in range(count):
+        if i % len(PAIRS) == 0:
+            random.shuffle(PAIRS)
+        framework, name = PAIRS[i % len(PAIRS)]
+        spec = without_last_epoch(long_spec(random, SCHEDULES[name], 3 + count // len(PAIRS)))
+        if (fault := check((framework, spec))) is not None:
+            found.append(fault)
+    return found
+
+
+def check(case: tuple[str, Json]) -> str | None:
+    """Return what is wrong with one case."""
+    framework, spec = case
+    if not known_to_work(spec, FAR) or not torch_means(framework, spec):
+        return None
+    theirs, _, last, tolerance = FRAMEWORKS[framework]
+    schedule = parse(spec)
+    last = last if schedule.length is None else min(last, schedule.length - 1)
+    t = np.array(edges(spec, last))
+    try:
+        expected = theirs(spec, t)
+    except (ZeroDivisionError, ValueError, OverflowError) as error:  # as the framework's own class raises
+        return f"{framework} {spec}: {type(error).__name__}: {error}"
+    ours = rates(schedule, t, BASE_LR)
+    finite = np.isfinite(ours) | np.isfinite(expected)  # what overflows is refused
+    t, ours, expected = t[finite], ours[finite], expected[finite]
+    off = ~(np.abs(ours - expected) <= tolerance * max(expected.max(), 1e-30))
+    if not off.any() or excused(spec, t[off]):
+        return None
+    i = int(off.argmax())
+    return f"{framework} {spec}: {ours[i]!r} at step {t[i]}, not {expected[i]!r} ({off.sum()} of {len(t)} steps)"
+
+
+def excused(spec: Json, off: Steps) -> bool:
+    """Whether the steps that differ are restarts, which a logarithm or a quotient may miss by a step."""
+    if spec.get("cycle"):
+        return not (off % spec["decay_steps"]).any()
+    factor = spec.get("cycle_mul", spec.get("t_mul", 2.0 if spec["type"] == "CosineDecayRestarts" else 1.0))
+    return bool(factor != 1 and len(off) <= 2 * math.log(FAR) + 2)
+
+
+if __name__ == "__main__":
+    main(faults, __doc__ or "")
