@@ -188,7 +188,7 @@ def test_a_name_that_must_be_filled_in_is_named(source: str, values: dict[str, f
 # --- every function, in every framework ---------------------------------------------------------------------------
 
 EXTRA = {"where": "epoch > 3, {0}, 1", "clip": "{0}, 0.25, 1.5", "pow": "{0}, 1.5", "min": "{0}, 1", "max": "{0}, 1"}
-CALLS = {name: f"abs({name}({EXTRA.get(name, '{0}').format('(epoch + 1) / 256')}))" for name in ARITY} | {
+CALLS = {name: f"abs({name}({EXTRA.get(name, '{0}').format('(min(epoch, 1000) + 1) / 256')}))" for name in ARITY} | {
     "round to digits": "round((epoch + 1) / 256, 2)",
     "log to a base": "abs(log(epoch + 2, 3))",
     "and": "0.5 + (epoch > 3 and epoch / 256)",

@@ -222,6 +222,7 @@ def keras_plateau(arguments: Json, metrics: list[float]) -> Rates:
     return np.array(found)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of numpy about Keras
 @laws(60)
 @given(rules=plateau_rules, more=rules_of_keras, metrics=metric_series)
 def test_a_plateau_of_keras_cuts_when_keras_does(rules: Json, more: Json, metrics: list[float]) -> None:
@@ -232,6 +233,7 @@ def test_a_plateau_of_keras_cuts_when_keras_does(rules: Json, more: Json, metric
     np.testing.assert_allclose(ours, keras_plateau(arguments, metrics), rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_plateau_of_keras_cuts_at_the_epoch_of_its_patience() -> None:
     spec = {"type": "keras.ReduceLROnPlateau", "factor": 0.2, "patience": 5, "min_lr": 0.001}
 
