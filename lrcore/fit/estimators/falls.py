@@ -1,0 +1,261 @@
+"""Curves that fall (or rise) once, with a linear warm-up and a plateau before, or without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from lrcore.fit.candidate import Candidate, Spec
+from lrcore.fit.estimators.phases import Turn, turns
+from lrcore.fit.numerics import geometric, whole
+from lrcore.fit.series import EXACT, Series
+from lrcore.fit.tails import SHAPES, Tail, tails
+
+NEAR = 0.15  # the largest error of a tail that is worth a candidate
+UNDER = ("cosine", "cosine k", "power", "power k", "tanh")  # shapes that timm begins under the warm-up
+
+
+def falling(series: Series) -> Iterator[Candidate]:
+    """A fall from step 0, after a warm-up, or after a plateau."""
+    for turn in turns(series):
+        rest = series.after(turn.begin)
+        found = False
+        for tail in tails(rest):
+            if tail.error < NEAR:
+                yield from _written(series, tail, turn)
+            found = found or tail.error <= max(EXACT, series.resolution)
+        if found and len(rest) > 8:
+            break
+
+
+def under_a_warm_up(series: Series) -> Iterator[Candidate]:
+    """timm's shapes that count from step 0, with a warm-up over their beginning."""
+    shapes = tuple(shape for shape in SHAPES if shape.name in UNDER)
+    for turn in turns(series):
+        first = int(np.searchsorted(series.steps, turn.warm))
+        if turn.warm > 0 and turn.warm == turn.begin and first < len(series) - 3:
+            rest = Series(series.steps[first:], series.y[first:])
+            for tail in tails(rest, shapes):
+                if tail.error < NEAR:
+                    warm = {"warmup_t": turn.warm, "warmup_lr_init": turn.start}
+                    yield from _timm(tail, warm)
+
+
+def _written(series: Series, tail: Tail, turn: Turn) -> Iterator[Candidate]:
+    """The specs of a tail after its warm-up and its plateau."""
+    if turn.begin > turn.warm or (turn.warm > 0 and tail.shape in ("root", "exp", "line", "cosine")):
+        yield from _after_a_plateau(tail, turn)
+    if turn.begin == turn.warm:
+        for schedule, base in _alone(series, tail):
+            yield from warmed(Candidate(schedule, base), turn.warm, turn.start)
+        if turn.warm:
+            yield from _named(tail, turn)
+    elif turn.warm == 0:
+        yield from _late(tail, turn.begin)
+
+
+def warmed(candidate: Candidate, warm: int, start: float) -> Iterator[Candidate]:
+    """The candidate after a line from `start` up to its base rate."""
+    base = candidate.base_lr
+    if warm == 0:
+        yield candidate
+    elif start <= 1e-9 * (base or start):
+        yield Candidate({"type": "WarmUp", "warmup_steps": warm, "schedule": candidate.schedule}, base)
+    elif base is not None and start <= base:
+        first = {"type": "LinearLR", "start_factor": start / base, "total_iters": warm}
+        parts = {"schedulers": [first, candidate.schedule], "milestones": [warm]}
+        yield Candidate({"type": "SequentialLR", **parts}, base)
+
+
+def _alone(series: Series, tail: Tail) -> Iterator[tuple[Spec, float | None]]:
+    """Schedules that are the tail from step 0 on, with their base rates."""
+    high, low, length = tail.high, max(tail.low, 0.0), whole(tail.length)
+    if high <= 0:
+        return
+    x = tail.exponents
+    match tail.shape:
+        case "line":
+            if low < high:
+                yield {"type": "LinearLR", "start_factor": 1.0, "end_factor": low / high, "total_iters": length}, high
+                if low < 1e-3 * high:
+                    yield {"type": "PolynomialLR", "total_iters": length}, high
+            elif high > 1e-9 * low:
+                yield {"type": "LinearLR", "start_factor": high / low, "total_iters": length}, low
+            if high > low:
+                yield {"type": "PolynomialDecay", "decay_steps": length, "end_learning_rate": low}, high
+        case "cosine":
+            yield {"type": "SWALR", "swa_lr": low, "anneal_epochs": length}, high
+            if low < high:
+                yield {"type": "CosineAnnealingLR", "T_max": length, "eta_min": low}, high
+        case "wave":
+            yield {"type": "CosineAnnealingLR", "T_max": length, "eta_min": low}, high
+        case "rex":
+            yield {"type": "REX", "total_steps": length, "min_lr": low}, high
+        case "power":
+            if low < 1e-2 * high:
+                yield {"type": "PolynomialLR", "total_iters": length, "power": x[0]}, high
+            yield _polynomial(high, low, length, x[0]), None
+        case "exponential":
+            yield {"type": "ExponentialLR", "gamma": float(np.exp(-1 / tail.length))}, high
+        case "inverse":
+            yield {"type": "InversePower", "gamma": 1 / tail.length, "power": x[0]}, high
+        case _:
+            for candidate in _timm(tail, {}):
+                yield candidate.schedule, candidate.base_lr
+            if tail.shape == "cosine power":
+                spec = {"type": "cosine_decay_schedule", "init_value": high, "decay_steps": length}
+                yield spec | {"alpha": min(low / high, 1.0), "exponent": x[0]}, None
+            if tail.shape in ("sigmoid", "swelling"):
+                sign = -1 if tail.shape == "sigmoid" else 1
+                middle = max(0, round(x[0] * tail.length))
+                yield {"type": "Sigmoid", "gamma": sign / tail.length, "stepsize": middle}, high
+
+
+def _polynomial(high: float, low: float, length: int, power: float) -> Spec:
+    spec = {"type": "polynomial_schedule", "init_value": high, "end_value": low}
+    return spec | {"transition_steps": length, "power": power}
+
+
+def _timm(tail: Tail, warm: Spec) -> Iterator[Candidate]:
+    cycle = {"t_initial": whole(tail.length), "lr_min": max(tail.low, 0.0)} | warm
+    x = tail.exponents
+    match tail.shape:
+        case "cosine":
+            yield Candidate({"type": "CosineLRScheduler", **cycle}, tail.high)
+        case "cosine k":
+            yield Candidate({"type": "CosineLRScheduler", **cycle, "k_decay": x[0]}, tail.high)
+        case "power":
+            yield Candidate({"type": "PolyLRScheduler", **cycle, "power": x[0]}, tail.high)
+        case "power k":
+            yield Candidate({"type": "PolyLRScheduler", **cycle, "power": x[0], "k_decay": x[1]}, tail.high)
+        case "tanh":
+            yield Candidate({"type": "TanhLRScheduler", **cycle, "lb": -x[0], "ub": x[1]}, tail.high)
+
+
+def _named(tail: Tail, turn: Turn) -> Iterator[Candidate]:
+    """What frameworks have for the tail after a warm-up."""
+    high, low, warm = tail.high, max(tail.low, 0.0), turn.warm
+    run = {"num_warmup_steps": warm, "num_training_steps": warm + whole(tail.length)}
+    zero = turn.start <= 1e-6 * high
+    x = tail.exponents
+    match tail.shape:
+        case "line" if zero and low < 1e-3 * high:
+            yield Candidate({"type": "linear", **run}, high)
+        case "line" if zero and low < high:
+            yield Candidate({"type": "polynomial", **run, "lr_end": low}, high)
+        case "cosine" | "wave" if low < high:
+            spec = {"type": "CosineScheduler", "max_update": warm + whole(tail.length), "base_lr": high}
+            yield Candidate(spec | {"final_lr": low, "warmup_steps": warm, "warmup_begin_lr": turn.start})
+            if zero and low < 1e-3 * high:
+                yield Candidate({"type": "cosine", **run}, high)
+            elif zero:
+                yield Candidate({"type": "cosine_with_min_lr", **run, "min_lr": low}, high)
+        case "cosine power":
+            spec = {"type": "warmup_cosine_decay_schedule", "init_value": turn.start, "peak_value": high}
+            lengths = {"warmup_steps": warm, "decay_steps": warm + whole(tail.length)}
+            yield Candidate(spec | lengths | {"end_value": low, "exponent": x[0]})
+        case "power" if zero and low < high:
+            yield Candidate({"type": "polynomial", **run, "lr_end": low, "power": x[0]}, high)
+        case "inverse" if zero:
+            spec = {"type": "inverse_sqrt", "num_warmup_steps": warm}
+            yield Candidate(spec, high)
+            yield Candidate(spec | {"timescale": whole(tail.length)}, high)
+        case "exponential":
+            spec = {"type": "warmup_exponential_decay_schedule", "init_value": turn.start, "peak_value": high}
+            rate = float(np.exp(-1 / tail.length))
+            yield Candidate(spec | {"warmup_steps": warm, "transition_steps": 1, "decay_rate": rate})
+    if tail.shape in ("cosine k", "power k", "tanh", "power") and tail.high > 0:
+        yield from _timm(tail, {"warmup_t": warm, "warmup_lr_init": turn.start, "warmup_prefix": True})
+
+
+COOLDOWNS = {"line": "linear", "cosine": "cosine", "root": "power", "exp": "exp"}
+
+
+def _after_a_plateau(tail: Tail, turn: Turn) -> Iterator[Candidate]:
+    high, low = tail.high, max(tail.low, 0.0)
+    if not (tail.shape in COOLDOWNS and 0 <= low < high):
+        return
+    spec = {"type": "WSD", "warmup_steps": turn.warm, "stable_steps": turn.begin - turn.warm}
+    spec |= {"decay_steps": whole(tail.length), "cooldown": COOLDOWNS[tail.shape], "min_ratio": low / high}
+    start = min(turn.start / high, 1.0) if turn.warm else 0.0
+    spec |= {"warmup_start": start}
+    if tail.shape == "root":
+        if abs(tail.exponents[0] - 0.5) < 0.1:
+            yield Candidate(spec | {"cooldown": "1-sqrt"}, high)
+        spec |= {"power": tail.exponents[0]}
+    if tail.shape == "exp":
+        spec |= {"ratio": min(tail.exponents[0], 0.999)}
+    yield Candidate(spec, high)
+    if low > 1e-6 * high and turn.start > 1e-6 * high:
+        lengths = {"num_warmup_steps": turn.warm, "num_stable_steps": turn.begin - turn.warm}
+        lengths |= {"num_decay_steps": whole(tail.length)}
+        decay = {"line": "linear", "cosine": "cosine", "root": "1-sqrt"}.get(tail.shape)
+        if decay:
+            for ramp in ("linear", "cosine", "1-sqrt"):
+                kinds = {"warmup_type": ramp, "decay_type": decay, "min_lr_ratio": low / high}
+                yield Candidate({"type": "warmup_stable_decay", **lengths, **kinds}, high)
+
+
+def _late(tail: Tail, begin: int) -> Iterator[Candidate]:
+    """optax's schedules that begin late."""
+    high, low, length = tail.high, max(tail.low, 0.0), whole(tail.length)
+    late = {"init_value": high, "transition_begin": begin}
+    match tail.shape:
+        case "line":
+            yield Candidate({"type": "linear_schedule", **late, "end_value": low, "transition_steps": length})
+        case "power":
+            yield Candidate(_polynomial(high, low, length, tail.exponents[0]) | {"transition_begin": begin})
+        case "exponential":
+            rate = {"transition_steps": 1, "decay_rate": float(np.exp(-1 / tail.length))}
+            yield Candidate({"type": "exponential_decay", **late, **rate})
+
+
+def bounded(series: Series) -> Iterator[Candidate]:
+    """Geometric series that stop at a floor or a ceiling, late or after a warm-up."""
+    y, n = series.y, len(series)
+    for turn in [Turn(0, 0, float(y[0])), *turns(series)]:
+        first = int(np.searchsorted(series.steps, turn.begin))
+        end = series.flat if first + 2 < series.flat < n - 1 else n
+        if end - first < 3 or not (y[first:end] > 0).all():
+            continue
+        base, rate = geometric(series.t[first:end] - turn.begin, y[first:end])
+        floor = float(y[-1]) if end < n else None
+        if turn.begin == 0:
+            stop = floor if floor is not None else min(1e-7, float(y.min()))
+            spec = {"type": "FactorScheduler", "factor": rate, "stop_factor_lr": stop, "base_lr": base / rate}
+            yield Candidate(spec)
+            if floor is not None and rate > 1 and base < floor:
+                length = round(np.log(floor / base) / np.log(rate)) + 1
+                for steps in (length, length + 1):
+                    yield Candidate(
+                        {"type": "ExponentialRangeTest", "start_lr": base, "end_lr": floor, "num_iter": max(2, steps)}
+                    )
+            if rate > 1 and floor is None:
+                span = int(series.steps[-1])
+                yield Candidate(
+                    {"type": "ExponentialRangeTest", "start_lr": base, "end_lr": base * rate**span, "num_iter": span + 1}
+                )
+        bound = {} if floor is None else {"end_value": floor}
+        decay = {"transition_steps": 1, "decay_rate": rate, **bound}
+        if turn.warm == 0:
+            yield Candidate({"type": "exponential_decay", "init_value": base, "transition_begin": turn.begin, **decay})
+        else:
+            spec = {"type": "warmup_exponential_decay_schedule", "init_value": turn.start, "peak_value": base}
+            late = {"warmup_steps": turn.warm, "transition_begin": turn.begin - turn.warm}
+            yield Candidate(spec | late | decay)
+
+
+def exponential(series: Series) -> Iterator[Candidate]:
+    """A geometric series from step 0 on."""
+    if series.y.min() < series.y.max():
+        base, gamma = geometric(series.t, series.y)
+        yield Candidate({"type": "ExponentialLR", "gamma": gamma}, base)
+
+
+def square_root(series: Series) -> Iterator[Candidate]:
+    """d2l's."""
+    yield Candidate({"type": "SquareRootScheduler", "lr": float(series.y[0] * np.sqrt(series.t[0] + 1))})
+
+
+ESTIMATORS = (falling, under_a_warm_up, exponential, bounded, square_root)

@@ -1,0 +1,1 @@
+"""Long runs over drawn schedules. Short forms of them are tests."""
