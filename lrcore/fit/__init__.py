@@ -5,7 +5,8 @@ and rounded to the shortest decimals that cost no accuracy (`refine`), and what 
 curve that the spec really draws.
 """
 
+from lrcore.fit.sampling import StepError
 from lrcore.fit.search import MAX_LENGTH, Fit, fit
 from lrcore.fit.unidentifiable import UNIDENTIFIABLE
 
-__all__ = ["MAX_LENGTH", "UNIDENTIFIABLE", "Fit", "fit"]
+__all__ = ["MAX_LENGTH", "UNIDENTIFIABLE", "Fit", "StepError", "fit"]

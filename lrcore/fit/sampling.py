@@ -17,11 +17,15 @@ COVERED = 4  # steps that are drawn for one that was logged, at most, rather tha
 STRETCHES = 500  # evenly spaced stretches of a log, at most
 
 
+class StepError(ValueError):
+    """The steps of a log are not a rising list, or spaced too unevenly."""
+
+
 class Sampling:
     """Steps in rising order, as few evenly spaced grids.
 
     Raises:
-        ValueError: the steps are spaced so unevenly that it would take too many grids.
+        StepError: the steps are spaced so unevenly that it would take too many grids.
     """
 
     def __init__(self, steps: Steps) -> None:
@@ -63,7 +67,10 @@ def _pieces(steps: Steps) -> Iterator[tuple[Grid, Steps | None]]:
         stretches.append((begin, end))
         begin = end + 1
         if len(stretches) > STRETCHES:
-            raise ValueError(f"the steps are spaced too unevenly: more than {STRETCHES} stretches of even spacing")
+            raise StepError(
+                f"step has more than {STRETCHES} stretches of even spacing over {last - first} steps: "
+                "leave out the odd ones, or send fewer rates"
+            )
     if begin < count:
         stretches.append((begin, count - 1))
     for begin, end in stretches:

@@ -14,7 +14,7 @@ from lrcore.fit import future
 from lrcore.fit.candidate import Candidate, Spec
 from lrcore.fit.estimators import ESTIMATORS, LAST_RESORTS, Estimator
 from lrcore.fit.refine import refined
-from lrcore.fit.sampling import Steps
+from lrcore.fit.sampling import StepError, Steps
 from lrcore.fit.series import EXACT, Series
 from lrcore.grid import Array
 from lrcore.schedules._base import MAX_STEP
@@ -77,7 +77,8 @@ def fit(
         limit: how many are returned at most, at least 1.
 
     Raises:
-        ValueError: an argument is not that, or the steps are spaced too unevenly.
+        StepError: `step` is not that, or the steps are spaced too unevenly: more than 500 stretches of even spacing.
+        ValueError: another argument is not that.
     """
     if limit < 1:
         raise ValueError(f"limit must be at least 1, not {limit}")
@@ -86,12 +87,33 @@ def fit(
     series.whole  # noqa: B018 - refuses steps that are spaced too unevenly
     with np.errstate(all="ignore"):  # an estimate that is not a number is no candidate
         found = _judged(series, _promising(series, ESTIMATORS))
-        nearest = min((each.fit.max_error for each in found), default=np.inf)
-        if nearest > max(EXACT, series.resolution):
+        if not _is_settled(series, found) and series.steps[0] >= 1:
+            found += _begun_late(series)
+        if not _is_settled(series, found):
             listed = _judged(series, _promising(series, LAST_RESORTS))
+            nearest = min((each.fit.max_error for each in found), default=np.inf)
             found += [each for each in listed if each.fit.max_error < nearest / 2]
         found.sort(key=lambda each: each.order)
         return _distinct(series, found, limit)
+
+
+def _is_settled(series: Series, found: list[_Judged]) -> bool:
+    """Whether there is a spec that the log's rounding does not tell from the one behind it."""
+    return any(each.rank <= round(max(EXACT, series.resolution), 9) for each in found)
+
+
+def _begun_late(series: Series) -> list[_Judged]:
+    """Specs whose step 0 was logged as step 1, as transformers' Trainer does, or of a loop that counts from 1."""
+    earlier = Series(series.steps - 1, series.y)
+    found = _judged(earlier, _promising(earlier, ESTIMATORS))
+    if not _is_settled(earlier, found):
+        return []
+    shifted = [
+        Candidate({"type": "Shift", "by": -1, "schedule": each.candidate.schedule}, each.candidate.base_lr)
+        for each in found
+        if _is_settled(series, [each])
+    ]
+    return [each for candidate in shifted if (each := _judge(series, candidate)) is not None]
 
 
 def _checked(lr: Sequence[float] | NDArray[Any]) -> Array:
@@ -116,18 +138,18 @@ def _checked_steps(step: Sequence[int] | NDArray[Any] | None, count: int) -> Ste
     try:
         steps = np.array(step)
     except (TypeError, ValueError, OverflowError) as wrong:
-        raise ValueError("step must be a list of whole numbers") from wrong
+        raise StepError("step must be a list of whole numbers") from wrong
     if steps.ndim != 1 or not np.issubdtype(steps.dtype, np.integer):
-        raise ValueError("step must be a list of whole numbers")
+        raise StepError("step must be a list of whole numbers")
     if len(steps) != count:
-        raise ValueError(f"step must have one step for each rate, {count}, not {len(steps)}")
+        raise StepError(f"step must have one step for each rate, {count}, not {len(steps)}")
     if int(steps[0]) < 0 or int(steps.max()) > MAX_STEP:
-        raise ValueError(f"step must be from 0 to {MAX_STEP}")
+        raise StepError(f"step must be from 0 to {MAX_STEP}")
     steps = steps.astype(np.int64)
     falls = np.flatnonzero(np.diff(steps) <= 0)
     if len(falls):
         i = int(falls[0])
-        raise ValueError(f"step must rise, but {steps[i]} is followed by {steps[i + 1]}")
+        raise StepError(f"step must rise, but {steps[i]} is followed by {steps[i + 1]}")
     return steps
 
 
@@ -154,22 +176,27 @@ def _promising(series: Series, estimators: Iterable[Estimator]) -> list[Candidat
 def _judged(series: Series, candidates: Iterable[Candidate]) -> list[_Judged]:
     """The candidates with their best numbers, and the errors of their whole curves."""
     judged: list[_Judged] = []
-    settled = False  # by a spec that is exact: others are of interest only if they soon are, too
     for rough in candidates:
-        candidate = refined(series, rough, settled=settled)
-        drawn, rates = series.draw(candidate), series.whole.draw(candidate)
-        if drawn is None or rates is None:
-            continue
-        wrong = (rates - series.y) / series.scale
-        most, rms = float(np.abs(wrong).max()), float(np.sqrt(np.mean(wrong * wrong)))
-        base = CurveRequest.model_validate({"schedule": candidate.schedule, "base_lr": candidate.base_lr, "steps": 1})
-        fitted = Fit(candidate.schedule, base.base_lrs[0], most, rms, most <= EXACT)
-        rank = most if fitted.exact else max(most, series.resolution)
-        if not fitted.exact and series.resolution and series.misfit(drawn) <= 1:
-            rank = min(rank, series.resolution)
-        settled |= fitted.exact or rank <= series.resolution
-        judged.append(_Judged(candidate, fitted, drawn, round(rank, 9), future.is_absurd(series, candidate)))
+        settled = _is_settled(series, judged)  # others are of interest only if they soon are as good
+        each = _judge(series, refined(series, rough, settled))
+        if each is not None:
+            judged.append(each)
     return judged
+
+
+def _judge(series: Series, candidate: Candidate) -> _Judged | None:
+    """The candidate with the errors of its whole curve; None if it has none."""
+    drawn, rates = series.draw(candidate), series.whole.draw(candidate)
+    if drawn is None or rates is None:
+        return None
+    wrong = (rates - series.y) / series.scale
+    most, rms = float(np.abs(wrong).max()), float(np.sqrt(np.mean(wrong * wrong)))
+    base = CurveRequest.model_validate({"schedule": candidate.schedule, "base_lr": candidate.base_lr, "steps": 1})
+    fitted = Fit(candidate.schedule, base.base_lrs[0], most, rms, most <= EXACT)
+    rank = most if fitted.exact else max(most, series.resolution)
+    if not fitted.exact and series.resolution and series.misfit(drawn) <= 1:
+        rank = min(rank, series.resolution)
+    return _Judged(candidate, fitted, drawn, round(rank, 9), future.is_absurd(series, candidate))
 
 
 def _distinct(series: Series, found: list[_Judged], limit: int) -> list[Fit]:

@@ -158,7 +158,7 @@ class Series:
     @cached_property
     def _quiet(self) -> float:
         quarter = len(self._jumps) // 4
-        return float(np.partition(self._jumps, quarter)[quarter])
+        return 0.0 if not len(self._jumps) else float(np.partition(self._jumps, quarter)[quarter])
 
 
 def _whole_numbers(values: Array) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lrcore.fit.candidate import Candidate, Spec
+from lrcore.fit.estimators.falls import warmed
 from lrcore.fit.estimators.phases import Turn, turns
 from lrcore.fit.numerics import line, wave_length, whole
 from lrcore.fit.series import Series
@@ -75,15 +76,16 @@ def _cycled(rest: Series, tail: Tail, first: float, growth: float, starts: Array
         times = [round(growth)] if abs(growth - round(growth)) < 0.02 else sorted({1, 2, max(1, round(growth))})
         for factor in times if abs(heights[0] - high) < 0.1 * high else ():
             spec = {"type": "CosineAnnealingWarmRestarts", "T_0": length, "T_mult": factor, "eta_min": low}
-            yield from _warmed(Candidate(spec, high), turn)
+            yield from warmed(Candidate(spec, high), turn)
         for decay in decays if high > 0 and not turn.warm else ():
             spec = {"type": "CosineDecayRestarts", "initial_learning_rate": high, "first_decay_steps": length}
             yield Candidate(spec | {"t_mul": max(growth, 1.0), "m_mul": decay, "alpha": min(low / high, 1.0)})
         if growth == 1.0 and low < 1e-3 * high:
             yield from _equal_restarts(rest, high, first, turn, starts)
-    if tail.shape == "line" and growth == 1.0:
-        spec = {"type": "PolynomialDecay", "decay_steps": length, "end_learning_rate": low, "cycle": True}
-        yield from _warmed(Candidate(spec, high), turn)
+    if tail.shape in ("line", "power") and not turn.warm:
+        spec = {"type": "PolynomialDecay", "initial_learning_rate": high, "end_learning_rate": low, "cycle": True}
+        own = {"power": tail.exponents[0]} if tail.shape == "power" else {}
+        yield Candidate(spec | {"decay_steps": max(1, length - rest.gap)} | own)
     yield from _timm_cycles(rest, tail, length, growth, decays, starts, turn)
 
 
@@ -120,12 +122,6 @@ def _timm_cycles(
         spec = {"t_initial": length, "lr_min": low, "cycle_mul": growth, "cycle_decay": decay, "cycle_limit": limit}
         warm = {"warmup_t": turn.warm, "warmup_lr_init": turn.start, "warmup_prefix": True} if turn.warm else {}
         yield Candidate({"type": names[tail.shape], **spec, **own, **warm}, tail.high)
-
-
-def _warmed(candidate: Candidate, turn: Turn) -> Iterator[Candidate]:
-    from lrcore.fit.estimators.falls import warmed
-
-    yield from warmed(candidate, turn.warm, turn.start)
 
 
 def _lowest_turn(y: Array) -> int | None:
@@ -191,7 +187,7 @@ def waves(series: Series) -> Iterator[Candidate]:
         if not (length > 0 and np.isfinite(length)):
             continue
         spec = {"type": "CosineAnnealingLR", "T_max": whole(length), "eta_min": low}
-        yield from _warmed(Candidate(spec, float(rest.y[0])), turn)
+        yield from warmed(Candidate(spec, float(rest.y[0])), turn)
         run = whole(float(rest.t[-1]) + rest.gap)
         lengths = {"num_warmup_steps": turn.warm, "num_training_steps": turn.warm + run}
         if turn.start < 1e-6 * high:
@@ -239,18 +235,16 @@ def arches(series: Series) -> Iterator[Candidate]:
 def fractal(series: Series) -> Iterator[Candidate]:
     """Chebyshev's steps: each rate comes back after a power of two."""
     y, s = series.y, series.steps
-    if len(series.edges) < len(series) // 2 or y.min() <= 0:
+    turning = np.diff(y[:-1]) * np.diff(y[1:]) < 0
+    if len(y) < 4 or np.mean(turning) < 0.3 or y.min() <= 0:
         return
     for bits in range(1, 13):
         total = 1 << bits
-        shape = _chebyshev(bits)[s % total]
-        start, slope = line(shape, 1 / y)  # 1 / rate = middle - radius * cos
-        middle, radius = start, -slope
+        middle, slope = line(_chebyshev(bits)[s % total], 1 / y)  # 1 / rate = middle - radius * cos
+        radius = -slope
         if middle > abs(radius):
-            m, most = 2 * (middle - radius), 2 * (middle + radius)
-            base = 2 / (m / 2 + most / 2) if m + most else 0.0
-            ends = {"m": m * base / 2, "M": most * base / 2}
-            yield Candidate({"type": "Chebyshev", "log2_steps": bits, **ends}, base)
+            base = 1 / (middle + radius)
+            yield Candidate({"type": "Chebyshev", "log2_steps": bits, "m": (middle - radius) * base}, base)
 
 
 def _chebyshev(bits: int) -> Array:

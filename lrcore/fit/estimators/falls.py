@@ -44,26 +44,31 @@ def under_a_warm_up(series: Series) -> Iterator[Candidate]:
 
 def _written(series: Series, tail: Tail, turn: Turn) -> Iterator[Candidate]:
     """The specs of a tail after its warm-up and its plateau."""
-    if turn.begin > turn.warm or (turn.warm > 0 and tail.shape in ("root", "exp", "line", "cosine")):
+    if turn.begin > turn.warm or turn.warm > 0:
         yield from _after_a_plateau(tail, turn)
     if turn.begin == turn.warm:
         for schedule, base in _alone(series, tail):
-            yield from warmed(Candidate(schedule, base), turn.warm, turn.start)
+            yield from warmed(Candidate(schedule, base), turn)
         if turn.warm:
             yield from _named(tail, turn)
     elif turn.warm == 0:
         yield from _late(tail, turn.begin)
 
 
-def warmed(candidate: Candidate, warm: int, start: float) -> Iterator[Candidate]:
-    """The candidate after a line from `start` up to its base rate."""
-    base = candidate.base_lr
+def warmed(candidate: Candidate, turn: Turn) -> Iterator[Candidate]:
+    """The candidate after a line up to its base rate, or up to less, cut off by its end."""
+    base, warm, start = candidate.base_lr, turn.warm, turn.start
     if warm == 0:
         yield candidate
     elif start <= 1e-9 * (base or start):
         yield Candidate({"type": "WarmUp", "warmup_steps": warm, "schedule": candidate.schedule}, base)
-    elif base is not None and start <= base:
-        first = {"type": "LinearLR", "start_factor": start / base, "total_iters": warm}
+    if base is None or not 1e-9 * base < start <= base or warm == 0:
+        return
+    lines = [{"type": "LinearLR", "start_factor": start / base, "total_iters": warm}]
+    if start < turn.reached < 0.999 * base:
+        longer = whole(warm * (base - start) / (turn.reached - start))
+        lines += [lines[0] | {"end_factor": turn.reached / base}, lines[0] | {"total_iters": longer}]
+    for first in lines:
         parts = {"schedulers": [first, candidate.schedule], "milestones": [warm]}
         yield Candidate({"type": "SequentialLR", **parts}, base)
 
@@ -85,6 +90,9 @@ def _alone(series: Series, tail: Tail) -> Iterator[tuple[Spec, float | None]]:
             if high > low:
                 yield {"type": "PolynomialDecay", "decay_steps": length, "end_learning_rate": low}, high
         case "cosine":
+            if low < high:
+                spec = {"type": "CosineScheduler", "max_update": length, "base_lr": high, "final_lr": low}
+                yield spec, None
             yield {"type": "SWALR", "swa_lr": low, "anneal_epochs": length}, high
             if low < high:
                 yield {"type": "CosineAnnealingLR", "T_max": length, "eta_min": low}, high
@@ -176,10 +184,23 @@ def _after_a_plateau(tail: Tail, turn: Turn) -> Iterator[Candidate]:
     high, low = tail.high, max(tail.low, 0.0)
     if not (tail.shape in COOLDOWNS and 0 <= low < high):
         return
-    spec = {"type": "WSD", "warmup_steps": turn.warm, "stable_steps": turn.begin - turn.warm}
-    spec |= {"decay_steps": whole(tail.length), "cooldown": COOLDOWNS[tail.shape], "min_ratio": low / high}
+    stable = turn.begin - turn.warm
+    if stable or tail.shape in ("root", "exp"):
+        yield from _wsd(tail, turn, stable)
+    if turn.warm and abs(turn.start - low) <= 1e-2 * high:
+        decays = {"line": "linear", "cosine": "cosine", "root": "1-sqrt"}
+        lengths = {"num_warmup_steps": turn.warm, "num_stable_steps": stable, "num_decay_steps": whole(tail.length)}
+        for ramp in ("linear", "cosine", "1-sqrt") if tail.shape in decays else ():
+            if stable or ramp != "linear" or tail.shape == "root":
+                kinds = {"warmup_type": ramp, "decay_type": decays[tail.shape], "min_lr_ratio": low / high}
+                yield Candidate({"type": "warmup_stable_decay", **lengths, **kinds}, high)
+
+
+def _wsd(tail: Tail, turn: Turn, stable: int) -> Iterator[Candidate]:
+    high, low = tail.high, max(tail.low, 0.0)
     start = min(turn.start / high, 1.0) if turn.warm else 0.0
-    spec |= {"warmup_start": start}
+    spec = {"type": "WSD", "warmup_steps": turn.warm, "stable_steps": stable, "decay_steps": whole(tail.length)}
+    spec |= {"cooldown": COOLDOWNS[tail.shape], "min_ratio": low / high, "warmup_start": start}
     if tail.shape == "root":
         if abs(tail.exponents[0] - 0.5) < 0.1:
             yield Candidate(spec | {"cooldown": "1-sqrt"}, high)
@@ -187,14 +208,6 @@ def _after_a_plateau(tail: Tail, turn: Turn) -> Iterator[Candidate]:
     if tail.shape == "exp":
         spec |= {"ratio": min(tail.exponents[0], 0.999)}
     yield Candidate(spec, high)
-    if low > 1e-6 * high and turn.start > 1e-6 * high:
-        lengths = {"num_warmup_steps": turn.warm, "num_stable_steps": turn.begin - turn.warm}
-        lengths |= {"num_decay_steps": whole(tail.length)}
-        decay = {"line": "linear", "cosine": "cosine", "root": "1-sqrt"}.get(tail.shape)
-        if decay:
-            for ramp in ("linear", "cosine", "1-sqrt"):
-                kinds = {"warmup_type": ramp, "decay_type": decay, "min_lr_ratio": low / high}
-                yield Candidate({"type": "warmup_stable_decay", **lengths, **kinds}, high)
 
 
 def _late(tail: Tail, begin: int) -> Iterator[Candidate]:

@@ -15,11 +15,15 @@ MOST = 8  # turns that are tried
 
 @dataclass(frozen=True)
 class Turn:
-    """A warm-up from rate `start` in `warm` steps, then a plateau, and a fall from step `begin` on."""
+    """A warm-up from rate `start` in `warm` steps, then a plateau, and a fall from step `begin` on.
+
+    `reached` is where the warm-up's line gets to in its time.
+    """
 
     warm: int
     begin: int
     start: float
+    reached: float = np.inf
 
 
 def turns(series: Series) -> list[Turn]:
@@ -34,19 +38,22 @@ def turns(series: Series) -> list[Turn]:
 def _turns(series: Series) -> Iterator[Turn]:
     s, y = series.steps, series.y
     first, last = plateau(series)
+    nothing = Turn(0, 0, float(y[0]))
     if first == 0:
-        yield Turn(0, 0, float(y[0]))
+        yield nothing
         if last > 0:
             yield from (Turn(0, step, float(y[0])) for step in _between(series, last))
         return
     start, slope = ramp(series, first)
+    if last == len(series) - 1:
+        yield nothing
     if last > first:
         reach = [int(s[first])] if series.dense or slope <= 0 else [whole((series.scale - start) / slope), int(s[first])]
         for warm in reach:
-            yield from (Turn(warm, begin, start) for begin in _between(series, last) if begin >= warm)
-    yield from (Turn(warm, warm, start) for warm in warm_ups(series))
-    if slope <= 0 or series.straight < first:  # no line at all
-        yield Turn(0, 0, float(y[0]))
+            begins = [begin for begin in _between(series, last) if begin >= warm]
+            yield from (Turn(warm, begin, start, start + slope * warm) for begin in begins)
+    yield from (Turn(warm, warm, start, start + slope * warm) for warm in warm_ups(series))
+    yield nothing
     if last > first:
         yield from (Turn(0, begin, float(y[0])) for begin in _between(series, last))
 

@@ -24,7 +24,7 @@ def warm_then(series: Series) -> Iterator[Candidate]:
         for estimate in AFTER if len(rest) > 1 else ():
             for part in estimate(rest):
                 if part.base_lr is not None:
-                    yield from warmed(part, turn.warm, turn.start)
+                    yield from warmed(part, turn)
         top = float(rest.y[0])
         yield Candidate({"type": "constant_with_warmup", "num_warmup_steps": turn.warm}, top)
 
