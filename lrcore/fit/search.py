@@ -20,6 +20,7 @@ from lrcore.grid import Array
 from lrcore.schedules._base import MAX_STEP
 
 MAX_LENGTH = 1_000_000
+ALIKE = 1.25  # times the least error of a noisy log is as good
 TRIED, TRIED_OF_A_TYPE = 24, 3  # candidates that are refined
 
 
@@ -64,7 +65,7 @@ def fit(
 ) -> list[Fit]:
     """The schedules that draw a series of rates, or come nearest, best first.
 
-    Ordered by max_error in units of 1e-9, then by whether they jump back up right after the log though they never did
+    Ordered by max_error in units of 1e-9 (of noisy logs, all up to 1.25 times the least are equal), then by whether they jump back up right after the log though they never did
     in it, then torch's,
     transformers' and d2l's before other frameworks', then by how many fields and parts the spec has, then by type and digits. If no spec is exact, errors within
     the rounding of the log (to float32, to a few digits or decimals) count as equal. A spec that draws the same curve
@@ -93,6 +94,9 @@ def fit(
             listed = _judged(series, _promising(series, LAST_RESORTS))
             nearest = min((each.fit.max_error for each in found), default=np.inf)
             found += [each for each in listed if each.fit.max_error < nearest / 2]
+        if not _is_settled(series, found):  # a little more noise is no worse: the simpler one first
+            nearest = min((each.rank for each in found), default=np.inf)
+            found = [replace(each, rank=max(each.rank, ALIKE * nearest)) for each in found]
         found.sort(key=lambda each: each.order)
         return _distinct(series, found, limit)
 

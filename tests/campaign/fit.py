@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -68,13 +69,18 @@ def main() -> None:
     parser.add_argument("--family", action="append")
     parser.add_argument("--log", action="append", choices=LOGS)
     parser.add_argument("--show", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=1800, help="after which no more curves are drawn")
     arguments = parser.parse_args()
     families = arguments.family or sorted(FIELDS)
+    until = time.monotonic() + arguments.seconds
     rng = np.random.default_rng(arguments.seed)
     found: dict[str, list[bool]] = defaultdict(list)
     by_family: dict[str, list[bool]] = defaultdict(list)
     failures, slowest = [], (0.0, "")
     for i in range(arguments.count):
+        if time.monotonic() > until:
+            print(f"stopped after {i} of {arguments.count} curves")
+            break
         drawn = draw(families[i % len(families)], rng)
         for kind in arguments.log or LOGS:
             log = logged(drawn, kind)
@@ -86,6 +92,7 @@ def main() -> None:
             by_family[drawn.schedule["type"]].append(best <= 1)
             if best > 1:
                 failures.append((best, kind, drawn, fits[0]))
+                print(f"missed {kind}: {json.dumps(drawn.schedule)}", file=sys.stderr, flush=True)
     for kind, results in found.items():
         wanted = f" (at least {WANTED[kind]:.0%} is wanted)" if kind in WANTED else ""
         print(f"{kind:>12}: {np.mean(results):.2%} of {len(results)} found{wanted}")
