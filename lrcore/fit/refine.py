@@ -13,6 +13,7 @@ from lrcore.grid import Array
 
 CLEAN = 6  # digits of a number that somebody may have typed: worth an error far below EXACT
 PATIENCE = 6_000_000  # rates drawn for one log, after which lengths are no longer moved
+NEARLY = 5.0  # times the log's rounding: an error that may become less than that
 MANY = 12  # numbers that are too many to be moved together
 FRACTIONS = ("start_factor", "end_factor", "factor", "pct_start", "cut_frac", "alpha", "min_ratio", "start", "ratio")
 USUAL = {"start_factor": 1 / 3, "pct_start": 0.3, "div_factor": 25.0, "final_div_factor": 1e4}  # torch's defaults
@@ -40,12 +41,30 @@ def _fitted(series: Series, candidate: Candidate, settled: bool) -> Candidate:
     if series.error(candidate) > max(1e-12, series.resolution):
         candidate = _shifted(series, candidate, weight)
     if 0 < series.resolution and series.error(candidate) < max(error, 30 * series.resolution):
-        weights = np.minimum(1 / series.tolerance(series.seen), 1e6 / series.scale)
+        weights = 1 / series.tolerance(series.seen)
         other = polished(series, candidate, weights)
         if series.misfit(series.draw(other)) < series.misfit(series.draw(candidate)):
             candidate = other
         if series.misfit(series.draw(candidate)) > 1:
-            candidate = _shifted(series, candidate, weights)
+            candidate = _evened(series, candidate, weights)
+        if series.misfit(series.draw(candidate)) > 1:
+            candidate = _evened(series, _shifted(series, candidate, weights), weights)
+    return candidate
+
+
+def _evened(series: Series, candidate: Candidate, weights: Array) -> Candidate:
+    """The candidate with a smaller largest error, where least squares are near: Lawson's growing weights."""
+    best, trial, share = series.misfit(series.draw(candidate)), candidate, np.ones(len(series.seen))
+    for _ in range(40):
+        drawn = series.draw(trial)
+        if drawn is None or best <= 1 or best > NEARLY:
+            break
+        share *= np.abs(drawn - series.seen) * weights
+        share /= share.max()
+        trial = polished(series, trial, weights * np.sqrt(share + 1e-9), steps=2)
+        misfit = series.misfit(series.draw(trial))
+        if misfit < best:
+            candidate, best = trial, misfit
     return candidate
 
 
@@ -53,7 +72,7 @@ def _cost(series: Series, drawn: Array | None, weight: Array | float) -> float:
     return np.inf if drawn is None else float(np.sum(((drawn - series.seen) * weight) ** 2))
 
 
-def polished(series: Series, candidate: Candidate, weight: Array | float) -> Candidate:
+def polished(series: Series, candidate: Candidate, weight: Array | float, steps: int = 6) -> Candidate:
     """The candidate with the numbers of the nearest curve: Gauss and Newton's steps, with differences for slopes."""
     names = [name for name, _ in candidate.numbers()]
     x = np.array([value for _, value in candidate.numbers()])
@@ -61,7 +80,7 @@ def polished(series: Series, candidate: Candidate, weight: Array | float) -> Can
     free = np.array([not (name in FRACTIONS and value == 1) for name, value in candidate.numbers()])
     most = np.where([name in FRACTIONS for name in names], 1.0, np.inf)
     signed = np.array([name in ("gamma", "lb", "ub") for name in names])
-    for _ in range(6):
+    for _ in range(steps):
         if drawn is None or not free.any() or np.abs(drawn - series.seen).max() <= 1e-14 * series.scale:
             break
         units = free * 1e-7 * np.where(x != 0, -np.abs(x), series.scale)  # downwards: fractions may be at 1 already
@@ -154,18 +173,16 @@ def _snapped(series: Series, candidate: Candidate, settled: bool) -> Candidate:
     if drawn is None:
         return candidate
     error = float(np.abs(drawn - series.seen).max()) / series.scale
-    if error <= 1e-12:
-        clean, tight = 1e-11, max(error, 1e-13)
-    else:
-        clean = tight = max(error, 1e-11) if series.misfit(drawn) > 1 else np.inf
-    if tight == np.inf:  # what rounding of the log may have caused
+    if error > 1e-12 and series.resolution:
+        most = max(1.0, series.misfit(drawn))  # what rounding of the log may have caused
 
-        def good(trial: Candidate, round_one: bool) -> bool:
-            return series.misfit(series.draw(trial)) <= 1
+        def good(trial: Candidate, is_round: bool) -> bool:
+            return series.misfit(series.draw(trial)) <= most
     else:
+        clean, tight = (1e-11, max(error, 1e-13)) if error <= 1e-12 else (max(error, 1e-11),) * 2
 
-        def good(trial: Candidate, round_one: bool) -> bool:
-            return series.error(trial) <= (clean if round_one else tight)
+        def good(trial: Candidate, is_round: bool) -> bool:
+            return series.error(trial) <= (clean if is_round else tight)
 
     for digits in range(1, 17):
         trial = [rounded(value, digits) for value in x]

@@ -63,7 +63,7 @@ SHAPES: tuple[Shape, ...] = (
     Shape("power k", lambda u, x: (1 - u ** x[1]) ** x[0], ((0.5, 0.7), (0.5, 2.0), (2.0, 0.5), (2.0, 2.0))),
     Shape("exp", lambda u, x: (x[0] ** u - x[0]) / (1 - x[0]), ((0.1,), (1e-3,))),
     Shape("rex", lambda u, _: (1 - u) / (1 - u / 2)),
-    Shape("tanh", lambda u, x: (1 - np.tanh(-x[0] * (1 - u) + x[1] * u)) / 2, ((7.0, 3.0), (3.0, 3.0), (1.5, 6.0))),
+    Shape("tanh", lambda u, x: np.where(u < 1, (1 - np.tanh(-x[0] * (1 - u) + x[1] * u)) / 2, 0.0), ((7.0, 3.0), (3.0, 3.0), (1.5, 6.0))),
     Shape("exponential", lambda u, _: np.exp(-u), ends=False, floored=False),
     Shape("inverse", lambda u, x: (1 + u) ** -x[0], ((0.5,), (1.0,)), ends=False, floored=False),
     Shape("sigmoid", lambda u, x: 1 / (1 + np.exp(np.clip(u - x[0], -700, 700))), ((0.0,), (5.0,)), False, False, True),

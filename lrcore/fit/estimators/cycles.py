@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lrcore.fit.candidate import Candidate, Spec
-from lrcore.fit.estimators.falls import warmed
+from lrcore.fit.estimators.falls import TINY, warmed
 from lrcore.fit.estimators.phases import Turn, turns
 from lrcore.fit.numerics import line, wave_length, whole
 from lrcore.fit.series import Series
@@ -107,10 +107,12 @@ def _timm_cycles(
     rest: Series, tail: Tail, length: int, growth: float, decays: set[float], starts: Array, turn: Turn
 ) -> Iterator[Candidate]:
     names = {"cosine": "CosineLRScheduler", "cosine k": "CosineLRScheduler", "power": "PolyLRScheduler"}
-    names |= {"power k": "PolyLRScheduler", "tanh": "TanhLRScheduler"}
-    x, low = tail.exponents, max(tail.low, 0.0)
+    names |= {"line": "PolyLRScheduler", "power k": "PolyLRScheduler", "tanh": "TanhLRScheduler"}
+    x, low = tail.exponents, max(tail.low, TINY * tail.high)
     own: Spec = {"cosine": {}, "cosine k": {"k_decay": x[:1]}, "power": {"power": x[:1]}}.get(tail.shape, {})
     own = {name: float(value[0]) for name, value in own.items()}
+    if tail.shape == "line":
+        own = {"power": 1.0}
     if tail.shape == "power k":
         own = {"power": x[0], "k_decay": x[1]}
     if tail.shape == "tanh":
@@ -190,7 +192,7 @@ def waves(series: Series) -> Iterator[Candidate]:
         yield from warmed(Candidate(spec, float(rest.y[0])), turn)
         run = whole(float(rest.t[-1]) + rest.gap)
         lengths = {"num_warmup_steps": turn.warm, "num_training_steps": turn.warm + run}
-        if turn.start < 1e-6 * high:
+        if turn.warm == 0 or turn.start < 1e-6 * high:
             cycles = {"num_cycles": run / length / 2}
             yield Candidate({"type": "cosine", **lengths, **cycles}, high)
             yield Candidate({"type": "cosine_with_min_lr", **lengths, **cycles, "min_lr": low}, high)

@@ -12,6 +12,7 @@ from lrcore.fit.numerics import geometric, whole
 from lrcore.fit.series import EXACT, Series
 from lrcore.fit.tails import SHAPES, Tail, tails
 
+TINY = 1e-6  # of the highest rate: a lowest rate that may still become 0 or more
 NEAR = 0.15  # the largest error of a tail that is worth a candidate
 UNDER = ("cosine", "cosine k", "power", "power k", "tanh")  # shapes that timm begins under the warm-up
 
@@ -126,7 +127,7 @@ def _polynomial(high: float, low: float, length: int, power: float) -> Spec:
 
 
 def _timm(tail: Tail, warm: Spec) -> Iterator[Candidate]:
-    cycle = {"t_initial": whole(tail.length), "lr_min": max(tail.low, 0.0)} | warm
+    cycle = {"t_initial": whole(tail.length), "lr_min": max(tail.low, TINY * tail.high)} | warm
     x = tail.exponents
     match tail.shape:
         case "cosine":

@@ -143,8 +143,11 @@ def knotted(series: Series) -> Iterator[Candidate]:
     moving = np.append(0, np.flatnonzero(np.diff(y)) + 1)
     runs = y[moving]
     if len(runs) > 2:
+        change = np.abs(np.diff(runs))
+        slow = np.flatnonzero((change[1:-1] < change[:-2]) & (change[1:-1] <= change[2:])) + 1  # at the knots of cosines
         turning = np.flatnonzero((runs[1:-1] - runs[:-2]) * (runs[2:] - runs[1:-1]) < 0) + 1
-        tops = [int(moving[i]) for i in turning]
+        near = [int(i) + int(change[i] > change[min(i + 1, len(change) - 1)]) for i in slow]
+        tops = sorted({int(moving[i]) for i in turning} | {int(moving[i]) for i in near if abs(i - turning).min(initial=9) > 2})
         last = series.flat if series.flat > (tops[-1] if tops else 0) else len(series) - 1
         if len(tops) < min(MOST_LISTED // 5, len(series) // 6):
             yield from _through(series, [*tops, last], "cosine")
