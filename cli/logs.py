@@ -72,10 +72,7 @@ def _decoded(data: bytes, path: str) -> str:
 
 def parse_log(text: str, column: str | None = None) -> Log:
     """The rates in a text, as `read_log` reads them. Raises LogError."""
-    if text.lstrip()[:1] in ("[", "{"):
-        rows = list(_json_rows(text))
-    else:
-        rows = list(_table_rows(text))
+    rows = list((_json_rows if text.lstrip()[:1] in ("[", "{") else _table_rows)(text))
     if not rows:
         raise LogError("the file has no rates: it is empty")
     return _log(rows, column)

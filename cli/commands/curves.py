@@ -182,7 +182,9 @@ def fit(
     ],
     column: Annotated[
         str | None,
-        typer.Option(help="name of the column or key with the rates; found by its name if left out", show_default=False),
+        typer.Option(
+            help="name of the column or key with the rates; found by its name if left out", show_default=False
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(help="how many schedules")] = 5,
     url: Url = None,

@@ -123,22 +123,19 @@ def _name(path: Path) -> str:
 
 
 def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    if isinstance(value, dict) and path and path[-1] == KNOTS:
+    """The numbers that may be moved, and where they stand."""
+    if path and path[-1] == KNOTS:
         for i, (step, scale) in enumerate(value.items()):
             yield (*path, i, "step"), int(step)
             yield (*path, i), float(scale)
     elif isinstance(value, dict):
-        for key, item in value.items():
-            if key not in COUNTED:
-                yield from _walk(item, (*path, key))
-    elif isinstance(value, list):
-        if len(value) == 1 or not (value and isinstance(value[0], int)):
-            for i, item in enumerate(value):
-                yield from _walk(item, (*path, i))
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        name = path[-1]
-        if isinstance(value, float) or name != "num_cycles":
-            yield path, value
+        for key in [key for key in value if key not in COUNTED]:
+            yield from _walk(value[key], (*path, key))
+    elif isinstance(value, list) and (len(value) == 1 or not isinstance(value[0], int)):
+        for i, item in enumerate(value):
+            yield from _walk(item, (*path, i))
+    elif isinstance(value, float) or (type(value) is int and path[-1] != "num_cycles"):
+        yield path, value
 
 
 def _having(value: Any, path: Path, values: dict[Path, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def _fitted(series: Series, candidate: Candidate, settled: bool) -> Candidate:
         return candidate
     if series.error(candidate) > max(1e-12, series.resolution):
         candidate = _shifted(series, candidate, weight)
-    if 0 < series.resolution and series.error(candidate) < max(error, 30 * series.resolution):
+    if series.resolution > 0 and series.error(candidate) < max(error, 30 * series.resolution):
         weights = 1 / series.tolerance(series.seen)
         other = polished(series, candidate, weights)
         if series.misfit(series.draw(other)) < series.misfit(series.draw(candidate)):
@@ -100,9 +100,7 @@ def polished(series: Series, candidate: Candidate, weight: Array | float, steps:
     return candidate
 
 
-def _slopes(
-    series: Series, candidate: Candidate, x: Array, units: Array, drawn: Array, weight: Array | float
-) -> Array:
+def _slopes(series: Series, candidate: Candidate, x: Array, units: Array, drawn: Array, weight: Array | float) -> Array:
     """By how much the weighted curve moves when one number moves by its unit, shape (steps, numbers)."""
     slopes = np.zeros((len(drawn), len(x)))
     for i in np.flatnonzero(units):
@@ -159,7 +157,10 @@ def _joint(series: Series, candidate: Candidate, weight: Array | float) -> Candi
         return candidate
     change = np.linalg.lstsq(slopes, (series.seen - drawn) * weight, rcond=1e-9)[0][len(x) :]
     for share in (1.0, 0.4):
-        new = [max(0, round(n + share * float(np.clip(c, -n / 2 - 1, n + 1)))) for n, c in zip(lengths, change, strict=True)]
+        new = [
+            max(0, round(n + share * float(np.clip(c, -n / 2 - 1, n + 1))))
+            for n, c in zip(lengths, change, strict=True)
+        ]
         other = polished(series, candidate.lasting(new), weight)
         if _cost(series, series.draw(other), weight) < _cost(series, drawn, weight):
             return other
@@ -173,17 +174,7 @@ def _snapped(series: Series, candidate: Candidate, settled: bool) -> Candidate:
     if drawn is None:
         return candidate
     error = float(np.abs(drawn - series.seen).max()) / series.scale
-    if error > 1e-12 and series.resolution:
-        most = max(1.0, series.misfit(drawn))  # what rounding of the log may have caused
-
-        def good(trial: Candidate, is_round: bool) -> bool:
-            return series.misfit(series.draw(trial)) <= most
-    else:
-        clean, tight = (1e-11, max(error, 1e-13)) if error <= 1e-12 else (max(error, 1e-11),) * 2
-
-        def good(trial: Candidate, is_round: bool) -> bool:
-            return series.error(trial) <= (clean if is_round else tight)
-
+    good = _judge(series, error, series.misfit(drawn))
     for digits in range(1, 17):
         trial = [rounded(value, digits) for value in x]
         if good(candidate.having(trial), digits <= CLEAN):
@@ -197,6 +188,15 @@ def _snapped(series: Series, candidate: Candidate, settled: bool) -> Candidate:
                 x[i] = other
                 break
     return candidate.having(x).plain()
+
+
+def _judge(series: Series, error: float, misfit: float) -> Callable[[Candidate, bool], bool]:
+    """Whether a candidate, with round numbers or not, is as good as one with that error and misfit."""
+    if error > 1e-12 and series.resolution:
+        most = max(1.0, misfit)  # what rounding of the log may have caused
+        return lambda trial, is_round: series.misfit(series.draw(trial)) <= most
+    clean, tight = (1e-11, max(error, 1e-13)) if error <= 1e-12 else (max(error, 1e-11),) * 2
+    return lambda trial, is_round: series.error(trial) <= (clean if is_round else tight)
 
 
 def _rounder(value: float, usual: float) -> Iterator[float]:

@@ -20,6 +20,7 @@ from lrcore.grid import Array
 from lrcore.schedules._base import MAX_STEP
 
 MAX_LENGTH = 1_000_000
+USUAL_LIMIT, HOPELESS = 5, 0.01  # no more rough ones with a larger error than that, once there is an exact one
 ALIKE = 1.25  # times the least error of a noisy log is as good
 TRIED, TRIED_OF_A_TYPE = 24, 3  # candidates that are refined
 
@@ -57,7 +58,14 @@ class _Judged:
 
     @property
     def order(self) -> tuple[float, bool, bool, int, str, int]:
-        return self.rank, self.absurd, self.candidate.is_rare, self.candidate.parts, self.candidate.family, self.candidate.digits
+        return (
+            self.rank,
+            self.absurd,
+            self.candidate.is_rare,
+            self.candidate.parts,
+            self.candidate.family,
+            self.candidate.digits,
+        )
 
 
 def fit(
@@ -65,12 +73,14 @@ def fit(
 ) -> list[Fit]:
     """The schedules that draw a series of rates, or come nearest, best first.
 
-    Ordered by max_error in units of 1e-9 (of noisy logs, all up to 1.25 times the least are equal), then by whether they jump back up right after the log though they never did
-    in it, then torch's,
-    transformers' and d2l's before other frameworks', then by how many fields and parts the spec has, then by type and digits. If no spec is exact, errors within
-    the rounding of the log (to float32, to a few digits or decimals) count as equal. A spec that draws the same curve
-    as a simpler one, on the log and as far again after it, is left out. Listed rates (PiecewiseConstantDecay) are
-    offered only where no formula does.
+    Ordered by
+    - max_error in units of 1e-9. Errors within the log's rounding (to float32, a few digits or decimals) count as
+      equal, and of noisy logs those up to 1.25 times the least;
+    - whether the rate jumps back up right after the log, though it never did in it;
+    - whether it is a class of torch, transformers or d2l, or of a framework that fewer logs come from;
+    - how many fields and parts the spec has, then its type and digits.
+    A spec that draws the same curve as a simpler one, on the log and as far again after it, is left out. Listed rates
+    (PiecewiseConstantDecay) are offered only where no formula does.
 
     Args:
         lr: the rates, 2 to 1,000,000 of them, finite and not negative.
@@ -182,6 +192,8 @@ def _judged(series: Series, candidates: Iterable[Candidate]) -> list[_Judged]:
     judged: list[_Judged] = []
     for rough in candidates:
         settled = _is_settled(series, judged)  # others are of interest only if they soon are as good
+        if settled and len(judged) >= USUAL_LIMIT and series.error(rough) > HOPELESS:
+            continue
         each = _judge(series, refined(series, rough, settled))
         if each is not None:
             judged.append(each)

@@ -63,11 +63,17 @@ SHAPES: tuple[Shape, ...] = (
     Shape("power k", lambda u, x: (1 - u ** x[1]) ** x[0], ((0.5, 0.7), (0.5, 2.0), (2.0, 0.5), (2.0, 2.0))),
     Shape("exp", lambda u, x: (x[0] ** u - x[0]) / (1 - x[0]), ((0.1,), (1e-3,))),
     Shape("rex", lambda u, _: (1 - u) / (1 - u / 2)),
-    Shape("tanh", lambda u, x: np.where(u < 1, (1 - np.tanh(-x[0] * (1 - u) + x[1] * u)) / 2, 0.0), ((7.0, 3.0), (3.0, 3.0), (1.5, 6.0))),
+    Shape(
+        "tanh",
+        lambda u, x: np.where(u < 1, (1 - np.tanh(-x[0] * (1 - u) + x[1] * u)) / 2, 0.0),
+        ((7.0, 3.0), (3.0, 3.0), (1.5, 6.0)),
+    ),
     Shape("exponential", lambda u, _: np.exp(-u), ends=False, floored=False),
     Shape("inverse", lambda u, x: (1 + u) ** -x[0], ((0.5,), (1.0,)), ends=False, floored=False),
     Shape("sigmoid", lambda u, x: 1 / (1 + np.exp(np.clip(u - x[0], -700, 700))), ((0.0,), (5.0,)), False, False, True),
-    Shape("swelling", lambda u, x: 1 / (1 + np.exp(np.clip(x[0] - u, -700, 700))), ((0.0,), (5.0,)), False, False, True),
+    Shape(
+        "swelling", lambda u, x: 1 / (1 + np.exp(np.clip(x[0] - u, -700, 700))), ((0.0,), (5.0,)), False, False, True
+    ),
 )
 
 
@@ -78,8 +84,10 @@ def tails(rest: Series, shapes: tuple[Shape, ...] = SHAPES) -> list[Tail]:
         return []
     lengths = list(_lengths(rest))
     t, y = rest.t[picked], rest.y[picked] / rest.scale
-    found = []
-    for shape in shapes:
+    found: list[Tail] = []
+    for shape in sorted(shapes, key=lambda shape: len(shape.starts[0])):  # stable
+        if shape.starts[0] and any(tail.error <= max(1e-10, rest.resolution / 2) for tail in found):
+            break  # a simpler one is as good
         tail = _nearest(shape, t, y, lengths, rest)
         if tail is not None:
             found.append(tail)
@@ -115,26 +123,35 @@ def _nearest(shape: Shape, t: Array, y: Array, lengths: list[float], rest: Serie
         low, height, _ = projected(heights, y, shape.floored)
         return low + height * heights - y
 
-    starts = []
-    for length, exponents in product(lengths, shape.starts):
-        x = np.array([np.log(length), *(exponents if shape.signed else np.log(exponents))])
-        rest_there = residual(x)
-        if rest_there is not None:
-            starts.append((float(rest_there @ rest_there), x))
-    starts.sort(key=lambda pair: pair[0])
-    best: tuple[float, Array] = (np.inf, np.zeros(1))
-    enough = len(t) * max(1e-13, 0.3 * rest.resolution) ** 2
-    for _, x in starts[:3]:
-        x, error = damped(residual, x, steps=8, enough=enough)
-        if enough < error < len(t) * 2e-2**2:
-            x, error = damped(residual, x, steps=25, enough=enough)
-        best = min(best, (error, x), key=lambda pair: pair[0])
-        if error <= enough:
-            break
+    best = _searched(residual, shape, lengths, len(t) * max(1e-13, 0.3 * rest.resolution) ** 2, len(t))
     heights = unit(best[1]) if best[0] < np.inf else None
     if heights is None:
         return None
     low, height, _ = projected(heights, y, shape.floored)
     exponents = tuple(float(e) for e in (best[1][1:] if shape.signed else np.exp(best[1][1:])))
     high, scale = low + height, rest.scale
-    return Tail(shape.name, float(np.exp(best[1][0])), exponents, high * scale, low * scale, float(np.sqrt(best[0] / len(t))))
+    return Tail(
+        shape.name, float(np.exp(best[1][0])), exponents, high * scale, low * scale, float(np.sqrt(best[0] / len(t)))
+    )
+
+
+def _searched(
+    residual: Callable[[Array], Array | None], shape: Shape, lengths: list[float], enough: float, count: int
+) -> tuple[float, Array]:
+    """The least sum of squares from a few starts, infinite if there is none, and its parameters."""
+    starts = []
+    for length, exponents in product(lengths, shape.starts):
+        x = np.array([np.log(length), *(exponents if shape.signed else np.log(exponents))])
+        rest = residual(x)
+        if rest is not None:
+            starts.append((float(rest @ rest), x))
+    starts.sort(key=lambda pair: pair[0])
+    best: tuple[float, Array] = (np.inf, np.zeros(1))
+    for _, x in starts[:3]:
+        x, error = damped(residual, x, steps=8, enough=enough)
+        if enough < error < count * 2e-2**2:
+            x, error = damped(residual, x, steps=25, enough=enough)
+        best = min(best, (error, x), key=lambda pair: pair[0])
+        if error <= enough:
+            break
+    return best

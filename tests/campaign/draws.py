@@ -240,7 +240,8 @@ def _timm_and_paddle() -> dict[str, Callable[[Draw], Json]]:
         "StepLRScheduler": lambda d: {"decay_t": d.part(0.1, 0.4), "decay_rate": d.number(0.1, 0.97)} | step_warm(d),
         "MultiStepLRScheduler": lambda d: {"decay_t": d.milestones(), "decay_rate": d.number(0.1, 0.9)} | step_warm(d),
         "WSDLRScheduler": lambda d: {
-            "t_initial": (n := d.part(0.4, 0.8)), "decay_t": max(1, int(d.number(0.1, 0.7) * n)), "lr_min": d.one(0.0, 1e-6),
+            "t_initial": (n := d.part(0.4, 0.8)), "decay_t": max(1, int(d.number(0.1, 0.7) * n)),
+            "lr_min": d.one(0.0, 1e-6),
             "warmup_t": d.part(0.01, 0.2), "decay_fn": d.one("linear", "1-sqrt", "cosine", "exp"),
         },
         "NoamDecay": lambda d: {"d_model": d.one(256, 512, 768), "warmup_steps": d.part(0.05, 0.5)},
@@ -264,12 +265,15 @@ def _others() -> dict[str, Callable[[Draw], Json]]:
         "SineCycle": lambda d: {"cycle_steps": d.part(0.1, 1), "decay": d.one(1.0, d.number(0.5, 0.95))},
         "Chebyshev": lambda d: {"log2_steps": d.one(2, 3, 4, 5), "m": d.number(0.02, 0.2), "M": 1.0},
         "REX": lambda d: {"total_steps": d.part(0.4, 1), "min_lr": d.one(0.0, 1e-6)},
-        "SlantedTriangular": lambda d: {"total_steps": d.run, "cut_frac": d.number(0.05, 0.5), "ratio": d.one(32.0, 10.0)},
+        "SlantedTriangular": lambda d: {
+            "total_steps": d.run, "cut_frac": d.number(0.05, 0.5), "ratio": d.one(32.0, 10.0)
+        },
         "FlatCosine": lambda d: {"total_steps": d.run, "pct_start": d.number(0.2, 0.9), "div_final": d.one(1e5, 100.0)},
         "WSD": lambda d: {
             "warmup_steps": d.part(0.02, 0.2), "stable_steps": d.part(0.1, 0.4), "decay_steps": d.part(0.1, 0.4),
             "cooldown": (kind := d.one("linear", "cosine", "1-sqrt", "power", "exp")), "min_ratio": d.share(),
-            **({"power": d.number(0.3, 2)} if kind == "power" else {}), **({"ratio": d.number(0.01, 0.5)} if kind == "exp" else {}),
+            **({"power": d.number(0.3, 2)} if kind == "power" else {}),
+            **({"ratio": d.number(0.01, 0.5)} if kind == "exp" else {}),
         },
     }  # fmt: skip
 

@@ -163,7 +163,9 @@ def _shrinking(series: Series, height: Array, peak: int, spec: Spec, cycle: int)
     if later < n and height[later] > 0:
         gamma = float((height[later] / height[peak]) ** (1 / (s[later] - s[peak])))
     else:
-        gamma = float((height[2] / height[1] / (s[2] / s[1])) ** (1 / (s[2] - s[1]))) if n > 2 and height[1] > 0 else 1.0
+        gamma = (
+            float((height[2] / height[1] / (s[2] / s[1])) ** (1 / (s[2] - s[1]))) if n > 2 and height[1] > 0 else 1.0
+        )
     if not 0 < gamma < np.inf:
         return
     first = s <= cycle
@@ -229,7 +231,9 @@ def arches(series: Series) -> Iterator[Candidate]:
         first = t < length
         base = float(y[first].max())
         second = y[(t >= length) & (t < 2 * length)]
-        decay = float(np.clip((second.max() - low) / (base - low), 1e-6, 1.0)) if len(second) > 1 and base > low else 1.0
+        decay = (
+            float(np.clip((second.max() - low) / (base - low), 1e-6, 1.0)) if len(second) > 1 and base > low else 1.0
+        )
         for ratio in {decay, 1.0}:
             yield Candidate({"type": "SineCycle", "cycle_steps": length, "min_lr": low, "decay": ratio}, base)
 

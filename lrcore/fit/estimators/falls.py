@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -21,16 +21,17 @@ def falling(series: Series) -> Iterator[Candidate]:
     """A fall from step 0, after a warm-up, or after a plateau."""
     for turn in turns(series):
         rest = series.after(turn.begin)
-        found = False
+        found = False  # whether nothing is left to explain
         for tail in tails(rest):
             if tail.error < NEAR:
-                yield from _written(series, tail, turn)
+                yield from _written(tail, turn)
             found = found or tail.error <= max(EXACT, series.resolution)
         if found and len(rest) > 8:
-            break
+            return
+    yield from _under_a_warm_up(series)
 
 
-def under_a_warm_up(series: Series) -> Iterator[Candidate]:
+def _under_a_warm_up(series: Series) -> Iterator[Candidate]:
     """timm's shapes that count from step 0, with a warm-up over their beginning."""
     shapes = tuple(shape for shape in SHAPES if shape.name in UNDER)
     for turn in turns(series):
@@ -43,12 +44,12 @@ def under_a_warm_up(series: Series) -> Iterator[Candidate]:
                     yield from _timm(tail, warm)
 
 
-def _written(series: Series, tail: Tail, turn: Turn) -> Iterator[Candidate]:
+def _written(tail: Tail, turn: Turn) -> Iterator[Candidate]:
     """The specs of a tail after its warm-up and its plateau."""
     if turn.begin > turn.warm or turn.warm > 0:
         yield from _after_a_plateau(tail, turn)
     if turn.begin == turn.warm:
-        for schedule, base in _alone(series, tail):
+        for schedule, base in _alone(tail):
             yield from warmed(Candidate(schedule, base), turn)
         if turn.warm:
             yield from _named(tail, turn)
@@ -74,51 +75,84 @@ def warmed(candidate: Candidate, turn: Turn) -> Iterator[Candidate]:
         yield Candidate({"type": "SequentialLR", **parts}, base)
 
 
-def _alone(series: Series, tail: Tail) -> Iterator[tuple[Spec, float | None]]:
+Alone = Iterator[tuple[Spec, float | None]]
+
+
+def _alone(tail: Tail) -> Alone:
     """Schedules that are the tail from step 0 on, with their base rates."""
-    high, low, length = tail.high, max(tail.low, 0.0), whole(tail.length)
-    if high <= 0:
-        return
-    x = tail.exponents
-    match tail.shape:
-        case "line":
-            if low < high:
-                yield {"type": "LinearLR", "start_factor": 1.0, "end_factor": low / high, "total_iters": length}, high
-                if low < 1e-3 * high:
-                    yield {"type": "PolynomialLR", "total_iters": length}, high
-            elif high > 1e-9 * low:
-                yield {"type": "LinearLR", "start_factor": high / low, "total_iters": length}, low
-            if high > low:
-                yield {"type": "PolynomialDecay", "decay_steps": length, "end_learning_rate": low}, high
-        case "cosine":
-            if low < high:
-                spec = {"type": "CosineScheduler", "max_update": length, "base_lr": high, "final_lr": low}
-                yield spec, None
-            yield {"type": "SWALR", "swa_lr": low, "anneal_epochs": length}, high
-            if low < high:
-                yield {"type": "CosineAnnealingLR", "T_max": length, "eta_min": low}, high
-        case "wave":
-            yield {"type": "CosineAnnealingLR", "T_max": length, "eta_min": low}, high
-        case "rex":
-            yield {"type": "REX", "total_steps": length, "min_lr": low}, high
-        case "power":
-            if low < 1e-2 * high:
-                yield {"type": "PolynomialLR", "total_iters": length, "power": x[0]}, high
-            yield _polynomial(high, low, length, x[0]), None
-        case "exponential":
-            yield {"type": "ExponentialLR", "gamma": float(np.exp(-1 / tail.length))}, high
-        case "inverse":
-            yield {"type": "InversePower", "gamma": 1 / tail.length, "power": x[0]}, high
-        case _:
-            for candidate in _timm(tail, {}):
-                yield candidate.schedule, candidate.base_lr
-            if tail.shape == "cosine power":
-                spec = {"type": "cosine_decay_schedule", "init_value": high, "decay_steps": length}
-                yield spec | {"alpha": min(low / high, 1.0), "exponent": x[0]}, None
-            if tail.shape in ("sigmoid", "swelling"):
-                sign = -1 if tail.shape == "sigmoid" else 1
-                middle = max(0, round(x[0] * tail.length))
-                yield {"type": "Sigmoid", "gamma": sign / tail.length, "stepsize": middle}, high
+    if tail.high > 0:
+        yield from ALONE.get(tail.shape, _of_timm)(tail, tail.high, max(tail.low, 0.0), whole(tail.length))
+
+
+def _line(tail: Tail, high: float, low: float, length: int) -> Alone:
+    spec = {"type": "LinearLR", "total_iters": length}
+    if low < high:
+        yield spec | {"start_factor": 1.0, "end_factor": low / high}, high
+    elif high > 1e-9 * low:
+        yield spec | {"start_factor": high / low}, low
+    if low < 1e-3 * high:
+        yield {"type": "PolynomialLR", "total_iters": length}, high
+    yield _polynomial(high, low, length, 1.0), None
+
+
+def _cosine(tail: Tail, high: float, low: float, length: int) -> Alone:
+    if low < high:
+        yield {"type": "CosineScheduler", "max_update": length, "base_lr": high, "final_lr": low}, None
+        yield {"type": "CosineAnnealingLR", "T_max": length, "eta_min": low}, high
+    yield {"type": "SWALR", "swa_lr": low, "anneal_epochs": length}, high
+
+
+def _wave(tail: Tail, high: float, low: float, length: int) -> Alone:
+    yield {"type": "CosineAnnealingLR", "T_max": length, "eta_min": low}, high
+
+
+def _rex(tail: Tail, high: float, low: float, length: int) -> Alone:
+    yield {"type": "REX", "total_steps": length, "min_lr": low}, high
+
+
+def _power(tail: Tail, high: float, low: float, length: int) -> Alone:
+    power = tail.exponents[0]
+    if low < 1e-2 * high:
+        yield {"type": "PolynomialLR", "total_iters": length, "power": power}, high
+    yield _polynomial(high, low, length, power), None
+
+
+def _exponential(tail: Tail, high: float, low: float, length: int) -> Alone:
+    yield {"type": "ExponentialLR", "gamma": float(np.exp(-1 / tail.length))}, high
+
+
+def _inverse(tail: Tail, high: float, low: float, length: int) -> Alone:
+    yield {"type": "InversePower", "gamma": 1 / tail.length, "power": tail.exponents[0]}, high
+
+
+def _cosine_power(tail: Tail, high: float, low: float, length: int) -> Alone:
+    spec = {"type": "cosine_decay_schedule", "init_value": high, "decay_steps": length}
+    yield spec | {"alpha": min(low / high, 1.0), "exponent": tail.exponents[0]}, None
+
+
+def _sigmoid(tail: Tail, high: float, low: float, length: int) -> Alone:
+    sign = -1 if tail.shape == "sigmoid" else 1
+    middle = max(0, round(tail.exponents[0] * tail.length))
+    yield {"type": "Sigmoid", "gamma": sign / tail.length, "stepsize": middle}, high
+
+
+def _of_timm(tail: Tail, high: float, low: float, length: int) -> Alone:
+    for candidate in _timm(tail, {}):
+        yield candidate.schedule, candidate.base_lr
+
+
+ALONE: dict[str, Callable[[Tail, float, float, int], Alone]] = {
+    "line": _line,
+    "cosine": _cosine,
+    "wave": _wave,
+    "rex": _rex,
+    "power": _power,
+    "exponential": _exponential,
+    "inverse": _inverse,
+    "cosine power": _cosine_power,
+    "sigmoid": _sigmoid,
+    "swelling": _sigmoid,
+}
 
 
 def _polynomial(high: float, low: float, length: int, power: float) -> Spec:
@@ -144,38 +178,43 @@ def _timm(tail: Tail, warm: Spec) -> Iterator[Candidate]:
 
 def _named(tail: Tail, turn: Turn) -> Iterator[Candidate]:
     """What frameworks have for the tail after a warm-up."""
-    high, low, warm = tail.high, max(tail.low, 0.0), turn.warm
-    run = {"num_warmup_steps": warm, "num_training_steps": warm + whole(tail.length)}
-    zero = turn.start <= 1e-6 * high
-    x = tail.exponents
+    high, low, warm, x = tail.high, max(tail.low, 0.0), turn.warm, tail.exponents
+    if turn.start <= 1e-6 * high:
+        yield from _of_transformers(tail, warm, high, low)
     match tail.shape:
-        case "line" if zero and low < 1e-3 * high:
-            yield Candidate({"type": "linear", **run}, high)
-        case "line" if zero and low < high:
-            yield Candidate({"type": "polynomial", **run, "lr_end": low}, high)
         case "cosine" | "wave" if low < high:
             spec = {"type": "CosineScheduler", "max_update": warm + whole(tail.length), "base_lr": high}
             yield Candidate(spec | {"final_lr": low, "warmup_steps": warm, "warmup_begin_lr": turn.start})
-            if zero and low < 1e-3 * high:
-                yield Candidate({"type": "cosine", **run}, high)
-            elif zero:
-                yield Candidate({"type": "cosine_with_min_lr", **run, "min_lr": low}, high)
         case "cosine power":
             spec = {"type": "warmup_cosine_decay_schedule", "init_value": turn.start, "peak_value": high}
             lengths = {"warmup_steps": warm, "decay_steps": warm + whole(tail.length)}
             yield Candidate(spec | lengths | {"end_value": low, "exponent": x[0]})
-        case "power" if zero and low < high:
-            yield Candidate({"type": "polynomial", **run, "lr_end": low, "power": x[0]}, high)
-        case "inverse" if zero:
-            spec = {"type": "inverse_sqrt", "num_warmup_steps": warm}
-            yield Candidate(spec, high)
-            yield Candidate(spec | {"timescale": whole(tail.length)}, high)
         case "exponential":
             spec = {"type": "warmup_exponential_decay_schedule", "init_value": turn.start, "peak_value": high}
             rate = float(np.exp(-1 / tail.length))
             yield Candidate(spec | {"warmup_steps": warm, "transition_steps": 1, "decay_rate": rate})
-    if tail.shape in ("cosine k", "power k", "tanh", "power") and tail.high > 0:
-        yield from _timm(tail, {"warmup_t": warm, "warmup_lr_init": turn.start, "warmup_prefix": True})
+        case "cosine k" | "power k" | "tanh" | "power":
+            yield from _timm(tail, {"warmup_t": warm, "warmup_lr_init": turn.start, "warmup_prefix": True})
+
+
+def _of_transformers(tail: Tail, warm: int, high: float, low: float) -> Iterator[Candidate]:
+    """Those whose warm-up begins at 0."""
+    run = {"num_warmup_steps": warm, "num_training_steps": warm + whole(tail.length)}
+    if tail.shape == "inverse":
+        spec = {"type": "inverse_sqrt", "num_warmup_steps": warm}
+        yield Candidate(spec, high)
+        yield Candidate(spec | {"timescale": whole(tail.length)}, high)
+    if not low < high:
+        return
+    match tail.shape:
+        case "line":
+            yield Candidate({"type": "linear", **run}, high)
+            yield Candidate({"type": "polynomial", **run, "lr_end": low}, high)
+        case "cosine" | "wave":
+            yield Candidate({"type": "cosine", **run}, high)
+            yield Candidate({"type": "cosine_with_min_lr", **run, "min_lr": low}, high)
+        case "power":
+            yield Candidate({"type": "polynomial", **run, "lr_end": low, "power": tail.exponents[0]}, high)
 
 
 COOLDOWNS = {"line": "linear", "cosine": "cosine", "root": "power", "exp": "exp"}
@@ -248,7 +287,12 @@ def bounded(series: Series) -> Iterator[Candidate]:
             if rate > 1 and floor is None:
                 span = int(series.steps[-1])
                 yield Candidate(
-                    {"type": "ExponentialRangeTest", "start_lr": base, "end_lr": base * rate**span, "num_iter": span + 1}
+                    {
+                        "type": "ExponentialRangeTest",
+                        "start_lr": base,
+                        "end_lr": base * rate**span,
+                        "num_iter": span + 1,
+                    }
                 )
         bound = {} if floor is None else {"end_value": floor}
         decay = {"transition_steps": 1, "decay_rate": rate, **bound}
@@ -272,4 +316,4 @@ def square_root(series: Series) -> Iterator[Candidate]:
     yield Candidate({"type": "SquareRootScheduler", "lr": float(series.y[0] * np.sqrt(series.t[0] + 1))})
 
 
-ESTIMATORS = (falling, under_a_warm_up, exponential, bounded, square_root)
+ESTIMATORS = (falling, exponential, bounded, square_root)

@@ -10,7 +10,6 @@ from lrcore.fit.candidate import Candidate, Spec
 from lrcore.fit.estimators.phases import turns
 from lrcore.fit.numerics import geometric, line
 from lrcore.fit.series import Series
-from lrcore.grid import Array
 
 MOST_STEPS, MOST_LISTED = 10_000, 100
 
@@ -131,7 +130,9 @@ def listed(series: Series) -> Iterator[Candidate]:
     """Every rate of a few."""
     if 0 < len(series.edges) <= min(MOST_LISTED, max(len(series) // 4, 1)):
         values = [float(level) for level in series.levels]
-        yield Candidate({"type": "PiecewiseConstantDecay", "boundaries": [e - 1 for e in _edges(series)], "values": values})
+        yield Candidate(
+            {"type": "PiecewiseConstantDecay", "boundaries": [e - 1 for e in _edges(series)], "values": values}
+        )
 
 
 def knotted(series: Series) -> Iterator[Candidate]:
@@ -144,10 +145,14 @@ def knotted(series: Series) -> Iterator[Candidate]:
     runs = y[moving]
     if len(runs) > 2:
         change = np.abs(np.diff(runs))
-        slow = np.flatnonzero((change[1:-1] < change[:-2]) & (change[1:-1] <= change[2:])) + 1  # at the knots of cosines
+        slow = (
+            np.flatnonzero((change[1:-1] < change[:-2]) & (change[1:-1] <= change[2:])) + 1
+        )  # at the knots of cosines
         turning = np.flatnonzero((runs[1:-1] - runs[:-2]) * (runs[2:] - runs[1:-1]) < 0) + 1
         near = [int(i) + int(change[i] > change[min(i + 1, len(change) - 1)]) for i in slow]
-        tops = sorted({int(moving[i]) for i in turning} | {int(moving[i]) for i in near if abs(i - turning).min(initial=9) > 2})
+        tops = sorted(
+            {int(moving[i]) for i in turning} | {int(moving[i]) for i in near if abs(i - turning).min(initial=9) > 2}
+        )
         last = series.flat if series.flat > (tops[-1] if tops else 0) else len(series) - 1
         if len(tops) < min(MOST_LISTED // 5, len(series) // 6):
             yield from _through(series, [*tops, last], "cosine")

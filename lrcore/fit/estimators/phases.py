@@ -48,7 +48,9 @@ def _turns(series: Series) -> Iterator[Turn]:
     if last == len(series) - 1:
         yield nothing
     if last > first:
-        reach = [int(s[first])] if series.dense or slope <= 0 else [whole((series.scale - start) / slope), int(s[first])]
+        reach = (
+            [int(s[first])] if series.dense or slope <= 0 else [whole((series.scale - start) / slope), int(s[first])]
+        )
         for warm in reach:
             begins = [begin for begin in _between(series, last) if begin >= warm]
             yield from (Turn(warm, begin, start, start + slope * warm) for begin in begins)
