@@ -53,7 +53,7 @@ class Draw:
 
     def rate(self) -> float:
         """An initial rate."""
-        return self.number(1e-5, 1.0, self.rng.integers(1, 4))
+        return self.number(1e-5, 1.0, int(self.rng.integers(1, 4)))
 
     def floor(self, rate: float) -> float:
         """A lowest rate: nothing, or a share of the initial one."""
@@ -62,6 +62,10 @@ class Draw:
     def share(self) -> float:
         """A lowest rate as a share: often nothing."""
         return 0.0 if self.rng.random() < 0.5 else self.number(1e-3, 0.3)
+
+    def some(self, *options: Json) -> Json:
+        """One of several sets of fields."""
+        return options[self.rng.integers(len(options))]
 
     def one(self, *options: Any) -> Any:
         """One of them."""
@@ -148,14 +152,14 @@ def _transformers() -> dict[str, Callable[[Draw], Json]]:
 
 def _keras_and_optax() -> dict[str, Callable[[Draw], Json]]:
     def staircase(d: Draw) -> Json:
-        return d.one({}, {"staircase": True})
+        return d.some({}, {"staircase": True})
 
     def decay(d: Draw) -> Json:
         return {"decay_steps": d.part(0.05, 0.5), "decay_rate": d.number(0.1, 0.97)}
 
     def optax_decay(d: Draw) -> Json:
         late = {"transition_steps": d.part(0.05, 0.5), "decay_rate": d.number(0.2, 0.97)}
-        return late | d.one({}, {"transition_begin": d.part(0.05, 0.3)}, {"staircase": True})
+        return late | d.some({}, {"transition_begin": d.part(0.05, 0.3)}, {"staircase": True})
 
     return {
         "CosineDecay": lambda d: {
@@ -221,17 +225,17 @@ def _keras_and_optax() -> dict[str, Callable[[Draw], Json]]:
 def _timm_and_paddle() -> dict[str, Callable[[Draw], Json]]:
     def warm(d: Draw) -> Json:
         ramp = {"warmup_t": d.part(0.01, 0.1), "warmup_lr_init": d.one(0.0, 1e-6)}
-        return d.one({}, ramp, ramp | {"warmup_prefix": True})
+        return d.some({}, ramp, ramp | {"warmup_prefix": True})
 
     def step_warm(d: Draw) -> Json:
         ramp = {"warmup_t": d.part(0.01, 0.1), "warmup_lr_init": d.one(0.0, 1e-6)}
-        return d.one({}, ramp, ramp | {"warmup_prefix": False})
+        return d.some({}, ramp, ramp | {"warmup_prefix": False})
 
     def cycled(d: Draw) -> Json:
         once = {"t_initial": d.part(0.4, 1)}
         again = {"t_initial": d.part(0.15, 0.4), "cycle_mul": d.one(1.0, 1.5, 2.0), "cycle_limit": d.one(2, 3)}
         again |= {"cycle_decay": d.one(1.0, 0.5, 0.8)}
-        return d.one(once, once, again) | {"lr_min": d.one(0.0, 1e-6)} | warm(d)
+        return d.some(once, once, again) | {"lr_min": d.one(0.0, 1e-6)} | warm(d)
 
     return {
         "CosineLRScheduler": lambda d: cycled(d) | d.one({}, {}, {"k_decay": d.number(0.5, 2)}),

@@ -39,7 +39,8 @@ def rates(schedule: dict[str, object], base_lr: float | None, step: NDArray[np.i
     """A spec's rates at evenly spaced steps."""
     request = CurveRequest.model_validate({"schedule": schedule, "base_lr": base_lr, "steps": 1, "total_steps": 1})
     grid = Grid(int(step[0]), int(step[1] - step[0]), len(step))
-    return table(request.schedule, request.base_lrs, grid).lr[0]
+    drawn: Array = table(request.schedule, request.base_lrs, grid).lr[0]
+    return drawn
 
 
 def logged(drawn: Drawn, kind: str) -> Log:

@@ -10,6 +10,7 @@ from lrcore.fit.candidate import Candidate, Spec
 from lrcore.fit.estimators.falls import TINY, warmed
 from lrcore.fit.estimators.phases import Turn, turns
 from lrcore.fit.numerics import line, wave_length, whole
+from lrcore.fit.sampling import Steps
 from lrcore.fit.series import Series
 from lrcore.fit.tails import SHAPES, Tail, tails
 from lrcore.grid import Array
@@ -17,7 +18,7 @@ from lrcore.grid import Array
 CYCLED = ("cosine", "cosine k", "power", "power k", "tanh", "line")
 
 
-def _restarts(y: Array, share: float = 0.2) -> Array:
+def _restarts(y: Array, share: float) -> Steps:
     """Indices of the first rates after jumps up."""
     return np.flatnonzero(np.diff(y) > share * (y.max() - y.min())) + 1
 
@@ -33,7 +34,9 @@ def _restarts_after(series: Series, turn: Turn) -> Iterator[Candidate]:
     rest = series.after(turn.warm)
     if len(rest) < 5:
         return
-    starts = next((found for share in (0.5, 0.2, 0.05) if len(found := _restarts(rest.y, share))), np.zeros(0, int))
+    starts = next(
+        (found for share in (0.5, 0.2, 0.05) if len(found := _restarts(rest.y, share))), np.zeros(0, np.int64)
+    )
     if not len(starts) or len(starts) > len(rest) // 2:
         return
     steps = rest.steps[starts].astype(np.float64)
@@ -49,12 +52,14 @@ def _restarts_after(series: Series, turn: Turn) -> Iterator[Candidate]:
                 yield from _cycled(rest, tail, lasting, growth, starts, turn)
 
 
-def _growths(rest: Series, starts: Array, steps: Array) -> list[float]:
+def _growths(rest: Series, starts: Steps, steps: Array) -> list[float]:
     """By how much each cycle may be longer than the one before."""
     if len(steps) > 1:
         lengths = np.diff(np.append(0, steps))
         exact = float((lengths[-1] / lengths[0]) ** (1 / (len(lengths) - 1)))
-        return [1.0] if abs(exact - 1) < 0.01 else [exact, float(lengths[1] / lengths[0])]
+        if abs(exact - 1) < 0.01:
+            return [1.0]
+        return list(dict.fromkeys([round(exact, 1), round(exact, 2), exact]))  # cycles begin at whole steps
     second = rest.after(int(steps[0]))
     if second.flat < len(second) - 1 and second.flat > 3:
         return [float(second.t[second.flat]) / float(steps[0]), 1.0]
@@ -64,7 +69,7 @@ def _growths(rest: Series, starts: Array, steps: Array) -> list[float]:
     return found
 
 
-def _cycled(rest: Series, tail: Tail, first: float, growth: float, starts: Array, turn: Turn) -> Iterator[Candidate]:
+def _cycled(rest: Series, tail: Tail, first: float, growth: float, starts: Steps, turn: Turn) -> Iterator[Candidate]:
     high, low, length = tail.high, max(tail.low, 0.0), whole(first)
     heights = rest.y[starts]
     decays = {1.0}
@@ -89,12 +94,12 @@ def _cycled(rest: Series, tail: Tail, first: float, growth: float, starts: Array
     yield from _timm_cycles(rest, tail, length, growth, decays, starts, turn)
 
 
-def _equal_restarts(rest: Series, high: float, first: float, turn: Turn, starts: Array) -> Iterator[Candidate]:
+def _equal_restarts(rest: Series, high: float, first: float, turn: Turn, starts: Steps) -> Iterator[Candidate]:
     """transformers', which end with the run."""
     gaps = rest.steps[starts]
     period = float(np.median(np.diff(gaps))) if len(gaps) > 1 else first
     if len(gaps) > 2:
-        _, period = line(np.arange(len(gaps)) * 1.0, gaps.astype(np.float64))
+        _, period = line(np.arange(len(gaps), dtype=np.float64), gaps.astype(np.float64))
     ended = rest.flat < len(rest) - 2
     last = float(rest.t[rest.flat]) if ended else float(rest.t[-1])
     for cycles in sorted({len(gaps) + 1, max(1, round(last / period))}):
@@ -104,7 +109,7 @@ def _equal_restarts(rest: Series, high: float, first: float, turn: Turn, starts:
 
 
 def _timm_cycles(
-    rest: Series, tail: Tail, length: int, growth: float, decays: set[float], starts: Array, turn: Turn
+    rest: Series, tail: Tail, length: int, growth: float, decays: set[float], starts: Steps, turn: Turn
 ) -> Iterator[Candidate]:
     names = {"cosine": "CosineLRScheduler", "cosine k": "CosineLRScheduler", "power": "PolyLRScheduler"}
     names |= {"line": "PolyLRScheduler", "power k": "PolyLRScheduler", "tanh": "TanhLRScheduler"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,11 +25,20 @@ def falling(series: Series) -> Iterator[Candidate]:
         found = False  # whether nothing is left to explain
         for tail in tails(rest):
             if tail.error < NEAR:
-                yield from _written(tail, turn)
+                for same in _extended(rest, tail):
+                    yield from _written(same, turn)
             found = found or tail.error <= max(EXACT, series.resolution)
         if found and len(rest) > 8:
             return
     yield from _under_a_warm_up(series)
+
+
+def _extended(rest: Series, tail: Tail) -> Iterator[Tail]:
+    """The tail; a line that has not ended also as one that ends with the log."""
+    yield tail
+    low = tail.high + (tail.low - tail.high) * rest.end / tail.length
+    if tail.shape == "line" and rest.flat == len(rest) - 1 and low >= 0:
+        yield replace(tail, length=float(rest.end), low=low)
 
 
 def _under_a_warm_up(series: Series) -> Iterator[Candidate]:

@@ -28,7 +28,7 @@ class Turn:
 
 def turns(series: Series) -> list[Turn]:
     """Likely ones, those without a warm-up first."""
-    found = {}
+    found: dict[tuple[int, int], Turn] = {}
     for turn in _turns(series):
         if 0 <= turn.warm <= turn.begin < series.steps[-1]:
             found.setdefault((turn.warm, turn.begin), turn)
