@@ -20,6 +20,8 @@ def rates(candidate: Candidate, t: Grid) -> Array | None:
         request = CurveRequest.model_validate(
             {"schedule": candidate.schedule, "base_lr": candidate.base_lr, "steps": 1, "total_steps": 1}
         )
+        if request.schedule.length is not None and t.last >= request.schedule.length:
+            return None
         drawn: Array = table(request.schedule, request.base_lrs, t).lr[0]
         return drawn
     except ValueError:  # pydantic's, or a CurveError

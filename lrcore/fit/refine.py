@@ -19,6 +19,11 @@ FRACTIONS = ("start_factor", "end_factor", "factor", "pct_start", "cut_frac", "a
 USUAL = {"start_factor": 1 / 3, "pct_start": 0.3, "div_factor": 25.0, "final_div_factor": 1e4}  # torch's defaults
 
 
+def hopeless(series: Series) -> float:
+    """The error of a spec that is not worth a search for other lengths, once there is an exact one."""
+    return 1e-4 if series.dense else 0.05
+
+
 def refined(series: Series, candidate: Candidate, settled: bool = False) -> Candidate:
     """The nearest curve of the candidate's kind, by its best and roundest numbers.
 
@@ -36,7 +41,7 @@ def _fitted(series: Series, candidate: Candidate, settled: bool) -> Candidate:
     weight = 1 / series.scale
     error = series.error(candidate)
     candidate = polished(series, candidate, weight)
-    if settled or series.spent > PATIENCE:
+    if series.spent > PATIENCE or (settled and series.error(candidate) > hopeless(series)):
         return candidate
     if series.error(candidate) > max(1e-12, series.resolution):
         candidate = _shifted(series, candidate, weight)

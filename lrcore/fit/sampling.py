@@ -38,6 +38,8 @@ class Sampling:
             request = CurveRequest.model_validate(
                 {"schedule": candidate.schedule, "base_lr": candidate.base_lr, "steps": 1, "total_steps": 1}
             )
+            if request.schedule.length is not None and self.steps[-1] >= request.schedule.length:
+                return None
             found = []
             for grid, where in self._pieces:
                 rates = table(request.schedule, request.base_lrs, grid).lr[0]

@@ -13,14 +13,14 @@ from lrcore.curve import CurveRequest
 from lrcore.fit import future
 from lrcore.fit.candidate import Candidate, Spec
 from lrcore.fit.estimators import ESTIMATORS, LAST_RESORTS, Estimator
-from lrcore.fit.refine import refined
+from lrcore.fit.refine import hopeless, refined
 from lrcore.fit.sampling import StepError, Steps
 from lrcore.fit.series import EXACT, Series
 from lrcore.grid import Array
 from lrcore.schedules._base import MAX_STEP
 
 MAX_LENGTH = 1_000_000
-USUAL_LIMIT, HOPELESS = 5, 0.01  # no more rough ones with a larger error than that, once there is an exact one
+USUAL_LIMIT = 5  # so many are refined even if they are hopeless
 ALIKE = 1.25  # times the least error of a noisy log is as good
 TRIED, TRIED_OF_A_TYPE = 24, 3  # candidates that are refined
 
@@ -192,7 +192,7 @@ def _judged(series: Series, candidates: Iterable[Candidate]) -> list[_Judged]:
     judged: list[_Judged] = []
     for rough in candidates:
         settled = _is_settled(series, judged)  # others are of interest only if they soon are as good
-        if settled and len(judged) >= USUAL_LIMIT and series.error(rough) > HOPELESS:
+        if settled and len(judged) >= USUAL_LIMIT and series.error(rough) > max(0.01, hopeless(series)):
             continue
         each = _judge(series, refined(series, rough, settled))
         if each is not None:
@@ -209,9 +209,9 @@ def _judge(series: Series, candidate: Candidate) -> _Judged | None:
     most, rms = float(np.abs(wrong).max()), float(np.sqrt(np.mean(wrong * wrong)))
     base = CurveRequest.model_validate({"schedule": candidate.schedule, "base_lr": candidate.base_lr, "steps": 1})
     fitted = Fit(candidate.schedule, base.base_lrs[0], most, rms, most <= EXACT)
-    rank = most if fitted.exact else max(most, series.resolution)
-    if not fitted.exact and series.resolution and series.misfit(drawn) <= 1:
-        rank = min(rank, series.resolution)
+    rank = most
+    if series.resolution and not fitted.exact:
+        rank = series.resolution if series.misfit(drawn) <= 1 else max(most, 1.01 * series.resolution + EXACT)
     return _Judged(candidate, fitted, drawn, round(rank, 9), future.is_absurd(series, candidate))
 
 

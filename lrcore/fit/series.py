@@ -11,6 +11,7 @@ from lrcore.fit.sampling import Sampling, Steps
 from lrcore.grid import Array
 
 EXACT = 1e-9  # the largest error of a spec that counts as the one behind the log
+FEW = 5  # different rates, with fewer of which short numbers are no sign of rounding
 VIEW = 2048  # longer series are tried on three views of so many rates, and judged as a whole at the end
 
 
@@ -114,6 +115,8 @@ class Series:
         y = self.seen[self.seen > 0]
         if not len(y):
             return 0.0, 0, 0.0
+        if len(np.unique(y[:: 1 + len(y) // VIEW])) < FEW and len(np.unique(y)) < FEW:  # they may have been typed
+            return (2.0**-24, 0, 0.0) if (y == y.astype(np.float32)).all() else (0.0, 0, 0.0)
         mantissas = y / 10.0 ** np.floor(np.log10(y))
         places = next((d for d in range(4, 10) if _whole_numbers(y * 10.0**d)), 0)
         digits = next((d for d in range(3, 9) if _whole_numbers(mantissas * 10.0 ** (d - 1))), 0)

@@ -86,8 +86,10 @@ def tails(rest: Series, shapes: tuple[Shape, ...] = SHAPES) -> list[Tail]:
     t, y = rest.t[picked], rest.y[picked] / rest.scale
     found: list[Tail] = []
     for shape in sorted(shapes, key=lambda shape: len(shape.starts[0])):  # stable
-        if shape.starts[0] and any(tail.error <= max(1e-10, rest.resolution / 2) for tail in found):
-            break  # a simpler one is as good
+        enough, longest = max(1e-10, rest.resolution / 2), 8 * float(rest.t[-1])
+        simpler = (tail for tail in found if len(tail.exponents) < len(shape.starts[0]) and tail.length < longest)
+        if any(tail.error <= enough for tail in simpler):
+            break
         tail = _nearest(shape, t, y, lengths, rest)
         if tail is not None:
             found.append(tail)

@@ -34,11 +34,14 @@ def falling(series: Series) -> Iterator[Candidate]:
 
 
 def _extended(rest: Series, tail: Tail) -> Iterator[Tail]:
-    """The tail; a line that has not ended also as one that ends with the log."""
-    yield tail
-    low = tail.high + (tail.low - tail.high) * rest.end / tail.length
-    if tail.shape == "line" and rest.flat == len(rest) - 1 and low >= 0:
-        yield replace(tail, length=float(rest.end), low=low)
+    """The tail; one that looks the same at any length, and has not ended, as one that ends with the log, or at 0."""
+    height = tail.high - tail.low
+    if tail.shape not in ("line", "root") or rest.flat != len(rest) - 1 or height <= 0:
+        yield tail
+        return
+    power = tail.exponents[0] if tail.exponents else 1.0
+    for length in (float(rest.end), tail.length * (tail.high / height) ** (1 / power)):
+        yield replace(tail, length=length, low=max(tail.high - height * (length / tail.length) ** power, 0.0))
 
 
 def _under_a_warm_up(series: Series) -> Iterator[Candidate]:
@@ -114,6 +117,9 @@ def _cosine(tail: Tail, high: float, low: float, length: int) -> Alone:
 
 def _wave(tail: Tail, high: float, low: float, length: int) -> Alone:
     yield {"type": "CosineAnnealingLR", "T_max": length, "eta_min": low}, high
+    if low < 1e-2 * high:
+        seen = min(1.0, (1 - low / high) ** 0.5)
+        yield {"type": "CosineAnnealingLR", "T_max": whole(tail.length / seen)}, high
 
 
 def _rex(tail: Tail, high: float, low: float, length: int) -> Alone:
