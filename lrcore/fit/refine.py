@@ -131,6 +131,8 @@ def _shifted(series: Series, candidate: Candidate, weight: Array | float) -> Can
             for i, length in enumerate(candidate.lengths()):
                 for other_length in (length - stride, length + stride):
                     lengths = candidate.lengths()
+                    if i >= len(lengths):  # two of them have become one
+                        break
                     lengths[i] = max(0, other_length)
                     other = polished(series, candidate.lasting(lengths), weight)
                     cost = _cost(series, series.draw(other), weight)

@@ -1,8 +1,8 @@
 """How many drawn schedules `fit` finds again: python -m tests.campaign.fit --count N --seed S [--family NAME].
 
 Each drawn curve is logged in four ways: clean, with six significant digits, with four, and clean at every tenth step.
-A family is found if one of the specs returned draws the curve: exactly where the log is clean, else within the log's
-rounding at every logged step, whatever the spec is called.
+A family is found if one of the specs returned draws the curve: within 1e-9 of its largest rate where the log is clean,
+else within the log's rounding, and a hundredth of that, at every logged step, whatever the spec is called.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from lrcore.grid import Array, Grid
 from tests.campaign.draws import FIELDS, Drawn, draw
 
 LOGS = ("clean", "6 digits", "4 digits", "every 10th")
+FOUND = 1.01  # times the rounding
 WANTED = {"clean": 0.99, "6 digits": 0.97, "every 10th": 0.90}
 
 
@@ -89,9 +90,9 @@ def main() -> None:
             fits = fit(log.lr, step=log.step)
             slowest = max(slowest, (time.process_time() - begin, json.dumps(drawn.schedule)))
             best = min(excess(log, each) for each in fits)
-            found[kind].append(best <= 1)
-            by_family[drawn.schedule["type"]].append(best <= 1)
-            if best > 1:
+            found[kind].append(best <= FOUND)
+            by_family[drawn.schedule["type"]].append(best <= FOUND)
+            if best > FOUND:
                 failures.append((best, kind, drawn, fits[0]))
                 print(f"missed {kind}: {json.dumps(drawn.schedule)}", file=sys.stderr, flush=True)
     for kind, results in found.items():

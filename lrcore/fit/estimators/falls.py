@@ -68,6 +68,8 @@ def _written(tail: Tail, turn: Turn) -> Iterator[Candidate]:
             yield from _named(tail, turn)
     elif turn.warm == 0:
         yield from _late(tail, turn.begin)
+    if tail.shape == "line" and turn.begin == 0 and tail.high <= 1e-6 * tail.low:
+        yield Candidate({"type": "constant_with_warmup", "num_warmup_steps": whole(tail.length)}, tail.low)
 
 
 def warmed(candidate: Candidate, turn: Turn) -> Iterator[Candidate]:
