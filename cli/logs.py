@@ -74,7 +74,7 @@ def parse_log(text: str, column: str | None = None) -> Log:
     """The rates in a text, as `read_log` reads them. Raises LogError."""
     rows = list((_json_rows if text.lstrip()[:1] in ("[", "{") else _table_rows)(text))
     if not rows:
-        raise LogError("the file has no rates: it is empty")
+        raise LogError("the file has no rates: write one per line, or CSV with a first line such as step,lr")
     return _log(rows, column)
 
 

@@ -59,6 +59,7 @@ SHAPES: tuple[Shape, ...] = (
     Shape("cosine power", lambda u, x: np.cos(np.pi / 2 * u) ** (2 * x[0]), ((0.5,), (2.0,))),
     Shape("cosine k", lambda u, x: np.square(np.cos(np.pi / 2 * u ** x[0])), ((0.5,), (2.0,))),
     Shape("power", lambda u, x: (1 - u) ** x[0], ((0.5,), (2.0,))),
+    Shape("power to 0", lambda u, x: (1 - u) ** x[0], ((0.5,), (2.0,)), floored=False),
     Shape("root", lambda u, x: 1 - u ** x[0], ((0.5,), (2.0,))),
     Shape("power k", lambda u, x: (1 - u ** x[1]) ** x[0], ((0.5, 0.7), (0.5, 2.0), (2.0, 0.5), (2.0, 2.0))),
     Shape("exp", lambda u, x: (x[0] ** u - x[0]) / (1 - x[0]), ((0.1,), (1e-3,))),

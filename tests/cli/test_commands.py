@@ -347,7 +347,7 @@ def test_what_the_server_refuses_is_said_by_field(service: Service) -> None:
         (["curve", "StepLR", "step_size"], "'step_size' is not name=value"),
         (["up", "--port", "70000"], "Invalid value for '--port'"),
         (["clone", "x", "optimizer=1", "optimizer.lr=2"], "another change gives optimizer as a whole"),
-        (["fit", "-"], "these are no rates"),
+        (["fit", "-"], "the file has no rates"),
         (["worker", "--name", ""], "Invalid value for '--name'"),
     ],
 )

@@ -122,8 +122,8 @@ def test_rates_are_read_however_they_are_written(text: str, lr: list[float], ste
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "no rates: it is empty"),
-        ("step,lr\n", "no rates: it is empty"),
+        ("", "the file has no rates: write one per line"),
+        ("step,lr\n", "the file has no rates: write one per line"),
         ("0.1\n", "at least 2"),
         ("step,lr\n0,0.1\n1,nan\n", "line 3, column 'lr': nan is not a learning rate: leave the row out"),
         ("step,lr\n0,0.1\n1,oops\n", "line 3, column 'lr': 'oops' is not a number"),

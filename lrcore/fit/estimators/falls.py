@@ -129,10 +129,11 @@ def _rex(tail: Tail, high: float, low: float, length: int) -> Alone:
 
 
 def _power(tail: Tail, high: float, low: float, length: int) -> Alone:
-    power = tail.exponents[0]
-    if low < 1e-2 * high:
-        yield {"type": "PolynomialLR", "total_iters": length, "power": power}, high
-    yield _polynomial(high, low, length, power), None
+    yield _polynomial(high, low, length, tail.exponents[0]), None
+
+
+def _power_to_0(tail: Tail, high: float, low: float, length: int) -> Alone:
+    yield {"type": "PolynomialLR", "total_iters": length, "power": tail.exponents[0]}, high
 
 
 def _exponential(tail: Tail, high: float, low: float, length: int) -> Alone:
@@ -165,6 +166,7 @@ ALONE: dict[str, Callable[[Tail, float, float, int], Alone]] = {
     "wave": _wave,
     "rex": _rex,
     "power": _power,
+    "power to 0": _power_to_0,
     "exponential": _exponential,
     "inverse": _inverse,
     "cosine power": _cosine_power,
