@@ -52,13 +52,19 @@ class Translation(_View):
 
 
 class Fit(_View):
-    """A schedule that draws a logged series, and how near it comes; errors are shares of the largest logged rate."""
+    """A schedule that draws a logged series, and how near it comes; errors are shares of the largest logged rate.
+
+    Attributes:
+        diverges_at: the first step after the log at which its rate differs from the best fit's, if they agree on the
+            log but not afterwards.
+    """
 
     schedule: dict[str, Any]
     base_lr: float
     max_error: float
     rms_error: float
     exact: bool
+    diverges_at: int | None = None
 
 
 class Plan(_View):

@@ -178,11 +178,17 @@ def translate(
     return Call("POST", path("schedules", "translate"), model(Translation), body=as_json(_curve(**locals())))
 
 
-def fit(lr: Metrics, limit: int = 5) -> Call[list[Fit]]:
-    """The schedules that draw a logged series of rates, best first; `lr`: one for each step from step 0."""
+def fit(lr: Metrics, limit: int = 5, *, step: Sequence[int] | None = None) -> Call[list[Fit]]:
+    """The schedules that draw a logged series of rates, best first.
+
+    Args:
+        lr: the rates.
+        limit: how many schedules come back at most.
+        step: the steps at which the rates were logged, rising; 0, 1, 2, … if None.
+    """
     return Call(
         "POST",
         path("schedules", "fit"),
         lambda r: [Fit.model_validate(each) for each in r.json()["fits"]],
-        body=as_json({"lr": lr, "limit": limit}),
+        body=as_json({"lr": lr, "limit": limit, **({} if step is None else {"step": step})}),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shlex
 import sys
@@ -13,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from cli import completion
-from cli.options import AsJson, Output, Url, connect, parse_schedule, read_file
+from cli.logs import LogError, read_log
+from cli.options import AsJson, Output, Url, connect, parse_schedule
 from cli.output import draw, print_json, print_table, say
 
 app = typer.Typer()
@@ -175,40 +174,43 @@ def translate(
 
 @app.command(rich_help_panel=PANEL)
 def fit(
-    rates: Annotated[
+    log: Annotated[
         str,
-        typer.Argument(help="file with a rate a line, CSV or JSON list of them; - for standard input", metavar="FILE"),
+        typer.Argument(
+            help="file with the rates: one per line, CSV, JSON or JSON lines; - for standard input", metavar="FILE"
+        ),
     ],
-    column: Annotated[str, typer.Option(help="of a CSV file")] = "lr",
+    column: Annotated[
+        str | None,
+        typer.Option(
+            help="name of the column or key with the rates; found by its name if left out", show_default=False
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(help="how many schedules")] = 5,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the schedule behind logged rates, one for each step from step 0."""
-    text = sys.stdin.read() if rates == "-" else read_file(rates)
+    """Find the schedule behind a log: of TensorBoard, W&B, the Hugging Face Trainer, pandas or Excel."""
+    try:
+        logged = read_log(log, column)
+    except LogError as error:
+        raise typer.BadParameter(str(error)) from None
     with connect(url) as client:
-        found = client.fit(_series(text, column), limit)
+        found = client.fit(logged.lr, limit, step=logged.step)
     if as_json:
         print_json(found)
         return
     rows = [
-        (f"{each.max_error:.2e}", "yes" if each.exact else "", each.base_lr, json.dumps(each.schedule))
+        (
+            f"{each.max_error:.2e}",
+            "yes" if each.exact else "",
+            "" if each.diverges_at is None else each.diverges_at,
+            each.base_lr,
+            json.dumps(each.schedule),
+        )
         for each in found
     ]
-    print_table(["max error", "exact", "base_lr", "schedule"], rows)
-
-
-def _series(text: str, column: str) -> list[float]:
-    """The rates in a file. Raises typer.BadParameter."""
-    try:
-        if text.lstrip().startswith("["):
-            return [float(value) for value in json.loads(text)]
-        first = text.lstrip().partition("\n")[0]
-        if column in first.split(","):
-            return [float(row[column]) for row in csv.DictReader(io.StringIO(text.lstrip()))]
-        return [float(line) for line in text.split()]
-    except (ValueError, TypeError) as error:
-        raise typer.BadParameter(f"these are no rates: {error}") from None
+    print_table(["max error", "exact", "diverges at", "base_lr", "schedule"], rows)
 
 
 def _schedule(text: str) -> dict[str, Any]:

@@ -362,7 +362,7 @@ def test_a_share_of_the_run_is_for_lengths_alone(say: Any, service: Service) -> 
         (["submit", '{"model": {"type": "mlp", "type": "lenet"}}'], "model.type: the key 'type' comes twice"),
         (["up", "--port", "70000"], "Invalid value for '--port'"),
         (["clone", "x", "optimizer=1", "optimizer.lr=2"], "another change gives optimizer as a whole"),
-        (["fit", "-"], "these are no rates"),
+        (["fit", "-"], "the file has no rates"),
         (["worker", "--name", ""], "Invalid value for '--name'"),
     ],
 )
