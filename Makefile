@@ -12,7 +12,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := test
-.PHONY: demo up test test-examples test-faults test-security test-siege test-web lint format docs bench bench-jobs bench-fleet bench-experiments bench-web bench-train article clean test-generated openapi-lint
+.PHONY: demo up test test-examples test-faults test-security test-siege test-campaign test-web lint format docs bench bench-jobs bench-fleet bench-experiments bench-web bench-train article clean test-generated openapi-lint
 
 demo: .venv/ready
 	$(BIN)/lrserve demo
@@ -36,6 +36,14 @@ test-security: .venv/ready redis-server
 # the requests that broke something are in build/siege afterwards.
 test-siege: .venv/ready redis-server
 	$(BIN)/python -m pytest -m siege -s tests/security/test_siege.py $(ARGS)
+
+# Ten thousand drawn schedules: curves against their frameworks, translations as compiled code, and fits of their own logs.
+# Half an hour. CAMPAIGN_COUNT is for each of the three, CAMPAIGN_SEED draws what an earlier campaign drew.
+CAMPAIGN_COUNT ?= 3400
+CAMPAIGN_SEED ?= 0
+test-campaign: .venv/ready
+	for each in curves translate fit; do \
+	  $(BIN)/python -m tests.campaign.$$each --count $(CAMPAIGN_COUNT) --seed $(CAMPAIGN_SEED) || exit 1; done
 
 # The dashboard in a browser. Pictures of what it showed are in .screenshots afterwards.
 test-web: .venv/ready redis-server chromium
