@@ -34,7 +34,7 @@ THREADS = "OMP_NUM_THREADS"
 HEALTHY_SECONDS = 10.0  # a process that lived that long may start again at once
 MOST_FAILURES = 5  # in a row, of what nothing works without; and of a worker that never was ready
 LONGEST_PAUSE = 30.0  # less than a lease, so that a worker finds the job of which its process died
-NICE = 10  # of workers: the API answers at once on a machine with no free core, too
+NICE = 5  # of workers: the API answers at once on a machine with no free core, too
 OOM_SCORE = "500"  # of a worker: where memory runs out, the system ends it before Redis and the API
 
 PR_SET_PDEATHSIG = 1
