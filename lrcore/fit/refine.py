@@ -198,7 +198,7 @@ def _snapped(series: Series, candidate: Candidate, settled: bool) -> Candidate:
 
 def _judge(series: Series, error: float, misfit: float) -> Callable[[Candidate, bool], bool]:
     """Whether a candidate, with round numbers or not, is as good as one with that error and misfit."""
-    if error > 1e-12 and series.resolution:
+    if error > 1e-12 and series.resolution and misfit <= NEARLY:
         most = max(1.0, misfit)  # what rounding of the log may have caused
         return lambda trial, is_round: series.misfit(series.draw(trial)) <= most
     clean, tight = (1e-11, max(error, 1e-13)) if error <= 1e-12 else (max(error, 1e-11),) * 2
