@@ -39,13 +39,12 @@ def refined(series: Series, candidate: Candidate, settled: bool = False) -> Cand
 
 def _fitted(series: Series, candidate: Candidate, settled: bool) -> Candidate:
     weight = 1 / series.scale
-    error = series.error(candidate)
     candidate = polished(series, candidate, weight)
     if series.spent > PATIENCE or (settled and series.error(candidate) > hopeless(series)):
         return candidate
     if series.error(candidate) > max(1e-12, series.resolution):
         candidate = _shifted(series, candidate, weight)
-    if series.resolution > 0 and series.error(candidate) < max(error, 30 * series.resolution):
+    if series.error(candidate) < 30 * series.resolution:
         weights = 1 / series.tolerance(series.seen)
         other = polished(series, candidate, weights)
         if series.misfit(series.draw(other)) < series.misfit(series.draw(candidate)):
@@ -62,7 +61,7 @@ def _evened(series: Series, candidate: Candidate, weights: Array) -> Candidate:
     best, trial, share = series.misfit(series.draw(candidate)), candidate, np.ones(len(series.seen))
     for _ in range(40):
         drawn = series.draw(trial)
-        if drawn is None or best <= 1 or best > NEARLY:
+        if drawn is None or best <= 1 or best > NEARLY or series.spent > PATIENCE:
             break
         share *= np.abs(drawn - series.seen) * weights
         share /= share.max()
@@ -139,7 +138,7 @@ def _shifted(series: Series, candidate: Candidate, weight: Array | float) -> Can
                     if cost < best * (1 - 1e-9):
                         candidate, best = other, cost
                         break
-            if not best < before or series.error(candidate) <= enough:
+            if not best < before or series.error(candidate) <= enough or series.spent > PATIENCE:
                 break
     return candidate
 
@@ -199,7 +198,7 @@ def _snapped(series: Series, candidate: Candidate, settled: bool) -> Candidate:
 
 def _judge(series: Series, error: float, misfit: float) -> Callable[[Candidate, bool], bool]:
     """Whether a candidate, with round numbers or not, is as good as one with that error and misfit."""
-    if error > 1e-12 and series.resolution:
+    if error > 1e-12 and series.resolution and misfit <= NEARLY:
         most = max(1.0, misfit)  # what rounding of the log may have caused
         return lambda trial, is_round: series.misfit(series.draw(trial)) <= most
     clean, tight = (1e-11, max(error, 1e-13)) if error <= 1e-12 else (max(error, 1e-11),) * 2

@@ -344,3 +344,13 @@ def test_long_logs_take_a_moment(schedule: Json) -> None:
 
     assert time.process_time() - begin < 5  # half a second at most
     assert parse(found.schedule) == parse(schedule)
+
+
+def test_noise_takes_a_moment() -> None:
+    rates = np.random.default_rng(0).integers(0, 10, 200_000) / 10
+    begin = time.process_time()
+
+    found = fit(rates)
+
+    assert time.process_time() - begin < 5  # half a second at most
+    assert found[0].max_error < 0.51

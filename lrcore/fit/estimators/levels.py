@@ -10,6 +10,7 @@ from lrcore.fit.candidate import Candidate, Spec
 from lrcore.fit.estimators.phases import turns
 from lrcore.fit.numerics import geometric, line
 from lrcore.fit.series import Series
+from lrcore.grid import Array
 
 MOST_STEPS, MOST_LISTED = 10_000, 100
 
@@ -141,21 +142,26 @@ def knotted(series: Series) -> Iterator[Candidate]:
     if 0 < len(bends) <= min(MOST_LISTED // 5, len(series) // 4):
         yield from _through(series, bends, "linear")
     y = series.y
+    turning = _turning(y)
+    if 0 < len(turning) < min(MOST_LISTED // 5, len(series) // 6):
+        last = series.flat if series.flat > turning[-1] else len(series) - 1
+        yield from _through(series, [*turning, last], "cosine")
+
+
+def _turning(y: Array) -> list[int]:
+    """Indices where the rate turns, or stands still on its way; none if they are many."""
     moving = np.append(0, np.flatnonzero(np.diff(y)) + 1)
     runs = y[moving]
-    if len(runs) > 2:
-        change = np.abs(np.diff(runs))
-        slow = (
-            np.flatnonzero((change[1:-1] < change[:-2]) & (change[1:-1] <= change[2:])) + 1
-        )  # at the knots of cosines
-        turning = np.flatnonzero((runs[1:-1] - runs[:-2]) * (runs[2:] - runs[1:-1]) < 0) + 1
-        near = [int(i) + int(change[i] > change[min(i + 1, len(change) - 1)]) for i in slow]
-        tops = sorted(
-            {int(moving[i]) for i in turning} | {int(moving[i]) for i in near if abs(i - turning).min(initial=9) > 2}
-        )
-        last = series.flat if series.flat > (tops[-1] if tops else 0) else len(series) - 1
-        if len(tops) < min(MOST_LISTED // 5, len(series) // 6):
-            yield from _through(series, [*tops, last], "cosine")
+    if len(runs) < 3:
+        return []
+    change = np.abs(np.diff(runs))
+    turns = np.flatnonzero((runs[1:-1] - runs[:-2]) * (runs[2:] - runs[1:-1]) < 0) + 1
+    slow = np.flatnonzero((change[1:-1] < change[:-2]) & (change[1:-1] <= change[2:])) + 1
+    if len(turns) + len(slow) > MOST_LISTED:
+        return []
+    still = [int(i) + int(change[i] > change[min(i + 1, len(change) - 1)]) for i in slow]
+    apart = [i for i in still if np.abs(i - turns).min(initial=9) > 2]
+    return sorted({int(moving[i]) for i in [*turns.tolist(), *apart]})
 
 
 def _bends(series: Series) -> list[int]:
