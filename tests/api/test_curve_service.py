@@ -341,6 +341,41 @@ def test_a_logged_curve_leads_back_to_its_schedule(http: httpx.Client) -> None:
     assert lr(fits[0]["schedule"], fits[0]["base_lr"]) == pytest.approx(logged, abs=1e-10)
 
 
+@pytest.mark.parametrize("steps", [{"step": list(range(10, 1000, 10))}, {"start": 10, "stride": 10}])
+def test_a_log_of_every_tenth_step_leads_to_lengths_in_steps(steps: dict[str, Any], http: httpx.Client) -> None:
+    cosine = {"type": "cosine", "num_warmup_steps": 50, "num_training_steps": 1000}
+    body = {"schedule": cosine, "base_lr": 3e-4, "start": 10, "stride": 10, "steps": 99}
+    logged = post(http, "/v1/curves", body).raise_for_status().json()["lr"]
+
+    fits = post(http, "/v1/schedules/fit", {"lr": logged, **steps}).raise_for_status().json()["fits"]
+
+    found = {each["schedule"]["type"]: each for each in fits if each["exact"]}
+    assert found["cosine"]["schedule"] == cosine
+    assert fits[0]["diverges_at"] is None
+    assert found["cosine"]["diverges_at"] == 1001  # it rises again, which the first one does not
+
+
+@pytest.mark.parametrize(
+    ("steps", "location", "words"),
+    [
+        ({"step": [0, 1]}, ["body", "step"], "one step for each rate"),
+        ({"step": [0, 2, 1]}, ["body", "step"], "2 is followed by 1"),
+        ({"step": [0, 1, -2]}, ["body", "step", 2], "greater than or equal to 0"),
+        ({"step": [0, 1, 2], "stride": 2}, ["body"], "either step, or start and stride"),
+        ({"stride": 0}, ["body", "stride"], "greater than or equal to 1"),
+        ({"start": 10**15, "stride": 10}, ["body"], "give a smaller start or stride"),
+    ],
+)
+def test_steps_that_are_none_are_refused(
+    steps: dict[str, Any], location: list[Any], words: str, http: httpx.Client
+) -> None:
+    answer = post(http, "/v1/schedules/fit", {"lr": [0.3, 0.2, 0.1], **steps})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["loc"] == location
+    assert words in answer.json()["errors"][0]["msg"]
+
+
 @pytest.mark.parametrize("series", [[], [0.1], [0.1, -0.1], "0.1"])
 def test_a_log_that_is_none_is_refused(series: Any, http: httpx.Client) -> None:
     answer = post(http, "/v1/schedules/fit", {"lr": series})
