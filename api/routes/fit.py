@@ -53,7 +53,7 @@ class FittedSchedule(Spec):
     max_error: float = Field(description="largest difference at the logged steps, as a share of the largest rate")
     rms_error: float = Field(description="root of the mean squared difference, as the same share")
     exact: bool = Field(description="whether max_error is at most 1e-9")
-    diverges_at: int | None = Field(
+    diverges_at: Index | None = Field(
         description="the first step after the log at which the rate differs from that of the first schedule, where "
         "both agree on the log; null for the first one, for those that differ on the log already, and for those "
         "that agree as far again as the log is long"

@@ -28,6 +28,7 @@ REFUSALS = (
     "factors that change from step to step",  # MultiplicativeLR
     "must be less than the initial rate",  # transformers' polynomial
     "it must not be 0",  # ChainedScheduler
+    "a base rate of 0 has no fractions",
     "has no rate at step 0",
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from lrcore.fit.candidate import Candidate
-from lrcore.fit.estimators import cycles, falls, levels, one_cycle, warm
+from lrcore.fit.estimators import cycles, falls, flat_cosine, levels, one_cycle, warm
 from lrcore.fit.series import Series
 
 Estimator = Callable[[Series], Iterator[Candidate]]
@@ -13,6 +13,7 @@ Estimator = Callable[[Series], Iterator[Candidate]]
 ESTIMATORS: tuple[Estimator, ...] = (
     *levels.ESTIMATORS,
     *falls.ESTIMATORS,
+    *flat_cosine.ESTIMATORS,
     *cycles.ESTIMATORS,
     *one_cycle.ESTIMATORS,
     *warm.ESTIMATORS,
