@@ -56,7 +56,7 @@ async def json_body(request: Request) -> None:
 
     Raises:
         HTTPException: the content type is another one.
-        Invalid: the body nests too deep: what reads it further may recurse. Or an object in it has a key twice.
+        Invalid: the body nests too deeply, or an object in it has a key twice.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json" and not content_type.endswith("+json"):

@@ -142,7 +142,7 @@ def _npy_file(shape: tuple[int, ...]) -> tuple[memoryview, NDArray[np.float64]]:
 
 
 def _parts(t: Grid, columns: Columns, rows: int) -> Iterator[tuple[NDArray[np.int64], list[NDArray[np.float64]]]]:
-    """The table by VALUES values, but at least so many rows: their steps, and each column's values."""
+    """Yield the steps and each column's values in parts of about VALUES values, with at least `rows` rows."""
     rows = max(rows, VALUES // (1 + len(columns)))
     for start in range(0, t.count, rows):
         end = min(start + rows, t.count)

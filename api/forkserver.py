@@ -52,7 +52,7 @@ WARM_UP = (  # build and import nearly all that requests need; the empty bodies 
 
 def serve(control: socket.socket, app: FastAPI) -> None:
     """Fork a child for each socket that comes, until the parent has closed its end."""
-    signal.signal(signal.SIGCHLD, _bury)
+    signal.signal(signal.SIGCHLD, _reap)
     while True:
         _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not descriptors:
@@ -66,8 +66,8 @@ def serve(control: socket.socket, app: FastAPI) -> None:
         os.close(descriptors[0])
 
 
-def _bury(*_: object) -> None:
-    """Take leave of the children that have ended. If that were left to the kernel, nobody would count their time."""
+def _reap(*_: object) -> None:
+    """Collect the children that have ended, so that their processor time is counted."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -87,12 +87,12 @@ def _answer(connection: socket.socket, app: FastAPI) -> None:
         if message["type"] == "http.response.start":
             begun = True
             headers = [header for header in message["headers"] if header[0] != b"x-request-id"]
-            _tell(connection, packed(Start(message["status"], headers, route_of(request.scope))))
+            _send_or_exit(connection, packed(Start(message["status"], headers, route_of(request.scope))))
             return
         body = memoryview(message.get("body", b""))
         for at in range(0, len(body), PIECE):
             piece = body[at : at + PIECE]
-            _tell(connection, LENGTH.pack(len(piece)), piece)
+            _send_or_exit(connection, LENGTH.pack(len(piece)), piece)
 
     try:
         asyncio.run(_run(app, request, send))
@@ -104,11 +104,11 @@ def _answer(connection: socket.socket, app: FastAPI) -> None:
         log.exception("%s %s failed", request.scope["method"], request.scope["path"])
         if not begun:
             return
-    _tell(connection, LENGTH.pack(0))
+    _send_or_exit(connection, LENGTH.pack(0))
 
 
-def _tell(connection: socket.socket, *parts: bytes | memoryview) -> None:
-    """Send to the other side, or end this process if nobody waits for its answer."""
+def _send_or_exit(connection: socket.socket, *parts: bytes | memoryview) -> None:
+    """Send to the parent, or end this process if the connection is closed."""
     try:
         for part in parts:
             connection.sendall(part)

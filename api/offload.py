@@ -75,7 +75,8 @@ class Offload:
         self.app, self._processes, self._changed = app, processes, changed
         at_once = settings.large_requests or min(max(cores(), 2), 4)
         self._places = Places(at_once, QUEUE, QUEUE_OF_TENANT, QUEUE_SECONDS)
-        self._answers = Places(ANSWERS, at_once - 1, at_once - 1, QUEUE_SECONDS)  # one process goes on with short ones
+        waiting = max(1, at_once - 1)  # one process goes on with short answers
+        self._answers = Places(ANSWERS, waiting, waiting, QUEUE_SECONDS)
         self._body_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -157,7 +157,7 @@ def _number(row: _Row, column: str) -> float:
     except (ValueError, OverflowError):
         raise LogError(f"{where}: {text[:40]!r} is not a number") from None
     if not math.isfinite(number):
-        raise LogError(f"{where}: {text} is not a learning rate: leave the row out, or the cell empty")
+        raise LogError(f"{where}: {text[:40]} is not a finite number: leave the row out, or the cell empty")
     return number
 
 
@@ -181,6 +181,8 @@ def _json_rows(text: str) -> Iterator[_Row]:
         raise LogError(f"line {error.lineno}: this is not JSON: {error.msg}") from None
     except RecursionError:
         raise LogError("the JSON is nested too deep for a log") from None
+    except ValueError:
+        raise LogError("the JSON has a number with too many digits for a learning rate") from None
     if isinstance(value, dict) and isinstance(value.get("log_history"), list):
         value = value["log_history"]  # the Trainer's trainer_state.json
     if isinstance(value, dict) and any(isinstance(each, list) for each in value.values()):
@@ -205,7 +207,7 @@ def _json_lines(text: str) -> Iterator[_Row]:
             continue
         try:
             entry = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise LogError(f"line {i}: this is not JSON: {error}") from None
         yield _Row(i, entry if isinstance(entry, dict) else {"": entry})
 
@@ -227,17 +229,17 @@ def _table_rows(text: str) -> Iterator[_Row]:
             if not any(cell.strip() for cell in cells):
                 continue
             if names is None:
-                names = _header(cells, comma)
-                if names is not None and cells == names:
+                names = _header(cells)
+                if cells == names:
                     continue
-            yield _Row(reader.line_num, dict(zip(names or [], cells, strict=False)), comma)
+            yield _Row(reader.line_num, dict(zip(names, cells, strict=False)), comma)
     except csv.Error as error:
         raise LogError(f"line {reader.line_num}: this is not CSV: {error}") from None
 
 
-def _header(cells: list[str], comma: bool) -> list[str]:
+def _header(cells: list[str]) -> list[str]:
     """The names of the columns: the first line, or for numbers alone what they must be."""
-    if not _is_number([cell.replace(",", ".") if comma else cell for cell in cells if cell.strip()]):
+    if not _is_number(cell for cell in cells if cell.strip()):
         return cells
     if len(cells) > 2:
         raise LogError("line 1: the columns have no names: put a line such as step,lr before the numbers")

@@ -164,7 +164,7 @@ class Stack:
             stdout=self.log,
             stderr=self.log and subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in the terminal reaches this process alone, which then ends them in order
-            preexec_fn=_die_with_parent if service.essential else _stand_back,
+            preexec_fn=_die_with_parent if service.essential else _yield_to_others,
         )
 
     def _stop(self, service: Service) -> None:
@@ -264,8 +264,8 @@ def _after(pause: float) -> str:
     return f" in {pause:g} s" if pause else ""
 
 
-def _stand_back() -> None:
-    """What _die_with_parent does; and where processors or memory run out, let go first who is needed more."""
+def _yield_to_others() -> None:
+    """Do what _die_with_parent does, at a lower priority, and be the first that the system ends if memory runs out."""
     _die_with_parent()
     os.nice(NICE)
     with suppress(OSError):  # no Linux

@@ -52,8 +52,8 @@ COMPARE = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
 
 CHOOSE = "choose a value with `a if epoch < 30 else b`"
 TERMS = "a comprehension: write its terms out, such as (epoch >= 30) + (epoch >= 60)"
-ELEMENTS = "a list, which may only follow `in`, or be all that min or max gets"
-BITS = "for bits of integers: write `and`, `or` and `not` for conditions, and ** for powers"
+ELEMENTS = "a list or set: use one only after `in`, or as the one argument of min or max"
+BITS = "an operator that is not supported: write `and`, `or` and `not` for conditions, and ** for powers"
 WAYS_OUT: dict[type[ast.AST], str] = {  # what a part is that cannot be said here, and what to write
     ast.Attribute: "an attribute: write its number in its place",
     ast.Subscript: f"a subscript: write the number itself, or {CHOOSE}",

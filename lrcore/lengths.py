@@ -99,6 +99,10 @@ class Span(Steps):
 
     least: float = 1e-3
 
+    def read(self, value: Any) -> Any:
+        """Return the steps of a share. Raises CurveError if the run's steps are unknown."""
+        return value if isinstance(value, bool) else super().read(value)
+
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         schema = core_schema.float_schema(strict=True, ge=self.least, le=self.le, allow_inf_nan=False)
         whole_if_equal = core_schema.no_info_after_validator_function(whole, schema)

@@ -27,7 +27,7 @@ SILENT = ("Cf", "Mn", "Me", "Sk")  # joiners, selectors and modifiers, which wit
 
 
 def write(text: Text, name: str, longest: int = LONGEST) -> None:
-    """Have a text of a picture say a name, of which at most `longest` columns are shown.
+    """Set a text of a picture to a name, shortened to at most `longest` columns.
 
     What matplotlib takes for mathematics stays as it is. Chinese, Japanese and Korean come from a font of their own; a
     character that no font has is written as its name in Unicode, as in :rocket:.

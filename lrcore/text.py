@@ -1,4 +1,4 @@
-"""Other people's text where it must stay text, on a terminal, on a line of a log, in a spreadsheet; and wrong names."""
+"""Escape other people's text for terminals, logs and spreadsheets, and suggest known names."""
 
 from __future__ import annotations
 

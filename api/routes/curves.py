@@ -43,7 +43,7 @@ class Summary(BaseModel):
 
 
 class Where(BaseModel):
-    """Where a rate is first reached, from the first step on and from the highest rate on."""
+    """The first step with at most a given rate, in the whole curve and after its peak."""
 
     lr_at_most: float
     step: int | list[int | None] | None = Field(
@@ -120,7 +120,7 @@ FirstAtMost = Annotated[
     Query(
         ge=0,
         allow_inf_nan=False,
-        description="a rate: the answer names the first step with at most that, also after the peak",
+        description="a rate: adds `where`, the first step with at most this rate and the first such step after the peak",
     ),
 ]
 NOT_OF_THE_CURVE = {"spec", "format", "scale"}

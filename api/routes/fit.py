@@ -56,7 +56,7 @@ class FittedSchedule(Spec):
     diverges_at: Index | None = Field(
         description="the first step after the log at which the rate differs from that of the first schedule, where "
         "both agree on the log; null for the first one, for those that differ on the log already, and for those "
-        "that agree as far again as the log is long"
+        "that agree as far again as the log is long, or until one of them ends"
     )
 
 

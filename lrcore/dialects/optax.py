@@ -63,9 +63,9 @@ def _own(schedule: Schedule) -> Native | None:
 def _differs(schedule: Schedule) -> str | None:
     """Return what optax does otherwise than its documentation says; None if nothing."""
     match schedule:
-        case OptaxExponentialDecay(staircase=True, transition_steps=steps):
+        case OptaxExponentialDecay(staircase=True, transition_steps=steps, decay_rate=rate) if steps > 0 and rate:
             return LATE.format(steps) if arrays.floors_late(steps) else None
-        case PolynomialSchedule(transition_steps=steps, power=power):
+        case PolynomialSchedule(transition_steps=steps, power=power) if steps > 0:
             return BAD_END.format(steps) if arrays.ends_badly(steps, power) else None
     return None
 

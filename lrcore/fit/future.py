@@ -28,6 +28,14 @@ def rates(candidate: Candidate, t: Grid) -> Array | None:
         return None
 
 
+def _length(candidate: Candidate) -> int | None:
+    """Return the steps for which the candidate has rates; None if it has no end."""
+    request = CurveRequest.model_validate(
+        {"schedule": candidate.schedule, "base_lr": candidate.base_lr, "steps": 1, "total_steps": 1}
+    )
+    return request.schedule.length
+
+
 def _after(series: Series, share: float) -> Grid:
     """Steps after the log, evenly spaced over so much of its length."""
     first = int(series.steps[-1]) + 1
@@ -48,12 +56,15 @@ def is_absurd(series: Series, candidate: Candidate) -> bool:
 
 
 def divergence(series: Series, one: Candidate, other: Candidate, near: float) -> int | None:
-    """The first step after the log at which two specs differ by more than `near`, as far again as the log is long.
+    """Return the first step after the log at which two specs differ by more than `near`; None if there is none.
 
-    None where they do not. A difference that comes and goes within 1/2048 of that is missed.
+    Looks as far again as the log is long, and as both have rates. A difference that comes and goes within 1/2048 of that
+    is missed.
     """
     t = _after(series, 1.0)
-    if t.last > MAX_STEP:
+    ends = [end for each in (one, other) if (end := _length(each)) is not None]
+    t = t.part(0, t.before(min(ends))) if ends else t
+    if not t.count or t.last > MAX_STEP:
         return None
     while True:
         a, b = rates(one, t), rates(other, t)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -122,8 +122,3 @@ def wave_length(t: Array, y: Array) -> float:
     gap = (t[-1] - t[0]) / (n - 1)
     _, twice = line(y[h:-h], y[: -2 * h] + y[2 * h :])
     return float(np.pi * h * gap / np.arccos(np.clip(twice / 2, -1.0, 1.0)))
-
-
-def distinct(values: Sequence[int]) -> list[int]:
-    """The values in order, each once."""
-    return list(dict.fromkeys(values))

@@ -142,7 +142,7 @@ def _checked(lr: Sequence[float] | NDArray[Any]) -> Array:
     for bad, what in ((~np.isfinite(y), "not a finite number"), (y < 0, "negative")):
         if bad.any():
             i = int(bad.argmax())
-            raise ValueError(f"the rate at step {i} is {y[i]:g}, {what}")
+            raise ValueError(f"lr[{i}] is {y[i]:g}, {what}")
     return y
 
 

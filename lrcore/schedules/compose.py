@@ -255,7 +255,10 @@ class ChainedScheduler(_Composite):
         """Write the rates of a group whose base rate is 0, which stays 0 as long as the parts only multiply it."""
         for i, part in enumerate(self.schedulers):
             if (part.fill(out, t, 0.0, group) if i else first) != (0.0, 0.0):
-                message = f"a base rate of 0 has no fractions, but schedulers[{i}], {part.type}, has a rate of its own"
+                message = (
+                    f"with a base rate of 0 every part must stay at 0, but schedulers[{i}], {part.type}, does not: "
+                    "give a base rate above 0"
+                )
                 raise CurveError(("base_lr",), message)
         return grid.constant(out, 0.0)
 

@@ -75,7 +75,7 @@ class CosineScheduler(Schedule):
     """Linear from warmup_begin_lr to base_lr in warmup_steps, then half a cosine to final_lr at max_update, then flat.
 
     lr(t) = final_lr + (base_lr - final_lr) * (1 + cos(pi * (t - warmup_steps) / (max_update - warmup_steps))) / 2.
-    max_update includes the warm-up. If that is as long or longer, base_lr holds after it.
+    max_update includes the warm-up. If warmup_steps is at least max_update, base_lr holds after the warm-up.
     """
 
     summary = "half a cosine to final_lr, with an optional linear warm-up, then flat"

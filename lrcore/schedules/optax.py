@@ -73,7 +73,10 @@ class LinearSchedule(_Optax):
 
 
 class PolynomialSchedule(LinearSchedule):
-    """(init_value - end_value) * (1 - u) ** power + end_value, u = clip(t - transition_begin, 0, n) / n."""
+    """(init_value - end_value) * (1 - u) ** power + end_value, u = clip(t - transition_begin, 0, n) / n.
+
+    As in optax, it stays at init_value if transition_steps is not positive, and a negative transition_begin is 0.
+    """
 
     summary = "from one rate to another along a power of the distance left, flat before and after"
     formula = "(init_value - end_value) * (1 - clip(t - transition_begin, 0, n) / n) ** power + end_value"

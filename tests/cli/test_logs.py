@@ -125,7 +125,7 @@ def test_rates_are_read_however_they_are_written(text: str, lr: list[float], ste
         ("", "the file has no rates: write one per line"),
         ("step,lr\n", "the file has no rates: write one per line"),
         ("0.1\n", "at least 2"),
-        ("step,lr\n0,0.1\n1,nan\n", "line 3, column 'lr': nan is not a learning rate: leave the row out"),
+        ("step,lr\n0,0.1\n1,nan\n", "line 3, column 'lr': nan is not a finite number: leave the row out"),
         ("step,lr\n0,0.1\n1,oops\n", "line 3, column 'lr': 'oops' is not a number"),
         ("step,lr\n0,0.1\n1,-1\n", "line 3, column 'lr': -1 is negative"),
         ("step,lr\n0,0.1\n1.5,0.1\n", "line 3, column 'step': 1.5 is not a whole step"),
@@ -136,7 +136,7 @@ def test_rates_are_read_however_they_are_written(text: str, lr: list[float], ste
         ("step,loss\n0,1\n1,2\n", "no column looks like a learning rate: choose one of 'step', 'loss' with --column"),
         ("step,a lr,b lr\n0,1,2\n", "several columns may be the learning rate: choose one of 'a lr', 'b lr'"),
         ('{"lr": 0.1}\n{"lr": 0.1\n', "line 2: this is not JSON"),
-        ('{"lr": 0.1}\n{"lr": NaN}\n', "line 2, column 'lr': nan is not a learning rate"),
+        ('{"lr": 0.1}\n{"lr": NaN}\n', "line 2, column 'lr': nan is not a finite number"),
         ("[0.1, [0.2]]", r"line 2, the list: \[0.2\] is not a number"),
         ("[0.1, true]", "line 2, the list: true is not a number"),
         ("[0.1, 0.2", "line 1: this is not JSON"),
@@ -156,7 +156,7 @@ def test_the_command_reports_the_line(service: Service, tmp_path: Path) -> None:
     done = lrserve("fit", str(file), url=service.url)
 
     assert done.exit_code == 2
-    assert "line 17, column 'lr': NaN is not a learning rate" in done.stderr
+    assert "line 17, column 'lr': NaN is not a finite number" in done.stderr
 
 
 def test_a_column_is_chosen_by_its_name() -> None:

@@ -28,7 +28,7 @@ REFUSALS = (
     "factors that change from step to step",  # MultiplicativeLR
     "must be less than the initial rate",  # transformers' polynomial
     "it must not be 0",  # ChainedScheduler
-    "a base rate of 0 has no fractions",
+    "with a base rate of 0 every part must stay at 0",
     "has no rate at step 0",
 )
 

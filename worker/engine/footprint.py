@@ -32,7 +32,7 @@ from worker.engine.optim import freeze, parameter_groups
 
 log = logging.getLogger("lrserve.engine")
 
-MEASURED_SECONDS = 10.0  # of a processor, after which a model is not measured: ten times what the slowest one takes
+MEASURED_SECONDS = 10.0  # of a processor, after which a model is not measured: twenty times what the slowest one takes
 META = torch.device("meta")
 
 
