@@ -120,7 +120,7 @@ FirstAtMost = Annotated[
     Query(
         ge=0,
         allow_inf_nan=False,
-        description="a rate: adds `where`, the first step with at most this rate and the first such step after the peak",
+        description="a rate: adds `where`, the first step with at most this rate, and the first one after the peak",
     ),
 ]
 NOT_OF_THE_CURVE = {"spec", "format", "scale"}

@@ -58,8 +58,8 @@ def is_absurd(series: Series, candidate: Candidate) -> bool:
 def divergence(series: Series, one: Candidate, other: Candidate, near: float) -> int | None:
     """Return the first step after the log at which two specs differ by more than `near`; None if there is none.
 
-    Looks as far again as the log is long, and as both have rates. A difference that comes and goes within 1/2048 of that
-    is missed.
+    Looks as far again as the log is long, and as both have rates. A difference that comes and goes within 1/2048 of
+    that is missed.
     """
     t = _after(series, 1.0)
     ends = [end for each in (one, other) if (end := _length(each)) is not None]
