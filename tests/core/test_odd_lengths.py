@@ -148,7 +148,7 @@ def test_a_part_with_a_rate_of_its_own_has_no_fraction_of_0() -> None:
     parts = [*PARTS, {"type": "CosineAnnealingLR", "T_max": 10, "eta_min": 0.01}]
     request = {"schedule": {"type": "ChainedScheduler", "schedulers": parts}, "base_lr": 0, "steps": 20}
 
-    with pytest.raises(CurveError, match=r"schedulers\[3\], CosineAnnealingLR, has a rate of its own"):
+    with pytest.raises(CurveError, match=r"schedulers\[3\], CosineAnnealingLR, does not"):
         sample(CurveRequest.model_validate(request | {"base_lr": 0.0}))
 
 
