@@ -151,7 +151,7 @@ def _plateau(
         "threshold_mode": threshold_mode,
         "min_lr": min_lr,
         "eps": epsilon,
-        "base_lr": learning_rate,
+        "initial_lr": learning_rate,
     }
 
 

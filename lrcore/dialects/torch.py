@@ -68,7 +68,7 @@ def multiplies(schedule: Schedule) -> bool:
 def of_class(schedule: Schedule, base_lr: float, *also: str) -> Translation:
     """The schedule by torch's own class."""
     if isinstance(schedule, ReduceLROnPlateau):
-        rate = schedule.base_lr
+        rate = schedule.initial_lr
         before = "" if rate is None else f'for group in optimizer.param_groups:\n    group["lr"] = {base.number(rate)}'
         return Translation(make_scheduler(["import torch"], construction(schedule), before), True, also)
     wrong = _stops(schedule, base_lr)
@@ -116,7 +116,7 @@ def given(schedule: Schedule) -> dict[str, Any]:
     found = {}
     for name in type(schedule).model_fields:
         value = getattr(schedule, name)
-        own = {"type", "last_epoch", "base_lr" if isinstance(schedule, ReduceLROnPlateau) else "type"}
+        own = {"type", "last_epoch", "initial_lr" if isinstance(schedule, ReduceLROnPlateau) else "type"}
         if name in schedule.model_fields_set - own and value is not None:
             found[name] = _argument(value)
     return found

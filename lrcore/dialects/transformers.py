@@ -90,7 +90,7 @@ def _(s: WarmUp, lr: float, warm: int) -> Code | None:
 
 @_same.register
 def _(s: ReduceLROnPlateau, lr: float, warm: int) -> Code | None:
-    return None if s.base_lr is not None else _call("reduce_lr_on_plateau", **torch.given(s))
+    return None if s.initial_lr is not None else _call("reduce_lr_on_plateau", **torch.given(s))
 
 
 def _plateau(

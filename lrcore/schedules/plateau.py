@@ -45,20 +45,20 @@ class ReduceLROnPlateau(Schedule):
     cooldown: Count = 0
     min_lr: GroupRates = 0.0
     eps: Rate = 1e-8
-    base_lr: Rate | None = Field(
+    initial_lr: Rate | None = Field(
         None, description="the initial rate, in place of the optimizer's", exclude_if=lambda value: value is None
     )
 
     @property
     def own_base_lr(self) -> float | None:
-        return self.base_lr
+        return self.initial_lr
 
     def cost(self, load: Load) -> float:
         cuts = load.last // (self.patience + 1 + self.cooldown) + 1
         return load.calls * (CALL + load.last * STEP_COST + cuts * CUT_COST)
 
     def torch_reference(self) -> tuple[str, dict[str, object]]:
-        return self.name(), self.model_dump(exclude={"type", "base_lr"})
+        return self.name(), self.model_dump(exclude={"type", "initial_lr"})
 
 
 class Plateau:
@@ -70,7 +70,7 @@ class Plateau:
 
     def __init__(self, spec: ReduceLROnPlateau, base_lr: Iterable[float]) -> None:
         self.spec = spec
-        self.lr = [lr if spec.base_lr is None else spec.base_lr for lr in base_lr]
+        self.lr = [lr if spec.initial_lr is None else spec.initial_lr for lr in base_lr]
         self.best = np.inf if spec.mode == "min" else -np.inf
         self.bad = 0
         self.cooldown = 0

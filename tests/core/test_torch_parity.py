@@ -181,7 +181,7 @@ def test_a_plateau_cuts_the_rate_when_torch_does(
     mode: str, threshold_mode: str, data: st.DataObject, base_lrs: list[float], metrics: list[float]
 ) -> None:
     drawn = data.draw(specs(ReduceLROnPlateau))
-    drawn.pop("base_lr", None)  # torch has only the optimizer's
+    drawn.pop("initial_lr", None)  # torch has only the optimizer's
     schedule = ReduceLROnPlateau.model_validate(drawn | {"mode": mode, "threshold_mode": threshold_mode})
 
     assert_close(plateau_curve(schedule, base_lrs, metrics), torch_plateau(schedule, base_lrs, metrics))
