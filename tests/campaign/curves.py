@@ -36,9 +36,9 @@ def torch_means(framework: str, spec: Json) -> bool:
 def optax_rates(spec: Json, t: Steps) -> Rates:
     import jax
 
-    with jax.enable_x64(True):
-        found = jax.vmap(optax_schedule(spec["type"], arguments(spec)))(jax.numpy.asarray(t))
-        return np.broadcast_to(np.asarray(found), len(t))
+    with jax.enable_x64(True):  # step by step: compiled, XLA may be a step late where a quotient is floored
+        schedule = optax_schedule(spec["type"], arguments(spec))
+        return np.array([float(schedule(int(step))) for step in t])
 
 
 def keras_rates(spec: Json, t: Steps) -> Rates:
