@@ -1,4 +1,4 @@
-"""Names that users gave, as text in a picture: literally, whole or shortened, and in letters that there are."""
+"""Names that users gave, as text in a picture: literally, whole or shortened, and in letters that its fonts have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lrcore.text import visible
 
@@ -92,16 +92,16 @@ def _spelt(character: str) -> str:
     return f":{named.lower().replace(' ', '_')}:"
 
 
-class _Font:
+class _Font(NamedTuple):
     """A font beside matplotlib's own.
 
     Attributes:
-        letters: code points that it has.
         family: its name; empty if there is none.
+        letters: code points that it has.
     """
 
-    def __init__(self, family: str, letters: frozenset[int]) -> None:
-        self.family, self.letters = family, letters
+    family: str
+    letters: frozenset[int]
 
 
 @cache

@@ -12,9 +12,8 @@ from lrcore.schedules.cosine import CosineAnnealingWarmRestarts
 
 BLOCK = 1024  # rates computed at once: most steps are a look-up in a list
 
-Values = tuple[
-    list[float], list[float] | None
-]  # rates, and momenta if the schedule cycles them; one per parameter group
+# rates, and momenta if the schedule cycles them; one per parameter group
+Values = tuple[list[float], list[float] | None]
 
 
 class RateTable:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from lrcore.curve import CurveRequest
 from lrcore.schedules import SCHEDULES
 
 Spec = dict[str, Any]
@@ -25,6 +26,13 @@ class Candidate:
 
     schedule: Spec
     base_lr: float | None = None
+
+    @cached_property
+    def request(self) -> CurveRequest:
+        """The request for its first rate. Raises ValueError if there is no such curve."""
+        return CurveRequest.model_validate(
+            {"schedule": self.schedule, "base_lr": self.base_lr, "steps": 1, "total_steps": 1}
+        )
 
     @property
     def family(self) -> str:

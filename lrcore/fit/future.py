@@ -4,36 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrcore.curve import CurveRequest, table
 from lrcore.fit.candidate import Candidate
+from lrcore.fit.sampling import rates
 from lrcore.fit.series import Series
-from lrcore.grid import Array, Grid
+from lrcore.grid import Grid
 from lrcore.schedules._base import MAX_STEP
 
 FINE = 2048  # steps that are looked at
 SOON, BACK = 0.25, 0.3  # a rise within so much of the log's length by so much of its range is absurd
-
-
-def rates(candidate: Candidate, t: Grid) -> Array | None:
-    """The candidate's rates; None where it has none."""
-    try:
-        request = CurveRequest.model_validate(
-            {"schedule": candidate.schedule, "base_lr": candidate.base_lr, "steps": 1, "total_steps": 1}
-        )
-        if request.schedule.length is not None and t.last >= request.schedule.length:
-            return None
-        drawn: Array = table(request.schedule, request.base_lrs, t).lr[0]
-        return drawn
-    except ValueError:  # pydantic's, or a CurveError
-        return None
-
-
-def _length(candidate: Candidate) -> int | None:
-    """Return the steps for which the candidate has rates; None if it has no end."""
-    request = CurveRequest.model_validate(
-        {"schedule": candidate.schedule, "base_lr": candidate.base_lr, "steps": 1, "total_steps": 1}
-    )
-    return request.schedule.length
 
 
 def _after(series: Series, share: float) -> Grid:
@@ -62,7 +40,7 @@ def divergence(series: Series, one: Candidate, other: Candidate, near: float) ->
     that is missed.
     """
     t = _after(series, 1.0)
-    ends = [end for each in (one, other) if (end := _length(each)) is not None]
+    ends = [end for each in (one, other) if (end := each.request.schedule.length) is not None]
     t = t.part(0, t.before(min(ends))) if ends else t
     if not t.count or t.last > MAX_STEP:
         return None

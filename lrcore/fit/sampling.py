@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from lrcore.curve import CurveRequest, table
+from lrcore.curve import table
 from lrcore.fit.candidate import Candidate
 from lrcore.grid import Array, Grid
 
@@ -34,19 +34,25 @@ class Sampling:
 
     def draw(self, candidate: Candidate) -> Array | None:
         """The candidate's rates, shape (n,); None if there is no such curve."""
-        try:
-            request = CurveRequest.model_validate(
-                {"schedule": candidate.schedule, "base_lr": candidate.base_lr, "steps": 1, "total_steps": 1}
-            )
-            if request.schedule.length is not None and self.steps[-1] >= request.schedule.length:
+        found = []
+        for grid, where in self._pieces:
+            drawn = rates(candidate, grid)
+            if drawn is None:
                 return None
-            found = []
-            for grid, where in self._pieces:
-                rates = table(request.schedule, request.base_lrs, grid).lr[0]
-                found.append(rates if where is None else rates[where])
-            return found[0] if len(found) == 1 else np.concatenate(found)
-        except ValueError:  # pydantic's, or a CurveError
+            found.append(drawn if where is None else drawn[where])
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+def rates(candidate: Candidate, t: Grid) -> Array | None:
+    """The candidate's rates; None where it has none."""
+    try:
+        schedule = candidate.request.schedule
+        if schedule.length is not None and t.last >= schedule.length:
             return None
+        drawn: Array = table(schedule, candidate.request.base_lrs, t).lr[0]
+        return drawn
+    except ValueError:  # pydantic's, or a CurveError
+        return None
 
 
 def _pieces(steps: Steps) -> Iterator[tuple[Grid, Steps | None]]:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrcore.curve import CurveRequest
 from lrcore.fit import future
 from lrcore.fit.candidate import Candidate, Spec
 from lrcore.fit.estimators import ESTIMATORS, LAST_RESORTS, Estimator
@@ -207,8 +206,7 @@ def _judge(series: Series, candidate: Candidate) -> _Judged | None:
         return None
     wrong = (rates - series.y) / series.scale
     most, rms = float(np.abs(wrong).max()), float(np.sqrt(np.mean(wrong * wrong)))
-    base = CurveRequest.model_validate({"schedule": candidate.schedule, "base_lr": candidate.base_lr, "steps": 1})
-    fitted = Fit(candidate.schedule, base.base_lrs[0], most, rms, most <= EXACT)
+    fitted = Fit(candidate.schedule, candidate.request.base_lrs[0], most, rms, most <= EXACT)
     rank = most
     if series.resolution and not fitted.exact:
         rank = series.resolution if series.misfit(drawn) <= 1 else max(most, 1.01 * series.resolution + EXACT)
