@@ -113,6 +113,23 @@ def damped(
     return x, found
 
 
+def least_largest(slopes: Array, rest: Array) -> Array:
+    """The x whose largest |rest - slopes x| is least, nearly: Newton's steps for growing powers of the distances."""
+    x = np.linalg.lstsq(slopes, rest, rcond=1e-12)[0]
+    best, power = x, 2.0
+    least = np.abs(rest - slopes @ x).max()
+    while power < 2000 and least > 0:
+        power *= 1.5
+        for _ in range(3):
+            off = rest - slopes @ x
+            share = (np.abs(off) / np.abs(off).max() + 1e-12) ** (power / 2 - 1)
+            x = x + np.linalg.lstsq(slopes * share[:, None], off * share, rcond=1e-12)[0] / (power - 1)
+            largest = np.abs(rest - slopes @ x).max()
+            if largest < least:
+                best, least = x, largest
+    return best
+
+
 def wave_length(t: Array, y: Array) -> float:
     """Steps of half a wave of a cosine of any phase on evenly spaced t, by y[i - h] + y[i + h] = 2 cos(..) y[i] + c."""
     n = len(y)

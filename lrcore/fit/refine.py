@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from lrcore.fit.candidate import Candidate
-from lrcore.fit.numerics import rounded, whole
+from lrcore.fit.numerics import least_largest, rounded, whole
 from lrcore.fit.series import Series
 from lrcore.grid import Array
 
@@ -57,18 +57,24 @@ def _fitted(series: Series, candidate: Candidate, settled: bool) -> Candidate:
 
 
 def _evened(series: Series, candidate: Candidate, weights: Array) -> Candidate:
-    """The candidate with a smaller largest error, where least squares are near: Lawson's growing weights."""
-    best, trial, share = series.misfit(series.draw(candidate)), candidate, np.ones(len(series.seen))
-    for _ in range(40):
-        drawn = series.draw(trial)
-        if drawn is None or best <= 1 or best > NEARLY or series.spent > PATIENCE:
+    """The candidate with a smaller largest error, where least squares are near."""
+    for _ in range(3):
+        drawn = series.draw(candidate)
+        best = series.misfit(drawn)
+        if drawn is None or not 1 < best <= NEARLY or series.spent > PATIENCE:
             break
-        share *= np.abs(drawn - series.seen) * weights
-        share /= share.max()
-        trial = polished(series, trial, weights * np.sqrt(share + 1e-9), steps=2)
-        misfit = series.misfit(series.draw(trial))
-        if misfit < best:
-            candidate, best = trial, misfit
+        free = _Free(candidate)
+        units = free.units(series)
+        slopes = _slopes(series, candidate, free.x, units, drawn, weights)
+        if not units.any() or not np.isfinite(slopes).all():
+            break
+        change = least_largest(slopes[:, units != 0], (series.seen - drawn) * weights)
+        new = free.x.copy()
+        new[units != 0] += change * units[units != 0]
+        other = candidate.having(free.bounded(new))
+        if not series.misfit(series.draw(other)) < best:
+            break
+        candidate = other
     return candidate
 
 
@@ -78,30 +84,54 @@ def _cost(series: Series, drawn: Array | None, weight: Array | float) -> float:
 
 def polished(series: Series, candidate: Candidate, weight: Array | float, steps: int = 6) -> Candidate:
     """The candidate with the numbers of the nearest curve: Gauss and Newton's steps, with differences for slopes."""
-    names = [name for name, _ in candidate.numbers()]
-    x = np.array([value for _, value in candidate.numbers()])
-    drawn = series.draw(candidate)
-    free = np.array([not (name in FRACTIONS and value == 1) for name, value in candidate.numbers()])
-    most = np.where([name in FRACTIONS for name in names], 1.0, np.inf)
-    signed = np.array([name in ("gamma", "lb", "ub") for name in names])
+    free = _Free(candidate)
+    x, drawn = free.x, series.draw(candidate)
     for _ in range(steps):
-        if drawn is None or not free.any() or np.abs(drawn - series.seen).max() <= 1e-14 * series.scale:
+        units = free.units(series)
+        if drawn is None or not units.any() or np.abs(drawn - series.seen).max() <= 1e-14 * series.scale:
             break
-        units = free * 1e-7 * np.where(x != 0, -np.abs(x), series.scale)  # downwards: fractions may be at 1 already
         slopes = _slopes(series, candidate, x, units, drawn, weight)
         if not np.isfinite(slopes).all():
             break
         change = np.linalg.lstsq(slopes, (series.seen - drawn) * weight, rcond=1e-10)[0] * units
         for share in (1.0, 0.3):
-            new = np.where(signed & (x < 0), x + share * change, np.clip(x + share * change, 0.0, most))
+            new = free.bounded(x + share * change)
             better = series.draw(candidate.having(new))
             if _cost(series, better, weight) < _cost(series, drawn, weight):
                 break
         else:
             break
-        free &= new != 0
         candidate, x, drawn = candidate.having(new), new, better
+        free.move(new)
     return candidate
+
+
+class _Free:
+    """The numbers of a candidate that may be moved.
+
+    Attributes:
+        x: all its numbers, shape (numbers,).
+    """
+
+    def __init__(self, candidate: Candidate) -> None:
+        names = [name for name, _ in candidate.numbers()]
+        fractions = np.array([name in FRACTIONS for name in names], dtype=bool)
+        self.x = np.array([value for _, value in candidate.numbers()])
+        self._free = ~(fractions & (self.x == 1))
+        self._most = np.where(fractions, 1.0, np.inf)
+        self._signed = np.array([name in ("gamma", "lb", "ub") for name in names], dtype=bool)
+
+    def units(self, series: Series) -> Array:
+        """Small changes of each, 0 for those that stay; downwards, as fractions may be at 1 already."""
+        return np.asarray(self._free * 1e-7 * np.where(self.x != 0, -np.abs(self.x), series.scale))
+
+    def bounded(self, new: Array) -> Array:
+        """Other numbers, within what they may be."""
+        return np.where(self._signed & (self.x < 0), new, np.clip(new, 0.0, self._most))
+
+    def move(self, new: Array) -> None:
+        """Go on from other numbers. One that has become 0 stays there."""
+        self.x, self._free = new, self._free & (new != 0)
 
 
 def _slopes(series: Series, candidate: Candidate, x: Array, units: Array, drawn: Array, weight: Array | float) -> Array:
@@ -127,20 +157,29 @@ def _shifted(series: Series, candidate: Candidate, weight: Array | float) -> Can
     for stride in dict.fromkeys((max(1, series.gap // 3), 1)):
         for _ in range(4):
             before = best
-            for i, length in enumerate(candidate.lengths()):
-                for other_length in (length - stride, length + stride):
-                    lengths = candidate.lengths()
-                    if i >= len(lengths):  # two of them have become one
-                        break
-                    lengths[i] = max(0, other_length)
-                    other = polished(series, candidate.lasting(lengths), weight)
-                    cost = _cost(series, series.draw(other), weight)
-                    if cost < best * (1 - 1e-9):
-                        candidate, best = other, cost
+            for i in range(len(candidate.lengths())):
+                for way in (-stride, stride):
+                    candidate, cost = _moved(series, candidate, best, i, way, weight)
+                    if cost < best:
+                        best = cost
                         break
             if not best < before or series.error(candidate) <= enough or series.spent > PATIENCE:
                 break
     return candidate
+
+
+def _moved(
+    series: Series, candidate: Candidate, best: float, i: int, way: int, weight: Array | float
+) -> tuple[Candidate, float]:
+    """The candidate with one length moved one way, twice as far each time, while its cost becomes less than `best`."""
+    while i < len(lengths := candidate.lengths()):  # two of them may become one
+        lengths[i] = max(0, lengths[i] + way)
+        other = polished(series, candidate.lasting(lengths), weight)
+        cost = _cost(series, series.draw(other), weight)
+        if not cost < best * (1 - 1e-9):
+            break
+        candidate, best, way = other, cost, 2 * way
+    return candidate, best
 
 
 def _joint(series: Series, candidate: Candidate, weight: Array | float) -> Candidate:

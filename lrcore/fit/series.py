@@ -42,6 +42,11 @@ class Series:
         first = int(np.searchsorted(self.steps, step))
         return Series(self.steps[first:] - step, self.y[first:])
 
+    def since(self, step: int) -> Series:
+        """The rest from a step on, with the steps that it had."""
+        first = int(np.searchsorted(self.steps, step))
+        return Series(self.steps[first:], self.y[first:])
+
     @cached_property
     def dense(self) -> bool:
         """Whether every step from 0 on was logged."""
@@ -120,8 +125,8 @@ class Series:
         mantissas = y / 10.0 ** np.floor(np.log10(y))
         places = next((d for d in range(4, 10) if _whole_numbers(y * 10.0**d)), 0)
         digits = next((d for d in range(3, 9) if _whole_numbers(mantissas * 10.0 ** (d - 1))), 0)
-        if places and not (digits and places >= digits - 1 - np.floor(np.log10(y.min()))):
-            return 0.0, 0, 0.5 * 10.0**-places  # the small ones have fewer digits
+        if places and not 0 < digits < places + 1 + np.floor(np.log10(y.max())):
+            return 0.0, 0, 0.5 * 10.0**-places  # the large ones have all their decimals, the small ones fewer digits
         if digits:
             return 0.0, digits, 0.0
         return (2.0**-24, 0, 0.0) if (y == y.astype(np.float32)).all() else (0.0, 0, 0.0)

@@ -16,6 +16,7 @@ from lrcore.fit.numerics import damped, projected, thin
 from lrcore.fit.series import Series
 from lrcore.grid import Array
 
+SIGMOIDS = ("sigmoid", "swelling")
 Curve = Callable[[Array, Array], Array]  # of u and the exponents
 
 
@@ -88,8 +89,9 @@ def tails(rest: Series, shapes: tuple[Shape, ...] = SHAPES) -> list[Tail]:
     found: list[Tail] = []
     for shape in sorted(shapes, key=lambda shape: len(shape.starts[0])):  # stable
         enough, longest = max(1e-10, rest.resolution / 2), 8 * float(rest.t[-1])
+        # A sigmoid is a tanh of any length, whose warm-up may lead to another rate
         simpler = (tail for tail in found if len(tail.exponents) < len(shape.starts[0]) and tail.length < longest)
-        if any(tail.error <= enough for tail in simpler):
+        if any(tail.error <= enough and tail.shape not in SIGMOIDS for tail in simpler):
             break
         tail = _nearest(shape, t, y, lengths, rest)
         if tail is not None:

@@ -73,15 +73,15 @@ FRAMEWORKS: dict[str, tuple[Callable[[Json, Steps], Rates], list[str], int, floa
 PAIRS = [(framework, name) for framework, (_, names, _, _) in FRAMEWORKS.items() for name in names]
 
 
-def faults(count: int, seed: int) -> list[str]:
-    """Draw specs of the families of all frameworks, and return those whose curve is another one there."""
+def faults(count: int, seed: int, size: int = 4) -> list[str]:
+    """Draw from `size` specs of each framework's families, and return those whose curve is another one there."""
     random = Random(seed)
     found = []
     for i in range(count):
         if i % len(PAIRS) == 0:
             random.shuffle(PAIRS)
         framework, name = PAIRS[i % len(PAIRS)]
-        spec = without_last_epoch(long_spec(random, SCHEDULES[name], 3 + count // len(PAIRS)))
+        spec = without_last_epoch(long_spec(random, SCHEDULES[name], size))
         if (fault := check((framework, spec))) is not None:
             found.append(fault)
     return found
@@ -119,4 +119,4 @@ def excused(spec: Json, off: Steps) -> bool:
 
 
 if __name__ == "__main__":
-    main(faults, __doc__ or "")
+    main(faults, len(PAIRS), __doc__ or "")

@@ -7,7 +7,9 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from multiprocessing import get_context
 from random import Random
 from typing import Any
 
@@ -17,6 +19,7 @@ from lrcore.schedules import Schedule
 from tests.core.strategies import Json, accepted, specs
 
 FAR = 100_000
+SHARES = 8  # of a campaign, each with a seed of its own, so that the number of cores does not change what is drawn
 RECIPROCAL = (41, 47, 55, 61, 82, 83, 94, 97, 107)  # n * (1 / n) is less than 1 in float32
 PRIMES = (2, 3, 5, 7, 11, 13, 101, 127, 257, 499, 997, 1009, 4999, 10007, 50021, 99991)
 POWERS = tuple(2**k + aside for k in range(1, 17) for aside in (-1, 0, 1))
@@ -123,15 +126,26 @@ def edges(spec: Json, last: int, first: int = 48) -> list[int]:
     return sorted(step for step in found if 0 <= step <= last)
 
 
-def main(faults: Callable[[int, int], list[str]], what: str) -> None:
-    """Run a campaign from the command line, print what is wrong, and exit with 1 if anything is."""
+Faults = Callable[
+    [int, int, int], list[str]
+]  # of the cases to draw, the seed, and how many specs of a family to draw from
+
+
+def main(faults: Faults, families: int, what: str) -> None:
+    """Run a campaign on all cores from the command line, print what is wrong, and exit with 1 if anything is."""
     parser = argparse.ArgumentParser(description=what)
     parser.add_argument("--count", type=int, default=1000, help="cases to draw")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    warnings.simplefilter("ignore")  # of schedulers that are stepped without their optimizer
     began = time.monotonic()
-    found = faults(asked.count, asked.seed)
+    shares = [(asked.count + i) // SHARES for i in range(SHARES)]
+    with ProcessPoolExecutor(
+        mp_context=get_context("spawn"), initializer=warnings.simplefilter, initargs=("ignore",)
+    ) as pool:
+        drawn = pool.map(
+            faults, shares, [SHARES * asked.seed + i for i in range(SHARES)], [3 + asked.count // families] * SHARES
+        )
+        found = [fault for share in drawn for fault in share]
     print(*found, sep="\n")
     print(f"{asked.count} cases, {len(found)} wrong, {time.monotonic() - began:.0f} s")
     sys.exit(bool(found))

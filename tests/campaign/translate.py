@@ -22,9 +22,9 @@ STEPPED = 1500  # of schedulers that go one step at a time
 PADDED = 512  # steps of one compiled call: always the same shape
 
 
-def faults(count: int, seed: int) -> list[str]:
-    """Draw specs and frameworks, and return what was called exact and is not."""
-    random, size = Random(seed), 3 + count // len(CALLS)
+def faults(count: int, seed: int, size: int = 4) -> list[str]:
+    """Draw frameworks, and from `size` specs of each family, and return what was called exact and is not."""
+    random = Random(seed)
     found = []
     for cls in drawn_classes(random, count):
         case = random.choice(FRAMEWORKS), long_spec(random, cls, size, wide=True)
@@ -86,4 +86,4 @@ def computed(code: str, framework: str, t: Any, base_lr: float) -> Rates:
 
 
 if __name__ == "__main__":
-    main(faults, __doc__ or "")
+    main(faults, len(CALLS), __doc__ or "")

@@ -8,7 +8,7 @@ import pytest
 from lrcore.fit import UNIDENTIFIABLE, fit
 from lrcore.schedules import SCHEDULES
 from tests.campaign.draws import FIELDS, Drawn, draw
-from tests.campaign.fit import FOUND, excess, logged
+from tests.campaign.fit import explains, logged
 
 # Specs of public reports that were missed once.
 KNOWN = [
@@ -25,8 +25,6 @@ KNOWN = [
 MISSED = {
     ("CosineAnnealingWarmRestarts", "every 10th"): "its first cycles are shorter than 10 steps",
     ("CosineDecayRestarts", "every 10th"): "its first cycle is 10 steps long",
-    ("linear_onecycle_schedule", "6 digits"): "a known gap: three lines with their own ends, and a tiny last rate",
-    ("linear_onecycle_schedule", "every 10th"): "a known gap: knots between logged steps",
 }
 
 
@@ -44,7 +42,7 @@ def test_known_curves_are_found(drawn: Drawn, kind: str) -> None:
 
     found = fit(log.lr, step=log.step)
 
-    assert excess(log, found[0]) <= FOUND
+    assert explains(log, found[0])
 
 
 @pytest.mark.parametrize("name", sorted(FIELDS))
@@ -53,10 +51,10 @@ def test_a_family_is_found_from_its_own_curve(name: str) -> None:
 
     found = fit(log.lr, step=log.step)
 
-    assert min(excess(log, each) for each in found) <= FOUND
+    assert any(explains(log, each) for each in found)
 
 
-@pytest.mark.parametrize("kind", ["6 digits", "every 10th"])
+@pytest.mark.parametrize("kind", ["6 digits", "4 digits", "every 10th"])
 @pytest.mark.parametrize("name", sorted(FIELDS))
 def test_a_familys_example_is_found_from_fewer_digits_and_steps(name: str, kind: str) -> None:
     base_lr = None if _has_own(name) else 0.1
@@ -68,7 +66,7 @@ def test_a_familys_example_is_found_from_fewer_digits_and_steps(name: str, kind:
 
     found = fit(log.lr, step=log.step)
 
-    assert min(excess(log, each) for each in found) <= FOUND
+    assert any(explains(log, each) for each in found)
 
 
 def _has_own(name: str) -> bool:

@@ -27,11 +27,13 @@ def restarts(series: Series) -> Iterator[Candidate]:
     """Falls that begin again, each as long as the one before or longer by a factor, as high or lower."""
     for turn in [Turn(0, 0, float(series.y[0])), *turns(series)][:5]:
         if turn.begin == turn.warm:
-            yield from _restarts_after(series, turn)
+            yield from _restarts_of(series.after(turn.warm), turn, under=False)
+            if turn.warm:
+                yield from _restarts_of(series.since(turn.warm), turn, under=True)
 
 
-def _restarts_after(series: Series, turn: Turn) -> Iterator[Candidate]:
-    rest = series.after(turn.warm)
+def _restarts_of(rest: Series, turn: Turn, under: bool) -> Iterator[Candidate]:
+    """Restarts after a warm-up, or (`under`) timm's, whose first cycle began with the warm-up."""
     if len(rest) < 5:
         return
     starts = next(
@@ -45,38 +47,53 @@ def _restarts_after(series: Series, turn: Turn) -> Iterator[Candidate]:
     if first < 3:
         return
     shapes = tuple(shape for shape in SHAPES if shape.name in CYCLED)
-    lasting = float(steps[0])
-    for growth in filter(np.isfinite, _growths(rest, starts, steps)):
-        for tail in tails(cycle, shapes):
-            if tail.error < 0.05:
-                yield from _cycled(rest, tail, lasting, growth, starts, turn)
+    near = [tail for tail in tails(cycle, shapes) if tail.error < 0.05]
+    for growth, length in _growths(rest, starts, steps):
+        for tail in near:
+            if under:
+                warm = {"warmup_t": turn.warm, "warmup_lr_init": turn.start}
+                yield from _timm_cycles(tail, length, growth, _decays(rest, tail, starts), len(starts) + 1, warm)
+            else:
+                yield from _cycled(rest, tail, length, growth, starts, turn)
 
 
-def _growths(rest: Series, starts: Steps, steps: Array) -> list[float]:
-    """By how much each cycle may be longer than the one before."""
+def _growths(rest: Series, starts: Steps, steps: Array) -> list[tuple[float, int]]:
+    """By how much each cycle may be longer than the one before, and the steps of the first."""
+    first, found = whole(steps[0]), list[tuple[float, int]]()
+    for growth in (1.0, 2.0, 3.0) if len(steps) > 1 else ():
+        cycles = np.cumsum(growth ** np.arange(len(steps)))  # as long as the first, up to each restart
+        low, high = int((rest.steps[starts - 1] // cycles).max()) + 1, int((steps // cycles).min())
+        found += [(growth, length) for length in {low, high} if low <= high]
+    if found:
+        return found
     if len(steps) > 1:
         lengths = np.diff(np.append(0, steps))
         exact = float((lengths[-1] / lengths[0]) ** (1 / (len(lengths) - 1)))
-        if abs(exact - 1) < 0.01:
-            return [1.0]
-        return list(dict.fromkeys([round(exact, 1), round(exact, 2), exact]))  # cycles begin at whole steps
+        near = [1.0] if abs(exact - 1) < 0.01 else [round(exact, 1), round(exact, 2), exact]
+        return [(growth, first) for growth in dict.fromkeys(near)]  # cycles begin at whole steps
     second = rest.after(int(steps[0]))
     if second.flat < len(second) - 1 and second.flat > 3:
-        return [float(second.t[second.flat]) / float(steps[0]), 1.0]
-    found = [1.0, 2.0]
+        return [(float(second.t[second.flat]) / float(steps[0]), first), (1.0, first)]
+    growths = [1.0, 2.0]
     if len(second) > 4:
-        found.append(max(1.0, wave_length(second.t, second.y) / float(steps[0])))
+        growths.append(max(1.0, wave_length(second.t, second.y) / float(steps[0])))
+    return [(growth, first) for growth in growths if np.isfinite(growth)]
+
+
+def _decays(rest: Series, tail: Tail, starts: Steps) -> set[float]:
+    """By how much each cycle may be lower than the one before."""
+    again, high, low = float(rest.y[starts[0]]), tail.high, max(tail.low, 0.0)
+    found = {1.0}
+    if high > 0:
+        found.add(again / high)
+        if high > low and again > low:
+            found.add((again - low) / (high - low))
     return found
 
 
-def _cycled(rest: Series, tail: Tail, first: float, growth: float, starts: Steps, turn: Turn) -> Iterator[Candidate]:
-    high, low, length = tail.high, max(tail.low, 0.0), whole(first)
+def _cycled(rest: Series, tail: Tail, length: int, growth: float, starts: Steps, turn: Turn) -> Iterator[Candidate]:
+    high, low, decays = tail.high, max(tail.low, 0.0), _decays(rest, tail, starts)
     heights = rest.y[starts]
-    decays = {1.0}
-    if high > 0:
-        decays.add(float(heights[0] / high))
-        if high > low and heights[0] > low:
-            decays.add(float((heights[0] - low) / (high - low)))
     if tail.shape == "cosine":
         times = [round(growth)] if abs(growth - round(growth)) < 0.02 else sorted({1, 2, max(1, round(growth))})
         for factor in times if abs(heights[0] - high) < 0.1 * high else ():
@@ -86,12 +103,13 @@ def _cycled(rest: Series, tail: Tail, first: float, growth: float, starts: Steps
             spec = {"type": "CosineDecayRestarts", "initial_learning_rate": high, "first_decay_steps": length}
             yield Candidate(spec | {"t_mul": max(growth, 1.0), "m_mul": decay, "alpha": min(low / high, 1.0)})
         if growth == 1.0 and low < 1e-3 * high:
-            yield from _equal_restarts(rest, high, first, turn, starts)
+            yield from _equal_restarts(rest, high, float(length), turn, starts)
     if tail.shape in ("line", "power") and not turn.warm:
         spec = {"type": "PolynomialDecay", "initial_learning_rate": high, "end_learning_rate": low, "cycle": True}
         own = {"power": tail.exponents[0]} if tail.shape == "power" else {}
         yield Candidate(spec | {"decay_steps": max(1, length - rest.gap)} | own)
-    yield from _timm_cycles(rest, tail, length, growth, decays, starts, turn)
+    warm = {"warmup_t": turn.warm, "warmup_lr_init": turn.start, "warmup_prefix": True} if turn.warm else {}
+    yield from _timm_cycles(tail, length, growth, decays, len(starts) + 1, warm)
 
 
 def _equal_restarts(rest: Series, high: float, first: float, turn: Turn, starts: Steps) -> Iterator[Candidate]:
@@ -103,13 +121,13 @@ def _equal_restarts(rest: Series, high: float, first: float, turn: Turn, starts:
     ended = rest.flat < len(rest) - 2
     last = float(rest.t[rest.flat]) if ended else float(rest.t[-1])
     for cycles in sorted({len(gaps) + 1, max(1, round(last / period))}):
-        for end in {whole(last), whole(cycles * period)}:
+        for end in {whole(last), rest.end, whole(cycles * period)}:
             run = {"num_warmup_steps": turn.warm, "num_training_steps": turn.warm + end, "num_cycles": cycles}
             yield Candidate({"type": "cosine_with_restarts", **run}, high)
 
 
 def _timm_cycles(
-    rest: Series, tail: Tail, length: int, growth: float, decays: set[float], starts: Steps, turn: Turn
+    tail: Tail, length: int, growth: float, decays: set[float], limit: int, warm: Spec
 ) -> Iterator[Candidate]:
     names = {"cosine": "CosineLRScheduler", "cosine k": "CosineLRScheduler", "power": "PolyLRScheduler"}
     names |= {"line": "PolyLRScheduler", "power k": "PolyLRScheduler", "tanh": "TanhLRScheduler"}
@@ -124,10 +142,8 @@ def _timm_cycles(
         own = {"lb": -x[0], "ub": x[1]}
     if tail.shape not in names or not 0.01 <= growth <= 1000:
         return
-    limit = len(starts) + 1
     for decay in decays:
         spec = {"t_initial": length, "lr_min": low, "cycle_mul": growth, "cycle_decay": decay, "cycle_limit": limit}
-        warm = {"warmup_t": turn.warm, "warmup_lr_init": turn.start, "warmup_prefix": True} if turn.warm else {}
         yield Candidate({"type": names[tail.shape], **spec, **own, **warm}, tail.high)
 
 

@@ -36,6 +36,9 @@ def falling(series: Series) -> Iterator[Candidate]:
 def _extended(rest: Series, tail: Tail) -> Iterator[Tail]:
     """The tail; one that looks the same at any length, and has not ended, as one that ends with the log, or at 0."""
     height = tail.high - tail.low
+    if tail.shape == "tanh" and 0 < rest.flat < len(rest) - 1:  # it jumps at its end, which no slope leads to
+        length, (lower, upper) = float(rest.t[rest.flat]), tail.exponents
+        tail = replace(tail, length=length, exponents=(lower, (lower + upper) * length / tail.length - lower))
     if tail.shape not in ("line", "root") or rest.flat != len(rest) - 1 or height <= 0:
         yield tail
         return
@@ -48,9 +51,8 @@ def _under_a_warm_up(series: Series) -> Iterator[Candidate]:
     """timm's shapes that count from step 0, with a warm-up over their beginning."""
     shapes = tuple(shape for shape in SHAPES if shape.name in UNDER)
     for turn in turns(series):
-        first = int(np.searchsorted(series.steps, turn.warm))
-        if turn.warm > 0 and turn.warm == turn.begin and first < len(series) - 3:
-            rest = Series(series.steps[first:], series.y[first:])
+        rest = series.since(turn.warm)
+        if turn.warm > 0 and turn.warm == turn.begin and len(rest) > 3:
             for tail in tails(rest, shapes):
                 if tail.error < NEAR:
                     warm = {"warmup_t": turn.warm, "warmup_lr_init": turn.start}

@@ -99,8 +99,7 @@ def late_steps(series: Series) -> Iterator[Candidate]:
 def timm_steps(series: Series) -> Iterator[Candidate]:
     """timm's drops, with a warm-up over the beginning of their count."""
     for turn in turns(series)[:5]:
-        first = int(np.searchsorted(series.steps, turn.warm))
-        rest = Series(series.steps[first:], series.y[first:])
+        rest = series.since(turn.warm)
         if not (turn.warm and len(rest) > 3 and 0 < len(rest.edges) <= len(rest) // 2 and (rest.levels > 0).all()):
             continue
         at, warm = rest.steps[rest.edges], {"warmup_t": turn.warm, "warmup_lr_init": turn.start, "warmup_prefix": False}

@@ -32,6 +32,28 @@ def one_cycle(series: Series) -> Iterator[Candidate]:
     climb, drop = (y[before] - y[0]) / (t[before] - t[0]), (y[-1] - y[peak + 1]) / (t[-1] - t[peak + 1])
     up = (y[peak + 1] - drop * t[peak + 1] - y[0] + climb * t[0]) / (climb - drop)
     yield from _phases("linear", end, up, float(y[0] + climb * (up - t[0])), float(y[0] - climb * t[0]), low)
+    yield from _three_lines(series, peak, float(climb))
+
+
+def _three_lines(series: Series, peak: int, climb: float) -> Iterator[Candidate]:
+    """A line down to where the line up began, and one from there to the end: torch's third phase, and optax's."""
+    y, t, n = series.y, series.t, len(series)
+    drop = (y[peak + 2] - y[peak + 1]) / (t[peak + 2] - t[peak + 1])
+    last = (y[-1] - y[-2]) / (t[-1] - t[-2])
+    start = float(y[0] - climb * t[0])
+    up = float((y[peak + 1] - drop * t[peak + 1] - start) / (climb - drop))
+    top = start + climb * up
+    if not (drop < 0 and start > 0 and top > start):
+        return
+    down = up + (top - start) / -drop
+    flat = float(t[series.flat]) if series.flat < n - 1 else float(series.end)
+    yield from _phases("linear", series.end, up, top, start, float(y[-1]))
+    for end in {whole(flat), whole(t[-1] - y[-1] / last) if last < 0 else whole(flat)}:
+        if up < down < end:
+            spec = {"type": "linear_onecycle_schedule", "transition_steps": end, "peak_value": top}
+            knots = {"pct_start": (round(up) + 0.5) / end, "pct_final": (round(down) + 0.5) / end}
+            low = max(float(y[-1] + last * (end - t[-1])), 1e-4 * start)
+            yield Candidate(spec | knots | {"div_factor": top / start, "final_div_factor": start / low})
 
 
 def _phases(shape: str, total: int, up: float, top: float, start: float, low: float) -> Iterator[Candidate]:
