@@ -115,8 +115,8 @@ def damped(
 
 def least_largest(slopes: Array, rest: Array) -> Array:
     """The x whose largest |rest - slopes x| is least, nearly: Newton's steps for growing powers of the distances."""
-    x = np.linalg.lstsq(slopes, rest, rcond=1e-12)[0]
-    best, power = x, 2.0
+    x = best = np.asarray(np.linalg.lstsq(slopes, rest, rcond=1e-12)[0], dtype=np.float64)
+    power = 2.0
     least = np.abs(rest - slopes @ x).max()
     while power < 2000 and least > 0:
         power *= 1.5
