@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -166,11 +167,17 @@ def _checked_steps(step: Sequence[int] | NDArray[Any] | None, count: int) -> Ste
     return steps
 
 
+def _estimates(estimate: Estimator, series: Series) -> Iterator[Candidate]:
+    """What an estimator yields, up to where a number leaves the range of floats."""
+    with suppress(ArithmeticError):
+        yield from estimate(series)
+
+
 def _promising(series: Series, estimators: Iterable[Estimator]) -> list[Candidate]:
     """The candidates nearest to the series, a few of each family."""
     errors: dict[str, tuple[float, int, Candidate]] = {}
     for estimate in estimators:
-        for candidate in estimate(series):
+        for candidate in _estimates(estimate, series):
             candidate = candidate.plain()
             if repr(candidate) not in errors:
                 errors[repr(candidate)] = (series.error(candidate), candidate.parts, candidate)

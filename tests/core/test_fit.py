@@ -15,13 +15,14 @@ from lrcore.schedules import SCHEDULES
 from tests.core.strategies import Json, laws, parse
 
 
-def logged(schedule: Json, steps: int, base_lr: float | None = 0.1) -> Array:
-    rates: Array = sample(CurveRequest(schedule=parse(schedule), base_lr=base_lr, steps=steps)).lr[0]
+def logged(schedule: Json, steps: int, base_lr: float | None = 0.1, start: int = 0, stride: int = 1) -> Array:
+    asked = CurveRequest(schedule=parse(schedule), base_lr=base_lr, start=start, stride=stride, steps=steps)
+    rates: Array = sample(asked).lr[0]
     return rates
 
 
-def drawn(found: Fit, steps: int) -> Array:
-    return logged(found.schedule, steps, found.base_lr)
+def drawn(found: Fit, steps: int, start: int = 0, stride: int = 1) -> Array:
+    return logged(found.schedule, steps, found.base_lr, start, stride)
 
 
 def spec(name: str, **fields: Any) -> Json:
@@ -212,25 +213,28 @@ def test_drawn_warm_ups_before_cosines_are_found(
 
 
 @laws(50)
-@example(rates=[1.7e308, 1.7e308])
-@example(rates=[5e-324, 5e-324, 0.0])
-@example(rates=[0.0, 0.0])
-@example(rates=[2.5e-237, 2.7e189, 3.5e-143, 3.2e-236, 1.2e288])
+@example(rates=[1.7e308, 1.7e308], start=0, stride=1)
+@example(rates=[5e-324, 5e-324, 0.0], start=0, stride=1)
+@example(rates=[0.0, 0.0], start=0, stride=1)
+@example(rates=[2.5e-237, 2.7e189, 3.5e-143, 3.2e-236, 1.2e288], start=0, stride=1)
+@example(rates=[2.8e225, 1.4e-45, 6.5e307, 1.7976931348623155e308, 4.5e307], start=2375897414, stride=4064)
 @given(
     rates=st.lists(st.floats(0, allow_infinity=False), min_size=2, max_size=12)
-    | st.lists(st.sampled_from([0.0, 0.1, 0.2, 1.0]), min_size=2, max_size=12)
+    | st.lists(st.sampled_from([0.0, 0.1, 0.2, 1.0]), min_size=2, max_size=12),
+    start=st.integers(0, 10**15 - 12 * 10**12) | st.just(0),
+    stride=st.integers(1, 10**12) | st.just(1),
 )
-def test_any_series_gets_specs_with_true_errors(rates: list[float]) -> None:
-    found = fit(rates, limit=3)
+def test_any_series_gets_specs_with_true_errors(rates: list[float], start: int, stride: int) -> None:
+    found = fit(rates, step=[start + stride * i for i in range(len(rates))], limit=3)
 
     assert 1 <= len(found) <= 3
-    assert_honest(found, np.array(rates))
+    assert_honest(found, np.array(rates), start, stride)
 
 
-def assert_honest(found: list[Fit], rates: Array) -> None:
+def assert_honest(found: list[Fit], rates: Array, start: int = 0, stride: int = 1) -> None:
     scale = float(rates.max()) or 1.0
     for result in found:
-        wrong = (drawn(result, len(rates)) - rates) / scale
+        wrong = (drawn(result, len(rates), start, stride) - rates) / scale
         assert result.max_error == pytest.approx(np.abs(wrong).max(), rel=1e-12, abs=1e-300)
         assert result.rms_error == pytest.approx(np.sqrt(np.mean(wrong**2)), rel=1e-9, abs=1e-150)
         assert result.exact == (result.max_error <= 1e-9)
