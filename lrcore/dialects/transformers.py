@@ -36,14 +36,18 @@ def translate(schedule: Schedule, base_lr: float) -> Translation:
 
 
 def native(schedule: Schedule, lr: float) -> Code | None:
-    """The schedule by transformers' own function; None if it has none, or divides by a rate of 0."""
+    """The schedule by transformers' own function; None if it has none, or divides by 0."""
     if isinstance(schedule, TorchSchedule) and schedule.last_epoch != -1:
         return None
     if type(schedule).__module__ == "lrcore.schedules.transformers":
-        if lr == 0:
+        if lr == 0 or (isinstance(schedule, TransformersPolynomial) and _is_all_warm_up(schedule)):
             return None
         return _call(schedule.name(), **schedule.model_dump(include=schedule.model_fields_set - {"type"}))
     return _same(schedule, lr, 0)
+
+
+def _is_all_warm_up(schedule: TransformersPolynomial) -> bool:
+    return schedule.num_training_steps == schedule.num_warmup_steps
 
 
 def _call(name: str, **arguments: Any) -> Code:

@@ -45,6 +45,12 @@ def test_stairs_whose_reciprocal_falls_short_are_exact_or_said_not_to_be(framewo
         assert translations.check((framework, of_length(spec, length))) is None
 
 
+def test_a_decay_of_no_steps_that_transformers_divides_by_is_written_otherwise() -> None:
+    spec = {"type": "polynomial", "num_warmup_steps": 7, "num_training_steps": 7, "lr_end": 1e-9}
+
+    assert translations.check(("transformers", spec)) is None
+
+
 @pytest.mark.parametrize("framework", ["optax", "keras"])
 @pytest.mark.parametrize("length", [41, 7, 2**31, 2**33])
 def test_a_step_of_any_size_has_exact_code(framework: Framework, length: int) -> None:
