@@ -16,8 +16,8 @@ WORKDIR /build
 COPY requirements requirements
 COPY pyproject.toml README.md LICENSE ./
 COPY api ./api
-COPY cli ./cli
 COPY lrcore ./lrcore
+COPY lrserve ./lrserve
 COPY worker ./worker
 RUN pip wheel --no-deps --wheel-dir /wheels . \
     && pip install --no-deps --root /installed /wheels/*.whl
@@ -52,7 +52,7 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
 # SIGTERM, which `docker stop` sends: streams are told, requests are answered; within LRSERVE_SHUTDOWN_SECONDS and a few more
-CMD ["python", "-m", "api", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["python", "-m", "lrserve.api", "--host", "0.0.0.0", "--port", "8000"]
 
 FROM base AS worker
 ARG TORCH="torch==2.13.0 torchvision==0.28.0"
@@ -72,4 +72,4 @@ USER 10001:10001
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
     CMD ["sh", "-c", "test -n \"$(find /tmp/alive -newermt '-30 seconds')\""]
 # SIGTERM, which `docker stop` sends: the present job goes back to the queue between two steps, and the process ends
-CMD ["python", "-m", "worker"]
+CMD ["python", "-m", "lrserve.worker"]

@@ -90,7 +90,7 @@ test-generated: .venv/ready .venv-tools/ready redis-server
 .PHONY: build/openapi.json
 build/openapi.json: .venv/ready
 	@mkdir -p build
-	$(BIN)/python -c 'import json; from api.app import create_app; print(json.dumps(create_app().openapi()))' > $@
+	$(BIN)/python -c 'import json; from lrserve.api.app import create_app; print(json.dumps(create_app().openapi()))' > $@
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .
@@ -101,7 +101,7 @@ docs: export NO_MKDOCS_2_WARNING = 1
 docs: .venv/docs
 	$(BIN)/python -m lrcore.schedules > docs/schedules.md
 	$(BIN)/python -m lrcore.jobs > docs/training.md
-	$(BIN)/python -m cli.reference > docs/cli.md
+	$(BIN)/python -m lrserve.reference > docs/cli.md
 	$(BIN)/python -m mkdocs build --quiet --strict
 
 # Every script of examples/, trained for real, every command and Python block of README and docs/, and SpecLR in the loops of

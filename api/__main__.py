@@ -1,4 +1,4 @@
-"""Serve the API: python -m api --host HOST --port PORT."""
+"""Serve the API: python -m lrserve.api --host HOST --port PORT."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from functools import partial
 import uvicorn
 from starlette.datastructures import State
 
-from api import open_files
-from api.app import create_app
-from api.protocol import BoundedProtocol
-from api.settings import ApiSettings, is_loopback
 from lrcore import logs, traces
+
+from . import open_files
+from .app import create_app
+from .protocol import BoundedProtocol
+from .settings import ApiSettings, is_loopback
 
 log = logging.getLogger("lrserve.api")
 
@@ -47,7 +48,7 @@ class Server(uvicorn.Server):
 
 def main() -> None:
     """Run one uvicorn process until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(prog="python -m api", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lrserve.api", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()

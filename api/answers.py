@@ -15,14 +15,15 @@ from pydantic import AfterValidator, BaseModel, Field
 from redis.exceptions import RedisError
 from starlette.status import HTTP_200_OK
 
-from api.deps import Bell
-from api.requests import Asked
 from lrcore import traces
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Job, JobSummary, Terms
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.store import JobStore, NewJob
 from lrcore.jobs.work import Work
+
+from .deps import Bell
+from .requests import Asked
 
 log = logging.getLogger("lrserve.api")
 

@@ -11,20 +11,31 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
-from api import headers, openapi, origins, problems
-from api.auth import Authentication
-from api.doorbell import Doorbell
-from api.fast import FastCurves
-from api.first_key import FirstKey
-from api.follower import Follower
-from api.guard import Guard
-from api.limits import BodyLimit
-from api.observed import Observed, Routed
-from api.offload import Offload
-from api.processes import Processes
-from api.query import only_known
-from api.rates import Rates
-from api.routes import (
+from lrcore import __version__, traces
+from lrcore.jobs.artifacts import Artifacts
+from lrcore.jobs.audit import AuditLog
+from lrcore.jobs.connection import connect
+from lrcore.jobs.keys import KeyStore
+from lrcore.jobs.limits import LimitStore
+from lrcore.jobs.reaper import Reaper
+from lrcore.jobs.retention import Retention
+from lrcore.jobs.store import JobStore
+from lrcore.jobs.webhooks import WebhookStore
+
+from . import headers, openapi, origins, problems
+from .auth import Authentication
+from .doorbell import Doorbell
+from .fast import FastCurves
+from .first_key import FirstKey
+from .follower import Follower
+from .guard import Guard
+from .limits import BodyLimit
+from .observed import Observed, Routed
+from .offload import Offload
+from .processes import Processes
+from .query import only_known
+from .rates import Rates
+from .routes import (
     artifacts,
     catalogue,
     curves,
@@ -39,19 +50,9 @@ from api.routes import (
     web,
     webhooks,
 )
-from api.settings import ApiSettings
-from api.submits import Submits
-from api.webhooks import Dispatcher
-from lrcore import __version__, traces
-from lrcore.jobs.artifacts import Artifacts
-from lrcore.jobs.audit import AuditLog
-from lrcore.jobs.connection import connect
-from lrcore.jobs.keys import KeyStore
-from lrcore.jobs.limits import LimitStore
-from lrcore.jobs.reaper import Reaper
-from lrcore.jobs.retention import Retention
-from lrcore.jobs.store import JobStore
-from lrcore.jobs.webhooks import WebhookStore
+from .settings import ApiSettings
+from .submits import Submits
+from .webhooks import Dispatcher
 
 # FastAPI says it of every body whose model is built when it is first needed
 warnings.filterwarnings("ignore", message="The 'alias' attribute", category=UnsupportedFieldAttributeWarning)
@@ -123,6 +124,12 @@ def create_app(settings: ApiSettings | None = None, host: str = "127.0.0.1") -> 
     headers.install(app, settings)
     app.add_middleware(Observed)
     return app
+
+
+def __getattr__(name: str) -> FastAPI:
+    if name == "app":  # for `uvicorn api.app:app`, made when it is asked for: importing this module starts nothing
+        return create_app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @asynccontextmanager

@@ -16,12 +16,13 @@ from redis.exceptions import RedisError
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import problem
-from api.rates import Rate, Rates
 from lrcore.jobs.audit import AuditLog, Entry
 from lrcore.jobs.ids import NOBODY
 from lrcore.jobs.keys import Key, KeyStore, Role
 from lrcore.jobs.limits import LimitStore
+
+from .problems import problem
+from .rates import Rate, Rates
 
 log = logging.getLogger("lrserve.api")
 

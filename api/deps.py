@@ -6,14 +6,15 @@ from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request
 
-from api.auth import Caller
-from api.problems import Invalid, shortened
 from lrcore import unique_keys
 from lrcore.jobs.artifacts import Artifacts
 from lrcore.jobs.job import Job
 from lrcore.jobs.reaper import Reaper
 from lrcore.jobs.store import JobStore
 from lrcore.lengths import MAX_DEPTH
+
+from .auth import Caller
+from .problems import Invalid, shortened
 
 MAX_JSON_DEPTH = 64  # objects and lists inside each other, twice what an experiment over the deepest schedules has
 

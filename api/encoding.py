@@ -12,13 +12,14 @@ from fastapi import Response
 from fastapi.responses import StreamingResponse
 from numpy.typing import NDArray
 
-from api.json import CHUNK, dumps, pieces
-from api.pictures import draw_curves
 from lrcore.compare import CompareRequest
 from lrcore.curve import Curve, CurveRequest, first_at_most, first_at_most_after_peak, sample, summary
 from lrcore.grid import Grid
 from lrcore.lint import warnings
 from lrcore.text import cell
+
+from .json import CHUNK, dumps, pieces
+from .pictures import draw_curves
 
 MEDIA_TYPES = {
     "json": "application/json",

@@ -8,17 +8,18 @@ from types import SimpleNamespace
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.cache import Answers
-from api.encoding import answer
-from api.json import dumps
-from api.metrics import CURVE_SECONDS, KEPT
-from api.observed import INNER
-from api.offload import SMALL_BYTES
 from lrcore import lint, unique_keys
 from lrcore.cost import AT_ONCE
 from lrcore.curve import CurveRequest, sample
 from lrcore.errors import CurveError
 from lrcore.unique_keys import DuplicateKey
+
+from .cache import Answers
+from .encoding import answer
+from .json import dumps
+from .metrics import CURVE_SECONDS, KEPT
+from .observed import INNER
+from .offload import SMALL_BYTES
 
 PATH = "/v1/curves"
 HEADERS = [(b"content-type", b"application/json"), (b"vary", b"Accept")]

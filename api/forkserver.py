@@ -1,4 +1,4 @@
-"""The process that large requests are forked from: python -m api.forkserver FD.
+"""The process that large requests are forked from: python -m lrserve.api.forkserver FD.
 
 It has imported and prepared everything once, holds no thread and no connection, and forks a child for each socket that
 it receives. A child answers one request with the application itself and exits, so that its memory is free again. The
@@ -24,13 +24,14 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Message, Scope
 
-from api import problems
-from api.app import application
-from api.auth import ANYBODY
-from api.observed import route_of
-from api.processes import CPU_SECONDS, MEMORY_BYTES
-from api.wire import LENGTH, Request, Start, packed, received
 from lrcore import logs, traces
+
+from . import problems
+from .app import application
+from .auth import ANYBODY
+from .observed import route_of
+from .processes import CPU_SECONDS, MEMORY_BYTES
+from .wire import LENGTH, Request, Start, packed, received
 
 log = logging.getLogger("lrserve.api")
 

@@ -10,8 +10,9 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.metrics import REQUESTS
 from lrcore import logs, traces
+
+from .metrics import REQUESTS
 
 log = logging.getLogger("lrserve.requests")
 

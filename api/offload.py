@@ -17,17 +17,18 @@ from typing import Any
 from fastapi import Request as HttpRequest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import problems
-from api.encoding import MEDIA_TYPES
-from api.metrics import CURVE_SECONDS
-from api.observed import INNER
-from api.processes import CPU_SECONDS, Busy, Child, ChildFailed, Places, Processes
-from api.settings import ApiSettings
-from api.wire import Request, Start
 from lrcore import budget, logs, traces
 from lrcore.budget import OverBudget
 from lrcore.cost import AT_ONCE
 from lrcore.machine import cores
+
+from . import problems
+from .encoding import MEDIA_TYPES
+from .metrics import CURVE_SECONDS
+from .observed import INNER
+from .processes import CPU_SECONDS, Busy, Child, ChildFailed, Places, Processes
+from .settings import ApiSettings
+from .wire import Request, Start
 
 log = logging.getLogger("lrserve.api")
 

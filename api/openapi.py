@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from api import problems
+from . import problems
 
 DESCRIPTION = (
     "One schedule, the same JSON, is an exact curve at once and the rates of a training job on a worker. "

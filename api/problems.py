@@ -14,8 +14,6 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.status import HTTP_422_UNPROCESSABLE_CONTENT, HTTP_429_TOO_MANY_REQUESTS
 
-from api.headers import HEADERS
-from api.json import dumps
 from lrcore import logs
 from lrcore.dialects._read import known_elsewhere
 from lrcore.errors import CurveError
@@ -26,6 +24,9 @@ from lrcore.jobs.store import IllegalMove, JobExists, JobNotFound, JobTooLarge, 
 from lrcore.jobs.webhooks import DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound
 from lrcore.schedules import SCHEDULES
 from lrcore.text import did_you_mean
+
+from .headers import HEADERS
+from .json import dumps
 
 log = logging.getLogger("lrserve.api")
 

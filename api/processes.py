@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from api.settings import ApiSettings
-from api.wire import LENGTH, Request, Start, packed
+from .settings import ApiSettings
+from .wire import LENGTH, Request, Start, packed
 
 CPU_SECONDS = 20  # of one request; estimates refuse beforehand what would take longer
 MEMORY_BYTES = 384 * 2**20  # of one request, beside what every process has anyway
@@ -161,7 +161,7 @@ class Processes:
             self._control.close()
         self._control, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", "api.forkserver", str(theirs.fileno())]
+            command = [sys.executable, "-m", f"{__package__}.forkserver", str(theirs.fileno())]
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         self._control.sendall(packed(self._settings))
         return self._control

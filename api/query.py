@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import Request
 
-from api.problems import MAX_ERRORS, MAX_NAME, Invalid, known_instead
+from .problems import MAX_ERRORS, MAX_NAME, Invalid, known_instead
 
 
 async def only_known(request: Request) -> None:

@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 
 import httpcore
 
-from api.guard import Guard, Refused
-from api.webhooks import MOST_IN_FLIGHT
 from lrcore import __version__
 from lrcore.jobs.outbox import Parcel, signature
 from lrcore.jobs.webhooks import Attempt
+
+from .guard import Guard, Refused
+from .webhooks import MOST_IN_FLIGHT
 
 log = logging.getLogger("lrserve.webhooks")
 

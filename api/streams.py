@@ -10,8 +10,9 @@ from contextlib import aclosing
 from fastapi.concurrency import run_in_threadpool
 from redis.exceptions import RedisError
 
-from api.auth import FRESH_SECONDS
 from lrcore.jobs.keys import KeyNotFound, KeyStore
+
+from .auth import FRESH_SECONDS
 
 log = logging.getLogger("lrserve.api")
 

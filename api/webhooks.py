@@ -16,14 +16,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from api.guard import Guard
-from api.settings import ApiSettings
 from lrcore.jobs.connection import COMMAND_SECONDS
 from lrcore.jobs.outbox import Outbox, Outcome, Parcel
 from lrcore.jobs.webhooks import Attempt
 
+from .guard import Guard
+from .settings import ApiSettings
+
 if TYPE_CHECKING:
-    from api.sender import Sender
+    from .sender import Sender
 
 log = logging.getLogger("lrserve.webhooks")
 
@@ -52,7 +53,7 @@ class Dispatcher:
         self._stopped = False  # asyncio.wait_for of Python 3.11 loses a cancellation that comes with its result
 
     def _make_sender(self) -> Sender:
-        from api.sender import Sender  # noqa: PLC0415  # an HTTP client would delay the API's start
+        from .sender import Sender  # noqa: PLC0415  # an HTTP client would delay the API's start
 
         return Sender(self._guard, self._settings.webhook_timeout_seconds)
 

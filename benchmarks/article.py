@@ -18,9 +18,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from cli.client import Client
-from cli.stack import Stack, free_port
 from lrcore.jobs.settings import Settings
+from lrserve.client import Client
+from lrserve.stack import Stack, free_port
 
 COSINE = {"type": "CosineScheduler", "max_update": 10, "base_lr": 0.2, "final_lr": 0.02}
 RUNS: dict[str, tuple[float, dict[str, Any] | None, float]] = {  # rate, schedule, test accuracy in plain PyTorch

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from fastapi import FastAPI, Response
 
-from api.encoding import answer, encode
-from api.json import dumps
 from lrcore.curve import CurveRequest, sample
+from lrserve.api.encoding import answer, encode
+from lrserve.api.json import dumps
 
 app = FastAPI()
 

@@ -26,12 +26,12 @@ import httpx
 import torch
 
 from benchmarks.train import verdict
-from cli.stack import Stack, free_port
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.spec import JobSpec
-from worker.engine import Result, train
-from worker.engine.fused import train_together
-from worker.engine.loop import pick_device
+from lrserve.stack import Stack, free_port
+from lrserve.worker.engine import Result, train
+from lrserve.worker.engine.fused import train_together
+from lrserve.worker.engine.loop import pick_device
 
 SECONDS = 1.0
 SEEDS = 20

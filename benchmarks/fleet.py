@@ -38,14 +38,14 @@ import uvloop
 from redis import Redis
 
 from benchmarks.service import ARTICLE, FIRST_SEED, ms, service
-from cli.embedded import EmbeddedRedis, find_server, version
-from cli.stack import free_port
 from lrcore.jobs.connection import connect
 from lrcore.jobs.job import Best, Epoch, Terms
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
 from lrcore.jobs.store import Claim, JobStore, NewJob
+from lrserve.embedded import EmbeddedRedis, find_server, version
+from lrserve.stack import free_port
 
 SIZES = (200, 1_000, 5_000, 10_000)
 SECONDS = 10.0  # of the whole fleet at work

@@ -29,11 +29,11 @@ from torch import nn
 
 from benchmarks.train import verdict
 from lrcore.jobs.spec import JobSpec
-from worker.engine import Hooks, pick_device
-from worker.engine.data import DTYPES, Data, load
-from worker.engine.fused import pays, why_alone, widths
-from worker.engine.loop import Run, built, settings
-from worker.engine.together import Lane, Together
+from lrserve.worker.engine import Hooks, pick_device
+from lrserve.worker.engine.data import DTYPES, Data, load
+from lrserve.worker.engine.fused import pays, why_alone, widths
+from lrserve.worker.engine.loop import Run, built, settings
+from lrserve.worker.engine.together import Lane, Together
 
 CASES: dict[str, dict[str, Any]] = {
     "lenet": {"model": {"type": "lenet"}},

@@ -2,7 +2,7 @@
 
 Claims, each printed with its target: 1,000 steps as JSON, wrk -t1 -c16, one uvicorn process a side: requests that all
 differ reach 0.6 of the bare route's requests a second, a repeated one 0.9; 10**6 steps as npy reach 0.5; 10**7 steps as
-CSV stream, in memory far below their size; `import api.app` takes less than a second.
+CSV stream, in memory far below their size; `import lrserve.api.app` takes less than a second.
 
     python -m benchmarks.http        needs wrk (apt-get install wrk)
 
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import httpx
 
-from cli.stack import free_port
+from lrserve.stack import free_port
 
 ROUNDS = 5
 SECONDS = 3
@@ -57,7 +57,7 @@ def main() -> None:
     ours, bare = free_port(), free_port()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     servers = [
-        subprocess.Popen([sys.executable, "-m", "api", "--port", str(ours)], **quiet),
+        subprocess.Popen([sys.executable, "-m", "lrserve.api", "--port", str(ours)], **quiet),
         subprocess.Popen(
             [sys.executable, "-m", "uvicorn", "benchmarks.bare_app:app", "--port", str(bare), "--no-access-log"],
             **quiet,
@@ -126,7 +126,7 @@ def memory(pid: int) -> float:
 
 
 def imported() -> None:
-    block = "import sys; sys.modules['torch'] = None; import api.app"
+    block = "import sys; sys.modules['torch'] = None; import lrserve.api.app"
     as_installed = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}  # compiled once, not at every start
     took = []
     for _ in range(ROUNDS + 1):
@@ -134,7 +134,7 @@ def imported() -> None:
         subprocess.run([sys.executable, "-c", block], check=True, env=as_installed)
         took.append(time.perf_counter() - start)
     median = statistics.median(took[1:])
-    print(f"import api.app without torch: {median:.2f} s, target 1  {'met' if median < 1 else 'MISSED'}")
+    print(f"import lrserve.api.app without torch: {median:.2f} s, target 1  {'met' if median < 1 else 'MISSED'}")
 
 
 def _until_it_listens(port: int) -> None:

@@ -22,10 +22,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.http import DIFFERENT, ROUNDS, SAME, SECONDS, _until_it_listens, requests
-from cli.stack import free_port
 from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.limits import LimitStore
+from lrserve.stack import free_port
 from tests.conftest import redis_process
 
 TARGET = 1.05
@@ -45,7 +45,7 @@ def main() -> None:
             port = free_port()
             environment = os.environ | {"LRSERVE_AUTH": auth, "LRSERVE_REDIS_URL": url, "LRSERVE_HOME": home}
             server = subprocess.Popen(
-                [sys.executable, "-m", "api", "--port", str(port)],
+                [sys.executable, "-m", "lrserve.api", "--port", str(port)],
                 env=environment,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

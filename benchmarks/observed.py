@@ -14,9 +14,9 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Scope
 
-from api.app import create_app
-from api.observed import Observed
-from api.settings import ApiSettings
+from lrserve.api.app import create_app
+from lrserve.api.observed import Observed
+from lrserve.api.settings import ApiSettings
 
 ROUNDS, CALLS = 300, 100
 BODY = b'{"schedule": {"type": "CosineAnnealingLR", "T_max": 1000, "eta_min": 0.0001}, "base_lr": %.9f, "steps": 1000}'

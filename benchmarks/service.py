@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli.stack import Stack, free_port
 from lrcore.jobs.job import Terms
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.store import JobStore
+from lrserve.stack import Stack, free_port
 
 FIRST_SEED = 10**9  # all seeds have ten digits, so all requests are of one length
 LEASE_SECONDS = 600.0

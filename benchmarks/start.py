@@ -18,7 +18,7 @@ from pathlib import Path
 
 import httpx
 
-from cli.stack import free_port
+from lrserve.stack import free_port
 
 ROUNDS = 10
 TARGET = 1.0
@@ -61,7 +61,7 @@ def main() -> None:
         floor.write_text(FLOOR)
         environment = os.environ | {"LRSERVE_HOME": home, "LRSERVE_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        commands = {"lrserve": [python, "-m", "api"], "one route": [python, str(floor)]}
+        commands = {"lrserve": [python, "-m", "lrserve.api"], "one route": [python, str(floor)]}
         times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(ROUNDS + 1):
             for name, command in commands.items():

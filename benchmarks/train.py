@@ -34,9 +34,9 @@ from torch import Tensor, nn
 from lrcore.datasets._base import Splits
 from lrcore.datasets._torchvision import torchvision_datasets
 from lrcore.jobs.spec import JobSpec
-from worker.engine import Hooks, pick_device, train
-from worker.engine.data import Data, load
-from worker.engine.loop import Run
+from lrserve.worker.engine import Hooks, pick_device, train
+from lrserve.worker.engine.data import Data, load
+from lrserve.worker.engine.loop import Run
 
 torchvision_datasets()
 ToTensor = importlib.import_module("torchvision.transforms").ToTensor  # after the line before it

@@ -18,8 +18,8 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Page, sync_playwright
 
-from cli.stack import Stack, free_port
 from lrcore.jobs.settings import Settings
+from lrserve.stack import Stack, free_port
 
 VISITS, MOVES = 6, 200
 SEEN = """

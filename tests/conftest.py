@@ -15,13 +15,13 @@ import httpx
 import pytest
 from redis import Redis
 
-from cli.client import Client
-from cli.embedded import EmbeddedRedis, bundled_server, installed_server
-from cli.stack import Stack, free_port
 from lrcore.jobs.connection import connect
 from lrcore.jobs.job import Job
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.store import JobStore
+from lrserve.client import Client
+from lrserve.embedded import EmbeddedRedis, bundled_server, installed_server
+from lrserve.stack import Stack, free_port
 
 T = TypeVar("T")
 

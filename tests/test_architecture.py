@@ -8,13 +8,13 @@ import sys
 import textwrap
 from pathlib import Path
 
-from cli.reference import page
 from lrcore.datasets import DATASETS
 from lrcore.jobs.__main__ import reference as training_reference
 from lrcore.models import MODELS
 from lrcore.optimizers import OPTIMIZERS
 from lrcore.schedules import SCHEDULES
 from lrcore.schedules.__main__ import reference
+from lrserve.reference import page
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,7 +35,7 @@ def test_the_api_needs_neither_torch_nor_a_data_set_library() -> None:
         for name in ("torch", "torchvision", "sklearn", "safetensors"):
             sys.modules[name] = None
         from lrcore.schedules import SCHEDULES
-        from api.app import create_app
+        from lrserve.api.app import create_app
         create_app().openapi()
         """
     )
@@ -47,13 +47,13 @@ def test_the_engine_needs_neither_queue_nor_store() -> None:
         import sys
         for name in ("celery", "kombu", "redis", "pydantic_settings", "fastapi", "uvicorn", "httpx"):
             sys.modules[name] = None
-        import worker.engine, worker.engine.__main__
+        import lrserve.worker.engine, lrserve.worker.engine.__main__
         """
     )
 
 
 def test_a_new_schedule_is_one_file(tmp_path: Path) -> None:
-    for package in ("api", "lrcore"):
+    for package in ("lrcore", "lrserve"):
         shutil.copytree(ROOT / package, tmp_path / package)
     (tmp_path / "lrcore" / "schedules" / "halving.py").write_text(
         textwrap.dedent(
@@ -90,7 +90,7 @@ def test_a_new_schedule_is_one_file(tmp_path: Path) -> None:
         from lrcore.family import describe
         from lrcore.jobs.spec import JobSpec
         from lrcore.schedules import SCHEDULES
-        from api.app import create_app
+        from lrserve.api.app import create_app
         nested = {"type": "SequentialLR", "milestones": [2],
                   "schedulers": [{"type": "Halving"}, {"type": "StepLR", "step_size": 1}]}
         print(sample(CurveRequest.model_validate({"schedule": nested, "base_lr": 1.0, "steps": 4})).lr[0].tolist())

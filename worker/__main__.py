@@ -1,4 +1,4 @@
-"""Run one worker: python -m worker [--name NAME]. It trains one job at a time, on the first GPU or on the CPU."""
+"""Run one worker: python -m lrserve.worker [--name NAME]. It trains a job at a time, on the first GPU or on the CPU."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ from lrcore.jobs.settings import Settings
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.store import JobStore
 from lrcore.jobs.survey import Vitals
-from worker.app import create_celery
-from worker.engine.loop import pick_device, train
-from worker.runner import Runner
-from worker.vitals import Pulse
+
+from .app import create_celery
+from .engine.loop import pick_device, train
+from .runner import Runner
+from .vitals import Pulse
 
 log = logging.getLogger("lrserve.worker")
 
@@ -129,7 +130,7 @@ def death(settings: Settings) -> tuple[int | None, str]:
 
 def main() -> int:
     """Work until SIGTERM or SIGINT: then the present job goes back to the queue, and the process ends with status 0."""
-    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lrserve.worker", description=__doc__)
     parser.add_argument(
         "--name",
         default=f"{socket.gethostname()}-{os.getpid()}",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from celery import Celery
 
 from lrcore.jobs.queue import RING_TASK, celery_config
-from worker.runner import Runner
+
+from .runner import Runner
 
 
 def create_celery(runner: Runner) -> Celery:

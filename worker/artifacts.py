@@ -24,7 +24,8 @@ from lrcore.jobs.metrics import as_csv
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec
 from lrcore.jobs.range_test import as_csv as curve_as_csv
 from lrcore.jobs.spec import JobSpec
-from worker.engine.loop import BEST, LAST
+
+from .engine.loop import BEST, LAST
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,12 +11,13 @@ from lrcore.jobs.experiment import PartSpec
 from lrcore.jobs.range_test import RangeTestSpec, result
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.work import Work
-from worker import artifacts, pruning
-from worker.engine import Hooks, Interrupted, Result, train
-from worker.engine.fused import train_in_turn
-from worker.engine.range_test import range_test
-from worker.part import PartHooks
-from worker.tracking import track
+
+from . import artifacts, pruning
+from .engine import Hooks, Interrupted, Result, train
+from .engine.fused import train_in_turn
+from .engine.range_test import range_test
+from .part import PartHooks
+from .tracking import track
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ from lrcore.jobs.job import Best, Epoch, JobError, RunTraining
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import Claim, Gap, JobStore, Judgement, RunEnd, RunEpoch
-from worker.engine import Diverged, Interrupted, OutOfMemory, Result
-from worker.engine.loop import Hooks
-from worker.pruning import survivors
-from worker.reporter import Preparing, Reporter, images_per_step
+
+from .engine import Diverged, Interrupted, OutOfMemory, Result
+from .engine.loop import Hooks
+from .pruning import survivors
+from .reporter import Preparing, Reporter, images_per_step
 
 log = logging.getLogger("lrserve.worker")
 

@@ -21,8 +21,9 @@ from lrcore.jobs.job import Best, Epoch, JobError, Progress
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
 from lrcore.jobs.store import DRAINING, Claim, Gap, JobStore, LeaseLost
-from worker.engine.loop import Hooks
-from worker.engine.memory import memory_held
+
+from .engine.loop import Hooks
+from .engine.memory import memory_held
 
 log = logging.getLogger("lrserve.worker")
 

@@ -35,12 +35,13 @@ from lrcore.jobs.store import (
     StoreFull,
 )
 from lrcore.jobs.work import Work
-from worker import artifacts
-from worker.engine import Diverged, Interrupted, OutOfMemory
-from worker.kinds import RUNS, Outcome
-from worker.part import PartReporter
-from worker.preparing import Stopped, interruptible
-from worker.reporter import Reporter
+
+from . import artifacts
+from .engine import Diverged, Interrupted, OutOfMemory
+from .kinds import RUNS, Outcome
+from .part import PartReporter
+from .preparing import Stopped, interruptible
+from .reporter import Reporter
 
 log = logging.getLogger("lrserve.worker")
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.spec import JobSpec
-from worker.artifacts import ends, files, scalars
+
+from .artifacts import ends, files, scalars
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -10,7 +10,8 @@ import torch
 
 from lrcore import __version__
 from lrcore.jobs.survey import Vitals
-from worker.engine.loop import pick_device
+
+from .engine.loop import pick_device
 
 
 class Pulse:

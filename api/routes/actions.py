@@ -8,16 +8,17 @@ from fastapi import APIRouter, Body, Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, ValidationError
 
-from api.answers import IdempotencyKey, JobAnswer, created, linked
-from api.deps import Bell, CurrentJob, Files, Store, Who, json_body
-from api.problems import Invalid, documented, readable
-from api.requests import REQUESTS
-from api.streams import while_good
 from lrcore.family import Spec
 from lrcore.jobs.job import Job, Priority
 from lrcore.jobs.kinds import kind_of
 from lrcore.jobs.states import State
 from lrcore.jobs.store import IllegalMove
+
+from ..answers import IdempotencyKey, JobAnswer, created, linked
+from ..deps import Bell, CurrentJob, Files, Store, Who, json_body
+from ..problems import Invalid, documented, readable
+from ..requests import REQUESTS
+from ..streams import while_good
 
 router = APIRouter()
 

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from api.cache import etag, matches
-from api.deps import CurrentJob, Files
-from api.problems import Responses, documented
 from lrcore.jobs.artifacts import Artifact
+
+from ..cache import etag, matches
+from ..deps import CurrentJob, Files
+from ..problems import Responses, documented
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

@@ -9,13 +9,14 @@ from typing import Any
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field, create_model
 
-from api.problems import documented
 from lrcore.datasets import DATASETS
 from lrcore.family import Member, describe
 from lrcore.models import MODELS
 from lrcore.optimizers import OPTIMIZERS
 from lrcore.schedules import SCHEDULES
 from lrcore.text import did_you_mean
+
+from ..problems import documented
 
 
 class Entry(BaseModel):

@@ -10,21 +10,22 @@ import orjson
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 
-from api.cache import MAX_AGE, etag, matches
-from api.deps import json_body
-from api.encoding import MEDIA_TYPES, Axis, encode, encode_several
-from api.metrics import CURVE_SECONDS
-from api.negotiate import choose
-from api.offload import leave_loop, own_process
-from api.pictures import check_lines
-from api.problems import Invalid, documented, readable, shortened
-from api.query import only_known
 from lrcore import unique_keys
 from lrcore.compare import CompareRequest
 from lrcore.curve import Curve, CurveRequest, sample
 from lrcore.errors import CurveError
 from lrcore.schedules import SCHEDULES
 from lrcore.text import did_you_mean
+
+from ..cache import MAX_AGE, etag, matches
+from ..deps import json_body
+from ..encoding import MEDIA_TYPES, Axis, encode, encode_several
+from ..metrics import CURVE_SECONDS
+from ..negotiate import choose
+from ..offload import leave_loop, own_process
+from ..pictures import check_lines
+from ..problems import Invalid, documented, readable, shortened
+from ..query import only_known
 
 router = APIRouter(prefix="/v1/curves", tags=["curves"])
 

@@ -10,21 +10,22 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from api.answers import IdempotencyKey, JobAnswer, Prefer, doubts_of_store, linked, listed, submitted, waited
-from api.deps import Bell, CurrentJob, Store, json_body
-from api.json import dumps
-from api.negotiate import choose
-from api.offload import leave_loop, own_process
-from api.problems import Invalid, documented
-from api.requests import ExperimentRequest
-from api.routes import actions
-from api.routes.jobs import METRICS, PICTURES, Cursor, Fields, JobPage, long_fields
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Epoch, Job, Terms
 from lrcore.jobs.leaderboard import By, Row, as_csv
 from lrcore.jobs.overview import EpochRow, Overview, RunRow
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore
+
+from ..answers import IdempotencyKey, JobAnswer, Prefer, doubts_of_store, linked, listed, submitted, waited
+from ..deps import Bell, CurrentJob, Store, json_body
+from ..json import dumps
+from ..negotiate import choose
+from ..offload import leave_loop, own_process
+from ..problems import Invalid, documented
+from ..requests import ExperimentRequest
+from . import actions
+from .jobs import METRICS, PICTURES, Cursor, Fields, JobPage, long_fields
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"])
 

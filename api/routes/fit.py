@@ -8,12 +8,13 @@ import numpy as np
 from fastapi import APIRouter, Depends
 from pydantic import Field, model_validator
 
-from api.deps import json_body
-from api.offload import own_process
-from api.problems import Invalid, documented
 from lrcore.family import Items, Spec, Whole
 from lrcore.fit import MAX_LENGTH, StepError, fit
 from lrcore.schedules._base import MAX_STEP, Count, Index, Rate
+
+from ..deps import json_body
+from ..offload import own_process
+from ..problems import Invalid, documented
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 

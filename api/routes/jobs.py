@@ -9,7 +9,17 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from api.answers import (
+from lrcore.curve import Curve, CurveRequest
+from lrcore.grid import Grid, extent
+from lrcore.jobs.figure import draw_job
+from lrcore.jobs.job import Epoch, Job, Label, Terms
+from lrcore.jobs.metrics import as_csv
+from lrcore.jobs.range_test import RangeTestSpec
+from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.states import State
+from lrcore.lint import warnings
+
+from ..answers import (
     IdempotencyKey,
     JobAnswer,
     ListedJob,
@@ -21,22 +31,13 @@ from api.answers import (
     submitted,
     waited,
 )
-from api.deps import Bell, CurrentJob, Store, json_body
-from api.json import dumps
-from api.negotiate import choose
-from api.offload import leave_loop, own_process
-from api.problems import documented
-from api.requests import JobRequest
-from api.routes import actions
-from lrcore.curve import Curve, CurveRequest
-from lrcore.grid import Grid, extent
-from lrcore.jobs.figure import draw_job
-from lrcore.jobs.job import Epoch, Job, Label, Terms
-from lrcore.jobs.metrics import as_csv
-from lrcore.jobs.range_test import RangeTestSpec
-from lrcore.jobs.spec import JobSpec
-from lrcore.jobs.states import State
-from lrcore.lint import warnings
+from ..deps import Bell, CurrentJob, Store, json_body
+from ..json import dumps
+from ..negotiate import choose
+from ..offload import leave_loop, own_process
+from ..problems import documented
+from ..requests import JobRequest
+from . import actions
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from api.deps import Who, json_body
-from api.problems import documented
 from lrcore.family import Number, Spec
 from lrcore.jobs.audit import AuditLog
 from lrcore.jobs.keys import MOST_KEYS, Key, KeyNotFound, KeyStore, Role
+
+from ..deps import Who, json_body
+from ..problems import documented
 
 router = APIRouter(prefix="/v1", tags=["keys"])
 

@@ -9,12 +9,13 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from api.requests import REQUESTS
 from lrcore.datasets import DATASETS
 from lrcore.jobs.kinds import KINDS
 from lrcore.models import MODELS
 from lrcore.optimizers import OPTIMIZERS
 from lrcore.schedules import SCHEDULES
+
+from ..requests import REQUESTS
 
 router = APIRouter(prefix="/v1/kinds", tags=["jobs"])
 

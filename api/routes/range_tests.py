@@ -8,15 +8,16 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from api.answers import IdempotencyKey, JobAnswer, doubts_of_store, submitted
-from api.deps import Bell, CurrentJob, Store, json_body
-from api.negotiate import choose
-from api.problems import documented
-from api.requests import RangeTestRequest
-from api.routes.jobs import METRICS, DryRun, planned
 from lrcore.jobs.job import Terms
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec, as_csv
 from lrcore.jobs.store import JobStore
+
+from ..answers import IdempotencyKey, JobAnswer, doubts_of_store, submitted
+from ..deps import Bell, CurrentJob, Store, json_body
+from ..negotiate import choose
+from ..problems import documented
+from ..requests import RangeTestRequest
+from .jobs import METRICS, DryRun, planned
 
 router = APIRouter(prefix="/v1/lr-range-tests", tags=["range tests"])
 

@@ -10,12 +10,13 @@ from fastapi.responses import HTMLResponse
 from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel, Field
 
-from api import headers
-from api.deps import Who
-from api.json import dumps
-from api.metrics import Exposed
-from api.problems import documented
 from lrcore.jobs.store import JobStore
+
+from .. import headers
+from ..deps import Who
+from ..json import dumps
+from ..metrics import Exposed
+from ..problems import documented
 
 router = APIRouter(tags=["system"])
 

@@ -7,14 +7,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
 
-from api.deps import json_body
-from api.offload import own_process
-from api.problems import documented
 from lrcore.dialects import Framework, translate
 from lrcore.family import Spec
 from lrcore.lengths import Run, SharesOf, in_own_names
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Count, Rate
+
+from ..deps import json_body
+from ..offload import own_process
+from ..problems import documented
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 

@@ -7,17 +7,16 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from api.cache import matches
+from ..cache import matches
 
 router = APIRouter(include_in_schema=False)
 
-ROOT = Path(str(files("api") / "web"))
+ROOT = Path(__file__).parents[1] / "web"
 PLOTLY = Path(getattr(find_spec("plotly"), "origin", "")).parent / "package_data" / "plotly.min.js"  # no import
 TYPES = {
     ".css": "text/css",

@@ -7,13 +7,14 @@ from typing import Annotated, Any, get_args
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field, HttpUrl
 
-from api.deps import json_body
-from api.guard import Guard
-from api.problems import Invalid, Responses, documented
 from lrcore.family import Flag, Items, Spec
 from lrcore.jobs.job import Label
 from lrcore.jobs.webhook_scripts import MOST_OF_ALL, MOST_WEBHOOKS
 from lrcore.jobs.webhooks import Delivery, Event, Webhook, WebhookStore
+
+from ..deps import json_body
+from ..guard import Guard
+from ..problems import Invalid, Responses, documented
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 

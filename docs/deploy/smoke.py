@@ -19,7 +19,7 @@ CURVE = {"schedule": {"type": "StepLR", "step_size": 5, "gamma": 0.5}, "base_lr"
 TRANSLATION = {"schedule": CURVE["schedule"], "base_lr": 0.1, "to": "optax"}
 PATHS = ("/", "/healthz", "/metrics", "/docs", "/openapi.json", "/v1/schedules", "/v1/models", "/v1/datasets")
 FORMS = ("json", "csv", "npy", "arrow", "png", "svg")
-LATER = ("kombu.transport.redis", "limits.aio.storage.redis", "cli.main")  # imported once there is something to do
+LATER = ("kombu.transport.redis", "limits.aio.storage.redis", "lrserve.main")  # imported once there is something to do
 
 
 def ask(path: str, body: object = None) -> bytes:
@@ -33,7 +33,7 @@ def ask(path: str, body: object = None) -> bytes:
 def main() -> None:
     """Fail unless everything is answered."""
     started = time.perf_counter()
-    api = subprocess.Popen([sys.executable, "-m", "api", "--port", PORT])
+    api = subprocess.Popen([sys.executable, "-m", "lrserve.api", "--port", PORT])
     try:
         first = None
         while first is None:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from api.app import create_app
+from lrserve.api.app import create_app
 
 Json = dict[str, Any]
 FAMILIES = {

@@ -34,7 +34,7 @@ def reference() -> str:
 
 def _lines() -> Iterator[str]:
     yield "## A job\n"
-    yield f"{inspect.getdoc(JobSpec)} What `POST /v1/jobs` and `python -m worker.engine` take.\n"
+    yield f"{inspect.getdoc(JobSpec)} What `POST /v1/jobs` and `python -m lrserve.worker.engine` take.\n"
     kinds = {"model": "a model", "dataset": "a data set", "optimizer": "an optimizer"}
     schedules = dict.fromkeys(("schedule", "momentum_schedule", "weight_decay_schedule"), "a schedule")
     yield table(JobSpec, types=kinds | schedules)

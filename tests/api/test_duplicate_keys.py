@@ -9,9 +9,9 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from api.app import application
-from api.deps import json_body
-from api.settings import ApiSettings
+from lrserve.api.app import application
+from lrserve.api.deps import json_body
+from lrserve.api.settings import ApiSettings
 from tests.api.test_errors import assert_problem
 
 TWICE = {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from api.fast import FastCurves
+from lrserve.api.fast import FastCurves
 
 MULTIPLIED = {"type": "MultiplicativeLR", "lr_lambda": "1 - 1 / (epoch + 10)"}
 

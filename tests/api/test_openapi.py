@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api.openapi import EXAMPLES
+from lrserve.api.openapi import EXAMPLES
 
 JOBS = ("submit_job", "submit_range_test", "submit_experiment")
 COMPUTED = ("compute_curve", "compare_curves", "translate_schedule", "fit_schedule")

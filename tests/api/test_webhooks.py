@@ -24,9 +24,6 @@ import httpcore
 import httpx
 import pytest
 
-from api.guard import Guard
-from api.sender import GuardedBackend, Sender
-from cli.stack import free_port
 from lrcore.jobs.connection import connect
 from lrcore.jobs.ids import NOBODY
 from lrcore.jobs.outbox import Parcel
@@ -34,6 +31,9 @@ from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore
 from lrcore.jobs.webhooks import new_secret
+from lrserve.api.guard import Guard
+from lrserve.api.sender import GuardedBackend, Sender
+from lrserve.stack import free_port
 from tests.conftest import Service, job_spec, running_service, until
 
 Json = dict[str, Any]
@@ -418,7 +418,7 @@ def test_what_is_not_there_is_not_found(told: Service) -> None:
 def test_two_services_on_one_store_tell_each_change_once(told: Service, receiver: Receiver) -> None:
     webhook = register(told, receiver.url)
     port = free_port()
-    command = [sys.executable, "-m", "api", "--port", str(port)]
+    command = [sys.executable, "-m", "lrserve.api", "--port", str(port)]
     other = subprocess.Popen(command, env=told.stack.services[-1].environment, stdout=subprocess.DEVNULL)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:

@@ -20,11 +20,11 @@ import pandas
 import pytest
 from rich.console import Console
 
-from cli.client import ApiError, AsyncClient, Client, JobNotSucceeded, NoAnswer
-from cli.stack import free_port
 from lrcore.curve import CurveRequest, sample
 from lrcore.schedules import SCHEDULES
 from lrcore.schedules.step import StepLR
+from lrserve.client import ApiError, AsyncClient, Client, JobNotSucceeded, NoAnswer
+from lrserve.stack import free_port
 from tests.conftest import Service, job_spec, long_job
 
 STEP = {"type": "StepLR", "step_size": 5, "gamma": 0.5}
@@ -234,7 +234,7 @@ def test_the_asynchronous_client_does_the_same(service: Service, client: Client,
 def test_a_type_checker_knows_both_flavours(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
-        "from cli.client import AsyncClient, Client\n"
+        "from lrserve.client import AsyncClient, Client\n"
         "client, other = Client(), AsyncClient()\n"
         "reveal_type(client.submit({}))\n"
         "reveal_type(client.jobs)\n"
@@ -254,9 +254,9 @@ def test_a_type_checker_knows_both_flavours(tmp_path: Path) -> None:
     found = checked.stdout
 
     for seen in (
-        "cli.client.handles.JobHandle",
+        "lrserve.client.handles.JobHandle",
         "label: str | None",
-        "cli.client.handles.AsyncExperimentHandle",
+        "lrserve.client.handles.AsyncExperimentHandle",
         "lrcore.jobs.range_test.RangeTestResult",
         "lrcore.jobs.job.Job",
     ):

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli.main import app
-from cli.stack import free_port
 from lrcore import __version__
 from lrcore.schedules import SCHEDULES
+from lrserve.main import app
+from lrserve.stack import free_port
 from tests.conftest import Service, job_spec, long_job
 
 LRSERVE = Path(sys.executable).parent / "lrserve"
@@ -77,7 +77,7 @@ def test_it_says_its_version() -> None:
 
 def test_its_help_loads_nothing_large() -> None:
     heavy = ("numpy", "pydantic", "httpx", "redis", "fastapi", "torch", "matplotlib", "lrcore.schedules")
-    code = f"import sys, cli.main; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, lrserve.main; print([name for name in {heavy} if name in sys.modules])"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 

@@ -18,16 +18,16 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from api.settings import ApiSettings
-from cli.checks import Finding, Level, devices, folders, settings, store
-from cli.embedded import find_server
-from cli.stack import free_port
 from lrcore import __version__
 from lrcore.jobs.job import Terms
 from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.store import JobStore
 from lrcore.jobs.survey import Vitals
+from lrserve.api.settings import ApiSettings
+from lrserve.checks import Finding, Level, devices, folders, settings, store
+from lrserve.embedded import find_server
+from lrserve.stack import free_port
 from tests.conftest import Service, job_spec, until
 
 ROOT = Path(__file__).parents[2]
@@ -313,7 +313,7 @@ def test_the_command_says_it_for_people_and_for_programs(service: Service, tmp_p
     environment = service.stack.services[1].environment | {"CUDA_VISIBLE_DEVICES": ""}
     for made_by_jobs in ("LRSERVE_DATA_ROOT", "LRSERVE_ARTIFACT_ROOT"):  # named, they would have to be there
         environment.pop(made_by_jobs)
-    command = [sys.executable, "-m", "cli.main", "doctor"]
+    command = [sys.executable, "-m", "lrserve", "doctor"]
     good = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True)
     told = json.loads(good.stdout)
     assert (good.returncode, [each for each in told["findings"] if each["level"] == "problem"]) == (0, [])

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from cli import embedded, stack
-from cli.embedded import EmbeddedRedis, NoRedis, bundled_server, find_server, installed_server, version
-from cli.stack import gpus, share_of_cores
 from lrcore.jobs.connection import connect
 from lrcore.machine import cores
+from lrserve import embedded, stack
+from lrserve.embedded import EmbeddedRedis, NoRedis, bundled_server, find_server, installed_server, version
+from lrserve.stack import gpus, share_of_cores
 from tests.conftest import SERVERS, redis_process
 
 

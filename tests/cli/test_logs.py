@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from cli.logs import LogError, parse_log, read_log
 from lrcore.curve import CurveRequest, sample
+from lrserve.logs import LogError, parse_log, read_log
 from tests.cli.test_commands import lrserve
 from tests.conftest import Service
 

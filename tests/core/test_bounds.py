@@ -8,12 +8,12 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from api.requests import REQUESTS
-from api.routes.fit import FitRequest
-from api.routes.translate import TranslationRequest
-from api.routes.webhooks import WebhookChange, WebhookRequest
 from lrcore.compare import CompareRequest
 from lrcore.curve import CurveRequest
+from lrserve.api.requests import REQUESTS
+from lrserve.api.routes.fit import FitRequest
+from lrserve.api.routes.translate import TranslationRequest
+from lrserve.api.routes.webhooks import WebhookChange, WebhookRequest
 
 BODIES = (
     *REQUESTS.values(),

@@ -15,9 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-import api.routes.fit
-import api.routes.translate
 import lrcore.jobs.range_test
+import lrserve.api.routes.translate
 from lrcore.compare import CompareRequest
 from lrcore.curve import CurveRequest
 from lrcore.dialects._read import FRAMEWORKS
@@ -161,7 +160,7 @@ def test_both_laws_are_about_all_schedules_and_jobs() -> None:
     known = {cls for cls in models()}
 
     assert {*SCHEDULES.values(), CurveRequest, CompareRequest, ExperimentSpec} <= known
-    assert {lrcore.jobs.range_test.RangeTestSpec, api.routes.translate.TranslationRequest} <= known
+    assert {lrcore.jobs.range_test.RangeTestSpec, lrserve.api.routes.translate.TranslationRequest} <= known
     assert len(FIELDS) > 400
 
 

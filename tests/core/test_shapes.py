@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-import api.requests  # noqa: F401  # defines every model that a route takes
 import lrcore.compare
 import lrcore.optimizers
 import lrcore.schedules  # noqa: F401
+import lrserve.api.requests  # noqa: F401  # defines every model that a route takes
 from lrcore.curve import CurveRequest
 from lrcore.family import Spec
 

@@ -22,10 +22,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.retry import Retry
 
-from api.settings import ApiSettings
-from cli.checks import store
-from cli.embedded import find_server
-from cli.stack import free_port
+from lrserve.api.settings import ApiSettings
+from lrserve.checks import store
+from lrserve.embedded import find_server
+from lrserve.stack import free_port
 from tests.conftest import redis_process, until
 
 ROOT = Path(__file__).parents[2]

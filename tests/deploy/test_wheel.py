@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from cli.stack import free_port
 from lrcore import __version__
+from lrserve.stack import free_port
 from tests.conftest import until
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("api", "cli", "lrcore", "worker")
+PACKAGES = ("lrcore", "lrserve", "lrserve/api", "lrserve/worker")
 TORCH = os.environ.get("TORCH", "torch==2.13.0").split()
 
 
@@ -60,7 +60,7 @@ def test_the_version_stands_in_one_place(wheel: Path) -> None:
     metadata = email.message_from_string(read(wheel, "METADATA"))
 
     assert (metadata["Name"], metadata["Version"]) == ("lrserve", __version__)
-    assert "lrserve = cli.main:app" in read(wheel, "entry_points.txt")
+    assert "lrserve = lrserve.main:app" in read(wheel, "entry_points.txt")
 
 
 def test_without_extras_it_asks_for_no_torch(wheel: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from cli.client import Client
+from lrserve.client import Client
 from tests.conftest import Service, job_spec
 from tests.docs.commands import PAGES, ROOT, Block, Command, commands, python, shell
 
@@ -40,7 +40,7 @@ RUNS_NOT = {
     "lrserve api": "a server that stays; all tests stand on one",
     "lrserve worker": "a server that stays; all tests stand on one",
     "lrserve demo": "tests/cli runs it",
-    "python -m worker.engine": "tests/worker runs it; its data set would be downloaded",
+    "python -m lrserve.worker.engine": "tests/worker runs it; its data set would be downloaded",
     "python -m benchmarks": "takes minutes and measures; figures are in benchmarks/RESULTS.md",
     "cp docs/deploy/env.example": "the file is edited by hand afterwards",
 }

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from api.app import create_app
 from docs.hooks import http_pages, schedule_pages
 from lrcore.schedules import SCHEDULES
+from lrserve.api.app import create_app
 from tests.docs.commands import ROOT, blocks, commands
 from tests.docs.test_commands import Stage, stage  # noqa: F401  # a fixture
 

@@ -17,13 +17,13 @@ import httpx
 from redis import Redis
 from redis.exceptions import RedisError
 
-from api.doorbell import Doorbell
-from cli.client import ApiError
 from lrcore.jobs.connection import connect
 from lrcore.jobs.job import Epoch, Job
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import RunState, State, may_move
+from lrserve.api.doorbell import Doorbell
+from lrserve.client import ApiError
 from tests.conftest import Service, job_spec, running_service, until
 
 T = TypeVar("T")

@@ -12,13 +12,13 @@ import httpx
 import pytest
 from redis import Redis
 
-from cli.stack import free_port
 from lrcore.jobs import format as module
 from lrcore.jobs.format import FORMAT, StoreFormat, StoreTooNew
 from lrcore.jobs.job import Terms
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.store import PREFIX, JobStore, KeyReused
+from lrserve.stack import free_port
 from tests.conftest import job_spec, redis_process, until
 
 KEY = f"{PREFIX}format"
@@ -108,7 +108,7 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 def test_a_worker_that_is_older_than_the_store_ends_and_says_why(newer: dict[str, str], tmp_path: Path) -> None:
-    worker = [sys.executable, "-m", "worker"]
+    worker = [sys.executable, "-m", "lrserve.worker"]
     done = subprocess.run(worker, env=newer | {"HOME": str(tmp_path)}, capture_output=True, text=True, check=False)
 
     assert done.returncode == 78
@@ -118,7 +118,7 @@ def test_a_worker_that_is_older_than_the_store_ends_and_says_why(newer: dict[str
 def test_an_api_that_is_older_than_the_store_serves_curves_alone(newer: dict[str, str], tmp_path: Path) -> None:
     port = free_port()
     api = subprocess.Popen(
-        [sys.executable, "-m", "api", "--port", str(port)],
+        [sys.executable, "-m", "lrserve.api", "--port", str(port)],
         env=newer | {"HOME": str(tmp_path)},
         stderr=subprocess.DEVNULL,
     )

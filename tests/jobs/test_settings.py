@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from api.settings import ApiSettings
 from lrcore.jobs.connection import broker_url
 from lrcore.jobs.ids import new_id
 from lrcore.jobs.settings import Settings
+from lrserve.api.settings import ApiSettings
 
 
 @pytest.fixture(autouse=True)

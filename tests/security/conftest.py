@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.stack import free_port
+from lrserve.stack import free_port
 from tests.conftest import until
 
 QUICK = {"head_seconds": 1, "body_seconds": 1}
@@ -29,7 +29,7 @@ def api_process(home: Path, host: str = "127.0.0.1", files: str | None = None, *
     port = free_port()
     environment = {f"LRSERVE_{name.upper()}": str(value) for name, value in settings.items()}
     redis = {"LRSERVE_AUTH": "false", "LRSERVE_REDIS_URL": f"unix://{home}/none.sock", "LRSERVE_HOME": str(home)}
-    command = [sys.executable, "-m", "api", "--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "lrserve.api", "--host", host, "--port", str(port)]
     limited = [] if files is None else ["prlimit", f"--nofile={files}"]
     with (home / "api.log").open("ab") as log:
         process = subprocess.Popen([*limited, *command], env=dict(os.environ) | redis | environment, stderr=log)

@@ -21,7 +21,7 @@ from lrcore.datasets.cifar10 import CIFAR10
 from lrcore.datasets.image_folder import ImageFiles, ImageFolder
 from lrcore.errors import DataUnavailable
 from lrcore.models.torchvision import TorchvisionModel, _models
-from worker.engine import checkpoint
+from lrserve.worker.engine import checkpoint
 
 
 @pytest.fixture

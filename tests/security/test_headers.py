@@ -11,10 +11,10 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
-from api.app import create_app
-from api.headers import CONTENT, PAGE
-from api.routes.web import POLICY
-from api.settings import ApiSettings
+from lrserve.api.app import create_app
+from lrserve.api.headers import CONTENT, PAGE
+from lrserve.api.routes.web import POLICY
+from lrserve.api.settings import ApiSettings
 from tests.conftest import Service, job_spec
 from tests.security.conftest import api_process
 

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from api.settings import ApiSettings
 from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore, Role
+from lrserve.api.settings import ApiSettings
 from tests.conftest import redis_process, until
 from tests.security.conftest import api_process
 

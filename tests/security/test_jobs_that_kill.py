@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from cli.stack import MOST_FAILURES, Stack, StackError, free_port
 from lrcore.jobs.connection import connect
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.store import JobStore
+from lrserve.stack import MOST_FAILURES, Stack, StackError, free_port
+from lrserve.worker.engine.memory import free_memory
 from tests.conftest import Service, job_spec, long_job, running_service, until
-from worker.engine.memory import free_memory
 
 ABSURD = {"type": "vit", "dim": 2048, "depth": 64, "heads": 16, "mlp_ratio": 16}  # 10 billion parameters
 ABSURD_MLP = {"type": "mlp", "hidden": [8192] * 16}  # 1 billion parameters
@@ -71,7 +71,7 @@ def test_a_worker_that_can_never_start_is_told_at_once(tmp_path: Path, monkeypat
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text("raise ImportError('libcudart.so: cannot open shared object file')")
     monkeypatch.setenv("PYTHONPATH", str(broken.parent))
-    monkeypatch.setattr("cli.stack.LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr("lrserve.stack.LONGEST_PAUSE", 0.1)
     with (tmp_path / "log").open("wb") as log:
         stack = Stack(Settings(home=tmp_path / "home"), "127.0.0.1", free_port(), 1, say=print, log=log)
         with (

@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from api.app import create_app
-from api.auth import FRESH_SECONDS
-from api.settings import ApiSettings
 from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore, Role
+from lrserve.api.app import create_app
+from lrserve.api.auth import FRESH_SECONDS
+from lrserve.api.settings import ApiSettings
 from tests.conftest import Service, job_spec, long_job, running_service, until
 
 KEPT_APART = [
@@ -259,7 +259,7 @@ def test_the_command_makes_lists_and_revokes_keys(guarded: Service) -> None:
     home = guarded.stack.settings.home_folder
 
     def lrserve(*arguments: str, **environment: str) -> str:
-        command = [sys.executable, "-m", "cli.main", *arguments]
+        command = [sys.executable, "-m", "lrserve", *arguments]
         env = os.environ | {"LRSERVE_HOME": str(home), "COLUMNS": "200"} | environment
         done = subprocess.run(command, capture_output=True, text=True, env=env, check=True)
         return done.stdout.strip()

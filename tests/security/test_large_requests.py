@@ -18,9 +18,9 @@ from typing import Any
 import httpx
 import pytest
 
-from api.encoding import MEDIA_TYPES
 from lrcore.jobs.connection import connect
 from lrcore.jobs.ids import new_id
+from lrserve.api.encoding import MEDIA_TYPES
 from tests.conftest import Service, job_spec, running_service, until
 from tests.security.conftest import api_process
 

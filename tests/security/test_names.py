@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.pictures import draw_curves
 from lrcore.curve import CurveRequest, sample
 from lrcore.figure import new_figure
 from lrcore.lettering import legend, shortened, width, write
 from lrcore.text import FORMULA, visible
+from lrserve.api.pictures import draw_curves
 from tests.conftest import job_spec
 
 STEP = {"type": "StepLR", "step_size": 5}
@@ -71,7 +71,7 @@ def test_a_shortened_name_fits_and_keeps_its_ends(name: str, longest: int) -> No
 @pytest.mark.parametrize("name", ["x", "W" * 30, "W" * 200, "学" * 200])
 def test_a_legend_stays_within_its_picture(count: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
-    monkeypatch.setattr("api.pictures.encoded", lambda figure, form: drawn.append(figure))
+    monkeypatch.setattr("lrserve.api.pictures.encoded", lambda figure, form: drawn.append(figure))
     draw_curves([(name, CURVE)] * count, "", "png", "linear")
     (figure,) = drawn
     figure.draw_without_rendering()

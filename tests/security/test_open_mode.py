@@ -19,11 +19,11 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
-from api.app import create_app
-from api.settings import ApiSettings
 from lrcore.jobs.audit import AuditLog
 from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore, Role
+from lrserve.api.app import create_app
+from lrserve.api.settings import ApiSettings
 from tests.conftest import Service, long_job, redis_process, until
 from tests.security.conftest import api_process
 
@@ -260,8 +260,8 @@ def test_of_several_that_start_together_one_prints(empty: str, tmp_path: Path) -
 
 # what the application does at its start, ten times a process
 FIRST = """
-from api.first_key import FirstKey
-from api.settings import ApiSettings
+from lrserve.api.first_key import FirstKey
+from lrserve.api.settings import ApiSettings
 from lrcore.jobs.audit import AuditLog
 from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore
@@ -305,7 +305,7 @@ def test_where_no_keys_are_asked_for_none_is_printed(empty: str, tmp_path: Path)
 
 def test_the_command_line_s_changes_are_in_the_audit(empty: str) -> None:
     def lrserve(*arguments: str) -> str:
-        command = [sys.executable, "-m", "cli.main", *arguments]
+        command = [sys.executable, "-m", "lrserve", *arguments]
         env = os.environ | {"LRSERVE_REDIS_URL": empty}
         return subprocess.run(command, capture_output=True, text=True, env=env, check=True).stdout.strip()
 

@@ -12,10 +12,10 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from cli.client import Client
-from cli.stack import free_port
 from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.store import JobStore, StoreFull
+from lrserve.client import Client
+from lrserve.stack import free_port
 from tests.conftest import SERVERS, job_spec, until
 from tests.security.conftest import api_process
 

@@ -17,10 +17,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.retry import Retry
 
-from cli.stack import free_port
 from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.store import JobStore
+from lrserve.stack import free_port
 from tests.api.test_webhooks import Receiver
 from tests.conftest import SERVERS, job_spec, long_job, until
 from tests.security.guarded import Guarded, assert_nothing_was_lost, contents, guarded_redis
@@ -50,7 +50,7 @@ def serving(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Itera
     common |= {"LRSERVE_WEBHOOK_ALLOW": '["127.0.0.0/8"]', "LRSERVE_WEBHOOK_RETRY_SECONDS": "[0.1]"}
     _, token = KeyStore(guarded.client("api")).create("ours", Role.ADMIN)
     LimitStore(guarded.client("api")).change("ours", {"requests_per_minute": 100_000, "gpu_seconds_per_day": 10_000})
-    commands = {"api": ["api", "--port", str(port)], "worker": ["worker", "--name", "guarded"]}
+    commands = {"api": ["lrserve.api", "--port", str(port)], "worker": ["lrserve.worker", "--name", "guarded"]}
     with ExitStack() as ending:
         for name, command in commands.items():
             environment = dict(common, LRSERVE_REDIS_URL=guarded.url(name))

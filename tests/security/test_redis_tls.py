@@ -14,16 +14,16 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from api.doorbell import Doorbell
-from api.rates import Rates
-from api.webhooks import _connect
-from cli.embedded import installed_server
-from cli.stack import free_port
 from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.settings import Settings
+from lrserve.api.doorbell import Doorbell
+from lrserve.api.rates import Rates
+from lrserve.api.webhooks import _connect
+from lrserve.embedded import installed_server
+from lrserve.stack import free_port
 from tests.conftest import job_spec, until
 from tests.security.test_redis_acl import caller, ended, served, submitted
 
@@ -102,7 +102,7 @@ def test_api_and_worker_run_a_job_over_tls(folder: Path, port: int, tmp_path: Pa
     http_port = free_port()
     environment = dict(os.environ, LRSERVE_HOME=str(tmp_path), LRSERVE_AUTH="true", LRSERVE_REDIS_URL=url)
     with ExitStack() as ending:
-        for command in (["api", "--port", str(http_port)], ["worker", "--name", "encrypted"]):
+        for command in (["lrserve.api", "--port", str(http_port)], ["lrserve.worker", "--name", "encrypted"]):
             process = subprocess.Popen(
                 [sys.executable, "-m", *command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )

@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from cli.client import Client
-from cli.client.bar import Bar
-from cli.client.events import Event
-from cli.main import app
-from cli.output import print_json, print_table, say
 from lrcore import logs
 from lrcore.text import HIDDEN, visible
+from lrserve.client import Client
+from lrserve.client.bar import Bar
+from lrserve.client.events import Event
+from lrserve.main import app
+from lrserve.output import print_json, print_table, say
 from tests.conftest import Service, job_spec
 
 ROOT = Path(__file__).parents[2]
@@ -210,8 +210,8 @@ def test_markup_in_a_text_is_text(hostile: str, there: dict[str, str]) -> None:
 
 def test_commands_print_by_one_function_alone() -> None:
     """A text that takes another way would be raw."""
-    own = {"cli/output.py", "cli/reference.py"}
-    for path in sorted((ROOT / "cli").rglob("*.py")):
+    own = {"lrserve/output.py", "lrserve/reference.py"}
+    for path in sorted((ROOT / "lrserve").rglob("*.py")):
         name = path.relative_to(ROOT).as_posix()
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and name not in own:

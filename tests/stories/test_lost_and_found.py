@@ -16,9 +16,6 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.client import ApiError, Client
-from cli.embedded import bundled_server, installed_server
-from cli.stack import free_port
 from lrcore.jobs.connection import connect
 from lrcore.jobs.job import Epoch
 from lrcore.jobs.queue import QUEUE, broker_list
@@ -26,6 +23,9 @@ from lrcore.jobs.retention import Retention
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.store import JobStore
+from lrserve.client import ApiError, Client
+from lrserve.embedded import bundled_server, installed_server
+from lrserve.stack import free_port
 from tests.conftest import Service, job_spec, long_job, redis_process, running_service, until
 
 LRSERVE = Path(sys.executable).parent / "lrserve"

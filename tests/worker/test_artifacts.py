@@ -21,7 +21,6 @@ from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from cli.stack import free_port
 from lrcore import logs
 from lrcore.errors import MissingPackage
 from lrcore.jobs.artifacts import ArtifactNotFound, Artifacts, ArtifactsUnavailable
@@ -30,13 +29,14 @@ from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.store import Claim, JobStore, LeaseLost
+from lrserve.stack import free_port
+from lrserve.worker import artifacts, kinds
+from lrserve.worker.engine import Interrupted, Result
+from lrserve.worker.kinds import Outcome
+from lrserve.worker.reporter import Reporter
+from lrserve.worker.runner import Runner
+from lrserve.worker.tracking import track
 from tests.conftest import job_spec, until
-from worker import artifacts, kinds
-from worker.engine import Interrupted, Result
-from worker.kinds import Outcome
-from worker.reporter import Reporter
-from worker.runner import Runner
-from worker.tracking import track
 
 JOB = "01jd8x0000000000000000test"
 DATA = {"type": "fake", "samples": 64, "test_samples": 16, "image_size": 12}

@@ -14,9 +14,9 @@ from torch import Tensor
 from lrcore.datasets._base import Splits
 from lrcore.datasets.fake import Fake
 from lrcore.errors import SpecError
+from lrserve.worker.engine import train
+from lrserve.worker.engine.data import Data, Plan, divided, load
 from tests.worker.test_engine import figures, spec
-from worker.engine import train
-from worker.engine.data import Data, Plan, divided, load
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")

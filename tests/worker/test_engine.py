@@ -19,10 +19,10 @@ from lrcore.errors import DataUnavailable
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.spec import JobSpec
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
+from lrserve.worker.engine import Diverged, Hooks, Interrupted, Result, train
+from lrserve.worker.engine.data import load, permutation
+from lrserve.worker.engine.loop import Run
 from tests.conftest import job_spec
-from worker.engine import Diverged, Hooks, Interrupted, Result, train
-from worker.engine.data import load, permutation
-from worker.engine.loop import Run
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")
@@ -226,8 +226,8 @@ def test_in_place_of_a_truncated_checkpoint_the_one_before_it_is_taken_up(tmp_pa
 
 
 def test_a_long_run_is_saved_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.engine.saver.SAVE_SECONDS", 0.0)
-    monkeypatch.setattr("worker.engine.saver.SAVE_SHARE", 1e9)
+    monkeypatch.setattr("lrserve.worker.engine.saver.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("lrserve.worker.engine.saver.SAVE_SHARE", 1e9)
     there: list[bool] = []
     hooks = Hooks(stop=lambda: there.append((tmp_path / "checkpoint.safetensors").exists()) or False)
     train(spec(), data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path)
@@ -292,7 +292,10 @@ def test_digits_in_their_own_size_are_as_they_come() -> None:
 def test_it_runs_from_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_text(json.dumps(job_spec()))
     done = subprocess.run(
-        [sys.executable, "-m", "worker.engine", str(tmp_path / "spec.json")], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "lrserve.worker.engine", str(tmp_path / "spec.json")],
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     assert [json.loads(line)["epoch"] for line in done.stdout.splitlines()] == [0, 1, 2]
@@ -301,7 +304,7 @@ def test_it_runs_from_the_command_line(tmp_path: Path) -> None:
 def test_the_command_line_names_what_is_wrong_with_a_spec(tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_text(json.dumps(job_spec(epochs=0)))
     done = subprocess.run(
-        [sys.executable, "-m", "worker.engine", str(tmp_path / "spec.json")],
+        [sys.executable, "-m", "lrserve.worker.engine", str(tmp_path / "spec.json")],
         capture_output=True,
         text=True,
         check=False,

@@ -17,12 +17,12 @@ from lrcore.jobs.spec import JobSpec
 from lrcore.models import MODELS
 from lrcore.models.torchvision import TYPES
 from lrcore.optimizers import OPTIMIZERS
+from lrserve.worker.engine import Hooks, OutOfMemory, Result, footprint, memory, train
+from lrserve.worker.engine.footprint import MEASURED_SECONDS, Footprint, check_fits
+from lrserve.worker.engine.fused import train_many
+from lrserve.worker.engine.memory import free_memory, left_in_cgroups
+from lrserve.worker.engine.range_test import range_test
 from tests.conftest import job_spec
-from worker.engine import Hooks, OutOfMemory, Result, footprint, memory, train
-from worker.engine.footprint import MEASURED_SECONDS, Footprint, check_fits
-from worker.engine.fused import train_many
-from worker.engine.memory import free_memory, left_in_cgroups
-from worker.engine.range_test import range_test
 
 CPU = torch.device("cpu")
 NOWHERE = Path("nowhere")

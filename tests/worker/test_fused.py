@@ -17,13 +17,13 @@ from lrcore.jobs.job import Epoch
 from lrcore.jobs.spec import JobSpec
 from lrcore.schedules import SCHEDULES
 from lrcore.schedules._base import Schedule
+from lrserve.worker.engine import Diverged, Hooks, Interrupted, Result, fused, train
+from lrserve.worker.engine.data import load
+from lrserve.worker.engine.fused import Outcome, most, pays, train_in_turn, train_many, train_together, why_not
+from lrserve.worker.engine.loop import built
+from lrserve.worker.engine.optim import Scheduled
+from lrserve.worker.engine.stack import Member, Stack
 from tests.conftest import job_spec
-from worker.engine import Diverged, Hooks, Interrupted, Result, fused, train
-from worker.engine.data import load
-from worker.engine.fused import Outcome, most, pays, train_in_turn, train_many, train_together, why_not
-from worker.engine.loop import built
-from worker.engine.optim import Scheduled
-from worker.engine.stack import Member, Stack
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")
@@ -253,7 +253,7 @@ def test_runs_differ_in_every_number_of_their_optimizer(wide: None) -> None:
 
 
 def test_images_that_do_not_fit_on_the_device(wide: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.engine.data.Split.resident", property(lambda self: False))
+    monkeypatch.setattr("lrserve.worker.engine.data.Split.resident", property(lambda self: False))
     assert_same(three(dataset=AUGMENTED))
 
 

@@ -11,11 +11,11 @@ import torch
 from pydantic import ValidationError
 
 from lrcore.errors import SpecError
+from lrserve.worker.engine import Hooks, train
+from lrserve.worker.engine.data import load
+from lrserve.worker.engine.graph import GraphedStep
+from lrserve.worker.engine.loop import Run
 from tests.worker.test_engine import figures, spec
-from worker.engine import Hooks, train
-from worker.engine.data import load
-from worker.engine.graph import GraphedStep
-from worker.engine.loop import Run
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")

@@ -15,10 +15,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lrcore.jobs.spec import JobSpec
 from lrcore.optimizers import OPTIMIZERS
+from lrserve.worker.engine import Hooks, train
+from lrserve.worker.engine.data import load, permutation
 from tests.conftest import job_spec
 from tests.core.test_torch_parity import IN_TORCH, build
-from worker.engine import Hooks, train
-from worker.engine.data import load, permutation
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")

@@ -19,11 +19,11 @@ from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import Claim, JobStore, Judgement
+from lrserve.worker import kinds
+from lrserve.worker.engine import Hooks, Interrupted
+from lrserve.worker.part import PartHooks, PartReporter
+from lrserve.worker.runner import Runner
 from tests.conftest import job_spec, until
-from worker import kinds
-from worker.engine import Hooks, Interrupted
-from worker.part import PartHooks, PartReporter
-from worker.runner import Runner
 
 SETTINGS = Settings(heartbeat_seconds=0.02)
 STEPS = 4  # of an epoch

@@ -14,11 +14,11 @@ from lrcore.jobs.job import Best
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore
+from lrserve.worker.engine import Diverged, Result
+from lrserve.worker.part import PartHooks, PartReporter
 from tests.conftest import job_spec, until
 from tests.jobs.test_parts import claimed, contents, experiment, rewind, states
 from tests.jobs.test_store import epoch
-from worker.engine import Diverged, Result
-from worker.part import PartHooks, PartReporter
 
 BEST = Best(epoch=0, test_accuracy=0.5)
 

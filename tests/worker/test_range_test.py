@@ -17,12 +17,12 @@ from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.range_test import RangeTestSpec, end_of
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.store import JobStore, StoreFull
+from lrserve.worker.engine import Hooks, Interrupted, fused, train
+from lrserve.worker.engine.range_test import RangeLosses, range_test
+from lrserve.worker.kinds import RUNS, Outcome
+from lrserve.worker.runner import Runner
 from tests.conftest import job_spec
 from tests.core.test_range_test import spec
-from worker.engine import Hooks, Interrupted, fused, train
-from worker.engine.range_test import RangeLosses, range_test
-from worker.kinds import RUNS, Outcome
-from worker.runner import Runner
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")
@@ -103,8 +103,8 @@ def test_a_test_that_is_stopped_anywhere_and_resumed_is_one_that_was_not(
 
 
 def test_a_checkpoint_between_two_steps_has_all_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.engine.saver.SAVE_SECONDS", 0.0)
-    monkeypatch.setattr("worker.engine.saver.SAVE_SHARE", 1e9)
+    monkeypatch.setattr("lrserve.worker.engine.saver.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("lrserve.worker.engine.saver.SAVE_SHARE", 1e9)
     test = spec(num_iter=9, end_lr=0.3)
 
     class Killed(Exception):
@@ -149,7 +149,7 @@ def way(how: str, monkeypatch: pytest.MonkeyPatch) -> int:
 
     Returns how many of SEEDS are trained together.
     """
-    monkeypatch.setattr("worker.engine.fused.pays", lambda specs, device: how != NEVER and len(specs) > 1)
+    monkeypatch.setattr("lrserve.worker.engine.fused.pays", lambda specs, device: how != NEVER and len(specs) > 1)
     monkeypatch.setattr(fused, "SMALL", 0.0 if how == THREADS else math.inf)
     monkeypatch.setattr(fused, "MOST", 2 if how == PAIRS else 64)
     return {NEVER: 1, PAIRS: 2}.get(how, 3)

@@ -17,7 +17,7 @@ from lrcore.jobs.connection import connect
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.store import JobStore
 from tests.jobs.test_store import running
-from worker.reporter import Reporter
+from lrserve.worker.reporter import Reporter
 
 signal.signal(signal.SIGTERM, lambda *_: None)
 store = JobStore(connect(sys.argv[1]))

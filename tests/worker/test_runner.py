@@ -9,8 +9,8 @@ import pytest
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.store import JobStore
+from lrserve.worker.runner import Runner
 from tests.jobs.test_store import SPEC
-from worker.runner import Runner
 
 
 def test_folders_of_ended_jobs_are_removed_and_no_others(store: JobStore, tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_folders_of_ended_jobs_are_removed_and_no_others(store: JobStore, tmp_pa
 def test_a_worker_that_goes_on_removes_what_was_cancelled_while_it_was_paused(
     store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.runner.SWEEP_SECONDS", 0.0)
+    monkeypatch.setattr("lrserve.worker.runner.SWEEP_SECONDS", 0.0)
     runner = Runner(store, Settings(home=tmp_path), "worker")
     paused, other = store.create(SPEC).id, store.create(SPEC).id
     runner.folder(paused).mkdir(parents=True)

@@ -1,6 +1,6 @@
 """The training loop. Knows tensors and callbacks; nothing of Celery, Redis or HTTP.
 
-from worker.engine import train
+from . import train
 result = train(JobSpec.model_validate(...), data_root=Path("data"), folder=Path("run"))
 """
 
@@ -10,8 +10,8 @@ import os
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic jobs need it before CUDA's first use
 
-from worker.engine.footprint import OutOfMemory
-from worker.engine.loop import Hooks, Interrupted, Result, pick_device, train
-from worker.engine.record import Diverged
+from .footprint import OutOfMemory
+from .loop import Hooks, Interrupted, Result, pick_device, train
+from .record import Diverged
 
 __all__ = ["Diverged", "Hooks", "Interrupted", "OutOfMemory", "Result", "pick_device", "train"]

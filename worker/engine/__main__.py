@@ -1,4 +1,4 @@
-"""Train one job without any service: python -m worker.engine SPEC.json [--data-root DIR] [--folder DIR]."""
+"""Train one job without any service: python -m lrserve.worker.engine SPEC.json [--data-root DIR] [--folder DIR]."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from lrcore.errors import LrcoreError
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.spec import JobSpec
-from worker.engine import Diverged, Hooks, Interrupted, train
+
+from . import Diverged, Hooks, Interrupted, train
 
 
 def main() -> int:
@@ -24,7 +25,7 @@ def main() -> int:
 
     Returns the exit status: 0, 1 with the reason on stderr, or 130 if it was stopped.
     """
-    parser = argparse.ArgumentParser(prog="python -m worker.engine", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lrserve.worker.engine", description=__doc__)
     parser.add_argument("spec", type=Path, help="the job as JSON, as POST /v1/jobs takes it")
     parser.add_argument("--data-root", type=Path, default=Path("data"), help="folder of the data sets (default: data)")
     parser.add_argument("--folder", type=Path, help="takes the weights, and a checkpoint that the next call takes up")

@@ -22,7 +22,8 @@ from lrcore import traces
 from lrcore.datasets import Dataset
 from lrcore.datasets._base import Files, Images, Labels
 from lrcore.errors import SpecError
-from worker.engine.memory import free_memory
+
+from .memory import free_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}  # by a job's precision
 READ_AT_ONCE = 512  # files, or images that are resized

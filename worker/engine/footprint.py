@@ -26,9 +26,10 @@ from torch.overrides import TorchFunctionMode
 from lrcore.errors import LrcoreError
 from lrcore.jobs.spec import JobSpec
 from lrcore.models import Model
-from worker.engine.data import DTYPES
-from worker.engine.memory import free_memory, give_back, in_units
-from worker.engine.optim import freeze, parameter_groups
+
+from .data import DTYPES
+from .memory import free_memory, give_back, in_units
+from .optim import freeze, parameter_groups
 
 log = logging.getLogger("lrserve.engine")
 

@@ -22,14 +22,15 @@ from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.spec import JobSpec
 from lrcore.models import Model
 from lrcore.models.torchvision import TorchvisionModel
-from worker.engine.data import DTYPES, load
-from worker.engine.footprint import OutOfMemory, footprint, made_on_meta
-from worker.engine.loop import Hooks, Interrupted, pick_device, settings, train
-from worker.engine.memory import free_memory
-from worker.engine.record import Diverged
-from worker.engine.rules import RULES
-from worker.engine.together import Lane, Outcome, Together
-from worker.engine.wide import unfit
+
+from .data import DTYPES, load
+from .footprint import OutOfMemory, footprint, made_on_meta
+from .loop import Hooks, Interrupted, pick_device, settings, train
+from .memory import free_memory
+from .record import Diverged
+from .rules import RULES
+from .together import Lane, Outcome, Together
+from .wide import unfit
 
 SMALL = 3e6  # multiplications of a forward pass over a batch below which a CPU is kept busy by calls, not by them
 BUSY = 4e7  # the same above which Python's lock holds up threads with a run each less than they gain

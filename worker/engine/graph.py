@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from lrcore.jobs.spec import JobSpec
-from worker.engine.data import Split
+
+from .data import Split
 
 if TYPE_CHECKING:
-    from worker.engine.loop import Run
+    from .loop import Run
 
 WARM_UP = 3  # real steps before the capture, in which cuDNN chooses and the optimizer makes its state
 

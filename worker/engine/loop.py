@@ -23,14 +23,15 @@ from lrcore.errors import SpecError
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.spec import JobSpec
 from lrcore.optimizers import Optimizer
-from worker.engine import checkpoint as checkpoints
-from worker.engine.checkpoint import Position
-from worker.engine.data import DTYPES, Data, Plan, Split, load, permutation
-from worker.engine.footprint import check_fits
-from worker.engine.graph import GraphedStep, can_capture
-from worker.engine.optim import Average, Scheduled, freeze, parameter_groups
-from worker.engine.record import finish_epoch, stale_for_too_long, tell_again
-from worker.engine.saver import Saver
+
+from . import checkpoint as checkpoints
+from .checkpoint import Position
+from .data import DTYPES, Data, Plan, Split, load, permutation
+from .footprint import check_fits
+from .graph import GraphedStep, can_capture
+from .optim import Average, Scheduled, freeze, parameter_groups
+from .record import finish_epoch, stale_for_too_long, tell_again
+from .saver import Saver
 
 log = logging.getLogger("lrserve.engine")
 

@@ -16,14 +16,15 @@ from pathlib import Path
 import torch
 
 from lrcore.jobs.range_test import Ending, RangeTestSpec, Watch, end_of, mean_losses
-from worker.engine import checkpoint as checkpoints
-from worker.engine.checkpoint import Position
-from worker.engine.data import DTYPES, Data, load
-from worker.engine.footprint import check_fits
-from worker.engine.fused import groups, widths
-from worker.engine.loop import Hooks, Interrupted, Run, pick_device, settings
-from worker.engine.saver import Saver
-from worker.engine.together import Lane, Together
+
+from . import checkpoint as checkpoints
+from .checkpoint import Position
+from .data import DTYPES, Data, load
+from .footprint import check_fits
+from .fused import groups, widths
+from .loop import Hooks, Interrupted, Run, pick_device, settings
+from .saver import Saver
+from .together import Lane, Together
 
 SEEDS = "seeds.safetensors"  # losses of the seeds that are done, without a tensor
 

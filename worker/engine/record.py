@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.spec import JobSpec
-from worker.engine.checkpoint import Position
-from worker.engine.optim import Scheduled
+
+from .checkpoint import Position
+from .optim import Scheduled
 
 Figures = tuple[float, float]  # mean loss and accuracy
 

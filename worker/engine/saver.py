@@ -10,8 +10,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 from torch import Tensor
 
-from worker.engine import checkpoint as checkpoints
-from worker.engine.checkpoint import Position
+from . import checkpoint as checkpoints
+from .checkpoint import Position
 
 log = logging.getLogger("lrserve.engine")
 

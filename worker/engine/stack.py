@@ -18,12 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrcore.jobs.spec import JobSpec
-from worker.engine.data import DTYPES, Data, Plan, permutation
-from worker.engine.graph import Captured
-from worker.engine.loop import autocast, copied, exact, pieces_of, sizes_of
-from worker.engine.optim import Average, Scheduled, parameter_groups
-from worker.engine.rules import RULES, Course, Floats, Habits, Rule
-from worker.engine.wide import memory_order, model_order, widened
+
+from .data import DTYPES, Data, Plan, permutation
+from .graph import Captured
+from .loop import autocast, copied, exact, pieces_of, sizes_of
+from .optim import Average, Scheduled, parameter_groups
+from .rules import RULES, Course, Floats, Habits, Rule
+from .wide import memory_order, model_order, widened
 
 Batch = tuple[Tensor, Tensor]  # images (b, r * c, h, w), labels (r, b)
 Parts = dict[str, dict[str, Tensor]]

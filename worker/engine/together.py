@@ -18,10 +18,11 @@ from torch import Tensor
 from lrcore.errors import SpecError
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.spec import JobSpec
-from worker.engine import checkpoint as checkpoints
-from worker.engine.checkpoint import Position
-from worker.engine.data import Data, Split
-from worker.engine.loop import (
+
+from . import checkpoint as checkpoints
+from .checkpoint import Position
+from .data import Data, Split
+from .loop import (
     BEST,
     CHECKPOINT,
     LAST,
@@ -35,10 +36,10 @@ from worker.engine.loop import (
     pieces_of,
     sizes_of,
 )
-from worker.engine.optim import Scheduled, parameter_groups
-from worker.engine.record import Diverged, Figures, finish_epoch, stale_for_too_long, tell_again
-from worker.engine.saver import Saver
-from worker.engine.stack import Member, Parts, Stack
+from .optim import Scheduled, parameter_groups
+from .record import Diverged, Figures, finish_epoch, stale_for_too_long, tell_again
+from .saver import Saver
+from .stack import Member, Parts, Stack
 
 log = logging.getLogger("lrserve.engine")
 

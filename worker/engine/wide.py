@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrcore.models._layers import BasicBlock, GlobalMax, Residual, Scale, Subsample
-from worker.engine.loop import copied
+
+from .loop import copied
 
 Modules = Sequence[Any]  # the same module of each run
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from api.settings import ApiSettings
+from lrserve.api.settings import ApiSettings
 
 
 @dataclass(frozen=True)

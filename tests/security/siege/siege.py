@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.stack import StackError
 from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.limits import LimitStore
+from lrserve.stack import StackError
 from tests.conftest import Service, running_service
 from tests.security.siege.honest import HonestTenant
 from tests.security.siege.jobs import image_folder

@@ -1,1 +1,0 @@
-"""The `lrserve` command and the HTTP client it is built on."""

@@ -1,0 +1,194 @@
+"""Calls about schedules: curves, catalogue, translation, fit."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import httpx
+import numpy as np
+
+from lrserve.client.answers import CurveDetails, Entry, Fit, Floats, Translation
+from lrserve.client.calls import Call, SpecLike, as_json, content, given, model, path, plain
+
+Rates = float | Sequence[float] | Floats
+Metrics = Sequence[float] | Floats
+Form = Literal["json", "csv", "npy", "arrow", "png", "svg"]
+
+
+def curve(
+    schedule: SpecLike,
+    steps: int,
+    base_lr: Rates | None = None,
+    *,
+    start: int = 0,
+    stride: int = 1,
+    total_steps: int | None = None,
+    steps_per_epoch: int | None = None,
+    metrics: Metrics | None = None,
+) -> Call[Floats]:
+    """The rates at start, start + stride, …: shape (steps,), or (groups, steps) if `base_lr` is a list.
+
+    Args:
+        schedule: as JSON in a dict, or a spec object of lrcore.schedules.
+        base_lr: the optimizer's initial rate, or one a parameter group; needed unless the schedule brings its own.
+        total_steps: steps of the whole run, for lengths in percent; start + stride * steps if None.
+        steps_per_epoch: for lengths in epochs.
+        metrics: for ReduceLROnPlateau, the metric after each interval.
+    """
+    return Call("POST", path("curves"), _array, {"format": "npy"}, as_json(_curve(**locals())))
+
+
+def curve_details(
+    schedule: SpecLike,
+    steps: int,
+    base_lr: Rates | None = None,
+    *,
+    start: int = 0,
+    stride: int = 1,
+    total_steps: int | None = None,
+    steps_per_epoch: int | None = None,
+    metrics: Metrics | None = None,
+    where: float | None = None,
+) -> Call[CurveDetails]:
+    """The same with momentum, summary and warnings; `where`: the first step with at most that rate."""
+    return Call("POST", path("curves"), lambda r: CurveDetails.of(r.json()), body=as_json(_curve(**locals())))
+
+
+def curve_as(
+    form: Form,
+    schedule: SpecLike,
+    steps: int,
+    base_lr: Rates | None = None,
+    *,
+    start: int = 0,
+    stride: int = 1,
+    total_steps: int | None = None,
+    steps_per_epoch: int | None = None,
+    metrics: Metrics | None = None,
+    scale: Literal["linear", "log"] = "linear",
+) -> Call[bytes]:
+    """The curve as a file; `scale` is of the rates in a picture."""
+    values = {name: value for name, value in locals().items() if name not in ("form", "scale")}
+    return Call("POST", path("curves"), content, {"format": form, "scale": scale}, as_json(_curve(**values)))
+
+
+def _curve(schedule: SpecLike, **values: Any) -> dict[str, Any]:
+    return {"schedule": schedule} | given(**values)
+
+
+def _array(response: httpx.Response) -> Floats:
+    found: Floats = np.load(io.BytesIO(response.content), allow_pickle=False)
+    return found
+
+
+def compare(
+    curves: Mapping[str, SpecLike],
+    steps: int,
+    base_lr: Rates | None = None,
+    *,
+    start: int = 0,
+    stride: int = 1,
+    total_steps: int | None = None,
+    steps_per_epoch: int | None = None,
+    where: float | None = None,
+) -> Call[dict[str, CurveDetails]]:
+    """Several curves over the same steps, by name.
+
+    Args:
+        curves: schedules by the names that they get in the answer. One with a rate or metrics of its own is
+            {"schedule": …, "base_lr": …, "metrics": …}.
+        base_lr: of those that have none of their own.
+    """
+    return Call("POST", path("curves", "compare"), _compared, body=as_json(_several(**locals())))
+
+
+def compare_as(
+    form: Form,
+    curves: Mapping[str, SpecLike],
+    steps: int,
+    base_lr: Rates | None = None,
+    *,
+    start: int = 0,
+    stride: int = 1,
+    total_steps: int | None = None,
+    steps_per_epoch: int | None = None,
+    scale: Literal["linear", "log"] = "linear",
+) -> Call[bytes]:
+    """The same as one table or one picture."""
+    values = {name: value for name, value in locals().items() if name not in ("form", "scale")}
+    body = as_json(_several(**values))
+    return Call("POST", path("curves", "compare"), content, {"format": form, "scale": scale}, body)
+
+
+def _several(curves: Mapping[str, SpecLike], base_lr: Rates | None, **values: Any) -> dict[str, Any]:
+    entries = []
+    for name, each in curves.items():
+        entry = plain(each)
+        own = {"schedule": entry} if "type" in entry else entry
+        entries.append({"name": name} | given(base_lr=base_lr) | own)
+    return {"curves": entries} | given(**values)
+
+
+def _compared(response: httpx.Response) -> dict[str, CurveDetails]:
+    answer = response.json()
+    shared = {name: value for name, value in answer.items() if name != "curves"}
+    return {each["name"]: CurveDetails.of(shared | each) for each in answer["curves"]}
+
+
+def schedules() -> Call[list[Entry]]:
+    """All schedules, in alphabetical order."""
+    return _members("schedules")
+
+
+def schedule(type: str) -> Call[Entry]:
+    """One schedule."""
+    return Call("GET", path("schedules", type), model(Entry))
+
+
+def models() -> Call[list[Entry]]:
+    """All models."""
+    return _members("models")
+
+
+def datasets() -> Call[list[Entry]]:
+    """All data sets."""
+    return _members("datasets")
+
+
+def optimizers() -> Call[list[Entry]]:
+    """All optimizers."""
+    return _members("optimizers")
+
+
+def _members(kind: str) -> Call[list[Entry]]:
+    return Call("GET", path(kind), lambda r: [Entry.model_validate(each) for each in r.json()[kind]])
+
+
+def translate(
+    schedule: SpecLike,
+    to: str,
+    base_lr: float | None = None,
+    *,
+    total_steps: int | None = None,
+    steps_per_epoch: int | None = None,
+) -> Call[Translation]:
+    """The schedule as code of another framework: torch, optax, keras, transformers or timm."""
+    return Call("POST", path("schedules", "translate"), model(Translation), body=as_json(_curve(**locals())))
+
+
+def fit(lr: Metrics, limit: int = 5, *, step: Sequence[int] | None = None) -> Call[list[Fit]]:
+    """The schedules that draw a logged series of rates, best first.
+
+    Args:
+        lr: the rates.
+        limit: how many schedules come back at most.
+        step: the steps at which the rates were logged, rising; 0, 1, 2, … if None.
+    """
+    return Call(
+        "POST",
+        path("schedules", "fit"),
+        lambda r: [Fit.model_validate(each) for each in r.json()["fits"]],
+        body=as_json({"lr": lr, "limit": limit, **({} if step is None else {"step": step})}),
+    )

@@ -1,0 +1,53 @@
+"""lrserve doctor: what is out of order on this machine and in its Redis, and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from lrcore.text import visible
+from lrserve.checks import Finding, Level
+from lrserve.output import print_json
+
+COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
+
+
+def findings(host: str) -> Iterator[Finding]:
+    """Everything that there is to say, in the order in which one would mend it."""
+    from lrserve.api.settings import is_loopback
+    from lrserve.checks import devices, folders, settings, store
+
+    known, said = settings.read()
+    yield from said
+    yield from folders.look(known)
+    yield from store.look(known, exposed=not is_loopback(host))
+    yield from devices.look(known)
+
+
+def doctor(
+    host: Annotated[str, typer.Option(help="address that the API listens on")] = "127.0.0.1",
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Look for what is out of order, and say how to mend it. The exit status is 1 if there is a problem.
+
+    It reads the same environment as `lrserve api` and `lrserve worker`: run it where they run, as their user. It writes
+    a byte into each folder and a few keys into Redis, and removes them.
+    """
+    found, out = [], Console()
+    for each in findings(host):
+        found.append(each)
+        if not as_json:
+            level = (f"{each.level:8}", COLOURS[each.level])
+            out.print(Text.assemble(level, visible(f" {each.name}: {each.found}")), soft_wrap=True)
+            if each.mend:
+                lines = [f"{'':9}{visible(line.strip())}" for line in each.mend.splitlines()]
+                out.print(Text("\n".join(lines)), soft_wrap=True)
+    good = all(each.level is not Level.PROBLEM for each in found)
+    if as_json:
+        print_json({"ok": good, "findings": found})
+    if not good:
+        raise typer.Exit(1)
