@@ -19,7 +19,7 @@ from lrcore import logs, traces
 
 from . import open_files
 from .app import create_app
-from .protocol import BoundedProtocol
+from .bounded_http import BoundedProtocol
 from .settings import ApiSettings, is_loopback
 
 log = logging.getLogger("lrserve.api")

@@ -23,14 +23,13 @@ from lrcore.jobs.store import JobStore
 from lrcore.jobs.webhooks import WebhookStore
 
 from . import headers, openapi, origins, problems
+from .address_policy import AddressPolicy
 from .auth import Authentication
-from .doorbell import Doorbell
-from .fast import FastCurves
+from .curve_fast_path import CurveFastPath
+from .event_broadcaster import EventBroadcaster
 from .first_key import FirstKey
-from .follower import Follower
-from .guard import Guard
 from .limits import BodyLimit
-from .observed import Observed, Routed
+from .notifier import Notifier
 from .offload import Offload
 from .processes import Processes
 from .query import only_known
@@ -41,9 +40,9 @@ from .routes import (
     curves,
     experiments,
     fit,
+    job_types,
     jobs,
     keys,
-    kinds,
     range_tests,
     system,
     translate,
@@ -51,7 +50,8 @@ from .routes import (
     webhooks,
 )
 from .settings import ApiSettings
-from .submits import Submits
+from .submit_batcher import SubmitBatcher
+from .telemetry import RouteProbe, Telemetry
 from .webhooks import Dispatcher
 
 # FastAPI says it of every body whose model is built when it is first needed
@@ -81,16 +81,16 @@ def application(settings: ApiSettings) -> FastAPI:
         lifespan=_running,
     )
     redis = connect(settings.redis_url)
-    store, doorbell = JobStore(redis), Doorbell(settings)
+    store, doorbell = JobStore(redis), Notifier(settings)
     state = app.state
     state.settings, state.redis, state.store, state.doorbell = settings, redis, store, doorbell
-    state.reaper, state.submits = Reaper(store, settings, doorbell.ring), Submits(store)
+    state.reaper, state.submits = Reaper(store, settings, doorbell.ring), SubmitBatcher(store)
     state.artifacts = Artifacts(settings.artifact_url)
-    state.webhooks, state.guard = WebhookStore(redis), Guard(settings.webhook_allow)
+    state.webhooks, state.guard = WebhookStore(redis), AddressPolicy(settings.webhook_allow)
     state.auth, state.keys, state.audit = settings.auth, KeyStore(redis), AuditLog(redis)
     problems.install(app)
     lenient = curves.router, system.router, web.router  # curves have their schedules' parameters; probes add their own
-    routes = (fit, translate, curves, kinds, jobs, range_tests, experiments, keys, artifacts, webhooks, system, web)
+    routes = (fit, translate, curves, job_types, jobs, range_tests, experiments, keys, artifacts, webhooks, system, web)
     for router in (*(module.router for module in routes), *catalogue.routers):
         app.include_router(router, dependencies=[] if router in lenient else [Depends(only_known)])
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
@@ -107,9 +107,9 @@ def create_app(settings: ApiSettings | None = None, host: str = "127.0.0.1") -> 
     app = application(settings)
     state = app.state
     state.processes = Processes(settings)
-    app.add_middleware(Routed)
+    app.add_middleware(RouteProbe)
     app.add_middleware(Offload, processes=state.processes, settings=settings, changed=state.reaper.wake)
-    app.add_middleware(FastCurves)
+    app.add_middleware(CurveFastPath)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, seconds=settings.body_seconds)
     # the last one added is the first to be asked
     app.add_middleware(
@@ -122,7 +122,7 @@ def create_app(settings: ApiSettings | None = None, host: str = "127.0.0.1") -> 
     )
     origins.install(app, settings, host)
     headers.install(app, settings)
-    app.add_middleware(Observed)
+    app.add_middleware(Telemetry)
     return app
 
 
@@ -136,7 +136,7 @@ def __getattr__(name: str) -> FastAPI:
 async def _running(app: FastAPI) -> AsyncIterator[None]:
     """Run what the routes of a serving process need beside them."""
     state = app.state
-    state.follower = Follower(state.settings.redis_url)
+    state.follower = EventBroadcaster(state.settings.redis_url)
     retention, dispatcher = Retention(state.store, state.settings), Dispatcher(state.settings)
     state.reaper.start()
     retention.start()

@@ -29,8 +29,8 @@ from lrcore import logs, traces
 from . import problems
 from .app import application
 from .auth import ANYBODY
-from .observed import route_of
 from .processes import CPU_SECONDS, MEMORY_BYTES
+from .telemetry import route_of
 from .wire import LENGTH, Request, Start, packed, received
 
 log = logging.getLogger("lrserve.api")

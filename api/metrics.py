@@ -16,8 +16,8 @@ from prometheus_client.utils import floatToGoString
 from redis.exceptions import RedisError
 
 from lrcore import __version__
+from lrcore.jobs.service_stats import ServiceStats, WorkerStats
 from lrcore.jobs.store import JobStore
-from lrcore.jobs.survey import Survey, Vitals
 from lrcore.jobs.webhooks import WebhookStore
 
 log = logging.getLogger("lrserve.metrics")
@@ -105,7 +105,7 @@ class Exposed:
         yield from REGISTRY.collect()
         up, families = 1, list[Metric]()
         try:
-            families = [*of_store(self._store.survey()), *of_webhooks(*self._webhooks.waiting())]
+            families = [*of_store(self._store.service_stats()), *of_webhooks(*self._webhooks.waiting())]
         except RedisError as error:
             log.warning("Redis does not answer: %s", error)
             up = 0
@@ -113,13 +113,13 @@ class Exposed:
         yield from families
 
 
-def of_store(survey: Survey) -> Iterator[Metric]:
+def of_store(stats: ServiceStats) -> Iterator[Metric]:
     """What a survey says, as Prometheus has it."""
-    counted = survey.counters
+    counted = stats.counters
     yield CounterMetricFamily(
         "lrserve_jobs_submitted", "Jobs that were accepted, of all kinds.", counted.get("submitted", 0)
     )
-    yield _counters("lrserve_jobs_ended", "Jobs that have ended, by how.", "state", "ended:", counted, _ended(survey))
+    yield _counters("lrserve_jobs_ended", "Jobs that have ended, by how.", "state", "ended:", counted, _ended(stats))
     yield CounterMetricFamily(
         "lrserve_job_retries",
         "Attempts that ended in an error and were followed by another.",
@@ -135,9 +135,9 @@ def of_store(survey: Survey) -> Iterator[Metric]:
         "Deliveries of webhooks by what an attempt came to; dropped: none was made.",
         *("outcome", "webhooks:", counted, DELIVERED),
     )
-    yield _gauges("lrserve_jobs", "Jobs in the store, of all kinds.", "state", survey.jobs.items())
-    yield _gauges("lrserve_experiments", "Experiments in the store.", "state", survey.experiments.items())
-    yield from _by_hardware(survey)
+    yield _gauges("lrserve_jobs", "Jobs in the store, of all kinds.", "state", stats.jobs.items())
+    yield _gauges("lrserve_experiments", "Experiments in the store.", "state", stats.experiments.items())
+    yield from _by_hardware(stats)
 
 
 def of_webhooks(waiting: int, late: float) -> Iterator[Metric]:
@@ -161,7 +161,7 @@ class Hardware:
     memory_used: int = 0
     memory_total: int = 0
 
-    def add(self, vitals: Vitals) -> None:
+    def add(self, vitals: WorkerStats) -> None:
         """Count a worker in."""
         self.busy += vitals.busy
         self.steps += vitals.steps_per_second
@@ -182,16 +182,16 @@ GAUGES = {
 }
 
 
-def _by_hardware(survey: Survey) -> Iterator[Metric]:
+def _by_hardware(stats: ServiceStats) -> Iterator[Metric]:
     # those that workers have come first: what is beyond the bound are labels that only jobs name
-    ranked = sorted(survey.queues, key=lambda name: (-survey.queues[name][1], -survey.queues[name][0], name))
+    ranked = sorted(stats.queues, key=lambda name: (-stats.queues[name][1], -stats.queues[name][0], name))
     shown = set(ranked[:MOST_LABELS])
     found = {name: Hardware() for name in sorted(shown)}
-    for name, (waiting, workers) in survey.queues.items():
+    for name, (waiting, workers) in stats.queues.items():
         each = found.setdefault(name if name in shown else OTHER, Hardware())
         each.waiting, each.workers = each.waiting + waiting, each.workers + workers
-        each.oldest = max(each.oldest, survey.oldest.get(name, 0.0))
-    for vitals in survey.workers.values():
+        each.oldest = max(each.oldest, stats.oldest.get(name, 0.0))
+    for vitals in stats.workers.values():
         for name in ("default", *vitals.hardware):
             if name in found:
                 found[name].add(vitals)
@@ -200,8 +200,8 @@ def _by_hardware(survey: Survey) -> Iterator[Metric]:
         yield _gauges(metric, help_text, "hardware", values)
 
 
-def _ended(survey: Survey) -> list[str]:
-    return [state for state in survey.jobs if state.ended]
+def _ended(stats: ServiceStats) -> list[str]:
+    return [state for state in stats.jobs if state.ended]
 
 
 def _gauges(name: str, help_text: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:

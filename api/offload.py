@@ -25,9 +25,9 @@ from lrcore.machine import cores
 from . import problems
 from .encoding import MEDIA_TYPES
 from .metrics import CURVE_SECONDS
-from .observed import INNER
 from .processes import CPU_SECONDS, Busy, Child, ChildFailed, Places, Processes
 from .settings import ApiSettings
+from .telemetry import INNER
 from .wire import Request, Start
 
 log = logging.getLogger("lrserve.api")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 
-from .protocol import MOST_REFUSED
+from .bounded_http import MOST_REFUSED
 
 log = logging.getLogger("lrserve.api")
 

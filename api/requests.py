@@ -5,39 +5,39 @@ from __future__ import annotations
 from typing import Any
 
 from lrcore.jobs.experiment import ExperimentSpec
-from lrcore.jobs.job import Placement, Terms
+from lrcore.jobs.job import JobOptions, SchedulingOptions
+from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.range_test import RangeTestSpec
-from lrcore.jobs.spec import JobSpec
-from lrcore.jobs.work import Work
+from lrcore.jobs.training_spec import TrainingSpec
 
 
-class Asked(Placement):
+class JobSubmission(SchedulingOptions):
     """A job of any kind, and what does not change its result."""
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> JobOptions:
         """How it is to be run."""
-        return Terms.model_construct(**self._of(Terms))
-
-    @property
-    def spec(self) -> Work:
-        """The job alone."""
-        raise NotImplementedError
-
-    def _of(self, part: type[Terms | Work]) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in part.model_fields if name in type(self).model_fields}
-
-
-class JobRequest(Asked, Terms, JobSpec):
-    """A job, and what does not change its result."""
+        return JobOptions.model_construct(**self._of(JobOptions))
 
     @property
     def spec(self) -> JobSpec:
         """The job alone."""
-        return JobSpec.model_construct(**self._of(JobSpec))
+        raise NotImplementedError
+
+    def _of(self, part: type[JobOptions | JobSpec]) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in part.model_fields if name in type(self).model_fields}
 
 
-class RangeTestRequest(Asked, Terms, RangeTestSpec):
+class JobRequest(JobSubmission, JobOptions, TrainingSpec):
+    """A job, and what does not change its result."""
+
+    @property
+    def spec(self) -> TrainingSpec:
+        """The job alone."""
+        return TrainingSpec.model_construct(**self._of(TrainingSpec))
+
+
+class RangeTestRequest(JobSubmission, JobOptions, RangeTestSpec):
     """A range test, and what does not change its result."""
 
     @property
@@ -46,7 +46,7 @@ class RangeTestRequest(Asked, Terms, RangeTestSpec):
         return RangeTestSpec.model_construct(**self._of(RangeTestSpec))
 
 
-class ExperimentRequest(Asked, ExperimentSpec):
+class ExperimentRequest(JobSubmission, ExperimentSpec):
     """An experiment, and what does not change its result."""
 
     @property
@@ -55,8 +55,8 @@ class ExperimentRequest(Asked, ExperimentSpec):
         return ExperimentSpec.model_construct(**self._of(ExperimentSpec))
 
 
-REQUESTS: dict[str, type[Asked]] = {
-    JobSpec.kind: JobRequest,
+REQUESTS: dict[str, type[JobSubmission]] = {
+    TrainingSpec.kind: JobRequest,
     RangeTestSpec.kind: RangeTestRequest,
     ExperimentSpec.kind: ExperimentRequest,
 }

@@ -15,7 +15,7 @@ from lrcore import __version__
 from lrcore.jobs.outbox import Parcel, signature
 from lrcore.jobs.webhooks import Attempt
 
-from .guard import Guard, Refused
+from .address_policy import AddressPolicy, Refused
 from .webhooks import MOST_IN_FLIGHT
 
 log = logging.getLogger("lrserve.webhooks")
@@ -31,7 +31,7 @@ class Sender:
         ssl_context: httpcore's default one if None.
     """
 
-    def __init__(self, guard: Guard, timeout_seconds: float, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, guard: AddressPolicy, timeout_seconds: float, ssl_context: ssl.SSLContext | None = None) -> None:
         self._timeout = timeout_seconds
         # no connection is kept: deliveries are rare, and each is to be judged by what the name means then
         self._pool = httpcore.AsyncConnectionPool(
@@ -91,7 +91,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     httpcore still checks the certificate against the host's name.
     """
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: AddressPolicy) -> None:
         self._guard = guard
         self._backend = httpcore.AnyIOBackend()
 

@@ -17,7 +17,7 @@ from .auth import FRESH_SECONDS
 log = logging.getLogger("lrserve.api")
 
 
-async def while_good(stream: AsyncGenerator[bytes], keys: KeyStore, key_id: str) -> AsyncIterator[bytes]:
+async def until_revoked(stream: AsyncGenerator[bytes], keys: KeyStore, key_id: str) -> AsyncIterator[bytes]:
     """The stream, as long as the key is good; it is looked at when something is sent, a ping at the latest.
 
     While Redis does not answer the stream goes on, as requests do.

@@ -20,7 +20,7 @@ from lrcore.jobs.connection import COMMAND_SECONDS
 from lrcore.jobs.outbox import Outbox, Outcome, Parcel
 from lrcore.jobs.webhooks import Attempt
 
-from .guard import Guard
+from .address_policy import AddressPolicy
 from .settings import ApiSettings
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Dispatcher:
         self._settings = settings
         self._lease = LEASE_TIMEOUTS * settings.webhook_timeout_seconds
         self._outbox = Outbox(_connect(settings.redis_url))
-        self._guard = Guard(settings.webhook_allow)
+        self._guard = AddressPolicy(settings.webhook_allow)
         self._sender: Sender | None = None
         self._wake = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []

@@ -20,7 +20,7 @@ from typing import Any
 
 from lrcore.jobs.settings import Settings
 from lrserve.client import Client
-from lrserve.stack import Stack, free_port
+from lrserve.supervisor import ProcessSupervisor, free_port
 
 COSINE = {"type": "CosineScheduler", "max_update": 10, "base_lr": 0.2, "final_lr": 0.02}
 RUNS: dict[str, tuple[float, dict[str, Any] | None, float]] = {  # rate, schedule, test accuracy in plain PyTorch
@@ -54,7 +54,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as home, (Path(home) / "log").open("wb") as log:
         settings = Settings(home=Path(home), data_root=arguments.data_root)
-        stack = Stack(settings, "127.0.0.1", free_port(), 1, say=print, log=log)
+        stack = ProcessSupervisor(settings, "127.0.0.1", free_port(), 1, say=print, log=log)
         with stack.running(), Client(stack.url) as client:
             return report(client, arguments.seeds)
 

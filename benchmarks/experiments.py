@@ -27,11 +27,11 @@ import torch
 
 from benchmarks.train import verdict
 from lrcore.jobs.settings import Settings
-from lrcore.jobs.spec import JobSpec
-from lrserve.stack import Stack, free_port
+from lrcore.jobs.training_spec import TrainingSpec
+from lrserve.supervisor import ProcessSupervisor, free_port
 from lrserve.worker.engine import Result, train
-from lrserve.worker.engine.fused import train_together
-from lrserve.worker.engine.loop import pick_device
+from lrserve.worker.engine.grouping import train_together
+from lrserve.worker.engine.trainer import pick_device
 
 SECONDS = 1.0
 SEEDS = 20
@@ -52,7 +52,7 @@ SCHEDULES: list[dict[str, Any] | None] = [
 @contextmanager
 def service() -> Iterator[httpx.Client]:
     with tempfile.TemporaryDirectory() as home, (Path(home) / "log").open("wb") as log:
-        stack = Stack(Settings(home=Path(home)), "127.0.0.1", free_port(), 1, say=print, log=log)
+        stack = ProcessSupervisor(Settings(home=Path(home)), "127.0.0.1", free_port(), 1, say=print, log=log)
         with stack.running(), httpx.Client(base_url=stack.url, timeout=120) as http:
             yield http
 
@@ -143,7 +143,7 @@ def accuracies() -> None:
     # at a rate at which every seed learns: where some do not, the standard error is too large to show anything
     job = LENET | {"dataset": {"type": "digits"}, "epochs": 5, "batch_size": 32}
     job |= {"optimizer": {"type": "SGD", "lr": 0.02, "momentum": 0.9}}
-    specs = [JobSpec.model_validate(job | {"seed": seed}) for seed in range(SEEDS)]
+    specs = [TrainingSpec.model_validate(job | {"seed": seed}) for seed in range(SEEDS)]
     nowhere, device = Path("nowhere"), pick_device()
     alone = [train(spec, data_root=nowhere, device=device).epochs[-1].test_accuracy for spec in specs]
     outcomes = train_together(specs, data_root=nowhere, device=device)

@@ -39,13 +39,13 @@ from redis import Redis
 
 from benchmarks.service import ARTICLE, FIRST_SEED, ms, service
 from lrcore.jobs.connection import connect
-from lrcore.jobs.job import Best, Epoch, Terms
+from lrcore.jobs.job import Best, Epoch, JobOptions
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
 from lrcore.jobs.store import Claim, JobStore, NewJob
 from lrserve.embedded import EmbeddedRedis, find_server, version
-from lrserve.stack import free_port
+from lrserve.supervisor import free_port
 
 SIZES = (200, 1_000, 5_000, 10_000)
 SECONDS = 10.0  # of the whole fleet at work
@@ -271,7 +271,7 @@ def each(costs: dict[str, float], what: str) -> float:
 def fill(store: JobStore, count: int) -> None:
     for first in range(0, count, 500):
         specs = [ARTICLE.model_copy(update={"seed": FIRST_SEED + n}) for n in range(first, min(first + 500, count))]
-        for made in store.create_many([NewJob(spec, Terms(labels=("team=vision",))) for spec in specs]):
+        for made in store.create_many([NewJob(spec, JobOptions(labels=("team=vision",))) for spec in specs]):
             if isinstance(made, Exception):
                 raise made
 

@@ -28,12 +28,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.train import verdict
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 from lrserve.worker.engine import Hooks, pick_device
 from lrserve.worker.engine.data import DTYPES, Data, load
-from lrserve.worker.engine.fused import pays, why_alone, widths
-from lrserve.worker.engine.loop import Run, built, settings
-from lrserve.worker.engine.together import Lane, Together
+from lrserve.worker.engine.group_trainer import GroupMember, GroupTrainer
+from lrserve.worker.engine.grouping import is_faster, why_alone, widths
+from lrserve.worker.engine.trainer import Trainer, built, torch_state
 
 CASES: dict[str, dict[str, Any]] = {
     "lenet": {"model": {"type": "lenet"}},
@@ -44,7 +44,7 @@ RUNS = (2, 4, 8, 16)
 PLAIN_RUNS = 64
 
 
-def jobs(count: int, samples: int, side: int = 28, batch_size: int = 256, **changes: Any) -> list[JobSpec]:
+def jobs(count: int, samples: int, side: int = 28, batch_size: int = 256, **changes: Any) -> list[TrainingSpec]:
     """Runs with different rates, schedules and seeds."""
     schedules = [None, {"type": "ExponentialLR", "gamma": 0.999}, {"type": "CosineAnnealingLR", "T_max": 10_000}]
     given = {
@@ -55,7 +55,7 @@ def jobs(count: int, samples: int, side: int = 28, batch_size: int = 256, **chan
     }
     optimizers = [{"type": "SGD", "lr": 0.1 / (1 + i), "momentum": 0.9, "weight_decay": 1e-4} for i in range(count)]
     return [
-        JobSpec.model_validate(given | changes | {"optimizer": optimizer, "schedule": schedules[i % 3], "seed": i})
+        TrainingSpec.model_validate(given | changes | {"optimizer": optimizer, "schedule": schedules[i % 3], "seed": i})
         for i, optimizer in enumerate(optimizers)
     ]
 
@@ -63,11 +63,11 @@ def jobs(count: int, samples: int, side: int = 28, batch_size: int = 256, **chan
 class OneAfterTheOther:
     """The engine's own epoch, run by run."""
 
-    def __init__(self, specs: Sequence[JobSpec], data: Data, device: torch.device) -> None:
-        self.runs, self.done = list[Run](), 0
+    def __init__(self, specs: Sequence[TrainingSpec], data: Data, device: torch.device) -> None:
+        self.runs, self.done = list[Trainer](), 0
         for spec in specs:
             torch.manual_seed(spec.seed)
-            self.runs.append(Run(spec, data, device, Hooks(), None))
+            self.runs.append(Trainer(spec, data, device, Hooks(), None))
 
     def epoch(self) -> None:
         for run in self.runs:
@@ -80,9 +80,9 @@ class OneAfterTheOther:
 class SideBySide:
     """The same runs together."""
 
-    def __init__(self, specs: Sequence[JobSpec], data: Data, device: torch.device) -> None:
-        lanes = [Lane(spec, Hooks(), device) for spec in specs]
-        self.together = Together(lanes, data, device, None, functools.partial(widths, specs[0], device))
+    def __init__(self, specs: Sequence[TrainingSpec], data: Data, device: torch.device) -> None:
+        lanes = [GroupMember(spec, Hooks(), device) for spec in specs]
+        self.together = GroupTrainer(lanes, data, device, None, functools.partial(widths, specs[0], device))
         self.done = 0
 
     def epoch(self) -> None:
@@ -96,7 +96,7 @@ class SideBySide:
 class Plain:
     """The loop that people write, with all images as floats on the device, run by run."""
 
-    def __init__(self, specs: Sequence[JobSpec], data: Data, device: torch.device) -> None:
+    def __init__(self, specs: Sequence[TrainingSpec], data: Data, device: torch.device) -> None:
         stored = data.training.images
         assert isinstance(stored, torch.Tensor)
         self.images, self.labels = stored.permute(0, 3, 1, 2).float().div(255).contiguous(), data.training.labels
@@ -138,11 +138,11 @@ def compared(one: Callable[[], None], other: Callable[[], None], rounds: int, de
 
 def case(name: str, count: int, samples: int, rounds: int, device: torch.device, plain: bool = False) -> None:
     specs = jobs(count, samples, **CASES[name])
-    if not plain and not pays(specs, device):
+    if not plain and not is_faster(specs, device):
         print(f"{name:24} {count:3} runs   one after the other: {why_alone(0, specs, device)}", flush=True)
         return
     data = load(specs[0].dataset, Path(), device, DTYPES[specs[0].precision])
-    with settings(specs[0], device):
+    with torch_state(specs[0], device):
         together = SideBySide(specs, data, device)
         side = Plain(specs, data, device) if plain else OneAfterTheOther(specs, data, device)
         apart, joined, ratio, best = compared(side.epoch, together.epoch, rounds, device)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import httpx
 
-from lrserve.stack import free_port
+from lrserve.supervisor import free_port
 
 ROUNDS = 5
 SECONDS = 3

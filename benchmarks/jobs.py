@@ -36,7 +36,7 @@ from benchmarks.streams import streams
 from benchmarks.submits import submits
 from benchmarks.wire import Connection, Stream, opened, post
 from lrcore.jobs.connection import connect
-from lrcore.jobs.job import Terms
+from lrcore.jobs.job import JobOptions
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore
@@ -112,7 +112,7 @@ class Filled:
 
     def _claimed_and_finished(self) -> float:
         """For a job at the head of the queue. The store is then as large as before."""
-        self.store.create(ARTICLE, Terms(priority=9))
+        self.store.create(ARTICLE, JobOptions(priority=9))
         start = time.perf_counter()
         claim = self.store.claim([QUEUE], "benchmark", LEASE_SECONDS)
         assert claim is not None

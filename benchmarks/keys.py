@@ -25,7 +25,7 @@ from benchmarks.http import DIFFERENT, ROUNDS, SAME, SECONDS, _until_it_listens,
 from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.limits import LimitStore
-from lrserve.stack import free_port
+from lrserve.supervisor import free_port
 from tests.conftest import redis_process
 
 TARGET = 1.05

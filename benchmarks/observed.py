@@ -15,8 +15,8 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Scope
 
 from lrserve.api.app import create_app
-from lrserve.api.observed import Observed
 from lrserve.api.settings import ApiSettings
+from lrserve.api.telemetry import Telemetry
 
 ROUNDS, CALLS = 300, 100
 BODY = b'{"schedule": {"type": "CosineAnnealingLR", "T_max": 1000, "eta_min": 0.0001}, "base_lr": %.9f, "steps": 1000}'
@@ -45,7 +45,7 @@ async def main() -> None:
 def without(app: ASGIApp) -> ASGIApp:
     """The application's layers without Observed, which is the outermost but for Starlette's own."""
     outer: Any = app
-    while not isinstance(outer, Observed):
+    while not isinstance(outer, Telemetry):
         outer = outer.app
     inner: ASGIApp = outer.app
     return inner

@@ -30,7 +30,7 @@ from playwright.sync_api import Page, sync_playwright
 from benchmarks.service import Service, service, verdict
 from lrcore.jobs.connection import connect
 from lrcore.jobs.experiment import ExperimentSpec
-from lrcore.jobs.job import Best, Epoch, Terms
+from lrcore.jobs.job import Best, Epoch, JobOptions
 from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import Claim, JobStore, RunEnd, RunEpoch
 
@@ -130,7 +130,7 @@ def measure(page: Page, running: Service, runs: int, epochs: int) -> None:
     redis = connect(running.redis_url)
     store = JobStore(redis)
     asked = spec(runs, epochs)
-    job = store.create(asked, Terms())
+    job = store.create(asked, JobOptions())
     claim = store.claim(["default"], "benchmark", LEASE, runs)
     assert claim
     per_epoch = asked.base.steps_per_epoch

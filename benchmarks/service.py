@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lrcore.jobs.job import Terms
+from lrcore.jobs.job import JobOptions
 from lrcore.jobs.settings import Settings
-from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.store import JobStore
-from lrserve.stack import Stack, free_port
+from lrcore.jobs.training_spec import TrainingSpec
+from lrserve.supervisor import ProcessSupervisor, free_port
 
 FIRST_SEED = 10**9  # all seeds have ten digits, so all requests are of one length
 LEASE_SECONDS = 600.0
@@ -25,13 +25,13 @@ BODY = (
     '{"model": {"type": "lenet"}, "dataset": {"type": "fashion-mnist"}, "optimizer": {"type": "SGD", "lr": 0.3}, '
     '"schedule": {"type": "CosineAnnealingLR", "T_max": 10}, "epochs": 10, "batch_size": 256, "seed": %d}'
 )
-ARTICLE = JobSpec.model_validate_json(BODY % FIRST_SEED)
+ARTICLE = TrainingSpec.model_validate_json(BODY % FIRST_SEED)
 
 
 class Service:
     """The processes of a stack, by their names: redis, api, worker."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: ProcessSupervisor) -> None:
         self.port = stack.port
         self.redis_url = stack.services[0].environment["LRSERVE_REDIS_URL"]
         self.pids = {s.name.partition(" ")[0]: s.process.pid for s in stack.services if s.process}
@@ -54,7 +54,7 @@ class Service:
 def service(home: Path, workers: int) -> Iterator[Service]:
     """What `lrserve up` starts, in `home`. If something goes wrong, the end of its output is shown."""
     with (home / "log").open("wb") as log:
-        stack = Stack(Settings(home=home), "127.0.0.1", free_port(), workers, say=print, log=log)
+        stack = ProcessSupervisor(Settings(home=home), "127.0.0.1", free_port(), workers, say=print, log=log)
         try:
             with stack.running():
                 yield Service(stack)
@@ -67,7 +67,7 @@ def made(store: JobStore, n: int) -> str:
     """Put the n-th job into the store."""
     # a fifth of the jobs have the label: of the smallest store that is measured, a full page
     labels = ("team=vision",) if n % 5 == 0 else ("team=speech",)
-    return store.create(ARTICLE.model_copy(update={"seed": FIRST_SEED + n}), Terms(labels=labels)).id
+    return store.create(ARTICLE.model_copy(update={"seed": FIRST_SEED + n}), JobOptions(labels=labels)).id
 
 
 def cpu_seconds(pid: int) -> float:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import httpx
 
-from lrserve.stack import free_port
+from lrserve.supervisor import free_port
 
 ROUNDS = 10
 TARGET = 1.0

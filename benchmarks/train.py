@@ -33,10 +33,10 @@ from torch import Tensor, nn
 
 from lrcore.datasets._base import Splits
 from lrcore.datasets._torchvision import torchvision_datasets
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 from lrserve.worker.engine import Hooks, pick_device, train
 from lrserve.worker.engine.data import Data, load
-from lrserve.worker.engine.loop import Run
+from lrserve.worker.engine.trainer import Trainer
 
 torchvision_datasets()
 ToTensor = importlib.import_module("torchvision.transforms").ToTensor  # after the line before it
@@ -58,7 +58,7 @@ MODELS: dict[str, dict[str, Any]] = {  # model, and the channels and side of its
 }
 
 
-def job(dataset: dict[str, Any], **changes: Any) -> JobSpec:
+def job(dataset: dict[str, Any], **changes: Any) -> TrainingSpec:
     given = {
         "model": {"type": "lenet"},
         "dataset": dataset,
@@ -66,7 +66,7 @@ def job(dataset: dict[str, Any], **changes: Any) -> JobSpec:
         "epochs": 1,
         "batch_size": BATCH,
     }
-    return JobSpec.model_validate(given | changes)
+    return TrainingSpec.model_validate(given | changes)
 
 
 def lenet() -> nn.Module:
@@ -155,9 +155,9 @@ class Resident:
 class Engine:
     """lrserve's own epoch, as a job has it, the test pass left out."""
 
-    def __init__(self, spec: JobSpec, data: Data, device: torch.device) -> None:
+    def __init__(self, spec: TrainingSpec, data: Data, device: torch.device) -> None:
         torch.manual_seed(0)
-        self.run, self.done = Run(spec, data, device, Hooks(), None), 0
+        self.run, self.done = Trainer(spec, data, device, Hooks(), None), 0
 
     def epoch(self) -> None:
         run = self.run

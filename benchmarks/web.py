@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import Page, sync_playwright
 
 from lrcore.jobs.settings import Settings
-from lrserve.stack import Stack, free_port
+from lrserve.supervisor import ProcessSupervisor, free_port
 
 VISITS, MOVES = 6, 200
 SEEN = """
@@ -148,14 +148,16 @@ def main() -> None:
     path = shutil.which("chromium") or sys.exit("no Chromium: see the Makefile's target chromium")
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start")
     with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("wb") as log:
-        stack = Stack(Settings(home=Path(folder)), "127.0.0.1", free_port(), 0, say=lambda text: None, log=log)
-        with stack.running(), sync_playwright() as playwright:
+        supervisor = ProcessSupervisor(
+            Settings(home=Path(folder)), "127.0.0.1", free_port(), 0, say=lambda text: None, log=log
+        )
+        with supervisor.running(), sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else []
             )
-            first_view(browser, stack.url)
-            slider(browser, stack.url)
-            many(browser, stack.url)
+            first_view(browser, supervisor.url)
+            slider(browser, supervisor.url)
+            many(browser, supervisor.url)
             browser.close()
 
 

@@ -14,7 +14,7 @@ from lrcore.cost import Load
 from lrcore.errors import CurveError
 from lrcore.family import Items, Number, Spec, Whole
 from lrcore.grid import Extent, Grid
-from lrcore.lengths import Run, SharesOf, in_own_names
+from lrcore.lengths import RunLength, SharesOf, in_own_names
 from lrcore.schedules import AnySchedule, Rates, Schedule
 from lrcore.schedules._base import MAX_STEP, Count, GroupRates, Index, Rate
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
@@ -24,12 +24,12 @@ MAX_VALUES = 10**7  # rates in one answer, all parameter groups together
 Metrics = Annotated[tuple[Number, ...], Field(fail_fast=True), Items(1_000_000)]
 
 
-def run_of(known: dict[str, Any]) -> Run:
+def run_of(known: dict[str, Any]) -> RunLength:
     """What lengths are shares of, by those fields of a request that are valid."""
     run = known.get("total_steps")
     if run is None and {"start", "stride", "steps"} <= known.keys():
         run = known["start"] + known["stride"] * known["steps"]
-    return Run(run, known.get("steps_per_epoch"))
+    return RunLength(run, known.get("steps_per_epoch"))
 
 
 def _validated(data: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:

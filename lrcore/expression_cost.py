@@ -18,7 +18,7 @@ DIGIT = 2.0**-53  # what is left of a number when all its digits but the last ca
 LEAST_NORMAL = 2.0**-1022
 
 
-class Part(NamedTuple):
+class Operand(NamedTuple):
     """What is known of a part before it is computed.
 
     Attributes:
@@ -35,27 +35,27 @@ class Part(NamedTuple):
 
 def value_cost(body: ast.expr) -> float:
     """Nanoseconds a value of an expression that is on the white list."""
-    return COPY + _part(body).cost
+    return COPY + _operand(body).cost
 
 
-def _part(node: ast.expr) -> Part:
-    operands = [_part(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+def _operand(node: ast.expr) -> Operand:
+    operands = [_operand(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
     match node:
         case ast.Constant(value=int() | float() as value):
             size = _float(value)
-            return Part(0.0, size, size, varies=False)
+            return Operand(0.0, size, size, varies=False)
         case ast.Name(id=name):
             known = CONSTANTS.get(name)
-            return Part(0.0, 1.0, LARGEST_STEP) if known is None else Part(0.0, known, known, varies=False)
+            return Operand(0.0, 1.0, LARGEST_STEP) if known is None else Operand(0.0, known, known, varies=False)
         case ast.Call():
             operands = operands[1:]  # the first is the function's name
     own, least, most = _own(node, operands)
     if not any(operand.varies for operand in operands):
-        return Part(0.0, least, most, varies=False)
-    return Part(COPY + own + sum(operand.cost for operand in operands), least, most)
+        return Operand(0.0, least, most, varies=False)
+    return Operand(COPY + own + sum(operand.cost for operand in operands), least, most)
 
 
-def _own(node: ast.expr, operands: list[Part]) -> tuple[float, float, float]:
+def _own(node: ast.expr, operands: list[Operand]) -> tuple[float, float, float]:
     """The node's own cost, and the bounds on its size."""
     most = max(operand.most for operand in operands)
     match node:
@@ -75,7 +75,7 @@ def _own(node: ast.expr, operands: list[Part]) -> tuple[float, float, float]:
     return 0.0, 0.0, math.inf
 
 
-def _binary(op: ast.operator, left: Part, right: Part) -> tuple[float, float, float]:
+def _binary(op: ast.operator, left: Operand, right: Operand) -> tuple[float, float, float]:
     quotient = left.most / right.least if right.least else math.inf
     match op:
         case ast.Add() | ast.Sub():
@@ -97,7 +97,7 @@ def _binary(op: ast.operator, left: Part, right: Part) -> tuple[float, float, fl
     return POWER, 0.0, math.inf
 
 
-def _called(name: str, operands: list[Part], most: float) -> tuple[float, float, float]:  # noqa: C901  # a table
+def _called(name: str, operands: list[Operand], most: float) -> tuple[float, float, float]:  # noqa: C901  # a table
     match name:
         case "sin" | "cos":
             return TRIG, min(operands[0].least, 1e-20) / 2, 1.0

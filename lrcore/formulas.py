@@ -145,7 +145,7 @@ def apart(body: Value, t: Value) -> Value:
     return body if t is T or not isinstance(body, Node) else Node("apply", (body, t))
 
 
-def in_turn(t: Value, edges: Sequence[float], values: Sequence[Value]) -> Value:
+def piecewise(t: Value, edges: Sequence[float], values: Sequence[Value]) -> Value:
     """values[i] before edges[i], the last one from there on. `t` is not negative, the edges do not fall."""
     found = values[-1]
     for i in reversed(range(len(edges))):
@@ -161,7 +161,7 @@ def line(t: Value, length: float, start: float, end: float) -> Value:
 
 def line_then_flat(t: Value, length: float, start: float, end: float) -> Value:
     """`line` up to t = `length`, then `end`."""
-    return in_turn(t, [length], [line(t, length, start, end), end])
+    return piecewise(t, [length], [line(t, length, start, end), end])
 
 
 def half_cosine(u: Value, high: Value, low: Value, exponent: Value = 1.0) -> Value:

@@ -61,7 +61,7 @@ class Grid:
         """How many of the grid's steps are less than `step`."""
         return min(max(-((self.start - step) // self.stride), 0), self.count)
 
-    def turns(self, edges: Sequence[int]) -> Iterator[tuple[int, slice, Grid]]:
+    def segments(self, edges: Sequence[int]) -> Iterator[tuple[int, slice, Grid]]:
         """The stretches between rising edges that hold steps: number of edges passed, their slice, their steps."""
         begin = 0
         for i, end in enumerate([*map(self.before, edges), self.count]):
@@ -120,12 +120,12 @@ def constant(out: Array, value: float) -> Extent:
     return (value, value) if len(out) else NOTHING
 
 
-def in_turn(out: Array, t: Grid, edges: Sequence[int], fills: Sequence[Fill]) -> Extent:
+def piecewise(out: Array, t: Grid, edges: Sequence[int], fills: Sequence[Fill]) -> Extent:
     """`fills[i]` where `i` of the rising edges have been passed, each on the steps as they are."""
-    return spanning([fills[i](out[where], part) for i, where, part in t.turns(edges)])
+    return spanning([fills[i](out[where], part) for i, where, part in t.segments(edges)])
 
 
-def runs(out: Array, t: Grid, edges: Sequence[int], values: Sequence[float] | Array) -> Extent:
+def constant_segments(out: Array, t: Grid, edges: Sequence[int], values: Sequence[float] | Array) -> Extent:
     """Constant `values[i]` where `i` of the rising edges have been passed. A step on an edge has passed it."""
     first, last = np.searchsorted(edges, [t.start, t.last], side="right")
     inner = np.asarray(edges[first:last], dtype=np.int64)
@@ -384,4 +384,4 @@ def raised(values: Array, power: float) -> Array:
 def line_then_flat(out: Array, t: Grid, length: float, start: float, end: float) -> Extent:
     """A line from `start` at step 0 to `end` at step `length`, and `end` from there on."""
     fills = (lambda o, t: line(o, t, length, start, end), lambda o, t: constant(o, end))
-    return in_turn(out, t, (math.ceil(length),), fills)
+    return piecewise(out, t, (math.ceil(length),), fills)

@@ -30,7 +30,7 @@ SHARE_PATTERN = r"^\d{1,15}(\.\d{1,15})?(%|ep)$"
 ROUNDING = "a share of the run, 10% of its steps or 5ep for five epochs, rounded up to a whole step"
 
 
-class Run(NamedTuple):
+class RunLength(NamedTuple):
     """What shares are shares of.
 
     Attributes:
@@ -42,8 +42,8 @@ class Run(NamedTuple):
     steps_per_epoch: int | None = None
 
 
-UNKNOWN = Run()
-_run: ContextVar[Run] = ContextVar("lrserve.run", default=UNKNOWN)
+UNKNOWN = RunLength()
+_run: ContextVar[RunLength] = ContextVar("lrserve.run", default=UNKNOWN)
 
 
 class SharesOf:
@@ -51,7 +51,7 @@ class SharesOf:
 
     __slots__ = ("_run", "_token")
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunLength) -> None:
         self._run = run
 
     def __enter__(self) -> None:
@@ -109,7 +109,7 @@ class Span(Steps):
         return core_schema.no_info_before_validator_function(self.read, whole_if_equal)
 
 
-def _steps_of(share: re.Match[str], run: Run) -> int:
+def _steps_of(share: re.Match[str], run: RunLength) -> int:
     digits, decimals, unit = share[1], share[2] or "", share[3]
     length, parts = (run.steps, 100) if unit == "%" else (run.steps_per_epoch, 1)
     if length is None:

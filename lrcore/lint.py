@@ -14,7 +14,7 @@ MOST_JOINS = 100  # checked
 MOST = 0.2 * SECOND  # to check them; and to check the end: what takes longer gives no warning
 
 
-class Warning(NamedTuple):
+class CurveWarning(NamedTuple):
     """One doubt.
 
     Attributes:
@@ -28,7 +28,7 @@ class Warning(NamedTuple):
     step: int
 
 
-def warnings(request: CurveRequest, curve: Curve) -> list[Warning]:
+def warnings(request: CurveRequest, curve: Curve) -> list[CurveWarning]:
     """Doubts about a schedule in its run, for the first parameter group; none for one that follows a metric.
 
     jump-at-join, peak-never-reached, starts-at-zero, rises-after-end, schedule-longer-than-run and
@@ -75,12 +75,12 @@ def _cost_at(request: CurveRequest, first: int, last: int) -> float:
     return request.schedule.cost(Load(first, last, last - first + 1))
 
 
-def _start(request: CurveRequest, curve: Curve) -> Iterator[Warning]:
+def _start(request: CurveRequest, curve: Curve) -> Iterator[CurveWarning]:
     if request.start == 0 and curve.lr[0, 0] == 0 and curve.extents[0][1] > 0:
-        yield Warning("starts-at-zero", "the rate of step 0 is 0: the first update changes nothing", 0)
+        yield CurveWarning("starts-at-zero", "the rate of step 0 is 0: the first update changes nothing", 0)
 
 
-def _joins(request: CurveRequest) -> Iterator[Warning]:
+def _joins(request: CurveRequest) -> Iterator[CurveWarning]:
     for join, around, _ in _affordable(request):
         rates = request.schedule.rates(around, request.base_lrs[0]).tolist()
         at = join - around.start
@@ -88,36 +88,36 @@ def _joins(request: CurveRequest) -> Iterator[Warning]:
         usual = max([abs(rates[i] - rates[i - 1]) for i in range(1, len(rates)) if i != at], default=0.0)
         if jump > 2 * usual and jump > 0.01 * max(rates):
             message = f"the rate jumps from {rates[at - 1]:g} to {rates[at]:g} where one part hands over to the next"
-            yield Warning("jump-at-join", message, join)
+            yield CurveWarning("jump-at-join", message, join)
 
 
-def _peak(request: CurveRequest, curve: Curve) -> Iterator[Warning]:
+def _peak(request: CurveRequest, curve: Curve) -> Iterator[CurveWarning]:
     peak = request.schedule.peak
     whole = request.start == 0 and request.stride == 1 and request.steps >= (request.schedule.length or 0)
     if peak is not None and whole and curve.extents[0][1] < peak * (1 - 1e-12):
         at = int(curve.lr[0].argmax())
         message = f"the peak of {peak:g} lies between two steps; the highest rate is {curve.extents[0][1]:g}"
-        yield Warning("peak-never-reached", message, at)
+        yield CurveWarning("peak-never-reached", message, at)
 
 
-def _end(request: CurveRequest, curve: Curve, horizon: int) -> Iterator[Warning]:
+def _end(request: CurveRequest, curve: Curve, horizon: int) -> Iterator[CurveWarning]:
     run, schedule = request.run, request.schedule
     if any(step not in curve.t and _cost_at(request, step, step) > MOST for step in (min(run - 1, horizon), run - 1)):
         return
     if run < horizon:
         last = _rate(request, curve, run - 1)
         message = f"the schedule takes {horizon} steps, but the run has {run}: it stops at a rate of {last:g}"
-        yield Warning("schedule-longer-than-run", message, run - 1)
+        yield CurveWarning("schedule-longer-than-run", message, run - 1)
     elif run > horizon + 1 and (schedule.length or run) >= run:
         end, last = _rate(request, curve, horizon), _rate(request, curve, run - 1)
         if last > end + 1e-9 * request.base_lrs[0]:
             message = (
                 f"the schedule ends at step {horizon} with a rate of {end:g}, and rises to {last:g} by step {run - 1}"
             )
-            yield Warning("rises-after-end", message, horizon)
+            yield CurveWarning("rises-after-end", message, horizon)
         else:
             message = f"the schedule ends at step {horizon}, but the run has {run} steps: the rest is at {last:g}"
-            yield Warning("schedule-shorter-than-run", message, horizon)
+            yield CurveWarning("schedule-shorter-than-run", message, horizon)
 
 
 def _rate(request: CurveRequest, curve: Curve, step: int) -> float:

@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrcore.errors import CurveError
-from lrcore.lengths import Run, SharesOf, in_own_names
+from lrcore.lengths import RunLength, SharesOf, in_own_names
 from lrcore.rate_table import RateTable, Values, rates_between
 from lrcore.schedules import AnySchedule, Schedule
 from lrcore.schedules._base import TorchSchedule, of_group
@@ -83,7 +83,7 @@ class SpecLR(LRScheduler):
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
         if isinstance(schedule, dict):
-            with SharesOf(Run(total_steps, steps_per_epoch)):
+            with SharesOf(RunLength(total_steps, steps_per_epoch)):
                 schedule = _SCHEDULE.validate_python(in_own_names(schedule))
         _check_fit(schedule, optimizer)
         self.schedule = schedule

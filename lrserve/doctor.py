@@ -23,9 +23,9 @@ def findings(host: str) -> Iterator[Finding]:
 
     known, said = settings.read()
     yield from said
-    yield from folders.look(known)
-    yield from store.look(known, exposed=not is_loopback(host))
-    yield from devices.look(known)
+    yield from folders.check(known)
+    yield from store.check(known, exposed=not is_loopback(host))
+    yield from devices.check(known)
 
 
 def doctor(
@@ -43,8 +43,8 @@ def doctor(
         if not as_json:
             level = (f"{each.level:8}", COLOURS[each.level])
             out.print(Text.assemble(level, visible(f" {each.name}: {each.found}")), soft_wrap=True)
-            if each.mend:
-                lines = [f"{'':9}{visible(line.strip())}" for line in each.mend.splitlines()]
+            if each.fix:
+                lines = [f"{'':9}{visible(line.strip())}" for line in each.fix.splitlines()]
                 out.print(Text("\n".join(lines)), soft_wrap=True)
     good = all(each.level is not Level.PROBLEM for each in found)
     if as_json:

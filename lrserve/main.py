@@ -9,7 +9,7 @@ import typer
 from lrcore import __version__
 from lrserve.commands import curves, experiments, jobs, keys, limits, lr_find, serve, webhooks
 from lrserve.doctor import doctor
-from lrserve.faults import Group
+from lrserve.errors import Group
 from lrserve.output import say
 
 app = typer.Typer(

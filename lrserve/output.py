@@ -103,12 +103,12 @@ def _bars(head: str, rows: Sequence[tuple[str, float]], notes: dict[int, str] | 
 
 def board(rows: Sequence[Row]) -> str:
     """A leaderboard as a table: accuracies of the last epoch, and the difference to the leader with its interval."""
-    from lrcore.jobs.names import names
+    from lrcore.jobs.configuration_labels import labels
 
-    labels = list(map(visible, names([row.settings for row in rows])))
-    width = max(map(len, labels))
+    shown = list(map(visible, labels([row.settings for row in rows])))
+    width = max(map(len, shown))
     lines = [f"{'':3} {'':{width}} {'final test accuracy':>20}  {'difference to the first (95 %)'}"]
-    for row, label in zip(rows, labels, strict=True):
+    for row, label in zip(rows, shown, strict=True):
         figure, apart = row.final_test_accuracy, row.difference
         mean = (
             "" if figure is None else f"{figure.mean:.4f}" + (f" ± {figure.std:.4f}" if figure.std is not None else "")

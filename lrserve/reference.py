@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from lrserve.faults import MEANINGS
+from lrserve.errors import MEANINGS
 from lrserve.main import app
 
 HEAD = """\

@@ -21,7 +21,7 @@ from lrcore.jobs.settings import Settings
 from lrcore.jobs.store import JobStore
 from lrserve.client import Client
 from lrserve.embedded import EmbeddedRedis, bundled_server, installed_server
-from lrserve.stack import Stack, free_port
+from lrserve.supervisor import ProcessSupervisor, free_port
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ SLOWEST = (  # begins of paths, those that take longest first
     "tests/core/test_translate.py",
     "tests/api/test_experiments.py",
     "tests/worker/test_range_test.py",
-    "tests/worker/test_fused.py",
+    "tests/worker/test_grouping.py",
     "tests/upgrade",
     "tests/worker/test_parity.py",
     "tests/api/test_lifecycle.py",
@@ -117,7 +117,7 @@ def store(redis: Redis) -> JobStore:
 class Service:
     """A running lrserve."""
 
-    def __init__(self, stack: Stack, log: Path) -> None:
+    def __init__(self, stack: ProcessSupervisor, log: Path) -> None:
         self.stack, self.log, self.url = stack, log, stack.url
         self.client = Client(self.url, retries=0)  # a test sees the first answer
         self.http = httpx.Client(base_url=self.url, timeout=60)
@@ -171,7 +171,7 @@ def running_service(home: Path, workers: int = 1, **settings: Any) -> Iterator[S
         ending.callback(lambda: _restore(before))
         home.mkdir(parents=True, exist_ok=True)
         file = ending.enter_context(log.open("ab"))
-        stack = Stack(Settings(home=home), "127.0.0.1", free_port(), workers, say=print, log=file)
+        stack = ProcessSupervisor(Settings(home=home), "127.0.0.1", free_port(), workers, say=print, log=file)
         ending.enter_context(stack.running())
         service = Service(stack, log)
         ending.callback(service.http.close)

@@ -88,7 +88,7 @@ def test_a_new_schedule_is_one_file(tmp_path: Path) -> None:
         from lrcore.curve import CurveRequest, sample
         from lrcore.dialects import FRAMEWORKS, translate
         from lrcore.family import describe
-        from lrcore.jobs.spec import JobSpec
+        from lrcore.jobs.training_spec import JobSpec
         from lrcore.schedules import SCHEDULES
         from lrserve.api.app import create_app
         nested = {"type": "SequentialLR", "milestones": [2],

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lrserve.stack import free_port
+from lrserve.supervisor import free_port
 from tests.conftest import until
 
 ROOT = Path(__file__).parents[1]

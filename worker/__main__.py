@@ -27,18 +27,18 @@ from redis.exceptions import RedisError
 from lrcore import exits, logs, traces
 from lrcore.jobs.connection import connect
 from lrcore.jobs.format import StoreTooNew
-from lrcore.jobs.kinds import KINDS
-from lrcore.jobs.queue import QUEUE, RING_TASK, broker_queue
+from lrcore.jobs.job_types import KINDS
+from lrcore.jobs.queue import NOTIFY_TASK, QUEUE, broker_queue
 from lrcore.jobs.reaper import Reaper
+from lrcore.jobs.service_stats import WorkerStats
 from lrcore.jobs.settings import Settings
-from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.store import JobStore
-from lrcore.jobs.survey import Vitals
+from lrcore.jobs.training_spec import TrainingSpec
 
 from .app import create_celery
-from .engine.loop import pick_device, train
+from .engine.trainer import pick_device, train
 from .runner import Runner
-from .vitals import Pulse
+from .worker_stats import StatsSampler
 
 log = logging.getLogger("lrserve.worker")
 
@@ -53,7 +53,7 @@ class Presence:
         store: JobStore,
         name: str,
         queues: Sequence[str],
-        vitals: Callable[[], Vitals],
+        vitals: Callable[[], WorkerStats],
         alive_file: Path | None = None,
     ) -> None:
         self._store, self._name, self._queues = store, name, queues
@@ -102,7 +102,7 @@ def warm_up() -> None:
     for kind in KINDS.values():
         kind.model_rebuild()
     try:
-        train(JobSpec.model_validate_json(SMALLEST), data_root=Path("nowhere"))
+        train(TrainingSpec.model_validate_json(SMALLEST), data_root=Path("nowhere"))
     except Exception:  # the jobs will say what is wrong with the device
         log.exception("the worker could not train a first step")
 
@@ -159,12 +159,12 @@ def main() -> int:
     queues = [*labels, QUEUE]
 
     def ring(queue: str) -> None:
-        celery.send_task(RING_TASK, args=(queue,), queue=broker_queue(queue), retry=False)
+        celery.send_task(NOTIFY_TASK, args=(queue,), queue=broker_queue(queue), retry=False)
 
     most_runs = settings.runs_at_once or (8 if pick_device().type == "cpu" else 64)
     runner = Runner(store, settings, name, queues, ring, most_runs)
     celery = create_celery(runner)
-    presence = Presence(store, name, queues, Pulse(labels, runner.trained).take, settings.alive_file)
+    presence = Presence(store, name, queues, StatsSampler(labels, runner.trained).take, settings.alive_file)
     reaper = Reaper(store, settings, ring)
 
     def begin(**_: object) -> None:

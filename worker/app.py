@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import Celery
 
-from lrcore.jobs.queue import RING_TASK, celery_config
+from lrcore.jobs.queue import NOTIFY_TASK, celery_config
 
 from .runner import Runner
 
@@ -14,7 +14,7 @@ def create_celery(runner: Runner) -> Celery:
     app = Celery("lrserve")
     app.conf.update(celery_config(runner.settings.redis_url))
 
-    @app.task(name=RING_TASK)  # type: ignore[untyped-decorator]
+    @app.task(name=NOTIFY_TASK)  # type: ignore[untyped-decorator]
     def ring(queue: str) -> None:
         runner.answer(queue)
 

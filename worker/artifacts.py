@@ -23,9 +23,9 @@ from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.metrics import as_csv
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec
 from lrcore.jobs.range_test import as_csv as curve_as_csv
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 
-from .engine.loop import BEST, LAST
+from .engine.trainer import BEST, LAST
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ PUBLISHED = (
 EXPORTERS = {"onnx": ("onnx", "onnxscript")}
 
 
-def check(spec: JobSpec) -> None:
+def check(spec: TrainingSpec) -> None:
     """Find out before the training what could not be written after it.
 
     Raises:
@@ -64,7 +64,7 @@ def check(spec: JobSpec) -> None:
             )
 
 
-def write(folder: Path, spec: JobSpec, epochs: Sequence[Epoch], best: Best) -> None:
+def write(folder: Path, spec: TrainingSpec, epochs: Sequence[Epoch], best: Best) -> None:
     """Write everything but the weights, which the engine has put there, into the job's folder."""
     folder.mkdir(parents=True, exist_ok=True)
     plain = spec.model_dump(mode="json")
@@ -144,7 +144,7 @@ def _write_events(folder: Path, epochs: Sequence[Epoch]) -> None:
     own.rmdir()
 
 
-def _write_onnx(folder: Path, spec: JobSpec) -> None:
+def _write_onnx(folder: Path, spec: TrainingSpec) -> None:
     """The best model, from images as the training saw them, any number at once, to logits.
 
     In float32 whatever the job's precision: ONNX runtimes have no convolution of float64.

@@ -15,15 +15,15 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from lrcore import exits, traces
-from lrcore.jobs.experiment import PartSpec
+from lrcore.jobs.experiment import ShardSpec
 from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.job import Best, Epoch, JobError, Progress
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
 from lrcore.jobs.store import DRAINING, Claim, Gap, JobStore, LeaseLost
 
-from .engine.loop import Hooks
 from .engine.memory import memory_held
+from .engine.trainer import Hooks
 
 log = logging.getLogger("lrserve.worker")
 
@@ -282,7 +282,7 @@ class Reporter:
 
 def images_per_step(spec: Any) -> float:
     """How many images an optimizer step sees, on average over an epoch."""
-    base = spec.experiment.base if isinstance(spec, PartSpec) else spec
+    base = spec.experiment.base if isinstance(spec, ShardSpec) else spec
     steps: int | None = getattr(base, "steps_per_epoch", None)
     return float(min(base.batch_size, base.dataset.train_size / steps) if steps else base.batch_size)
 

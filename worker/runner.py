@@ -17,9 +17,10 @@ from redis.exceptions import RedisError
 from lrcore import logs, traces
 from lrcore.errors import DataUnavailable, LrcoreError, MissingPackage
 from lrcore.jobs.artifacts import ArtifactsUnavailable
-from lrcore.jobs.experiment import PartSpec
+from lrcore.jobs.experiment import ShardSpec
 from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.job import JobError
+from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
@@ -34,18 +35,17 @@ from lrcore.jobs.store import (
     StoreFault,
     StoreFull,
 )
-from lrcore.jobs.work import Work
 
 from . import artifacts
 from .engine import Diverged, Interrupted, OutOfMemory
-from .kinds import RUNS, Outcome
-from .part import PartReporter
+from .executors import EXECUTORS, Outcome
 from .preparing import Stopped, interruptible
 from .reporter import Reporter
+from .shard import ShardReporter
 
 log = logging.getLogger("lrserve.worker")
 
-REPORTERS: dict[type[Work], type[Reporter]] = {PartSpec: PartReporter}  # all others have the plain one
+REPORTERS: dict[type[JobSpec], type[Reporter]] = {ShardSpec: ShardReporter}  # all others have the plain one
 KNOWN: dict[type[Exception], str] = {
     DataUnavailable: "data_unavailable",
     MissingPackage: "missing_package",
@@ -149,7 +149,7 @@ class Runner:
             with self._looking:
                 self._reporter = reporter
             try:
-                state, error = self._see_through(claim, reporter)
+                state, error = self._run_to_end(claim, reporter)
             except LeaseLost as lost:  # the job is another worker's now, and so is its checkpoint
                 log.warning("%s", lost)
                 return
@@ -177,7 +177,7 @@ class Runner:
         except Exception as error:  # kombu raises its own and redis'
             log.warning("could not ring for queue %s, the reaper will: %s", queue, error)
 
-    def _see_through(self, claim: Claim, reporter: Reporter) -> tuple[State, JobError | None]:
+    def _run_to_end(self, claim: Claim, reporter: Reporter) -> tuple[State, JobError | None]:
         """Train and deliver the end. Raises LeaseLost."""
         try:
             state, error, again = self._train(claim, reporter)
@@ -207,7 +207,7 @@ class Runner:
 
         folder = self.folder(claim.id)
         try:
-            run = RUNS[type(claim.spec)]
+            run = EXECUTORS[type(claim.spec)]
             hooks = reporter.hooks(stop, preparing)
             outcome = run(claim.spec, claim.id, data_root=self.settings.data_folder, hooks=hooks, folder=folder)
             self._keep(claim, reporter, outcome)
@@ -248,7 +248,7 @@ class Runner:
             raise FilesNotKept(f"the run succeeded, but its files cannot be written: {error}") from error
         outcome.logged(folder)
 
-    def _submit(self, claim: Claim, reporter: Reporter, job_id: str, spec: Work) -> None:
+    def _submit(self, claim: Claim, reporter: Reporter, job_id: str, spec: JobSpec) -> None:
         """Submit a job with the terms of the present one, unless it is there already.
 
         Raises:

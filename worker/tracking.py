@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrcore.jobs.job import Best, Epoch
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 
 from .artifacts import ends, files, scalars
 
@@ -29,7 +29,7 @@ QUIET = {
 }
 
 
-def track(folder: Path, spec: JobSpec, epochs: Sequence[Epoch], best: Best, job_id: str) -> None:
+def track(folder: Path, spec: TrainingSpec, epochs: Sequence[Epoch], best: Best, job_id: str) -> None:
     """Log the job, once however often it is called. What goes wrong is a warning: the job is not to blame."""
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         return
@@ -43,7 +43,7 @@ def track(folder: Path, spec: JobSpec, epochs: Sequence[Epoch], best: Best, job_
         log.warning("was not logged to MLflow: %s: %s", type(error).__name__, error)
 
 
-def _track(folder: Path, spec: JobSpec, epochs: Sequence[Epoch], best: Best, job_id: str) -> None:
+def _track(folder: Path, spec: TrainingSpec, epochs: Sequence[Epoch], best: Best, job_id: str) -> None:
     from mlflow import MlflowClient  # noqa: PLC0415  # optional, and a second that other workers need not wait for
     from mlflow.entities import Metric, Param  # noqa: PLC0415
 

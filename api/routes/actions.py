@@ -10,15 +10,15 @@ from pydantic import AfterValidator, ValidationError
 
 from lrcore.family import Spec
 from lrcore.jobs.job import Job, Priority
-from lrcore.jobs.kinds import kind_of
+from lrcore.jobs.job_types import kind_of
 from lrcore.jobs.states import State
 from lrcore.jobs.store import IllegalMove
 
-from ..answers import IdempotencyKey, JobAnswer, created, linked
-from ..deps import Bell, CurrentJob, Files, Store, Who, json_body
+from ..dependencies import CurrentJob, CurrentNotifier, Files, Store, Who, json_body
 from ..problems import Invalid, documented, readable
 from ..requests import REQUESTS
-from ..streams import while_good
+from ..responses import IdempotencyKey, JobResponse, created, linked
+from ..streams import until_revoked
 
 router = APIRouter()
 
@@ -46,16 +46,16 @@ STREAM = {
         "required": ["id", "event", "data"],
     },
 }
-STOPPING = documented(404, 409, 503, _202={"description": "The worker was asked to stop", "model": JobAnswer})
+STOPPING = documented(404, 409, 503, _202={"description": "The worker was asked to stop", "model": JobResponse})
 
 
 @router.post(
     "/{job_id}/cancel",
     summary="Cancel a job",
-    response_model=JobAnswer,
+    response_model=JobResponse,
     responses=STOPPING,
 )
-def cancel_job(job_id: str, store: Store, response: Response) -> JobAnswer:
+def cancel_job(job_id: str, store: Store, response: Response) -> JobResponse:
     """200 if the job is cancelled, 202 if its worker has yet to stop; 409 if it ended otherwise."""
     return _stopping(store.cancel(job_id), State.CANCELLED, response)
 
@@ -63,21 +63,21 @@ def cancel_job(job_id: str, store: Store, response: Response) -> JobAnswer:
 @router.post(
     "/{job_id}/pause",
     summary="Pause a job",
-    response_model=JobAnswer,
+    response_model=JobResponse,
     responses=STOPPING,
 )
-def pause_job(job_id: str, store: Store, response: Response) -> JobAnswer:
+def pause_job(job_id: str, store: Store, response: Response) -> JobResponse:
     """200 if the job is paused, 202 if its worker has yet to stop, with a checkpoint; 409 if it has ended."""
     return _stopping(store.pause(job_id), State.PAUSED, response)
 
 
-def _stopping(job: Job, wanted: State, response: Response) -> JobAnswer:
+def _stopping(job: Job, wanted: State, response: Response) -> JobResponse:
     response.status_code = 200 if job.state is wanted else 202
     return linked(job)
 
 
 @router.post("/{job_id}/resume", summary="Resume a paused job", responses=documented(404, 409, 503))
-def resume_job(job_id: str, store: Store, bell: Bell) -> JobAnswer:
+def resume_job(job_id: str, store: Store, bell: CurrentNotifier) -> JobResponse:
     """Back into the queue at its old place; it goes on at the step where it was paused. 409 if it has ended."""
     job = store.resume(job_id)
     bell.wake()
@@ -88,10 +88,10 @@ def resume_job(job_id: str, store: Store, bell: Bell) -> JobAnswer:
     "/{job_id}/retry",
     status_code=202,
     summary="Run an ended job again",
-    response_model=JobAnswer,
+    response_model=JobResponse,
     responses=documented(404, 409, 422, 503),
 )
-def retry_job(old: CurrentJob, store: Store, bell: Bell, idempotency_key: IdempotencyKey = "") -> Any:
+def retry_job(old: CurrentJob, store: Store, bell: CurrentNotifier, idempotency_key: IdempotencyKey = "") -> Any:
     """A new job, the same as the old one, from the beginning; 409 if the old one has not ended."""
     if not old.state.ended:
         raise IllegalMove(old.id, old.state, "retried")
@@ -103,7 +103,7 @@ def retry_job(old: CurrentJob, store: Store, bell: Bell, idempotency_key: Idempo
     "/{job_id}/clone",
     status_code=202,
     summary="Submit a job like another one, with changes",
-    response_model=JobAnswer,
+    response_model=JobResponse,
     dependencies=[Depends(json_body)],
     responses=documented(400, 404, 413, 415, 422, 503),
 )
@@ -111,7 +111,7 @@ def clone_job(
     old: CurrentJob,
     changes: Annotated[dict[str, Any], Body(examples=[{"optimizer": {"lr": 0.1}, "epochs": 20}])],
     store: Store,
-    bell: Bell,
+    bell: CurrentNotifier,
     idempotency_key: IdempotencyKey = "",
 ) -> Any:
     """A new job from the old one's spec and terms and a JSON merge patch, RFC 7396: null takes a field out."""
@@ -149,7 +149,7 @@ def merged(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     dependencies=[Depends(json_body)],
     responses=documented(400, 404, 409, 413, 415, 422, 503),
 )
-def change_job(job_id: str, change: JobChange, store: Store) -> JobAnswer:
+def change_job(job_id: str, change: JobChange, store: Store) -> JobResponse:
     """A queued job moves to its new place at once; a running one keeps the priority for when it comes back."""
     return linked(store.prioritize(job_id, change.priority))
 
@@ -188,5 +188,5 @@ async def follow_job(
     stream, after, growing = store.events_key(job.key), last_event_id or "0", not job.state.ended
     events = request.app.state.follower.follow(stream, after, growing=growing)
     if who.key:
-        events = while_good(events, request.app.state.keys, who.key)
+        events = until_revoked(events, request.app.state.keys, who.key)
     return EventStream(events, headers=NOT_STORED)

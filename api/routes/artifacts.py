@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from lrcore.jobs.artifacts import Artifact
 
 from ..cache import etag, matches
-from ..deps import CurrentJob, Files
+from ..dependencies import CurrentJob, Files
 from ..problems import Responses, documented
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])

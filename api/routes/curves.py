@@ -18,7 +18,7 @@ from lrcore.schedules import SCHEDULES
 from lrcore.text import did_you_mean
 
 from ..cache import MAX_AGE, etag, matches
-from ..deps import json_body
+from ..dependencies import json_body
 from ..encoding import MEDIA_TYPES, Axis, encode, encode_several
 from ..metrics import CURVE_SECONDS
 from ..negotiate import choose
@@ -84,7 +84,7 @@ class SampledCurve(BaseModel):
     warnings: list[CurveWarning]
 
 
-class CurveAnswer(SampledCurve):
+class CurveResponse(SampledCurve):
     """The request with its defaults, and the curve."""
 
     start: int
@@ -92,27 +92,27 @@ class CurveAnswer(SampledCurve):
     steps: int
 
 
-class NamedAnswer(SampledCurve):
+class NamedCurveResponse(SampledCurve):
     """One of the curves, without what they have in common."""
 
     name: str
 
 
-class CompareAnswer(BaseModel):
+class CompareResponse(BaseModel):
     """The steps, and every curve over them."""
 
     start: int
     stride: int
     steps: int
-    curves: list[NamedAnswer]
+    curves: list[NamedCurveResponse]
 
 
 CURVE: dict[str, Any] = {
     "description": "The curve",
-    "model": CurveAnswer,
+    "model": CurveResponse,
     "content": {media_type.partition(";")[0]: {} for name, media_type in MEDIA_TYPES.items() if name != "json"},
 }
-CURVES = CURVE | {"description": "The curves", "model": CompareAnswer}
+CURVES = CURVE | {"description": "The curves", "model": CompareResponse}
 NOT_MODIFIED = {"description": "The client has this answer already, says its If-None-Match"}
 Format = Annotated[str | None, Query(alias="format", description=f"{', '.join(MEDIA_TYPES)}; goes before Accept")]
 Scale = Annotated[Axis, Query(alias="scale", description="of the rates in a picture")]

@@ -11,26 +11,26 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from lrcore.jobs.experiment import ExperimentSpec
-from lrcore.jobs.job import Epoch, Job, Terms
+from lrcore.jobs.experiment_report import EpochRow, ExperimentReport, RunRow
+from lrcore.jobs.job import Epoch, Job, JobOptions
 from lrcore.jobs.leaderboard import By, Row, as_csv
-from lrcore.jobs.overview import EpochRow, Overview, RunRow
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore
 
-from ..answers import IdempotencyKey, JobAnswer, Prefer, doubts_of_store, linked, listed, submitted, waited
-from ..deps import Bell, CurrentJob, Store, json_body
+from ..dependencies import CurrentJob, CurrentNotifier, Store, json_body
 from ..json import dumps
 from ..negotiate import choose
 from ..offload import leave_loop, own_process
 from ..problems import Invalid, documented
 from ..requests import ExperimentRequest
+from ..responses import IdempotencyKey, JobResponse, Prefer, doubts_of_store, linked, listed, submitted, waited
 from . import actions
 from .jobs import METRICS, PICTURES, Cursor, Fields, JobPage, long_fields
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"])
 
 
-class ExperimentAnswer(JobAnswer):
+class ExperimentResponse(JobResponse):
     """An experiment with its runs and its leaderboard."""
 
     counts: dict[str, int] = Field(description="how many runs are in each state")
@@ -49,7 +49,7 @@ class ExperimentPlan(BaseModel):
     warnings: list[dict[str, Any]] = Field(description="what may not be meant")
 
 
-class RunAnswer(RunRow):
+class RunResponse(RunRow):
     """A run of an experiment."""
 
     settings: dict[str, Any] = Field(description="what its configuration sets")
@@ -122,7 +122,7 @@ CSV: dict[str, Any] = {"content": {"text/csv": {}}}
     "",
     status_code=202,
     summary="Submit an experiment",
-    response_model=JobAnswer,
+    response_model=JobResponse,
     dependencies=[Depends(json_body)],
     responses=documented(
         400, 413, 415, 422, 503, _200={"description": "With dry_run: what it would do", "model": ExperimentPlan}
@@ -132,7 +132,7 @@ async def submit_experiment(
     experiment: ExperimentRequest,
     request: Request,
     store: Store,
-    bell: Bell,
+    bell: CurrentNotifier,
     idempotency_key: IdempotencyKey = "",
     dry_run: Annotated[bool, Query(description="validate, and say how much there is to do; nothing is made")] = False,
 ) -> Any:
@@ -149,7 +149,7 @@ async def submit_experiment(
     return await submitted(experiment, idempotency_key, request, bell)
 
 
-def _plan(spec: ExperimentSpec, terms: Terms, store: JobStore) -> bytes:
+def _plan(spec: ExperimentSpec, terms: JobOptions, store: JobStore) -> bytes:
     return dumps(
         {
             "spec": spec.model_dump(mode="json"),
@@ -177,7 +177,9 @@ def list_experiments(
     return JobPage(jobs=[listed(job, more) for job in jobs], next_cursor=next_cursor)
 
 
-@router.get("/{job_id}", summary="One experiment", response_model=ExperimentAnswer, responses=documented(404, 422, 503))
+@router.get(
+    "/{job_id}", summary="One experiment", response_model=ExperimentResponse, responses=documented(404, 422, 503)
+)
 async def get_experiment(
     job: Experiment,
     store: Store,
@@ -195,8 +197,8 @@ async def get_experiment(
 
 
 def _whole(job: Job, store: JobStore, by: By, baseline: int | None) -> bytes:
-    """An ExperimentAnswer as JSON: FastAPI would check ten thousand runs one by one."""
-    overview = Overview.of(job, store)
+    """An ExperimentResponse as JSON: FastAPI would check ten thousand runs one by one."""
+    overview = ExperimentReport.of(job, store)
     rows = overview.rows()
     counts: dict[str, int] = {}
     for row in rows:
@@ -211,7 +213,7 @@ def _whole(job: Job, store: JobStore, by: By, baseline: int | None) -> bytes:
     )
 
 
-def _ranked(overview: Overview, by: By, baseline: int | None) -> list[Row]:
+def _ranked(overview: ExperimentReport, by: By, baseline: int | None) -> list[Row]:
     if baseline is not None and baseline >= overview.spec.configurations:
         raise Invalid((("query", "baseline"), f"there are {overview.spec.configurations} configurations, from 0 on"))
     return overview.leaderboard(by, baseline)
@@ -233,7 +235,7 @@ def get_experiment_leaderboard(
     form: Format = None,
 ) -> Any:
     """Mean and standard deviation over seeds, and the paired difference to the leader, or to the baseline."""
-    rows = _ranked(Overview.of(job, store), by, baseline)
+    rows = _ranked(ExperimentReport.of(job, store), by, baseline)
     if choose(request, METRICS) == "json":
         return Response(
             dumps({"id": job.id, "leaderboard": [row.model_dump(mode="json") for row in rows]}),
@@ -251,7 +253,7 @@ def get_experiment_leaderboard(
 )
 def get_experiment_metrics(job: Experiment, store: Store, request: Request, form: Format = None) -> Any:
     """One row an epoch, with the run, its configuration and its seed; CSV if nothing else is asked for."""
-    chosen, found = choose(request, {"csv": METRICS["csv"]} | METRICS), Overview.of(job, store)
+    chosen, found = choose(request, {"csv": METRICS["csv"]} | METRICS), ExperimentReport.of(job, store)
     rows = found.metrics_json(store) if chosen == "json" else found.metrics_csv(store)
     return StreamingResponse(rows, media_type=METRICS[chosen], headers={"Vary": "Accept"})
 
@@ -265,7 +267,7 @@ def get_experiment_metrics(job: Experiment, store: Store, request: Request, form
 )
 def get_curves(job: Experiment, store: Store, figure: Figure = "test_accuracy") -> Any:
     """Over the finished epochs of each run that has begun; of the rates, those of the first parameter group."""
-    found = Overview.of(job, store).curves(store, figure)
+    found = ExperimentReport.of(job, store).curves(store, figure)
     runs = [{"run": run, "values": values} for run, values in found]
     return Response(dumps({"id": job.id, "figure": figure, "runs": runs}), media_type=METRICS["json"])
 
@@ -273,18 +275,18 @@ def get_curves(job: Experiment, store: Store, figure: Figure = "test_accuracy") 
 @router.get(
     "/{job_id}/runs/{run}",
     summary="One run",
-    response_model=RunAnswer,
+    response_model=RunResponse,
     dependencies=[MayBeLarge],
     responses=documented(404, 422, 503),
 )
 def get_experiment_run(job: Experiment, run: Annotated[int, Path(ge=0)], store: Store) -> Any:
     """What it is, as a job of its own would be described, and every finished epoch."""
-    overview = Overview.of(job, store)
+    overview = ExperimentReport.of(job, store)
     if run >= overview.spec.runs:
         raise HTTPException(404, f"there is no run {run}: there are {overview.spec.runs}, from 0 on")
     row, spec = overview.row(run), overview.spec
     (epochs,) = store.run_epochs(job.key, [run])
-    return RunAnswer(
+    return RunResponse(
         **dict(row), settings=spec.plain_settings(row.configuration), spec=spec.run(run).model_dump(), epochs=epochs
     )
 
@@ -298,7 +300,7 @@ def get_experiment_run(job: Experiment, run: Annotated[int, Path(ge=0)], store: 
 )
 def get_experiment_plot(job: Experiment, form: Literal["png", "svg"], store: Store) -> Response:
     """Test accuracies and rates of the configurations, the leading ones in colour."""
-    return Response(Overview.of(job, store).picture(store, form), media_type=PICTURES[form])
+    return Response(ExperimentReport.of(job, store).picture(store, form), media_type=PICTURES[form])
 
 
 router.include_router(actions.router, dependencies=[Depends(_experiment)])

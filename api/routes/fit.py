@@ -12,7 +12,7 @@ from lrcore.family import Items, Spec, Whole
 from lrcore.fit import MAX_LENGTH, StepError, fit
 from lrcore.schedules._base import MAX_STEP, Count, Index, Rate
 
-from ..deps import json_body
+from ..dependencies import json_body
 from ..offload import own_process
 from ..problems import Invalid, documented
 
@@ -61,7 +61,7 @@ class FittedSchedule(Spec):
     )
 
 
-class FitAnswer(Spec):
+class FitResponse(Spec):
     """Schedules that draw the series, best first."""
 
     fits: list[FittedSchedule]
@@ -73,7 +73,7 @@ class FitAnswer(Spec):
     dependencies=[Depends(own_process), Depends(json_body)],
     responses=documented(400, 413, 415, 422, 503),
 )
-def fit_schedule(request: FitRequest) -> FitAnswer:
+def fit_schedule(request: FitRequest) -> FitResponse:
     """The schedules that reproduce a logged series, in steps, each with its error over all logged steps."""
     try:
         found = fit(request.lr, step=request.steps, limit=request.limit)
@@ -81,4 +81,4 @@ def fit_schedule(request: FitRequest) -> FitAnswer:
         raise Invalid((("body", "step"), str(error))) from None
     except ValueError as error:
         raise Invalid((("body", "lr"), str(error))) from None
-    return FitAnswer(fits=[FittedSchedule.model_validate(vars(each)) for each in found])
+    return FitResponse(fits=[FittedSchedule.model_validate(vars(each)) for each in found])

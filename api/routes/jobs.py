@@ -12,16 +12,22 @@ from pydantic import BaseModel, Field
 from lrcore.curve import Curve, CurveRequest
 from lrcore.grid import Grid, extent
 from lrcore.jobs.figure import draw_job
-from lrcore.jobs.job import Epoch, Job, Label, Terms
+from lrcore.jobs.job import Epoch, Job, JobOptions, Label
 from lrcore.jobs.metrics import as_csv
 from lrcore.jobs.range_test import RangeTestSpec
-from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
+from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.lint import warnings
 
-from ..answers import (
+from ..dependencies import CurrentJob, CurrentNotifier, Store, json_body
+from ..json import dumps
+from ..negotiate import choose
+from ..offload import leave_loop, own_process
+from ..problems import documented
+from ..requests import JobRequest
+from ..responses import (
     IdempotencyKey,
-    JobAnswer,
+    JobResponse,
     ListedJob,
     Prefer,
     created,
@@ -31,12 +37,6 @@ from ..answers import (
     submitted,
     waited,
 )
-from ..deps import Bell, CurrentJob, Store, json_body
-from ..json import dumps
-from ..negotiate import choose
-from ..offload import leave_loop, own_process
-from ..problems import documented
-from ..requests import JobRequest
 from . import actions
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -88,7 +88,7 @@ class Metrics(BaseModel):
     "",
     status_code=202,
     summary="Submit a training job",
-    response_model=JobAnswer,
+    response_model=JobResponse,
     dependencies=[Depends(json_body)],
     responses=documented(
         400, 413, 415, 422, 503, _200={"description": "With dry_run: what the job would do", "model": DryRun}
@@ -98,7 +98,7 @@ async def submit_job(
     job: JobRequest,
     request: Request,
     store: Store,
-    bell: Bell,
+    bell: CurrentNotifier,
     idempotency_key: IdempotencyKey = "",
     dry_run: Annotated[
         bool, Query(description="validate, and answer with the whole rate curve; no job is made")
@@ -118,21 +118,21 @@ async def submit_job(
     "/{job_id}",
     status_code=202,
     summary="Submit a training job under an id of your own",
-    response_model=JobAnswer,
+    response_model=JobResponse,
     dependencies=[Depends(json_body)],
     responses=documented(
-        400, 409, 413, 415, 422, 503, _200={"description": "It was submitted before", "model": JobAnswer}
+        400, 409, 413, 415, 422, 503, _200={"description": "It was submitted before", "model": JobResponse}
     ),
 )
 def submit_job_with_id(
-    job_id: Annotated[str, Path(pattern=CLIENT_ID)], job: JobRequest, store: Store, bell: Bell
+    job_id: Annotated[str, Path(pattern=CLIENT_ID)], job: JobRequest, store: Store, bell: CurrentNotifier
 ) -> Any:
     """202 if the job is new, 200 if this very request has made it before; 409 if the id belongs to another job."""
     made, new = store.put(job_id, job.spec, job.terms)
     return created(made, bell, 202 if new else 200)
 
 
-def _dry_run(spec: JobSpec, terms: Terms, store: Store) -> bytes:
+def _dry_run(spec: TrainingSpec, terms: JobOptions, store: Store) -> bytes:
     base_lrs, lr = spec.optimizer.base_lrs, spec.tables().lr
     doubts = []
     if lr is not None:
@@ -144,7 +144,7 @@ def _dry_run(spec: JobSpec, terms: Terms, store: Store) -> bytes:
     return planned(spec, lr, [doubt._asdict() for doubt in doubts] + doubts_of_store(spec, terms, store))
 
 
-def planned(spec: JobSpec | RangeTestSpec, lr: Any, doubts: list[dict[str, Any]]) -> bytes:
+def planned(spec: TrainingSpec | RangeTestSpec, lr: Any, doubts: list[dict[str, Any]]) -> bytes:
     """A DryRun as JSON; `lr` may be arrays."""
     return dumps(
         {
@@ -187,7 +187,7 @@ async def get_job(
     request: Request,
     response: Response,
     prefer: Prefer = "",
-) -> JobAnswer:
+) -> JobResponse:
     """State, progress, the last epoch's metrics and the best epoch."""
     return linked(await waited(job, prefer, store, request, response))
 

@@ -11,7 +11,7 @@ from lrcore.family import Number, Spec
 from lrcore.jobs.audit import AuditLog
 from lrcore.jobs.keys import MOST_KEYS, Key, KeyNotFound, KeyStore, Role
 
-from ..deps import Who, json_body
+from ..dependencies import Who, json_body
 from ..problems import documented
 
 router = APIRouter(prefix="/v1", tags=["keys"])

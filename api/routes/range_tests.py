@@ -8,15 +8,15 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from lrcore.jobs.job import Terms
+from lrcore.jobs.job import JobOptions
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec, as_csv
 from lrcore.jobs.store import JobStore
 
-from ..answers import IdempotencyKey, JobAnswer, doubts_of_store, submitted
-from ..deps import Bell, CurrentJob, Store, json_body
+from ..dependencies import CurrentJob, CurrentNotifier, Store, json_body
 from ..negotiate import choose
 from ..problems import documented
 from ..requests import RangeTestRequest
+from ..responses import IdempotencyKey, JobResponse, doubts_of_store, submitted
 from .jobs import METRICS, DryRun, planned
 
 router = APIRouter(prefix="/v1/lr-range-tests", tags=["range tests"])
@@ -33,7 +33,7 @@ class RangeCurve(BaseModel):
     "",
     status_code=202,
     summary="Submit an LR range test",
-    response_model=JobAnswer,
+    response_model=JobResponse,
     dependencies=[Depends(json_body)],
     responses=documented(
         400, 413, 415, 422, 503, _200={"description": "With dry_run: what the test would do", "model": DryRun}
@@ -43,7 +43,7 @@ async def submit_range_test(
     test: RangeTestRequest,
     request: Request,
     store: Store,
-    bell: Bell,
+    bell: CurrentNotifier,
     idempotency_key: IdempotencyKey = "",
     dry_run: Annotated[bool, Query(description="validate, and answer with the rates to try; no job is made")] = False,
 ) -> Any:
@@ -57,7 +57,7 @@ async def submit_range_test(
     return await submitted(test, idempotency_key, request, bell)
 
 
-def _dry_run(spec: RangeTestSpec, terms: Terms, store: JobStore) -> bytes:
+def _dry_run(spec: RangeTestSpec, terms: JobOptions, store: JobStore) -> bytes:
     rates = spec.rates()
     return planned(spec, [rates * ratio for ratio in spec.ratios], doubts_of_store(spec, terms, store))
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from lrcore.jobs.store import JobStore
 
 from .. import headers
-from ..deps import Who
+from ..dependencies import Who
 from ..json import dumps
 from ..metrics import Exposed
 from ..problems import documented

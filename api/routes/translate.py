@@ -9,11 +9,11 @@ from pydantic import BaseModel, Field, ValidationInfo, ValidatorFunctionWrapHand
 
 from lrcore.dialects import Framework, translate
 from lrcore.family import Spec
-from lrcore.lengths import Run, SharesOf, in_own_names
+from lrcore.lengths import RunLength, SharesOf, in_own_names
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Count, Rate
 
-from ..deps import json_body
+from ..dependencies import json_body
 from ..offload import own_process
 from ..problems import documented
 
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 
 
 def _validated(data: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-    with SharesOf(Run(info.data.get("total_steps"), info.data.get("steps_per_epoch"))):
+    with SharesOf(RunLength(info.data.get("total_steps"), info.data.get("steps_per_epoch"))):
         return validate(in_own_names(data))
 
 
@@ -37,7 +37,7 @@ class TranslationRequest(Spec):
     schedule: Annotated[AnySchedule, WrapValidator(_validated)]
 
 
-class TranslationAnswer(BaseModel):
+class TranslationResponse(BaseModel):
     """Code that runs by itself, and how far it can be trusted."""
 
     code: str = Field(
@@ -57,7 +57,7 @@ class TranslationAnswer(BaseModel):
     dependencies=[Depends(own_process), Depends(json_body)],
     responses=documented(400, 413, 415, 422, 503),
 )
-def translate_schedule(request: TranslationRequest) -> TranslationAnswer:
+def translate_schedule(request: TranslationRequest) -> TranslationResponse:
     """The framework's own class where it has one, else the schedule's formula in its terms."""
     found = translate(request.schedule, request.base_lr, request.to)
-    return TranslationAnswer(code=found.code, exact=found.exact, notes=list(found.notes))
+    return TranslationResponse(code=found.code, exact=found.exact, notes=list(found.notes))

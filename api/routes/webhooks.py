@@ -12,8 +12,8 @@ from lrcore.jobs.job import Label
 from lrcore.jobs.webhook_scripts import MOST_OF_ALL, MOST_WEBHOOKS
 from lrcore.jobs.webhooks import Delivery, Event, Webhook, WebhookStore
 
-from ..deps import json_body
-from ..guard import Guard
+from ..address_policy import AddressPolicy
+from ..dependencies import json_body
 from ..problems import Invalid, Responses, documented
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
@@ -83,13 +83,13 @@ def _store(request: Request) -> WebhookStore:
     return store.of(request.state.caller.tenant)
 
 
-def _guard(request: Request) -> Guard:
-    guard: Guard = request.app.state.guard
+def _guard(request: Request) -> AddressPolicy:
+    guard: AddressPolicy = request.app.state.guard
     return guard
 
 
 Webhooks = Annotated[WebhookStore, Depends(_store)]
-Guarded = Annotated[Guard, Depends(_guard)]
+Guarded = Annotated[AddressPolicy, Depends(_guard)]
 
 
 def _documented(*statuses: int, conflict: str = "") -> Responses:
@@ -99,7 +99,7 @@ def _documented(*statuses: int, conflict: str = "") -> Responses:
     return answers
 
 
-def _checked(url: HttpUrl, guard: Guard) -> str:
+def _checked(url: HttpUrl, guard: AddressPolicy) -> str:
     if guard.refuses_literal(url.host or ""):
         raise Invalid((("body", "url"), "the address is not public, and LRSERVE_WEBHOOK_ALLOW does not name it"))
     return str(url)

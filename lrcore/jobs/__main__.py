@@ -11,11 +11,11 @@ from pydantic import BaseModel
 from lrcore.datasets import DATASETS, Dataset
 from lrcore.family import Member
 from lrcore.jobs.experiment import Axes, ExperimentSpec
-from lrcore.jobs.job import Terms
+from lrcore.jobs.job import JobOptions
 from lrcore.jobs.leaderboard import Difference, Row
 from lrcore.jobs.prune import Asha
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec, Suggestion
-from lrcore.jobs.spec import EarlyStopping, JobSpec, Setup
+from lrcore.jobs.training_spec import EarlyStopping, Setup, TrainingSpec
 from lrcore.models import MODELS, Model
 from lrcore.optimizers import OPTIMIZERS, Optimizer
 from lrcore.reference import introduction, table
@@ -34,15 +34,15 @@ def reference() -> str:
 
 def _lines() -> Iterator[str]:
     yield "## A job\n"
-    yield f"{inspect.getdoc(JobSpec)} What `POST /v1/jobs` and `python -m lrserve.worker.engine` take.\n"
+    yield f"{inspect.getdoc(TrainingSpec)} What `POST /v1/jobs` and `python -m lrserve.worker.engine` take.\n"
     kinds = {"model": "a model", "dataset": "a data set", "optimizer": "an optimizer"}
     schedules = dict.fromkeys(("schedule", "momentum_schedule", "weight_decay_schedule"), "a schedule")
-    yield table(JobSpec, types=kinds | schedules)
+    yield table(TrainingSpec, types=kinds | schedules)
     yield f"\n`early_stopping`: {inspect.getdoc(EarlyStopping)}\n"
     yield table(EarlyStopping)
     yield "\n### How it is run\n"
-    yield f"{inspect.getdoc(Terms)} Beside the job's own fields, in `POST /v1/jobs` and `PUT /v1/jobs/{{id}}`.\n"
-    yield table(Terms)
+    yield f"{inspect.getdoc(JobOptions)} Beside the job's own fields, in `POST /v1/jobs` and `PUT /v1/jobs/{{id}}`.\n"
+    yield table(JobOptions)
     yield "\n## An LR range test\n"
     own = RangeTestSpec.model_fields.keys() - Setup.model_fields.keys()
     yield f"{inspect.getdoc(RangeTestSpec)}\n"

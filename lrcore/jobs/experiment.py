@@ -25,12 +25,12 @@ from pydantic import (
 from lrcore import cost
 from lrcore.errors import CurveError
 from lrcore.family import Items, Name, Number, Spec, Whole
-from lrcore.jobs import names
+from lrcore.jobs import configuration_labels
 from lrcore.jobs.job import Progress
+from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.prune import Asha
-from lrcore.jobs.spec import JobSpec
-from lrcore.jobs.work import Work
-from lrcore.lengths import MAX_TEXT, Run, SharesOf, in_own_names, text_in
+from lrcore.jobs.training_spec import TrainingSpec
+from lrcore.lengths import MAX_TEXT, RunLength, SharesOf, in_own_names, text_in
 from lrcore.optimizers import Optimizer
 from lrcore.schedules import AnySchedule
 
@@ -86,7 +86,7 @@ def _validated(data: Any, validate: ValidatorFunctionWrapHandler, info: Validati
         return validate(data)
     if (text := text_in(schedules)) > MAX_TEXT:
         raise CurveError(("schedule",), f"the schedules have {text} characters of text, more than {MAX_TEXT}")
-    with SharesOf(Run(base.intervals, base.intervals // base.epochs)):
+    with SharesOf(RunLength(base.intervals, base.intervals // base.epochs)):
         named = [_in_own_names(schedule, i) for i, schedule in enumerate(schedules)]
         return validate(data | {"schedule": named})
 
@@ -98,14 +98,14 @@ def _in_own_names(schedule: Any, i: int) -> Any:
         raise CurveError(("schedule", i, *error.field), str(error)) from None
 
 
-class ExperimentSpec(Work):
+class ExperimentSpec(JobSpec):
     """Train every combination of the grid's values, side by side where that pays, and compare."""
 
     kind: ClassVar[str] = "experiment"
     sized_by: ClassVar[str] = "grid"
 
     name: Name | None = Field(None, description="to tell it from others; need not be unique")
-    base: JobSpec = Field(description="what is the same in all runs")
+    base: TrainingSpec = Field(description="what is the same in all runs")
     grid: Annotated[Axes, WrapValidator(_validated)]
     prune: Asha | None = Field(None, description="stop configurations early that are worse than others")
 
@@ -151,7 +151,7 @@ class ExperimentSpec(Work):
         """The same as JSON."""
         return {name: _plain(value) for name, value in self.settings(configuration).items()}
 
-    def run(self, index: int) -> JobSpec:
+    def run(self, index: int) -> TrainingSpec:
         """A run as a job. Raises ValidationError if it cannot be one."""
         configuration, place = divmod(index, len(self.seeds))
         return self._spec(self.settings(configuration)).model_copy(update={"seed": self.seeds[place]})
@@ -200,7 +200,7 @@ class ExperimentSpec(Work):
             raise CurveError(("grid",), message)
 
     def _check_rates(self) -> None:
-        rates: dict[object, tuple[int, JobSpec, bool]] = {}  # by all that decides them
+        rates: dict[object, tuple[int, TrainingSpec, bool]] = {}  # by all that decides them
         extremes = {name: _extremes(values) for name, values in self._axes().items() if name != "schedule"}
         for i in range(self.configurations):
             try:
@@ -235,7 +235,7 @@ class ExperimentSpec(Work):
         axes.pop("seed", None)
         return axes
 
-    def _spec(self, settings: dict[str, Any]) -> JobSpec:
+    def _spec(self, settings: dict[str, Any]) -> TrainingSpec:
         """A configuration with the base's seed. Raises ValidationError."""
         changes = dict(settings)
         changed = {name: changes.pop(name) for name in settings if name != "schedule"}
@@ -256,7 +256,7 @@ class ExperimentSpec(Work):
             str(first["msg"]).removeprefix("Value error, "),
         )
         if place == ("grid",):  # it is no value's own fault
-            message = f"{names.name(self.plain_settings(configuration))}: {message}"
+            message = f"{configuration_labels.label(self.plain_settings(configuration))}: {message}"
         raise CurveError(place, message) from None
 
     def _place(self, configuration: int, field: tuple[str | int, ...]) -> tuple[str | int, ...]:
@@ -265,13 +265,13 @@ class ExperimentSpec(Work):
         match field:
             case (str() as name, *rest) if name in places:
                 return ("grid", name, places[name], *rest)
-            case (name, *_) if name in JobSpec.model_fields:
+            case (name, *_) if name in TrainingSpec.model_fields:
                 return ("base", *field)
             case _:
                 return ("grid",)
 
 
-class PartSpec(Work):
+class ShardSpec(JobSpec):
     """Some runs of an experiment, in a worker's hands."""
 
     kind: ClassVar[str] = "runs"
@@ -316,6 +316,6 @@ def _extremes(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return (values[0], values[-1], *((min(numbers), max(numbers)) if numbers else ()))
 
 
-def _cost(spec: JobSpec) -> float:
+def _cost(spec: TrainingSpec) -> float:
     """What the tables of a run take at most, in nanoseconds of one core."""
     return sum(spec.table_costs().values())

@@ -9,8 +9,8 @@ import numpy as np
 
 from lrcore.figure import encoded, new_figure, thin
 from lrcore.jobs.experiment import ExperimentSpec
+from lrcore.jobs.experiment_report import ExperimentReport
 from lrcore.jobs.job import Epoch, Job
-from lrcore.jobs.overview import Overview
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec
 from lrcore.jobs.store import JobStore
 from lrcore.lettering import write
@@ -93,7 +93,7 @@ def range_test_figure(result: RangeTestResult | None, title: str) -> Figure:
 def draw_job(job: Job, store: JobStore, form: str) -> bytes:
     """The figure of a job of any kind; `form` is png or svg."""
     if job.kind == ExperimentSpec.kind:
-        return Overview.of(job, store).picture(store, form)
+        return ExperimentReport.of(job, store).picture(store, form)
     if job.kind == RangeTestSpec.kind:
         result = None if job.result is None else RangeTestResult.model_validate(job.result)
         return encoded(range_test_figure(result, title(job.spec)), form)

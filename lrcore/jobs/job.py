@@ -15,7 +15,7 @@ Priority = Annotated[int, Whole(ge=0, le=9)]
 Hardware = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$", strict=True)]
 
 
-class Placement(Spec):
+class SchedulingOptions(Spec):
     """Where and when a job is to be run."""
 
     labels: Annotated[tuple[Label, ...], Items(20)] = Field((), description="to find the job by, such as team=vision")
@@ -28,7 +28,7 @@ class Placement(Spec):
     )
 
 
-class Terms(Placement):
+class JobOptions(SchedulingOptions):
     """How a job is to be run: what does not change its result."""
 
     max_seconds: Annotated[Number, Field(ge=0.001, le=1e8)] | None = Field(  # kept in milliseconds
@@ -107,7 +107,7 @@ class JobError(_View):
     message: str
 
 
-class RunTraining(_View):
+class GroupingView(_View):
     """How a run of an experiment was trained."""
 
     together: int = Field(description="runs side by side, this one counted")
@@ -154,9 +154,9 @@ class Job(JobSummary):
     )
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> JobOptions:
         """How it is run."""
-        return Terms.model_validate({name: getattr(self, name) for name in Terms.model_fields})
+        return JobOptions.model_validate({name: getattr(self, name) for name in JobOptions.model_fields})
 
 
 def rfc3339(milliseconds: int | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lrcore.family import Spec, Whole
-from lrcore.jobs.spec import MAX_EPOCHS
+from lrcore.jobs.training_spec import MAX_EPOCHS
 
 MAX_RATE = MAX_EPOCHS.bit_length() - 1  # beyond it, even the slowest powers, those of 2, exceed any training
 

@@ -10,7 +10,7 @@ from typing import Any
 from lrcore.jobs.connection import broker_url
 
 QUEUE = "default"
-RING_TASK = "lrserve.ring"
+NOTIFY_TASK = "lrserve.ring"
 BROKER_PREFIX = "lrserve:broker:"
 QUEUE_PREFIX = "queue."
 

@@ -18,7 +18,7 @@ from lrcore.curve import table
 from lrcore.errors import CurveError
 from lrcore.family import Items, Number, Whole
 from lrcore.grid import Grid
-from lrcore.jobs.spec import MAX_EPOCHS, JobSpec, Seed, Setup
+from lrcore.jobs.training_spec import MAX_EPOCHS, Seed, Setup, TrainingSpec
 from lrcore.schedules import Schedule
 from lrcore.schedules.range_test import ExponentialRangeTest, LinearRangeTest
 
@@ -120,7 +120,7 @@ class RangeTestSpec(Setup):
         rates: Floats = table(self.ramp, (self.start_lr,), Grid(0, 1, self.num_iter)).lr[0]
         return rates
 
-    def run(self, seed: int | None = None) -> JobSpec:
+    def run(self, seed: int | None = None) -> TrainingSpec:
         """The training that makes the test's steps: by its ramp, long enough for all of them.
 
         Args:
@@ -129,13 +129,13 @@ class RangeTestSpec(Setup):
         unused = {"ema_decay": None, "early_stopping": None, "export": ()}
         epochs = -(-self.num_iter // self.steps_per_epoch)
         steps = {"schedule": self.ramp.model_dump(), "interval": "step", "epochs": epochs}
-        return JobSpec.model_validate(
+        return TrainingSpec.model_validate(
             self._setup() | unused | steps | {"seed": self.tried[0] if seed is None else seed}
         )
 
-    def training(self, lr: float) -> JobSpec:
+    def training(self, lr: float) -> TrainingSpec:
         """The training that `use_for` asks for, at a rate."""
-        return JobSpec.model_validate(
+        return TrainingSpec.model_validate(
             self._setup() | {"optimizer": self.optimizer.at(lr).model_dump(), "epochs": self.epochs}
         )
 

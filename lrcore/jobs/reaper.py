@@ -61,7 +61,7 @@ class Reaper:
     def announce(self) -> None:
         """Ring for every waiting job that no message announces."""
         for queue in self._store.queues():
-            for _ in range(queue.missing_rings):
+            for _ in range(queue.missing_notifications):
                 self._ring(queue.name)
 
     def _loop(self) -> None:

@@ -28,12 +28,12 @@ from lrcore.errors import LrcoreError
 from lrcore.jobs import scripts
 from lrcore.jobs.format import StoreFormat
 from lrcore.jobs.ids import NOBODY, display, new_id
-from lrcore.jobs.job import Best, Epoch, Job, JobError, JobSummary, Progress, RunTraining, Terms, rfc3339
-from lrcore.jobs.kinds import UnknownKind, kind_of
+from lrcore.jobs.job import Best, Epoch, GroupingView, Job, JobError, JobOptions, JobSummary, Progress, rfc3339
+from lrcore.jobs.job_spec import JobSpec
+from lrcore.jobs.job_types import UnknownKind, kind_of
 from lrcore.jobs.queue import QUEUE, broker_list
+from lrcore.jobs.service_stats import ServiceStats, WorkerStats, readable
 from lrcore.jobs.states import RunState, State
-from lrcore.jobs.survey import Survey, Vitals, readable
-from lrcore.jobs.work import Work
 
 PREFIX = "lrserve:"
 FULL = 0.9  # of Redis' memory: beyond it no job is accepted, so that those that run can report to their end
@@ -122,7 +122,7 @@ class Claim:
     id: str
     token: str
     attempt: int
-    spec: Work
+    spec: JobSpec
     queue: str = QUEUE
     more: bool = False  # of an experiment there are runs that nobody has yet
     trace: str = ""  # W3C traceparent of the request that made it, if that was traced
@@ -143,7 +143,7 @@ class RunEnd(NamedTuple):
     run: int
     state: RunState
     error: JobError | None = None
-    training: RunTraining | None = None
+    training: GroupingView | None = None
 
 
 class Judgement(NamedTuple):
@@ -166,7 +166,7 @@ class RunView:
     metrics: Epoch | None = None
     best: Best | None = None
     error: JobError | None = None
-    training: RunTraining | None = None
+    training: GroupingView | None = None
 
 
 class NewJob(NamedTuple):
@@ -175,8 +175,8 @@ class NewJob(NamedTuple):
     `trace` is the W3C traceparent of whoever wants it, if that is traced.
     """
 
-    spec: Work
-    terms: Terms
+    spec: JobSpec
+    terms: JobOptions
     key: str = ""
     tenant: str = ""
     trace: str = ""
@@ -198,7 +198,7 @@ class Queue:
     ringing: int
 
     @property
-    def missing_rings(self) -> int:
+    def missing_notifications(self) -> int:
         """Messages that must be sent so that every waiting job is announced, or as many as can matter."""
         return max(0, min(self.waiting, max(RINGS, 2 * self.workers)) - self.ringing)
 
@@ -248,7 +248,7 @@ class JobStore:
         """Migrate the records of an older version. Raises StoreTooNew, as every other method does."""
         self._format.check()
 
-    def create(self, spec: Work, terms: Terms | None = None, *, key: str = "") -> Job:
+    def create(self, spec: JobSpec, terms: JobOptions | None = None, *, key: str = "") -> Job:
         """Put a new job into its queue, behind those with the same priority or a higher one.
 
         Args:
@@ -258,7 +258,7 @@ class JobStore:
             KeyReused: the key has come with another job.
             StoreFull, LimitReached, JobTooLarge: nothing was stored.
         """
-        [made] = self.create_many([NewJob(spec, terms or Terms(), key, trace=traces.current())])
+        [made] = self.create_many([NewJob(spec, terms or JobOptions(), key, trace=traces.current())])
         if isinstance(made, Exception):
             raise made
         return made
@@ -274,7 +274,7 @@ class JobStore:
             answers = pipe.execute(raise_on_error=False)
         return [_created(answer, each) for each, answer in zip(wanted, answers, strict=True)]
 
-    def put(self, job_id: str, spec: Work, terms: Terms | None = None) -> tuple[Job, bool]:
+    def put(self, job_id: str, spec: JobSpec, terms: JobOptions | None = None) -> tuple[Job, bool]:
         """Put a new job under a chosen id into its queue, unless it is there already.
 
         Returns:
@@ -285,7 +285,7 @@ class JobStore:
             StoreFull, LimitReached, JobTooLarge: nothing was stored.
         """
         self._check_room()
-        terms = terms or Terms()
+        terms = terms or JobOptions()
         try:
             tenant = self._tenant or NOBODY
             inner = job_id if tenant == NOBODY or ":" in job_id else f"{tenant}:{job_id}"
@@ -301,7 +301,7 @@ class JobStore:
             raise refusal
         return _job(answer[1]), answer[0] == "made"
 
-    def check_size(self, spec: Work) -> None:
+    def check_size(self, spec: JobSpec) -> None:
         """Find out whether the tenant may submit so large a job at all. Raises JobTooLarge, as `create` and `put`."""
         fields = (part for item in _record(spec).items() for part in item)
         answer = self._run(scripts.FITS, self._tenant or NOBODY, SPEC_BYTES, *fields)
@@ -485,7 +485,7 @@ class JobStore:
                 Epoch.model_validate_json(metrics[run]) if run in metrics else None,
                 Best.model_validate_json(best[run]) if run in best else None,
                 JobError.model_validate_json(errors[run]) if run in errors else None,
-                RunTraining.model_validate_json(training[run]) if run in training else None,
+                GroupingView.model_validate_json(training[run]) if run in training else None,
             )
             for run, state in states.items()
         }
@@ -555,7 +555,7 @@ class JobStore:
         taken = self._run(scripts.STALE, _ms(days * 86_400), _ms(lease_seconds))
         return (taken[0], int(taken[1])) if taken else None
 
-    def present(self, worker: str, queues: Sequence[str], seconds: float, vitals: Vitals | None = None) -> None:
+    def present(self, worker: str, queues: Sequence[str], seconds: float, vitals: WorkerStats | None = None) -> None:
         """Say that a worker lives, which queues it serves and how it does, for the next `seconds`."""
         text = vitals.model_dump_json() if vitals else ""
         self._run(scripts.PRESENT, worker, _ms(seconds), text, *queues)
@@ -572,11 +572,11 @@ class JobStore:
         """Every queue that a job or a worker has named."""
         return [Queue(name, *map(int, counts)) for name, *counts in self._run(scripts.QUEUES, broker_list(""))]
 
-    def survey(self) -> Survey:
+    def service_stats(self) -> ServiceStats:
         """All that is known of the service as a whole, over all tenants, in one look."""
         queues = self.queues()
         now, counters, states, ages, vitals = self._run(scripts.SURVEY)
-        return Survey(
+        return ServiceStats(
             at=int(now) / 1000,
             counters={name: int(value) for name, value in zip(counters[::2], counters[1::2], strict=True)},
             jobs={State(state): jobs for state, jobs, _ in states},
@@ -636,7 +636,14 @@ class JobStore:
 
 
 def _creation(
-    spec: Work, terms: Terms, key: str, job_id: str = "", *, tenant: str = NOBODY, trace: str = "", share: int = 0
+    spec: JobSpec,
+    terms: JobOptions,
+    key: str,
+    job_id: str = "",
+    *,
+    tenant: str = NOBODY,
+    trace: str = "",
+    share: int = 0,
 ) -> list[str | int]:
     """The arguments of CREATE. `share`: bytes of records that a tenant may have without a limit; 0 if unknown."""
     record = _record(spec) | {
@@ -655,7 +662,7 @@ def _creation(
     return [job_id or new_id(), int(bool(job_id)), key, content, tenant, *sizes, *fields]
 
 
-def _record(spec: Work) -> dict[str, str | int]:
+def _record(spec: JobSpec) -> dict[str, str | int]:
     """The fields of a job's record that follow from its spec."""
     record = spec.record() | {
         "kind": spec.kind,
@@ -666,7 +673,7 @@ def _record(spec: Work) -> dict[str, str | int]:
     return record | ({"steps_after": spec.steps_after} if spec.steps_after else {})
 
 
-def _too_large(spec: Work, name: str, most: str, size: str) -> JobTooLarge:
+def _too_large(spec: JobSpec, name: str, most: str, size: str) -> JobTooLarge:
     """What `large` of a script says, whose other words these are."""
     if name == "spec":
         longest, _ = max(spec.model_dump(mode="json").items(), key=lambda item: len(json.dumps(item[1])))
@@ -677,14 +684,14 @@ def _too_large(spec: Work, name: str, most: str, size: str) -> JobTooLarge:
     return JobTooLarge(field, f"{size} {unit} are more than the limit of {most}")
 
 
-def _refusal(answer: Sequence[str], spec: Work) -> LimitReached | JobTooLarge | None:
+def _refusal(answer: Sequence[str], spec: JobSpec) -> LimitReached | JobTooLarge | None:
     """Why CREATE has made no job, if a limit is the reason."""
     if answer[0] == "large":
         return _too_large(spec, *answer[1:])
     return LimitReached(*answer[1:]) if answer[0] == "limit" else None
 
 
-def _is(job: Job, spec: Work, terms: Terms) -> bool:
+def _is(job: Job, spec: JobSpec, terms: JobOptions) -> bool:
     """Whether a job is the wanted one, however its record is written.
 
     A version may write the same spec with its fields in another order, or leave out those that it does not know yet.

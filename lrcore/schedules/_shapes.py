@@ -26,12 +26,12 @@ MAX_LISTED = 10_000  # cycles in a formula: 20 million steps where they grow as 
 
 def warm_up(out: Array, t: Grid, steps: int, start: float, end: float, then: Fill) -> Extent:
     """A line from `start` at step 0 to `end` at `steps`, then `then`, on the steps as they are."""
-    return grid.in_turn(out, t, (steps,), (lambda o, t: grid.line(o, t, steps, start, end), then))
+    return grid.piecewise(out, t, (steps,), (lambda o, t: grid.line(o, t, steps, start, end), then))
 
 
 def until(out: Array, t: Grid, steps: int, fill: Fill, last: float) -> Extent:
     """`fill` up to step `steps`, then the constant `last`."""
-    return grid.in_turn(out, t, (steps,), (fill, lambda o, t: grid.constant(o, last)))
+    return grid.piecewise(out, t, (steps,), (fill, lambda o, t: grid.constant(o, last)))
 
 
 def wave(out: Array, t: Grid, length: int, half_waves: float, high: float, low: float) -> Extent:
@@ -274,7 +274,7 @@ def cycles_formula(
     if factor == 1:
         u = formulas.let("u", t % first / first)
         found = low + amplitude(formulas.let("cycle", t // first)) * shape(u)
-        return found if limit is None else formulas.in_turn(t, [first * limit], [found, low])
+        return found if limit is None else formulas.piecewise(t, [first * limit], [found, low])
     starts = list(cycle_starts(lambda cycle: cycle_start(first, factor, cycle), limit))
     begins = [start for start, _ in starts]
     lengths = [first * factor**cycle for _, cycle in starts]
@@ -284,7 +284,7 @@ def cycles_formula(
     found = low + formulas.pick(heights, i) * shape(u)
     if limit is None or (factor > 1 and starts[-1][1] + 1 < limit):
         return found
-    return formulas.in_turn(t, [math.ceil(cycle_start(first, factor, limit))], [found, low])
+    return formulas.piecewise(t, [math.ceil(cycle_start(first, factor, limit))], [found, low])
 
 
 def _height(amplitude: Callable[[Value], Value], cycle: int) -> float:

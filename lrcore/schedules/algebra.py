@@ -207,9 +207,9 @@ class WarmUp(_Around):
         within, steps = self._formula(base_lr), self.warmup_steps
         if self.mode == "multiply":
             ramp = self._ramp_formula(t, self.start, 1.0)
-            return formulas.in_turn(t, [steps], [ramp, 1.0]) * formulas.apart(within, t)
+            return formulas.piecewise(t, [steps], [ramp, 1.0]) * formulas.apart(within, t)
         after = formulas.apart(within, t - steps if self.mode == "shift" else t)
-        return formulas.in_turn(t, [steps], [self._ramp_formula(t, *self._ends(base_lr, 0)), after])
+        return formulas.piecewise(t, [steps], [self._ramp_formula(t, *self._ends(base_lr, 0)), after])
 
     def _ramp_formula(self, t: Node, low: float, high: float) -> Value:
         u = t / self.warmup_steps
@@ -322,7 +322,7 @@ class Repeat(_Around):
         if self.cycles is None:
             return found
         end = self._start(self.cycles)
-        return formulas.in_turn(t, [end], [found, float(self.rates(Grid(end - 1), base_lr)[0])])
+        return formulas.piecewise(t, [end], [found, float(self.rates(Grid(end - 1), base_lr)[0])])
 
     def cost(self, load: Load) -> float:
         end = self._start(self.cycles) if self.cycles else None

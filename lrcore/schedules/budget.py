@@ -84,12 +84,12 @@ class SlantedTriangular(Schedule):
             lambda o, t: grid.line(o, t, cut, low, base_lr),
             lambda o, t: grid.line_then_flat(o, t - cut, self.total_steps - cut, base_lr, low),
         )
-        return grid.in_turn(out, t, (cut,), fills)
+        return grid.piecewise(out, t, (cut,), fills)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         low, cut = base_lr / self.ratio, self._cut
         falling = formulas.line_then_flat(t - cut, self.total_steps - cut, base_lr, low)
-        return formulas.in_turn(t, [cut], [formulas.line(t, cut, low, base_lr), falling])
+        return formulas.piecewise(t, [cut], [formulas.line(t, cut, low, base_lr), falling])
 
 
 class FlatCosine(Schedule):
@@ -120,12 +120,12 @@ class FlatCosine(Schedule):
             lambda o, t: grid.half_cosine(o, t - first, length, base_lr, end, first - begin),
             lambda o, t: grid.constant(o, end),
         )
-        return grid.in_turn(out, t, (first, self.total_steps), fills)
+        return grid.piecewise(out, t, (first, self.total_steps), fills)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         begin, end = self.pct_start * self.total_steps, base_lr / self.div_final
         falling = formulas.half_cosine((t - begin) / (self.total_steps - begin), base_lr, end)
-        return formulas.in_turn(t, [math.ceil(begin), self.total_steps], [base_lr, falling, end])
+        return formulas.piecewise(t, [math.ceil(begin), self.total_steps], [base_lr, falling, end])
 
 
 class WSD(Schedule):
@@ -168,11 +168,11 @@ class WSD(Schedule):
             ),
             lambda o, t: grid.constant(o, low),
         )
-        return grid.in_turn(out, t, (self.warmup_steps, begin, begin + self.decay_steps), fills)
+        return grid.piecewise(out, t, (self.warmup_steps, begin, begin + self.decay_steps), fills)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm, low = self.warmup_steps, base_lr * self.min_ratio
         begin = warm + self.stable_steps
         factor = shapes.decay_formula(self.cooldown, (t - begin) / max(1, self.decay_steps), self.power, self.ratio)
         rising, falling = formulas.line(t, warm, base_lr * self.warmup_start, base_lr), low + (base_lr - low) * factor
-        return formulas.in_turn(t, [warm, begin, begin + self.decay_steps], [rising, base_lr, falling, low])
+        return formulas.piecewise(t, [warm, begin, begin + self.decay_steps], [rising, base_lr, falling, low])

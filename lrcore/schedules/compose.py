@@ -188,12 +188,12 @@ class SequentialLR(_Composite, TorchSchedule):
             return lambda o, t: fill(part, o, t - start)
 
         starts = (0, *self.milestones)
-        return grid.in_turn(out, t, self.milestones, list(map(turn, self.schedulers, starts)))
+        return grid.piecewise(out, t, self.milestones, list(map(turn, self.schedulers, starts)))
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         starts = (0, *self.milestones)
         turns = [formulas.apart(part, t - start) for part, start in zip(self._formulas(base_lr), starts, strict=True)]
-        return formulas.in_turn(t, self.milestones, turns)
+        return formulas.piecewise(t, self.milestones, turns)
 
 
 class ChainedScheduler(_Composite):

@@ -78,7 +78,7 @@ class CosineAnnealingWarmRestarts(TorchSchedule):
             starts.append(starts[-1] + lengths[-1])
             lengths.append(lengths[-1] * self.T_mult)
         fills = [lambda o, t, s=s, n=n: cycle(o, t - s, n) for s, n in zip(starts, lengths, strict=True)]
-        return grid.in_turn(out, t, starts[1:], fills)
+        return grid.piecewise(out, t, starts[1:], fills)
 
     @property
     def listed(self) -> int:

@@ -78,7 +78,7 @@ class CyclicLR(TorchSchedule):
         low, high = of_group(self.base_lr, 0), of_group(self.max_lr, 0)
         up, down = self.step_size_up, self.step_size_down or self.step_size_up
         place, cycle = formulas.let("place", t % (up + down)), t // (up + down)
-        share = formulas.in_turn(place, [up], [place / up, (up + down - place) / down])
+        share = formulas.piecewise(place, [up], [place / up, (up + down - place) / down])
         if self.scale_fn is not None:
             x = cycle + 1 if self.scale_mode == "cycle" else t
             return low + (high - low) * share * formulas.apart(self.scale_fn.as_formula(), x)
@@ -127,4 +127,4 @@ class CyclicLR(TorchSchedule):
 def triangles(out: Rates, t: Grid, up: int, down: int, edge: float, middle: float) -> Extent:
     """Lines from `edge` to `middle` in `up` steps and back in `down`, again and again."""
     lines = (lambda o, t: grid.line(o, t, up, edge, middle), lambda o, t: grid.line(o, t - up, down, middle, edge))
-    return grid.periodic(out, t, up + down, lambda o, t: grid.in_turn(o, t, (up,), lines))
+    return grid.periodic(out, t, up + down, lambda o, t: grid.piecewise(o, t, (up,), lines))

@@ -107,12 +107,12 @@ class CosineScheduler(Schedule):
             lambda o, t: grid.half_cosine(o, t - warm, end - warm, self.base_lr, self.final_lr),
             lambda o, t: grid.constant(o, self.final_lr),
         )
-        return grid.in_turn(out, t, (warm, end), fills)
+        return grid.piecewise(out, t, (warm, end), fills)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm, end = self.warmup_steps, self.max_update
         rising = formulas.line(t, warm, self.warmup_begin_lr, self.base_lr)
         if warm >= end:
-            return formulas.in_turn(t, [warm], [rising, self.base_lr])
+            return formulas.piecewise(t, [warm], [rising, self.base_lr])
         falling = formulas.half_cosine((t - warm) / (end - warm), self.base_lr, self.final_lr)
-        return formulas.in_turn(t, [warm, end], [rising, falling, self.final_lr])
+        return formulas.piecewise(t, [warm, end], [rising, falling, self.final_lr])

@@ -31,10 +31,10 @@ class ConstantLR(TorchSchedule):
     total_iters: StepCount = 5
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.runs(out, t, (self.total_iters,), (base_lr * self.factor, base_lr))
+        return grid.constant_segments(out, t, (self.total_iters,), (base_lr * self.factor, base_lr))
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return formulas.in_turn(t, [self.total_iters], [base_lr * self.factor, base_lr])
+        return formulas.piecewise(t, [self.total_iters], [base_lr * self.factor, base_lr])
 
 
 class LinearLR(TorchSchedule):
@@ -104,7 +104,7 @@ def polynomial(out: Rates, t: Grid, length: float, start: float, end: float, pow
 
     last = end if power else start  # 0 ** 0 is 1
     fills = (falling, lambda o, t: grid.constant(o, last))
-    return grid.in_turn(out, t, (math.ceil(length),), fills)
+    return grid.piecewise(out, t, (math.ceil(length),), fills)
 
 
 def polynomial_cost(load: Load, power: float) -> float:

@@ -63,14 +63,14 @@ class CosineDecay(_Keras):
             lambda o, t: grid.half_cosine(o, t - warm, self.decay_steps, peak, self.alpha * peak),
             lambda o, t: grid.constant(o, self.alpha * peak),
         )
-        return grid.in_turn(out, t, (warm, warm + self.decay_steps), fills)
+        return grid.piecewise(out, t, (warm, warm + self.decay_steps), fills)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm, initial = self.warmup_steps, self.initial_learning_rate
         peak = initial if self.warmup_target is None else self.warmup_target
         u = formulas.call("min", t - warm, self.decay_steps) / self.decay_steps
         falling = formulas.half_cosine(u, peak, self.alpha * peak)
-        return formulas.in_turn(t, [warm], [formulas.line(t, warm, initial, peak), falling])
+        return formulas.piecewise(t, [warm], [formulas.line(t, warm, initial, peak), falling])
 
 
 class CosineDecayRestarts(_Keras):
@@ -188,7 +188,7 @@ class PiecewiseConstantDecay(Piecewise):
         return cost.listed(load, len(self.values))
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.runs(out, t - 1, self.boundaries, self.values)
+        return grid.constant_segments(out, t - 1, self.boundaries, self.values)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return formulas.lookup([boundary + 1 for boundary in self.boundaries], self.values, t)

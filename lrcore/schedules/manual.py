@@ -32,7 +32,7 @@ class Manual(Schedule):
         return cost.listed(load, 2 * len(self.values))
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.runs(out, t, *self._turns(base_lr))
+        return grid.constant_segments(out, t, *self._turns(base_lr))
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return formulas.lookup(*self._turns(base_lr), t)

@@ -96,7 +96,7 @@ class OneCycleLR(TorchSchedule):
             u = (t - begin) / (end - begin)
             linear = self.anneal_strategy == "linear"
             phases.append(start + (stop - start) * u if linear else formulas.half_cosine(u, start, stop))
-        return formulas.in_turn(t, _edges(knots), phases)
+        return formulas.piecewise(t, _edges(knots), phases)
 
     @property
     def cycles_momentum(self) -> bool:
@@ -130,7 +130,7 @@ class OneCycleLR(TorchSchedule):
             length, offset = knots[i + 1] - knots[i], first - knots[i]
             return lambda o, t: anneal(o, t - first, length, values[i], values[i + 1], offset)
 
-        return grid.in_turn(out, t, _edges(knots), [phase(i) for i in range(len(knots) - 1)])
+        return grid.piecewise(out, t, _edges(knots), [phase(i) for i in range(len(knots) - 1)])
 
 
 def _edges(knots: list[float]) -> list[int]:

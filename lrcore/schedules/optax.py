@@ -208,7 +208,7 @@ class PiecewiseConstantSchedule(_Optax):
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         edges, values = knots(self.init_value, self.boundaries_and_scales)
-        return grid.runs(out, t, edges, values)
+        return grid.constant_segments(out, t, edges, values)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return formulas.lookup(*knots(self.init_value, self.boundaries_and_scales), t)
@@ -323,7 +323,7 @@ class WarmupCosineDecaySchedule(SgdrCycle, Schedule):
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm, peak = self.warmup_steps, self.peak_value
         falling = _cosine_formula(t - warm, self.decay_steps - warm, peak, self.end_value, self.exponent)
-        return formulas.in_turn(t, [warm], [formulas.line(t, warm, self.init_value, peak), falling])
+        return formulas.piecewise(t, [warm], [formulas.line(t, warm, self.init_value, peak), falling])
 
 
 class WarmupExponentialDecaySchedule(OptaxExponentialDecay):
@@ -355,7 +355,7 @@ class WarmupExponentialDecaySchedule(OptaxExponentialDecay):
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm, peak = self.warmup_steps, self.peak_value
         rising = formulas.line(t, warm, self.init_value, peak)
-        return formulas.in_turn(t, [warm], [rising, self._decay_formula(t - warm, peak)])
+        return formulas.piecewise(t, [warm], [rising, self._decay_formula(t - warm, peak)])
 
 
 class SgdrSchedule(Schedule):
@@ -392,7 +392,7 @@ class SgdrSchedule(Schedule):
             return lambda o, t: _warm_cosine(o, t - start, cycle)
 
         starts = [0, *np.cumsum([cycle.decay_steps for cycle in self.cosine_kwargs], dtype=object)]
-        return grid.in_turn(out, t, starts[1:-1], list(map(turn, self.cosine_kwargs, starts)))
+        return grid.piecewise(out, t, starts[1:-1], list(map(turn, self.cosine_kwargs, starts)))
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         starts = [0, *accumulate(cycle.decay_steps for cycle in self.cosine_kwargs[:-1])]
@@ -496,7 +496,7 @@ class LinearOnecycleSchedule(CosineOnecycleSchedule):
 def _late(out: Rates, t: Grid, begin: int, before: float, fill: Fill) -> Extent:
     """The constant `before` up to step `begin`, 0 if negative, then `fill`, which counts from there."""
     begin = max(0, begin)
-    return grid.in_turn(out, t, (begin,), (lambda o, t: grid.constant(o, before), lambda o, t: fill(o, t - begin)))
+    return grid.piecewise(out, t, (begin,), (lambda o, t: grid.constant(o, before), lambda o, t: fill(o, t - begin)))
 
 
 def _late_formula(t: Node, begin: int) -> Node:
@@ -541,7 +541,7 @@ def _interpolated(out: Rates, t: Grid, kind: str, first: float, scales: dict[int
 
     starts = [0, *edges[:-1]]
     fills = [between(*knot) for knot in zip(starts, edges, values, values[1:], strict=False)]
-    return grid.in_turn(out, t, edges, [*fills, lambda o, t: grid.constant(o, values[-1])])
+    return grid.piecewise(out, t, edges, [*fills, lambda o, t: grid.constant(o, values[-1])])
 
 
 def _interpolated_formula(t: Node, kind: str, first: float, scales: dict[int, float]) -> Value:

@@ -43,12 +43,12 @@ class NoamDecay(Schedule):
             lambda o, t: grid.line(o, t, warm, 0.0, peak),
             lambda o, t: grid.elementwise(o, t, lambda steps: scale / np.sqrt(steps)),
         )
-        return grid.in_turn(out, t, (warm,), fills)
+        return grid.piecewise(out, t, (warm,), fills)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         scale, warm = self.learning_rate * self.d_model**-0.5, self.warmup_steps
         rising = formulas.line(t, warm, 0.0, scale * warm**-0.5)
-        return formulas.in_turn(t, [warm], [rising, scale / formulas.call("sqrt", t)])
+        return formulas.piecewise(t, [warm], [rising, scale / formulas.call("sqrt", t)])
 
 
 class NaturalExpDecay(Schedule):
@@ -91,7 +91,7 @@ class PiecewiseDecay(Piecewise):
         return cost.listed(load, len(self.values))
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.runs(out, t, self.boundaries, self.values)
+        return grid.constant_segments(out, t, self.boundaries, self.values)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return formulas.lookup(self.boundaries, self.values, t)

@@ -110,7 +110,7 @@ class ExponentialRangeTest(_Ramp):
             lambda o, t: grid.powers(o, t, self.end_lr / self.start_lr, scale=self.start_lr, per=last),
             lambda o, t: grid.constant(o, self.end_lr),
         )
-        return grid.in_turn(out, t, (last,), fills)
+        return grid.piecewise(out, t, (last,), fills)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         last = self._last

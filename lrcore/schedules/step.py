@@ -63,7 +63,7 @@ class MultiStepLR(TorchSchedule):
 
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         drops = np.arange(len(self.milestones) + 1)
-        return grid.runs(out, t, self.milestones, grid.power(drops, self.gamma, scale=base_lr))
+        return grid.constant_segments(out, t, self.milestones, grid.power(drops, self.gamma, scale=base_lr))
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         rates = formulas.powers(base_lr, self.gamma, range(len(self.milestones) + 1))

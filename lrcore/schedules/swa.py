@@ -32,7 +32,7 @@ class SWALR(TorchSchedule):
     def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         swa_lr, end = of_group(self.swa_lr, group), self.anneal_epochs
         anneal = grid.line if self.anneal_strategy == "linear" else grid.half_cosine
-        return grid.in_turn(
+        return grid.piecewise(
             out, t, (end,), (lambda o, t: anneal(o, t, end, base_lr, swa_lr), lambda o, t: grid.constant(o, swa_lr))
         )
 

@@ -57,7 +57,7 @@ class _Timm(Schedule):
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm = self.warmup_t
         after = formulas.apart(self.shape_formula(T, base_lr), t - warm if self.warmup_prefix else t)
-        return formulas.in_turn(
+        return formulas.piecewise(
             t, [warm], [formulas.line(t, warm, self.warmup_lr_init, self._warm_to(base_lr, 0)), after]
         )
 
@@ -280,7 +280,7 @@ class MultiStepLRScheduler(_Timm):
 
     def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
         drops = np.arange(len(self.decay_t) + 1)
-        return grid.runs(out, t + 1, self.decay_t, grid.power(drops, self.decay_rate, scale=base_lr))
+        return grid.constant_segments(out, t + 1, self.decay_t, grid.power(drops, self.decay_rate, scale=base_lr))
 
     def shape_formula(self, t: Node, base_lr: float) -> Value:
         rates = formulas.powers(base_lr, self.decay_rate, range(len(self.decay_t) + 1))
@@ -341,7 +341,7 @@ class WSDLRScheduler(Schedule):
             lambda o, t: grid.elementwise(o, t - warm, decaying),
             lambda o, t: grid.constant(o, self.lr_min),
         )
-        return grid.in_turn(out, t, (warm, warm + begin, warm + self.t_initial), fills)
+        return grid.piecewise(out, t, (warm, warm + begin, warm + self.t_initial), fills)
 
     def _stable(self, steps: Rates, base_lr: float) -> Rates:
         if self.stable_fn == "constant":
@@ -355,7 +355,7 @@ class WSDLRScheduler(Schedule):
         stable, u = self._stable_formula(t - warm, base_lr), (t - warm - begin) / self.decay_t
         factor = shapes.decay_formula(self.decay_fn, u, self.decay_power, self.decay_ratio)
         values = [formulas.line(t, warm, self.warmup_lr_init, base_lr), stable, low + (stable - low) * factor, low]
-        return formulas.in_turn(t, [warm, warm + begin, warm + self.t_initial], values)
+        return formulas.piecewise(t, [warm, warm + begin, warm + self.t_initial], values)
 
     def _stable_formula(self, t: Node, base_lr: float) -> Value:
         if self.stable_fn == "constant":

@@ -49,7 +49,7 @@ class _Warm(Schedule):
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm = self.num_warmup_steps
-        return formulas.in_turn(t, [warm], [formulas.line(t, warm, 0.0, base_lr), self.after_formula(t, base_lr)])
+        return formulas.piecewise(t, [warm], [formulas.line(t, warm, 0.0, base_lr), self.after_formula(t, base_lr)])
 
     def after_formula(self, t: Node, base_lr: float) -> Value:
         """What comes after the warm-up, as a formula; `t` counts from the first step of all."""
@@ -187,7 +187,7 @@ class CosineWithRestarts(_Run):
         length = self._decay_steps
         u = (t - self.num_warmup_steps) * self.num_cycles % length / length
         end = self.num_warmup_steps + length
-        return formulas.in_turn(t, [end], [formulas.half_cosine(u, base_lr, 0.0), 0.0])
+        return formulas.piecewise(t, [end], [formulas.half_cosine(u, base_lr, 0.0), 0.0])
 
 
 class _RelativeEnd(_Run):
@@ -318,7 +318,7 @@ class CosineWarmupWithMinLr(_Floored):
             return grid.line(out, t, max(1, ahead), first * base_lr, base_lr)
 
         fills = (ramp, lambda o, t: self.shape(o, t - ahead, base_lr))
-        return grid.in_turn(out, t, (warm,), fills)
+        return grid.piecewise(out, t, (warm,), fills)
 
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
         return shapes.wave(out, t, self._decay_steps, 2 * self.num_cycles, base_lr, self.floor(base_lr))
@@ -329,7 +329,7 @@ class CosineWarmupWithMinLr(_Floored):
             ramp = formulas.line(t + 1, warm, 0.0, base_lr)
         else:
             ramp = formulas.line(t, max(1, warm - 1), first * base_lr, base_lr)
-        return formulas.in_turn(t, [warm], [ramp, self.after_formula(t, base_lr)])
+        return formulas.piecewise(t, [warm], [ramp, self.after_formula(t, base_lr)])
 
     def after_formula(self, t: Node, base_lr: float) -> Value:
         ahead, low = t - (self.num_warmup_steps - 1), self.floor(base_lr)
@@ -411,7 +411,7 @@ class WarmupStableDecay(Schedule):
             lambda o, t: fall(o, t - self._begin),
             lambda o, t: grid.constant(o, low),
         )
-        return grid.in_turn(out, t, self._edges, fills)
+        return grid.piecewise(out, t, self._edges, fills)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm, last, low = self.num_warmup_steps, self.num_decay_steps, base_lr * self.min_lr_ratio
@@ -428,4 +428,4 @@ class WarmupStableDecay(Schedule):
         else:
             fall = low + (base_lr - low) * shapes.decay_formula(self.decay_type, (t - begin) / max(1, last))
         values = [low + (base_lr - low) * rise, base_lr, fall, low]
-        return formulas.in_turn(t, self._edges, values)
+        return formulas.piecewise(t, self._edges, values)

@@ -27,7 +27,7 @@ class Finding:
     name: str
     level: Level
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
 def ok(name: str, found: str) -> Finding:
@@ -35,14 +35,14 @@ def ok(name: str, found: str) -> Finding:
     return Finding(name, Level.OK, found)
 
 
-def warning(name: str, found: str, mend: str) -> Finding:
+def warning(name: str, found: str, fix: str) -> Finding:
     """It works, but."""
-    return Finding(name, Level.WARNING, found, mend)
+    return Finding(name, Level.WARNING, found, fix)
 
 
-def problem(name: str, found: str, mend: str) -> Finding:
+def problem(name: str, found: str, fix: str) -> Finding:
     """It does not work."""
-    return Finding(name, Level.PROBLEM, found, mend)
+    return Finding(name, Level.PROBLEM, found, fix)
 
 
 def size(count: float) -> str:

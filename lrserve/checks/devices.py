@@ -12,7 +12,7 @@ from typing import Any
 
 from lrcore.jobs.settings import Settings
 from lrserve.checks import Finding, ok, problem, size, warning
-from lrserve.stack import gpus
+from lrserve.supervisor import gpus
 
 SECONDS = 180.0
 PROBE = """
@@ -50,7 +50,7 @@ print("\\n" + json.dumps(told))
 MATCHING = "install torch and torchvision of one release: https://pytorch.org/get-started/locally"
 
 
-def look(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Iterator[Finding]:
     """Torch, its operators, and the GPUs."""
     if find_spec("torch") is None:
         yield ok("torch", "not installed: this is an API, or a client; pip install 'lrserve[worker]' makes it a worker")

@@ -16,7 +16,7 @@ from lrserve.checks import Finding, ok, problem, size, warning
 LITTLE, TOO_LITTLE = 10 * 2**30, 2**30  # bytes left
 
 
-def look(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Iterator[Finding]:
     """All three."""
     yield folder("home", settings.home_folder, "home" in settings.model_fields_set, "LRSERVE_HOME")
     yield folder("data root", settings.data_folder, settings.data_root is not None, "LRSERVE_DATA_ROOT", needed=False)
@@ -47,10 +47,10 @@ def folder(name: str, path: Path, given: bool, variable: str, *, needed: bool = 
             file.flush()
     except OSError as error:
         found = f"{there} cannot be written: {error.strerror}"
-        mend = f"give this user the right to write there, {elsewhere}"
+        fix = f"give this user the right to write there, {elsewhere}"
         if needed or not path.exists():
-            return problem(name, found, mend)
-        return warning(name, f"{found}; data sets that lie there can be used, none can be downloaded", mend)
+            return problem(name, found, fix)
+        return warning(name, f"{found}; data sets that lie there can be used, none can be downloaded", fix)
     free = shutil.disk_usage(there).free
     found = f"{path}, {size(free)} free" if path.exists() else f"{path} is made when it is needed; {size(free)} free"
     if free < TOO_LITTLE:

@@ -14,14 +14,14 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from lrcore import __version__
 from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore
+from lrcore.jobs.service_stats import ServiceStats
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.store import FULL, PREFIX, JobStore
-from lrcore.jobs.survey import Survey
 from lrcore.logs import masked
 from lrserve.api.settings import ApiSettings
 from lrserve.checks import Finding, ok, problem, size, warning
 from lrserve.embedded import NoRedis, find_server, version
-from lrserve.stack import REDIS_URL
+from lrserve.supervisor import REDIS_URL
 
 OLDEST = (6, 2)
 UPGRADE = "upgrade it to Redis 6.2 or later, or to Valkey"
@@ -61,7 +61,7 @@ return refused
 """
 
 
-def look(settings: ApiSettings, exposed: bool) -> Iterator[Finding]:
+def check(settings: ApiSettings, exposed: bool) -> Iterator[Finding]:
     """Everything, as far as it can be asked. `exposed`: the API listens on more than this machine."""
     url = _url(settings)
     if url is None:
@@ -89,7 +89,7 @@ def look(settings: ApiSettings, exposed: bool) -> Iterator[Finding]:
         yield _clock(redis)
         yield _rights(redis)
         yield from _replay(redis)
-        yield from _service(JobStore(redis).survey(), settings)
+        yield from _service(JobStore(redis).service_stats(), settings)
         yield _keys(redis, settings, exposed)
     except RedisError as error:
         yield problem(
@@ -126,8 +126,8 @@ def _not_let_in(redis: Redis, shown: str, error: str) -> Finding:
     given = redis.connection_pool.connection_kwargs
     if given.get("password"):
         return problem("redis", f"{shown} refuses the user or the password: {error}", "correct LRSERVE_REDIS_URL")
-    mend = "put it into LRSERVE_REDIS_URL: redis://:PASSWORD@HOST:PORT/0, or redis://USER:PASSWORD@HOST:PORT/0"
-    return problem("redis", f"{shown} asks for a password, and none is given", mend)
+    fix = "put it into LRSERVE_REDIS_URL: redis://:PASSWORD@HOST:PORT/0, or redis://USER:PASSWORD@HOST:PORT/0"
+    return problem("redis", f"{shown} asks for a password, and none is given", fix)
 
 
 def _not_well(shown: str, error: str) -> Finding:
@@ -142,8 +142,8 @@ def _away(settings: Settings, found: str) -> Finding:
     if "redis_url" in settings.model_fields_set:
         plain = "; rediss:// is for a Redis with TLS" if settings.redis_url.startswith("rediss:") else ""
         return problem("redis", found, f"start it, open the way to it, or correct LRSERVE_REDIS_URL{plain}")
-    mend = "start it, or set LRSERVE_REDIS_URL, and run this again"
-    return warning("redis", f"the `lrserve up` of {settings.home_folder} does not run", mend)
+    fix = "start it, or set LRSERVE_REDIS_URL, and run this again"
+    return warning("redis", f"the `lrserve up` of {settings.home_folder} does not run", fix)
 
 
 def _release(info: dict[str, Any]) -> tuple[int, ...]:
@@ -180,10 +180,10 @@ def _eviction(info: dict[str, Any]) -> Finding:
     policy, bounded = info["maxmemory_policy"], bool(info["maxmemory"])
     if policy == "noeviction":
         return ok("redis eviction", policy)
-    mend = "maxmemory-policy noeviction in redis.conf, or now: redis-cli CONFIG SET maxmemory-policy noeviction"
+    fix = "maxmemory-policy noeviction in redis.conf, or now: redis-cli CONFIG SET maxmemory-policy noeviction"
     if bounded:
-        return problem("redis eviction", f"{policy}: jobs are thrown away when memory runs short", mend)
-    return warning("redis eviction", f"{policy}: without effect until a maxmemory is set", mend)
+        return problem("redis eviction", f"{policy}: jobs are thrown away when memory runs short", fix)
+    return warning("redis eviction", f"{policy}: without effect until a maxmemory is set", fix)
 
 
 def _memory(info: dict[str, Any]) -> Finding:
@@ -203,11 +203,11 @@ def _clock(redis: Redis) -> Finding:
     seconds, micro = redis.time()
     skew = seconds + micro / 1e6 - (before + time.time()) / 2
     found = f"Redis' clock is {abs(skew):.3f} s {'ahead of' if skew > 0 else 'behind'} this machine's"
-    mend = "let both follow a time server (chrony, systemd-timesyncd)"
+    fix = "let both follow a time server (chrony, systemd-timesyncd)"
     if abs(skew) > TOO_MUCH:
-        return problem("clock", f"{found}: times of jobs, logs and traces do not fit together", mend)
+        return problem("clock", f"{found}: times of jobs, logs and traces do not fit together", fix)
     if abs(skew) > SKEW:
-        return warning("clock", found, mend)
+        return warning("clock", found, fix)
     return ok("clock", found)
 
 
@@ -242,9 +242,9 @@ def _replay(redis: Redis) -> Iterator[Finding]:
     )
 
 
-def _service(survey: Survey, settings: Settings) -> Iterator[Finding]:
-    workers = survey.workers
-    living = survey.queues.get("default", (0, 0))[1]
+def _service(service_stats: ServiceStats, settings: Settings) -> Iterator[Finding]:
+    workers = service_stats.workers
+    living = service_stats.queues.get("default", (0, 0))[1]
     if not living:
         yield warning("workers", "none lives: jobs wait", "start one: lrserve worker, or lrserve up")
     else:
@@ -253,9 +253,9 @@ def _service(survey: Survey, settings: Settings) -> Iterator[Finding]:
     silent = living - len(workers)
     versions = sorted({each.version for each in workers.values()} | ({"older"} if silent > 0 else set()))
     if living and versions != [__version__]:
-        mend = "upgrade them all; until then jobs of a newer API may fail on older workers"
-        yield warning("worker versions", f"{', '.join(versions)}; here it is {__version__}", mend)
-    for name, (waiting, there) in sorted(survey.queues.items()):
+        fix = "upgrade them all; until then jobs of a newer API may fail on older workers"
+        yield warning("worker versions", f"{', '.join(versions)}; here it is {__version__}", fix)
+    for name, (waiting, there) in sorted(service_stats.queues.items()):
         if waiting and not there and living:
             found = f"{waiting} jobs wait for {name}, which no living worker has"
             yield warning("workers", found, f"start one with LRSERVE_HARDWARE={name}, or cancel them")
@@ -278,6 +278,6 @@ def _keys(redis: Redis, settings: ApiSettings, exposed: bool) -> Finding:
         )
     good = [key for key in KeyStore(redis).all() if key.good]
     if not good:
-        mend = "make one: lrserve keys create TENANT; an API that starts on a store without keys prints the first"
-        return warning("keys", "none is good: the API refuses everybody", mend)
+        fix = "make one: lrserve keys create TENANT; an API that starts on a store without keys prints the first"
+        return warning("keys", "none is good: the API refuses everybody", fix)
     return ok("keys", f"{len(good)} are good")

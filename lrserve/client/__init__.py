@@ -22,18 +22,6 @@ import httpx
 from lrcore import __version__
 from lrserve.client import curves, system
 from lrserve.client import jobs as work
-from lrserve.client.answers import (
-    ApiKey,
-    CurveDetails,
-    Entry,
-    Fit,
-    Health,
-    Plan,
-    QueueState,
-    Readiness,
-    Records,
-    Translation,
-)
 from lrserve.client.errors import ApiError, JobNotSucceeded, NoAnswer
 from lrserve.client.events import Event
 from lrserve.client.follow import follow, follow_async
@@ -48,6 +36,18 @@ from lrserve.client.handles import (
     handle_of,
 )
 from lrserve.client.methods import Awaiting, Blocking, Listing, Maker, Method
+from lrserve.client.responses import (
+    ApiKey,
+    CurveDetails,
+    Entry,
+    Fit,
+    Health,
+    Plan,
+    QueueState,
+    Readiness,
+    Records,
+    Translation,
+)
 from lrserve.client.transport import AsyncTransport, Patience, SyncTransport
 
 __all__ = [

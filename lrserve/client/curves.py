@@ -9,8 +9,8 @@ from typing import Any, Literal
 import httpx
 import numpy as np
 
-from lrserve.client.answers import CurveDetails, Entry, Fit, Floats, Translation
 from lrserve.client.calls import Call, SpecLike, as_json, content, given, model, path, plain
+from lrserve.client.responses import CurveDetails, Entry, Fit, Floats, Translation
 
 Rates = float | Sequence[float] | Floats
 Metrics = Sequence[float] | Floats

@@ -22,13 +22,13 @@ from lrcore.jobs.leaderboard import as_csv as ranked_csv
 from lrcore.jobs.metrics import as_csv as epochs_csv
 from lrcore.jobs.states import State
 from lrcore.text import cell
-from lrserve.client.answers import Plan, Records
 from lrserve.client.calls import Call, Flow, SpecLike, as_json, content, given, model, nothing, path, plain
 from lrserve.client.errors import ApiError, JobNotSucceeded
+from lrserve.client.responses import Plan, Records
 
 if TYPE_CHECKING:
     from lrcore.jobs.artifacts import Artifact
-    from lrcore.jobs.overview import RunRow
+    from lrcore.jobs.experiment_report import RunRow
     from lrcore.jobs.range_test import RangeTestResult
 
 T = TypeVar("T")
@@ -308,7 +308,7 @@ def runs(job_id: str) -> Call[Records[RunRow]]:
 
 
 def _runs(response: httpx.Response) -> Records[RunRow]:
-    from lrcore.jobs.overview import RunRow
+    from lrcore.jobs.experiment_report import RunRow
 
     return Records(map(RunRow.model_validate, response.json()["runs"]), _table)
 

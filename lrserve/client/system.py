@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
-from lrserve.client.answers import ApiKey, Health, Readiness
 from lrserve.client.calls import Call, as_json, given, model, nothing, path
 from lrserve.client.jobs import Page
+from lrserve.client.responses import ApiKey, Health, Readiness
 
 if TYPE_CHECKING:
     from lrcore.jobs.webhooks import Delivery, Webhook

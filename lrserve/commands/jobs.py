@@ -11,7 +11,7 @@ import typer
 
 from lrcore.text import visible
 from lrserve import completion
-from lrserve.faults import Status, tell, tell_json
+from lrserve.errors import Status, tell, tell_json
 from lrserve.options import AsJson, JobId, Url, connect, parse_object, parse_values, read_object
 from lrserve.output import board, print_json, print_line, print_table, say
 

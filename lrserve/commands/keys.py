@@ -25,7 +25,7 @@ def redis_of_settings() -> Redis:
     """The Redis that LRSERVE_REDIS_URL names, else the one that `lrserve up` runs. Raises typer.BadParameter."""
     from lrcore.jobs.connection import connect
     from lrcore.jobs.settings import Settings
-    from lrserve.stack import REDIS_URL
+    from lrserve.supervisor import REDIS_URL
 
     settings = Settings()
     if "redis_url" in settings.model_fields_set:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lrserve.commands.jobs import told, watch_to_end
-from lrserve.faults import tell
+from lrserve.errors import tell
 from lrserve.options import AsJson, Url, connect, read_object
 from lrserve.output import draw_losses, print_json, say
 

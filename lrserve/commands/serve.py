@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lrserve.faults import Status, tell
+from lrserve.errors import Status, tell
 from lrserve.options import AsJson
 from lrserve.output import print_json, print_line, say
 
@@ -59,10 +59,10 @@ def up(
     With --json a line says where, once it is up, and one what has ended.
     """
     from lrserve.api.settings import ApiSettings
-    from lrserve.stack import Stack, gpus
+    from lrserve.supervisor import ProcessSupervisor, gpus
 
     settings = ApiSettings() if home is None else ApiSettings(home=home)
-    stack = Stack(settings, host, port, workers if workers is not None else len(gpus()) or 1, say=tell)
+    stack = ProcessSupervisor(settings, host, port, workers if workers is not None else len(gpus()) or 1, say=tell)
     facts: dict[str, Any] = {"url": stack.url, "home": str(settings.home_folder), "data": str(settings.data_folder)}
     try:
         with _ended_by_signals(), stack.running():
@@ -91,7 +91,7 @@ def demo(
     from lrserve.client import ApiError, Client
     from lrserve.demo import run
     from lrserve.embedded import NoRedis
-    from lrserve.stack import Stack, StackError, free_port
+    from lrserve.supervisor import ProcessSupervisor, SupervisorError, free_port
 
     with tempfile.TemporaryDirectory(prefix="lrserve-demo-") as home:
         for shared in ("LRSERVE_REDIS_URL", "LRSERVE_ARTIFACT_ROOT", "MLFLOW_TRACKING_URI"):
@@ -99,12 +99,12 @@ def demo(
         log = Path(home) / "log"
         try:
             with _ended_by_signals(), log.open("wb") as file:
-                stack = Stack(Settings(home=Path(home)), "127.0.0.1", free_port(), 1, say=tell, log=file)
+                stack = ProcessSupervisor(Settings(home=Path(home)), "127.0.0.1", free_port(), 1, say=tell, log=file)
                 with stack.running(), Client(stack.url) as client:
                     found = run(client, output.resolve(), Console(stderr=as_json))
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
-        except (ApiError, StackError, NoRedis):
+        except (ApiError, SupervisorError, NoRedis):
             if told := log.read_text(errors="replace")[-4000:] if log.exists() else "":
                 say(told, err=True)
             raise
@@ -132,7 +132,7 @@ def worker(
 ) -> None:
     """Run one worker alone, against the Redis of LRSERVE_REDIS_URL. Goes on as `python -m lrserve.worker`; logs."""
     from lrcore.jobs.settings import Settings
-    from lrserve.stack import check_torch
+    from lrserve.supervisor import check_torch
 
     if name == "":
         raise typer.BadParameter("a name has at least one letter", param_hint="'--name'")

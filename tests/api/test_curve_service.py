@@ -52,9 +52,9 @@ def test_compared_curves_have_the_fields_that_the_document_names(http: httpx.Cli
     answer = post(http, "/v1/curves/compare", TWO).raise_for_status().json()
     schemas = http.get("/openapi.json").raise_for_status().json()["components"]["schemas"]
 
-    assert set(schemas["CompareAnswer"]["required"]) == set(answer)
-    assert all(set(schemas["NamedAnswer"]["required"]) <= set(curve) for curve in answer["curves"])
-    assert {"start", "stride", "steps"} <= set(schemas["CurveAnswer"]["required"])
+    assert set(schemas["CompareResponse"]["required"]) == set(answer)
+    assert all(set(schemas["NamedCurveResponse"]["required"]) <= set(curve) for curve in answer["curves"])
+    assert {"start", "stride", "steps"} <= set(schemas["CurveResponse"]["required"])
 
 
 def test_an_integral_that_is_no_float64_is_null_as_the_document_says(http: httpx.Client) -> None:

@@ -10,7 +10,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from lrserve.api.app import application
-from lrserve.api.deps import json_body
+from lrserve.api.dependencies import json_body
 from lrserve.api.settings import ApiSettings
 from tests.api.test_errors import assert_problem
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from lrserve.api.fast import FastCurves
+from lrserve.api.curve_fast_path import CurveFastPath
 
 MULTIPLIED = {"type": "MultiplicativeLR", "lr_lambda": "1 - 1 / (epoch + 10)"}
 
@@ -30,7 +30,7 @@ def left_to_the_application(body: dict[str, Any]) -> bool:
 
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode())]
     scope = {"type": "http", "method": "POST", "path": "/v1/curves", "query_string": b"", "headers": headers}
-    asyncio.run(FastCurves(app)(scope, receive, send))
+    asyncio.run(CurveFastPath(app)(scope, receive, send))
     return bool(passed)
 
 

@@ -31,9 +31,9 @@ from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore
 from lrcore.jobs.webhooks import new_secret
-from lrserve.api.guard import Guard
+from lrserve.api.address_policy import AddressPolicy
 from lrserve.api.sender import GuardedBackend, Sender
-from lrserve.stack import free_port
+from lrserve.supervisor import free_port
 from tests.conftest import Service, job_spec, running_service, until
 
 Json = dict[str, Any]
@@ -490,18 +490,20 @@ def test_deliveries_go_on_when_redis_is_back(told: Service, receiver: Receiver) 
 
 def test_a_name_that_leads_to_this_machine_is_not_connected_to(receiver: Receiver) -> None:
     for host in ("localhost", "127.0.0.1", "2130706433", "[::ffff:127.0.0.1]", "0.0.0.0"):
-        attempt = send(Guard(), f"http://{host}:{receiver.port}/")
+        attempt = send(AddressPolicy(), f"http://{host}:{receiver.port}/")
         assert "has no public address" in str(attempt.error)
         assert attempt.status is None
     assert receiver.messages == []
-    assert send(Guard([ipaddress.IPv4Network("127.0.0.0/8")]), f"http://localhost:{receiver.port}/").status == 204
+    assert (
+        send(AddressPolicy([ipaddress.IPv4Network("127.0.0.0/8")]), f"http://localhost:{receiver.port}/").status == 204
+    )
 
 
 def test_a_proxy_in_the_environment_is_not_used(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", receiver.url)
     monkeypatch.setenv("ALL_PROXY", receiver.url)
 
-    assert send(Guard(), "http://10.255.255.1/").status is None
+    assert send(AddressPolicy(), "http://10.255.255.1/").status is None
     assert receiver.messages == []
 
 
@@ -538,12 +540,12 @@ def test_a_proxy_in_the_environment_is_not_used(receiver: Receiver, monkeypatch:
     ],
 )
 def test_only_public_addresses_are_reached(address: str, public: bool) -> None:
-    assert Guard().permits(ipaddress.ip_address(address)) is public
-    assert Guard().refuses_literal(address) is not public
+    assert AddressPolicy().permits(ipaddress.ip_address(address)) is public
+    assert AddressPolicy().refuses_literal(address) is not public
 
 
 def test_an_allowed_network_is_reached_however_its_addresses_are_written() -> None:
-    guard = Guard([ipaddress.IPv4Network("10.0.0.0/8"), ipaddress.IPv6Network("fd00::/8")])
+    guard = AddressPolicy([ipaddress.IPv4Network("10.0.0.0/8"), ipaddress.IPv6Network("fd00::/8")])
 
     for address in ("10.1.2.3", "::ffff:10.1.2.3", "fd00::1", "8.8.8.8"):
         assert guard.permits(ipaddress.ip_address(address))
@@ -552,7 +554,7 @@ def test_an_allowed_network_is_reached_however_its_addresses_are_written() -> No
 
 def test_a_unix_socket_is_not_connected_to() -> None:
     with pytest.raises(httpcore.ConnectError):
-        asyncio.run(GuardedBackend(Guard()).connect_unix_socket("/run/redis.sock"))
+        asyncio.run(GuardedBackend(AddressPolicy()).connect_unix_socket("/run/redis.sock"))
 
 
 def test_a_certificate_must_be_that_of_the_name_in_the_url(receiver: Receiver, tmp_path: Path) -> None:
@@ -566,14 +568,14 @@ def test_a_certificate_must_be_that_of_the_name_in_the_url(receiver: Receiver, t
     serving.load_cert_chain(certificate, key)
     receiver.server.socket = serving.wrap_socket(receiver.server.socket, server_side=True)
     trusting = ssl.create_default_context(cafile=str(certificate))
-    guard = Guard([ipaddress.IPv4Network("127.0.0.0/8")])
+    guard = AddressPolicy([ipaddress.IPv4Network("127.0.0.0/8")])
 
     assert send(guard, f"https://localhost:{receiver.port}/", trusting).status == 204
     assert "CERTIFICATE_VERIFY_FAILED" in str(send(guard, f"https://127.0.0.1:{receiver.port}/", trusting).error)
     assert "CERTIFICATE_VERIFY_FAILED" in str(send(guard, f"https://localhost:{receiver.port}/").error)
 
 
-def send(guard: Guard, url: str, ssl_context: ssl.SSLContext | None = None) -> Any:
+def send(guard: AddressPolicy, url: str, ssl_context: ssl.SSLContext | None = None) -> Any:
     """One attempt to deliver something to a URL."""
 
     async def attempt() -> Any:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from lrcore import __version__
 from lrcore.schedules import SCHEDULES
 from lrserve.main import app
-from lrserve.stack import free_port
+from lrserve.supervisor import free_port
 from tests.conftest import Service, job_spec, long_job
 
 LRSERVE = Path(sys.executable).parent / "lrserve"

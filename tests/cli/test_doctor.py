@@ -19,20 +19,20 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from lrcore import __version__
-from lrcore.jobs.job import Terms
+from lrcore.jobs.job import JobOptions
 from lrcore.jobs.keys import KeyStore, Role
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.service_stats import WorkerStats
 from lrcore.jobs.store import JobStore
-from lrcore.jobs.survey import Vitals
+from lrcore.jobs.training_spec import TrainingSpec
 from lrserve.api.settings import ApiSettings
 from lrserve.checks import Finding, Level, devices, folders, settings, store
 from lrserve.embedded import find_server
-from lrserve.stack import free_port
+from lrserve.supervisor import free_port
 from tests.conftest import Service, job_spec, until
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "the-password-of-a-test"
-SPEC = JobSpec.model_validate(job_spec())
+SPEC = TrainingSpec.model_validate(job_spec())
 
 
 def answers(url: str) -> bool:
@@ -84,8 +84,8 @@ def test_a_redis_as_it_should_be(started: Callable[..., str]) -> None:
     assert not Redis.from_url(url).keys("*doctor*")
 
 
-def vitals(**changes: Any) -> Vitals:
-    return Vitals(version=__version__, host=socket.gethostname(), hardware=("cpu",)).model_copy(update=changes)
+def vitals(**changes: Any) -> WorkerStats:
+    return WorkerStats(version=__version__, host=socket.gethostname(), hardware=("cpu",)).model_copy(update=changes)
 
 
 def test_one_that_forgets(started: Callable[..., str]) -> None:
@@ -206,7 +206,7 @@ def test_workers_of_another_version_or_machine_and_jobs_that_no_worker_takes(sta
 
     jobs.present("w", ["cpu", "default"], 60, vitals(version="0.0.9", host="elsewhere"))
     jobs.present("old", ["cpu", "default"], 60)
-    jobs.create(SPEC, Terms(hardware="gpu.x9"))
+    jobs.create(SPEC, JobOptions(hardware="gpu.x9"))
     found = looked(url)
 
     assert found["worker versions"].found.startswith("0.0.9, older; here it is ")

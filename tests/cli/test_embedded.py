@@ -8,9 +8,9 @@ import pytest
 
 from lrcore.jobs.connection import connect
 from lrcore.machine import cores
-from lrserve import embedded, stack
+from lrserve import embedded, supervisor
 from lrserve.embedded import EmbeddedRedis, NoRedis, bundled_server, find_server, installed_server, version
-from lrserve.stack import gpus, share_of_cores
+from lrserve.supervisor import gpus, share_of_cores
 from tests.conftest import SERVERS, redis_process
 
 
@@ -108,7 +108,7 @@ def test_the_gpus_are_those_of_the_machine_that_may_be_seen(
 def test_a_machine_without_the_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
 
-    assert stack.gpus() == []
+    assert supervisor.gpus() == []
 
 
 def test_several_workers_on_the_cpu_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:

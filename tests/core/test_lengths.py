@@ -22,12 +22,12 @@ from lrcore.curve import CurveRequest
 from lrcore.dialects._read import FRAMEWORKS
 from lrcore.family import Spec
 from lrcore.jobs.experiment import ExperimentSpec
-from lrcore.lengths import SHARE_PATTERN, Run, SharesOf
+from lrcore.lengths import SHARE_PATTERN, RunLength, SharesOf
 from lrcore.schedules import SCHEDULES
 from lrcore.schedules._base import MAX_STEP, RatesByStep, StepCount, StepIndex
 from tests.core.strategies import Json, laws, parse
 
-RUN = Run(100, 10)
+RUN = RunLength(100, 10)
 STEPS: TypeAdapter[int] = TypeAdapter(StepIndex)
 
 # not lengths in steps of the run, whatever their names say
@@ -191,7 +191,7 @@ def test_lengths_in_steps_take_shares_and_nothing_else_does(name: str) -> None:
     ],
 )
 def test_a_share_is_rounded_up(share: str, steps: int, expected: int) -> None:
-    with SharesOf(Run(steps, 10)):
+    with SharesOf(RunLength(steps, 10)):
         assert STEPS.validate_python(share) == expected
 
 
@@ -200,7 +200,7 @@ def test_a_share_is_rounded_up(share: str, steps: int, expected: int) -> None:
 def test_a_share_is_its_ceiling_computed_exactly(share: str, steps: int) -> None:
     exact = Fraction(share.rstrip("%ep")) * steps / (100 if share.endswith("%") else 1)
 
-    with SharesOf(Run(steps, steps)):
+    with SharesOf(RunLength(steps, steps)):
         if math.ceil(exact) > MAX_STEP:
             with pytest.raises(ValidationError, match="less than or equal to"):
                 STEPS.validate_python(share)
@@ -216,14 +216,14 @@ def test_a_share_of_the_run_is_what_transformers_makes_of_a_warmup_ratio(percent
     own: Any = SimpleNamespace(warmup_steps=float(percent) / 100)
     theirs = TrainingArguments.get_warmup_steps(own, steps)
 
-    with SharesOf(Run(steps)):
+    with SharesOf(RunLength(steps)):
         assert STEPS.validate_python(f"{percent}%") == theirs
 
 
 def test_a_share_needs_what_it_is_a_share_of() -> None:
     with pytest.raises(ValidationError, match="the length 10% needs total_steps"):
         STEPS.validate_python("10%")
-    with SharesOf(Run(100)), pytest.raises(ValidationError, match="the length 5ep needs steps_per_epoch"):
+    with SharesOf(RunLength(100)), pytest.raises(ValidationError, match="the length 5ep needs steps_per_epoch"):
         STEPS.validate_python("5ep")
     with SharesOf(RUN):
         assert STEPS.validate_python("5ep") == 50

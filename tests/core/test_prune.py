@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lrcore.jobs.prune import Asha
-from lrcore.jobs.spec import MAX_EPOCHS
+from lrcore.jobs.training_spec import MAX_EPOCHS
 
 RULES = [
     {},

@@ -30,7 +30,7 @@ from lrcore.jobs.range_test import (
     smoothed,
     suggestions,
 )
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 from tests.conftest import job_spec
 
 RATES = np.geomspace(1e-7, 10, 100)
@@ -302,7 +302,7 @@ def test_the_training_at_a_suggestion_keeps_everything_else(optimizer: dict[str,
 
     assert job.optimizer.base_lrs == pytest.approx((0.2, *others))
     expected = job_spec(seed=3, ema_decay=0.9, epochs=7, optimizer=job.optimizer.model_dump())
-    assert job == JobSpec.model_validate(expected)
+    assert job == TrainingSpec.model_validate(expected)
     assert (test.run().ema_decay, test.run().steps_per_epoch) == (None, job.steps_per_epoch)
 
 

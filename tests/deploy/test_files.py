@@ -25,7 +25,7 @@ from redis.retry import Retry
 from lrserve.api.settings import ApiSettings
 from lrserve.checks import store
 from lrserve.embedded import find_server
-from lrserve.stack import free_port
+from lrserve.supervisor import free_port
 from tests.conftest import redis_process, until
 
 ROOT = Path(__file__).parents[2]

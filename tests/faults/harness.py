@@ -22,7 +22,7 @@ from lrcore.jobs.job import Epoch, Job
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import RunState, State, may_move
-from lrserve.api.doorbell import Doorbell
+from lrserve.api.notifier import Notifier
 from lrserve.client import ApiError
 from tests.conftest import Service, job_spec, running_service, until
 
@@ -270,7 +270,7 @@ class Rig:
     # what happens on the broker
 
     def ring(self, times: int) -> None:
-        doorbell = Doorbell(Settings(redis_url=self.redis_url))
+        doorbell = Notifier(Settings(redis_url=self.redis_url))
         for _ in range(times):
             doorbell.ring(QUEUE)
 

@@ -14,15 +14,15 @@ from redis import Redis
 
 from lrcore.jobs import format as module
 from lrcore.jobs.format import FORMAT, StoreFormat, StoreTooNew
-from lrcore.jobs.job import Terms
+from lrcore.jobs.job import JobOptions
 from lrcore.jobs.queue import QUEUE
-from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.store import PREFIX, JobStore, KeyReused
-from lrserve.stack import free_port
+from lrcore.jobs.training_spec import TrainingSpec
+from lrserve.supervisor import free_port
 from tests.conftest import job_spec, redis_process, until
 
 KEY = f"{PREFIX}format"
-SPEC = JobSpec.model_validate(job_spec())
+SPEC = TrainingSpec.model_validate(job_spec())
 RENAMED = """for _, id in ipairs(redis.call('ZRANGE', P .. 'jobs', 0, -1)) do
   redis.call('HSET', P .. 'job:' .. id, 'importance', redis.call('HGET', P .. 'job:' .. id, 'priority'))
   redis.call('HDEL', P .. 'job:' .. id, 'priority')
@@ -33,7 +33,7 @@ end"""
 
 
 def test_an_older_store_is_migrated_once_over_all_steps(store: JobStore, redis: Redis) -> None:
-    job = store.create(SPEC, Terms(priority=4))
+    job = store.create(SPEC, JobOptions(priority=4))
     for _ in range(2):
         StoreFormat(redis, PREFIX, FORMAT + 2, {FORMAT: RENAMED, FORMAT + 1: DOUBLED}).check()
 
@@ -42,7 +42,7 @@ def test_an_older_store_is_migrated_once_over_all_steps(store: JobStore, redis: 
 
 
 def test_a_store_without_a_number_is_of_the_first_format(store: JobStore, redis: Redis) -> None:
-    job = store.create(SPEC, Terms(priority=4))
+    job = store.create(SPEC, JobOptions(priority=4))
     assert redis.get(KEY) is None
     StoreFormat(redis, PREFIX, 2, {1: RENAMED}).check()
 
@@ -96,7 +96,7 @@ def test_a_request_sent_again_finds_its_job_however_it_is_written(store: JobStor
 
     assert store.create(SPEC, key="once").id == made.id
     with pytest.raises(KeyReused):
-        store.create(SPEC, Terms(priority=1), key="once")
+        store.create(SPEC, JobOptions(priority=1), key="once")
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import pytest
 from redis import Redis
 
 from lrcore.jobs import store as stores
-from lrcore.jobs.job import Terms
+from lrcore.jobs.job import JobOptions
 from lrcore.jobs.limits import ALL, LimitStore
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.range_test import RangeTestSpec
-from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore, JobTooLarge, LimitReached, NewJob
+from lrcore.jobs.training_spec import TrainingSpec
 from tests.conftest import job_spec, until
 from tests.jobs.recount import counted, recounted
 from tests.jobs.test_parts import experiment
@@ -35,11 +35,11 @@ def mine(store: JobStore) -> JobStore:
     return store.of("mine")
 
 
-def spec(**changes: Any) -> JobSpec:
-    return JobSpec.model_validate(job_spec(**changes))
+def spec(**changes: Any) -> TrainingSpec:
+    return TrainingSpec.model_validate(job_spec(**changes))
 
 
-def by_hand(rates: int) -> JobSpec:
+def by_hand(rates: int) -> TrainingSpec:
     values = {str(step): 0.1 + step * 1e-9 for step in range(rates)}
     return spec(schedule={"type": "manual", "values": values}, interval="step", epochs=rates // 4)
 
@@ -101,7 +101,7 @@ def test_an_experiment_that_no_worker_has_counts_as_queued_although_it_has_begun
 
 def test_jobs_that_are_sent_together_are_held_to_the_limit_one_by_one(store: JobStore) -> None:
     limit(store, queued=3)
-    made = store.create_many([NewJob(SPEC, Terms(), tenant="mine") for _ in range(5)])
+    made = store.create_many([NewJob(SPEC, JobOptions(), tenant="mine") for _ in range(5)])
 
     assert [isinstance(each, LimitReached) for each in made] == [False] * 3 + [True] * 2
 
@@ -235,7 +235,7 @@ def test_a_tenant_that_may_store_no_more_leaves_the_workers_to_others(store: Job
     claim = claimed(store)
     store.stored(claim, 10)
     store.finish(claim, State.SUCCEEDED)
-    waiting = mine.create(SPEC, Terms(priority=9)).id
+    waiting = mine.create(SPEC, JobOptions(priority=9)).id
     limit(store, stored_bytes=10)
 
     other = store.create(SPEC).id
@@ -266,7 +266,7 @@ def test_a_tenant_without_a_limit_has_a_share_of_redis_memory(store: JobStore, m
     large = by_hand(4000)
     redis.config_set("maxmemory", used + 12 * 2**20)
     try:
-        made = store.create_many([NewJob(large, Terms(), tenant="mine") for _ in range(60)])
+        made = store.create_many([NewJob(large, JobOptions(), tenant="mine") for _ in range(60)])
         refused = [each for each in made if isinstance(each, LimitReached)]
         assert 0 < len(refused) < 60
         assert "record_bytes" in str(refused[0])

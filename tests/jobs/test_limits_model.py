@@ -28,13 +28,13 @@ from hypothesis.stateful import (
 from lrcore.jobs import store as stores
 from lrcore.jobs.connection import connect
 from lrcore.jobs.ids import NOBODY
-from lrcore.jobs.job import Job, Terms
+from lrcore.jobs.job import Job, JobOptions
+from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.queue import QUEUE
-from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
 from lrcore.jobs.store import Claim, JobStore, JobTooLarge, LeaseLost, LimitReached, NewJob
-from lrcore.jobs.work import Work
+from lrcore.jobs.training_spec import TrainingSpec
 from tests.conftest import job_spec, redis_process
 from tests.jobs.recount import counted, records, recounted, waiting
 from tests.jobs.test_parts import experiment
@@ -42,7 +42,10 @@ from tests.jobs.test_store import LEASE
 
 MINE = "mine"
 TENANTS = st.sampled_from([MINE, NOBODY])
-WORKS: list[Work] = [*(JobSpec.model_validate(job_spec(epochs=epochs)) for epochs in (1, 3)), *map(experiment, (2, 3))]
+WORKS: list[JobSpec] = [
+    *(TrainingSpec.model_validate(job_spec(epochs=epochs)) for epochs in (1, 3)),
+    *map(experiment, (2, 3)),
+]
 ALIVE = {State.QUEUED, State.PAUSED, State.RUNNING}
 ACTIONS = {"pause": ALIVE, "resume": {State.PAUSED}, "cancel": ALIVE, "forget": set(State) - ALIVE}
 ENDS = st.sampled_from([State.SUCCEEDED, State.FAILED, State.CANCELLED, State.QUEUED])
@@ -58,7 +61,7 @@ VALUES = {
 CHANGES = st.one_of(*(st.tuples(st.just(name), values) for name, values in VALUES.items()))
 
 
-def size(work: Work) -> int:
+def size(work: JobSpec) -> int:
     return len(work.model_dump_json().encode()) + stores.RECORD_BYTES
 
 
@@ -88,7 +91,7 @@ class LimitsMachine(RuleBasedStateMachine):
         return [job for tenant in (MINE, NOBODY) for job in self.store.of(tenant).page(limit=100, whole=True)[0]]
 
     @initialize(works=st.lists(st.sampled_from(WORKS), min_size=2, max_size=4), change=CHANGES)
-    def some_jobs_from_before_a_limit(self, works: list[Work], change: tuple[str, int]) -> None:
+    def some_jobs_from_before_a_limit(self, works: list[JobSpec], change: tuple[str, int]) -> None:
         for work in works:
             self.store.of(MINE).create(work)
         self.set_a_limit(change)
@@ -101,7 +104,7 @@ class LimitsMachine(RuleBasedStateMachine):
         if value is not None:
             self.limits[name] = value
 
-    def expected(self, tenant: str, work: Work) -> set[str]:
+    def expected(self, tenant: str, work: JobSpec) -> set[str]:
         """The limits that keep a job out."""
         if self.too_large(tenant, work.steps, getattr(work, "runs", 1)):
             return {"large"}
@@ -114,8 +117,8 @@ class LimitsMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.jobs()) < 8)
     @rule(tenant=TENANTS, work=st.sampled_from(WORKS), chosen=st.booleans(), priority=st.integers(0, 1))
-    def submit(self, tenant: str, work: Work, chosen: bool, priority: int) -> None:
-        reasons, store, terms = self.expected(tenant, work), self.store.of(tenant), Terms(priority=priority)
+    def submit(self, tenant: str, work: JobSpec, chosen: bool, priority: int) -> None:
+        reasons, store, terms = self.expected(tenant, work), self.store.of(tenant), JobOptions(priority=priority)
         self.chosen += 1
         try:
             if chosen:
@@ -130,8 +133,8 @@ class LimitsMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.jobs()) < 6)
     @rule(works=st.lists(st.sampled_from(WORKS), min_size=2, max_size=3))
-    def submit_together(self, works: list[Work]) -> None:
-        self.store.create_many([NewJob(work, Terms(), tenant=MINE) for work in works])
+    def submit_together(self, works: list[JobSpec]) -> None:
+        self.store.create_many([NewJob(work, JobOptions(), tenant=MINE) for work in works])
         assert recounted(self.redis, MINE)["records"] <= max(self.most(MINE, "record_bytes"), self.records_before)
         assert waiting(self.redis, MINE) <= max(self.most(MINE, "queued"), self.waiting_before)
 

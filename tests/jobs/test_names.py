@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrcore.jobs.names import LONGEST, name, names
+from lrcore.jobs.configuration_labels import LONGEST, name, names
 from lrcore.schedules import SCHEDULES
 
 

@@ -12,8 +12,8 @@ import pytest
 from redis import Redis
 
 from lrcore.jobs import scripts
-from lrcore.jobs.experiment import MAX_RUNS, ExperimentSpec, PartSpec
-from lrcore.jobs.job import Best, Job, JobError, RunTraining, Terms
+from lrcore.jobs.experiment import MAX_RUNS, ExperimentSpec, ShardSpec
+from lrcore.jobs.job import Best, GroupingView, Job, JobError, JobOptions
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import (
@@ -43,7 +43,7 @@ def experiment(runs: int) -> ExperimentSpec:
 
 
 def create(store: JobStore, runs: int, **terms: Any) -> Job:
-    return store.create(experiment(runs), Terms(**terms))
+    return store.create(experiment(runs), JobOptions(**terms))
 
 
 def claimed(store: JobStore, worker: str = "a", most: int = ALL, lease: float = LEASE) -> Claim:
@@ -59,7 +59,7 @@ def held(store: JobStore, runs: int = 4, parts: int = 2, **terms: Any) -> tuple[
 
 
 def indices(claim: Claim) -> list[int]:
-    assert isinstance(claim.spec, PartSpec)
+    assert isinstance(claim.spec, ShardSpec)
     return list(claim.spec.indices)
 
 
@@ -112,7 +112,7 @@ def test_a_lone_worker_takes_all_runs(store: JobStore) -> None:
 
     claim = claimed(store)
 
-    assert claim.spec == PartSpec(first=0, count=6, experiment=experiment(6))
+    assert claim.spec == ShardSpec(first=0, count=6, experiment=experiment(6))
     assert (claim.attempt, claim.queue, claim.more) == (1, QUEUE, False)
     assert store.get(job.id).state == "running"
     assert store.claim([QUEUE], "b", LEASE, ALL) is None
@@ -169,13 +169,13 @@ def test_the_parts_of_an_experiment_come_before_later_jobs(store: JobStore) -> N
 def test_an_earlier_or_more_urgent_job_comes_between_two_parts(store: JobStore) -> None:
     job, later = create(store, 6), store.create(SPEC)
     claimed(store, most=2)
-    urgent = store.create(SPEC, Terms(priority=5))
+    urgent = store.create(SPEC, JobOptions(priority=5))
 
     assert [claimed(store, most=2).id for _ in range(4)] == [urgent.id, f"{job.id}/2", f"{job.id}/3", later.id]
 
 
 def test_a_running_experiment_may_be_given_another_priority(store: JobStore) -> None:
-    job, other = create(store, 6, priority=2), store.create(SPEC, Terms(priority=1))
+    job, other = create(store, 6, priority=2), store.create(SPEC, JobOptions(priority=1))
     first = claimed(store, most=2)
     assert first.id == f"{job.id}/1"
 
@@ -184,7 +184,7 @@ def test_a_running_experiment_may_be_given_another_priority(store: JobStore) -> 
     last = claimed(store)
     assert (last.id, last.more) == (f"{job.id}/2", False)
 
-    urgent = store.create(SPEC, Terms(priority=5))
+    urgent = store.create(SPEC, JobOptions(priority=5))
     store.prioritize(job.id, 9)  # it is in no queue now, until a part comes back
     assert store.queues()[0].waiting == 1
     store.finish(last, State.QUEUED)
@@ -331,7 +331,7 @@ def test_a_report_shows_in_the_runs(store: JobStore) -> None:
             *(told_epoch(0, 0, 0.8), told_epoch(2, 0)),
             RunEpoch(0, epoch(1, 0.6), Best(epoch=0, test_accuracy=0.8)),
             *(
-                RunEnd(0, RunState.SUCCEEDED, training=RunTraining(together=2, alone=None)),
+                RunEnd(0, RunState.SUCCEEDED, training=GroupingView(together=2, alone=None)),
                 RunEnd(2, RunState.FAILED, DIVERGED),
             ),
         ],
@@ -343,7 +343,7 @@ def test_a_report_shows_in_the_runs(store: JobStore) -> None:
             RunState.SUCCEEDED,
             epoch(1, 0.6),
             Best(epoch=0, test_accuracy=0.8),
-            training=RunTraining(together=2, alone=None),
+            training=GroupingView(together=2, alone=None),
         ),
         1: RunView(RunState.RUNNING),
         2: RunView(RunState.FAILED, epoch(0), Best(epoch=0, test_accuracy=0.5), DIVERGED),
@@ -1217,9 +1217,9 @@ def test_an_experiment_waits_once_however_many_runs_it_has(store: JobStore, redi
     assert store.queues() == [Queue(QUEUE, 1, 1, 0)]
     claims = [claimed(store, most=3)]
 
-    assert store.queues()[0].missing_rings == 1  # it has more to give
+    assert store.queues()[0].missing_notifications == 1  # it has more to give
     redis.rpush(broker_list(QUEUE), "a message")
-    assert store.queues()[0].missing_rings == 0
+    assert store.queues()[0].missing_notifications == 0
     claims += [claimed(store, most=3) for _ in range(2)]
     assert store.queues()[0].waiting == 0
     store.finish(claims[0], State.QUEUED)

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 
 from lrcore.jobs.connection import connect
-from lrcore.jobs.job import JobError, Terms
+from lrcore.jobs.job import JobError, JobOptions
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import Claim, Gap, IllegalMove, JobStore, Judgement, LeaseLost, RunEnd
@@ -187,7 +187,7 @@ class ExperimentMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.alive) < 2)
     @rule(runs=st.integers(1, 9), priority=st.integers(0, 1))
     def create(self, runs: int, priority: int) -> None:
-        job = self.store.create(experiment(runs), Terms(priority=priority, max_attempts=ATTEMPTS))
+        job = self.store.create(experiment(runs), JobOptions(priority=priority, max_attempts=ATTEMPTS))
         self.experiments[job.id] = Experiment(runs, priority)
 
     @precondition(lambda self: self.queue())

@@ -12,10 +12,9 @@ from redis import Redis
 
 from lrcore.jobs import scripts
 from lrcore.jobs.ids import NOBODY
-from lrcore.jobs.job import Best, Epoch, JobError, Progress, Terms
+from lrcore.jobs.job import Best, Epoch, JobError, JobOptions, Progress
 from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.queue import QUEUE, broker_list
-from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
 from lrcore.jobs.store import (
     DRAINING,
@@ -32,9 +31,10 @@ from lrcore.jobs.store import (
     StoreFull,
     _creation,
 )
+from lrcore.jobs.training_spec import TrainingSpec
 from tests.conftest import job_spec, until
 
-SPEC = JobSpec.model_validate(job_spec())
+SPEC = TrainingSpec.model_validate(job_spec())
 LEASE = 30.0
 SHORT = 0.05
 MOST = 2  # losses
@@ -70,7 +70,7 @@ def test_a_new_job_is_queued_with_what_was_asked_for(store: JobStore) -> None:
     job = store.create(SPEC)
 
     assert (job.state, job.attempt, job.kind) == ("queued", 0, "training")
-    assert JobSpec.model_validate(job.spec) == SPEC
+    assert TrainingSpec.model_validate(job.spec) == SPEC
     assert (job.progress.step, job.progress.steps, job.progress.epochs) == (0, 12, 3)
     assert (job.metrics, job.best, job.error, job.started_at, job.finished_at) == (None,) * 5
     assert job == store.get(job.id)
@@ -122,7 +122,7 @@ def test_no_two_workers_get_one_job(store: JobStore) -> None:
 
 
 def test_a_queue_has_its_own_jobs(store: JobStore) -> None:
-    store.create(SPEC, Terms(hardware="gpu"))
+    store.create(SPEC, JobOptions(hardware="gpu"))
 
     assert store.claim([QUEUE], "a", LEASE) is None
     assert store.claim(["gpu"], "a", LEASE) is not None
@@ -130,7 +130,7 @@ def test_a_queue_has_its_own_jobs(store: JobStore) -> None:
 
 def test_of_several_queues_the_best_job_is_taken_wherever_it_waits(store: JobStore) -> None:
     first, second, third = (
-        store.create(SPEC, Terms(hardware=hardware, priority=priority)).id
+        store.create(SPEC, JobOptions(hardware=hardware, priority=priority)).id
         for hardware, priority in (("gpu", 1), (None, 9), ("gpu", 9))
     )
 
@@ -423,7 +423,7 @@ def test_the_lease_of_a_job_lasts_while_its_spec_is_read(store: JobStore) -> Non
     long = {"epochs": 10_000, "batch_size": 1, "interval": "step", "dataset": data}
     schedule = {"type": "LambdaLR", "lr_lambda": f"20 + {waves}"}
     # to read it takes many times the lease
-    store.create(JobSpec.model_validate(job_spec() | long | {"schedule": schedule}))
+    store.create(TrainingSpec.model_validate(job_spec() | long | {"schedule": schedule}))
     over, lost = threading.Event(), list[str]()
 
     def reap() -> None:
@@ -500,20 +500,20 @@ def test_a_job_is_listed_in_its_state_alone(store: JobStore) -> None:
 
 def test_a_waiting_job_without_a_message_is_noticed(store: JobStore, redis: Redis) -> None:
     for hardware in (None, None, None, "gpu"):
-        store.create(SPEC, Terms(hardware=hardware))
+        store.create(SPEC, JobOptions(hardware=hardware))
     redis.rpush(broker_list(QUEUE), "a message")
 
     assert store.queues() == [Queue(QUEUE, 3, 0, 1), Queue("gpu", 1, 0, 0)]
-    assert [queue.missing_rings for queue in store.queues()] == [2, 1]
+    assert [queue.missing_notifications for queue in store.queues()] == [2, 1]
 
 
 def test_more_messages_than_jobs_are_no_matter() -> None:
-    assert Queue(QUEUE, waiting=1, workers=1, ringing=2).missing_rings == 0
+    assert Queue(QUEUE, waiting=1, workers=1, ringing=2).missing_notifications == 0
 
 
 def test_a_long_queue_is_not_announced_job_by_job() -> None:
-    assert Queue(QUEUE, waiting=10**6, workers=3, ringing=10).missing_rings == RINGS - 10
-    assert Queue(QUEUE, waiting=10**6, workers=10**4, ringing=0).missing_rings == 2 * 10**4
+    assert Queue(QUEUE, waiting=10**6, workers=3, ringing=10).missing_notifications == RINGS - 10
+    assert Queue(QUEUE, waiting=10**6, workers=10**4, ringing=0).missing_notifications == 2 * 10**4
 
 
 def test_workers_are_counted_while_they_show_themselves(store: JobStore) -> None:
@@ -592,13 +592,13 @@ def test_an_id_of_one_s_own_stays_with_its_job(store: JobStore) -> None:
     other = store.create(SPEC)
 
     with pytest.raises(JobExists, match="mine"):
-        store.put("mine", SPEC, Terms(priority=1))
+        store.put("mine", SPEC, JobOptions(priority=1))
     with pytest.raises(JobExists):
         store.put(other.id, SPEC)
 
     store.cancel("mine")
     store.forget("mine")
-    assert store.put("mine", SPEC, Terms(priority=1))[1]
+    assert store.put("mine", SPEC, JobOptions(priority=1))[1]
 
 
 def test_jobs_are_listed_as_they_came_whatever_their_ids(store: JobStore) -> None:
@@ -616,11 +616,11 @@ def test_a_key_names_one_request(store: JobStore) -> None:
 
     assert len(ids) == 1
     with pytest.raises(KeyReused, match="once"):
-        store.create(SPEC, Terms(priority=1), key="once")
+        store.create(SPEC, JobOptions(priority=1), key="once")
 
 
 def test_an_error_is_tried_again_as_often_as_asked_for(store: JobStore, redis: Redis) -> None:
-    job = store.create(SPEC, Terms(max_attempts=3))
+    job = store.create(SPEC, JobOptions(max_attempts=3))
     error = JobError(type="error", message="it broke")
 
     went = [store.finish(claimed(store), State.FAILED, error, again=True) for _ in range(3)]
@@ -635,13 +635,13 @@ def test_an_error_is_tried_again_as_often_as_asked_for(store: JobStore, redis: R
 
 
 def test_an_error_that_would_come_again_is_not_tried_again(store: JobStore) -> None:
-    store.create(SPEC, Terms(max_attempts=3))
+    store.create(SPEC, JobOptions(max_attempts=3))
 
     assert store.finish(claimed(store), State.FAILED, JobError(type="diverged", message="")) == "failed"
 
 
 def test_lost_workers_do_not_count_as_errors(store: JobStore) -> None:
-    job = store.create(SPEC, Terms(max_attempts=2))
+    job = store.create(SPEC, JobOptions(max_attempts=2))
     error = JobError(type="error", message="it broke")
     for _ in range(MOST):
         store.lose(claimed(store), MOST)
@@ -652,7 +652,7 @@ def test_lost_workers_do_not_count_as_errors(store: JobStore) -> None:
 
 
 def test_a_job_runs_for_so_long_and_no_longer(store: JobStore) -> None:
-    job = store.create(SPEC, Terms(max_seconds=0.2))
+    job = store.create(SPEC, JobOptions(max_seconds=0.2))
     claim = claimed(store)
     assert store.beat(claim, LEASE, None) == ""
     store.finish(claim, State.QUEUED)
@@ -708,7 +708,7 @@ def test_jobs_that_ended_long_ago_are_stale(store: JobStore) -> None:
 
 
 def test_a_pause_that_comes_before_an_error_is_kept(store: JobStore) -> None:
-    store.create(SPEC, Terms(max_attempts=2))
+    store.create(SPEC, JobOptions(max_attempts=2))
     claim = claimed(store)
     store.pause(claim.id)
 
@@ -724,7 +724,7 @@ def test_a_claim_that_redis_hears_twice_takes_one_job(store: JobStore) -> None:
 
 
 def test_a_submit_that_redis_hears_twice_makes_one_job(store: JobStore) -> None:
-    arguments = (scripts.CREATE, *_creation(SPEC, Terms(), "once"))
+    arguments = (scripts.CREATE, *_creation(SPEC, JobOptions(), "once"))
     made = store._run(*arguments)
     claimed(store)
 
@@ -733,8 +733,8 @@ def test_a_submit_that_redis_hears_twice_makes_one_job(store: JobStore) -> None:
 
 
 def test_a_label_that_nobody_uses_any_more_is_forgotten(store: JobStore) -> None:
-    store.cancel(store.create(SPEC, Terms(hardware="typo")).id)
-    waiting = store.create(SPEC, Terms(hardware="gpu"))
+    store.cancel(store.create(SPEC, JobOptions(hardware="typo")).id)
+    waiting = store.create(SPEC, JobOptions(hardware="gpu"))
     store.present("a", [QUEUE], LEASE)
 
     store.reap(MOST)

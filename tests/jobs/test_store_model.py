@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 
 from lrcore.jobs.connection import connect
-from lrcore.jobs.job import Best, Terms
+from lrcore.jobs.job import Best, JobOptions
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
 from lrcore.jobs.store import Claim, IllegalMove, JobStore, LeaseLost
@@ -84,7 +84,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.jobs) < 6)
     @rule(priority=st.integers(0, 2))
     def create(self, priority: int = 0) -> None:
-        job = self.store.create(SPEC, Terms(labels=LABELS, priority=priority))
+        job = self.store.create(SPEC, JobOptions(labels=LABELS, priority=priority))
         self.jobs[job.id] = Record()
         self.jobs[job.id].priority = priority
         assert job.position == self.queue().index(job.id)

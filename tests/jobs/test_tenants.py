@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from lrcore.jobs.job import Terms
+from lrcore.jobs.job import JobOptions
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobExists, JobNotFound, JobStore, KeyReused, LimitReached
@@ -16,8 +16,8 @@ from tests.jobs.test_store import LEASE, SPEC, claimed
 
 def test_a_tenant_finds_its_own_jobs_alone(store: JobStore) -> None:
     mine, theirs = store.of("mine"), store.of("theirs")
-    job = mine.create(SPEC, Terms(labels=("a",)))
-    other = theirs.create(SPEC, Terms(labels=("a",)))
+    job = mine.create(SPEC, JobOptions(labels=("a",)))
+    other = theirs.create(SPEC, JobOptions(labels=("a",)))
 
     assert mine.get(job.id).id == job.id
     assert [each.id for each in mine.page()[0]] == [job.id]
@@ -39,7 +39,7 @@ def test_tenants_may_choose_the_same_id(store: JobStore) -> None:
     assert len({job.key for job in jobs}) == 3
     assert mine.put("sweep", SPEC)[1] is False
     with pytest.raises(JobExists):
-        mine.put("sweep", SPEC, Terms(priority=1))
+        mine.put("sweep", SPEC, JobOptions(priority=1))
     mine.cancel("sweep")
     assert [each.get("sweep").state for each in (mine, theirs, nobody)] == ["cancelled", "queued", "queued"]
     mine.forget("sweep")
@@ -55,16 +55,16 @@ def test_a_request_s_key_is_the_tenant_s(store: JobStore) -> None:
     mine, theirs = store.of("mine"), store.of("theirs")
     first = mine.create(SPEC, key="once")
 
-    assert theirs.create(SPEC, Terms(priority=1), key="once").id != first.id
+    assert theirs.create(SPEC, JobOptions(priority=1), key="once").id != first.id
     assert mine.create(SPEC, key="once").id == first.id
     with pytest.raises(KeyReused):
-        mine.create(SPEC, Terms(priority=1), key="once")
+        mine.create(SPEC, JobOptions(priority=1), key="once")
 
 
 def test_workers_serve_tenants_in_turn(store: JobStore) -> None:
     many = [store.of("many").create(SPEC).key for _ in range(4)]
     few = [store.of("few").create(SPEC).key for _ in range(2)]
-    urgent = store.of("many").create(SPEC, Terms(priority=9)).key
+    urgent = store.of("many").create(SPEC, JobOptions(priority=9)).key
 
     taken = [claimed(store, worker).id for worker in "abcdefg"]
 
@@ -123,10 +123,10 @@ def test_a_request_that_was_refused_by_a_limit_can_be_sent_again(store: JobStore
     redis.hset("lrserve:limits:*", "queued", 1)
     first = store.of("one").create(SPEC)
     with pytest.raises(LimitReached):
-        store.of("one").create(SPEC, Terms(priority=2), key="mine")
+        store.of("one").create(SPEC, JobOptions(priority=2), key="mine")
     store.of("one").cancel(first.id)
 
-    assert store.of("one").create(SPEC, Terms(priority=2), key="mine").state == "queued"
+    assert store.of("one").create(SPEC, JobOptions(priority=2), key="mine").state == "queued"
 
 
 def test_no_more_jobs_run_than_the_limit_says(store: JobStore, redis: Redis) -> None:
@@ -179,7 +179,7 @@ def test_webhooks_are_the_tenant_s(redis: Redis, store: JobStore) -> None:
 def test_one_worker_serves_tenants_in_turn(store: JobStore) -> None:
     urgent, modest = store.of("urgent"), store.of("modest")
     for _ in range(4):
-        urgent.create(SPEC, Terms(priority=9))
+        urgent.create(SPEC, JobOptions(priority=9))
     for _ in range(2):
         modest.create(SPEC)
     served = []

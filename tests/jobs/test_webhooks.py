@@ -14,12 +14,12 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from lrcore.jobs import webhook_scripts
-from lrcore.jobs.job import JobError, Terms
+from lrcore.jobs.job import JobError, JobOptions
 from lrcore.jobs.outbox import Outbox, Outcome, Parcel, signature
 from lrcore.jobs.queue import QUEUE
-from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore
+from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.jobs.webhooks import (
     Attempt,
     Delivery,
@@ -34,7 +34,7 @@ from tests.conftest import job_spec
 
 T = TypeVar("T")
 
-SPEC = JobSpec.model_validate(job_spec())
+SPEC = TrainingSpec.model_validate(job_spec())
 EVENTS: list[Event] = list(get_args(Event))
 LEASE = 30.0
 SHORT = 0.02
@@ -129,7 +129,7 @@ def test_every_change_of_state_is_told_once_and_in_order(
     store: JobStore, webhooks: WebhookStore, dispatching: Dispatching
 ) -> None:
     webhook_id = registered(webhooks)
-    job = store.create(SPEC, Terms(labels=["team=a"]))
+    job = store.create(SPEC, JobOptions(labels=["team=a"]))
     store.pause(job.id)
     store.resume(job.id)
     claim = store.claim([QUEUE], "a", LEASE)
@@ -167,9 +167,9 @@ def test_the_deliveries_of_one_job_wait_for_each_other_and_those_of_others_do_no
 
 def test_events_and_labels_choose(store: JobStore, webhooks: WebhookStore, dispatching: Dispatching) -> None:
     ends, mine = registered(webhooks, ["job.cancelled"]), registered(webhooks, label="mine")
-    job = store.create(SPEC, Terms(labels=["mine", "too"]))
+    job = store.create(SPEC, JobOptions(labels=["mine", "too"]))
     store.cancel(job.id)
-    store.cancel(store.create(SPEC, Terms(labels=["theirs"])).id)
+    store.cancel(store.create(SPEC, JobOptions(labels=["theirs"])).id)
     store.create(SPEC)
 
     delivered(dispatching)
@@ -247,7 +247,7 @@ def test_so_many_are_in_flight_to_one_endpoint_and_no_more(
     slow, other = registered(webhooks), registered(webhooks, ["job.queued"], "other")
     for _ in range(9):
         store.create(SPEC)
-    store.create(SPEC, Terms(labels=["other"]))
+    store.create(SPEC, JobOptions(labels=["other"]))
     dispatching.fan_out()
 
     taken = dispatching.take(most_of_one=3)

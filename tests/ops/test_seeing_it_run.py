@@ -37,7 +37,7 @@ class Seen:
     attributes: dict[str, Any]
 
 
-class Observed:
+class Telemetry:
     """A running lrserve, and what it tells."""
 
     def __init__(self, service: Service, folder: Path) -> None:
@@ -71,7 +71,7 @@ def sample(text: str, name: str, **labels: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
+def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Telemetry]:
     folder = tmp_path_factory.mktemp("spans")
     collector = subprocess.Popen(
         [sys.executable, "-m", "tests.ops.collector", folder], stdout=subprocess.PIPE, text=True
@@ -89,7 +89,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         home = tmp_path_factory.mktemp("observed") / "home"
         settings: dict[str, Any] = {"log_format": "json", "lease_seconds": 4, "reap_seconds": 0.2}
         with running_service(home, **settings) as service:
-            yield Observed(service, folder)
+            yield Telemetry(service, folder)
     finally:
         for name, value in before.items():
             os.environ.pop(name)
@@ -100,7 +100,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         collector.stdout.close()
 
 
-def test_one_trace_leads_from_the_client_s_own_span_through_the_queue_to_the_training(observed: Observed) -> None:
+def test_one_trace_leads_from_the_client_s_own_span_through_the_queue_to_the_training(observed: Telemetry) -> None:
     given = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
     job = observed.http.post("/v1/jobs", json=job_spec(), headers=given).raise_for_status().json()
     observed.service.ended(job["id"])
@@ -120,7 +120,7 @@ def test_one_trace_leads_from_the_client_s_own_span_through_the_queue_to_the_tra
     assert "trace" not in json.dumps(observed.http.get(f"/v1/jobs/{job['id']}").json()["spec"])
 
 
-def test_the_parts_of_an_experiment_belong_to_its_trace(observed: Observed) -> None:
+def test_the_parts_of_an_experiment_belong_to_its_trace(observed: Telemetry) -> None:
     trace = TRACE[::-1]
     asked = {"base": job_spec(), "grid": {"seed": [0, 1]}}
     given = {"traceparent": f"00-{trace}-{PARENT}-01"}
@@ -135,7 +135,7 @@ def test_the_parts_of_an_experiment_belong_to_its_trace(observed: Observed) -> N
     assert sorted(span.attributes["lrserve.run"] for span in spans if span.name == "run") == [0, 1]
 
 
-def test_every_line_is_json_and_names_its_request_or_its_job(observed: Observed) -> None:
+def test_every_line_is_json_and_names_its_request_or_its_job(observed: Telemetry) -> None:
     answer = observed.http.post("/v1/jobs", json=job_spec(), headers={"X-Request-ID": "build-17/a"})
     job = answer.json()["id"]
     observed.service.ended(job)
@@ -154,7 +154,7 @@ def test_every_line_is_json_and_names_its_request_or_its_job(observed: Observed)
     assert attempts == sorted(attempts)
 
 
-def test_a_job_that_lost_its_worker_is_counted_and_its_training_seen(observed: Observed) -> None:
+def test_a_job_that_lost_its_worker_is_counted_and_its_training_seen(observed: Telemetry) -> None:
     ended = observed.metric("lrserve_jobs_ended_total", state="cancelled")
     job = observed.client.submit(long_job(epochs=200)).id
     until(lambda: observed.client.job(job).progress.step > 0)
@@ -186,14 +186,14 @@ def test_a_job_that_lost_its_worker_is_counted_and_its_training_seen(observed: O
     assert observed.metric("lrserve_jobs_ended_total", state="cancelled") == ended + 1
 
 
-def answers(observed: Observed) -> bool:
+def answers(observed: Telemetry) -> bool:
     try:
         return observed.http.get("/healthz").is_success
     except httpx.TransportError:
         return False
 
 
-def test_the_metrics_are_those_of_the_process_while_redis_is_away(observed: Observed) -> None:
+def test_the_metrics_are_those_of_the_process_while_redis_is_away(observed: Telemetry) -> None:
     assert observed.metric("lrserve_redis_up") == 1
     observed.service.kill("redis")
 

@@ -163,7 +163,7 @@ SEQUENTIAL: dict[str, tuple[list[Named], list[int], list[Factor], int]] = {
 }  # fmt: skip
 
 
-def in_turn(edges: list[int], factors: list[Factor]) -> Factor:
+def piecewise(edges: list[int], factors: list[Factor]) -> Factor:
     def factor(t: float) -> float:
         part = sum(edge <= t for edge in edges)
         return factors[part](t - [0, *edges][part])
@@ -175,7 +175,7 @@ def sequence(named: list[Named], edges: list[int], factors: list[Factor], epochs
     optimizer = two_groups()
     parts = [make(optimizer, name, **fields) for name, fields in named]
     scheduler = SequentialLR(optimizer, parts, edges)
-    factor = in_turn(edges, factors)
+    factor = piecewise(edges, factors)
     for epoch in range(epochs):
         expected = [0.05 * factor(epoch), 0.5 * factor(epoch)]
         assert_near(rates(optimizer), expected, epoch)
@@ -203,7 +203,7 @@ def _(make: Maker) -> None:
     parts = [ChainedScheduler([rising, held]), make(optimizer, "ConstantLR", factor=0.5, total_iters=5)]
     first = product(linear(0.1, 1, 5), constant(0.1, 5))
     scheduler = SequentialLR(optimizer, parts, [5])
-    assert_follows(optimizer, [scheduler], in_turn([5], [first, constant(0.5, 5)]), 10)
+    assert_follows(optimizer, [scheduler], piecewise([5], [first, constant(0.5, 5)]), 10)
 
 
 @case("test_sequentiallr_does_not_alias_lr_and_initial_lr")

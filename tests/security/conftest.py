@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lrserve.stack import free_port
+from lrserve.supervisor import free_port
 from tests.conftest import until
 
 QUICK = {"head_seconds": 1, "body_seconds": 1}

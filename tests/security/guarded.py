@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from redis import Redis
 from redis.exceptions import RedisError
 
-from lrserve.stack import free_port
+from lrserve.supervisor import free_port
 from tests.conftest import until
 
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from lrcore.expression import CycleExpression, Expression
 from lrcore.family import Spec
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.range_test import RangeTestSpec
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 
 MOST_SECONDS = 0.05  # of processor time
 MOST_MEMORY = 200 * 2**20
@@ -37,7 +37,7 @@ BOUNDS: dict[
     (lrcore.cost, "MOST"): SMALL,
     (lrcore.jobs.experiment, "MAX_RUNS"): FEW_RUNS,
 }
-SPECS: tuple[type[Spec], ...] = (CurveRequest, JobSpec, ExperimentSpec, RangeTestSpec)
+SPECS: tuple[type[Spec], ...] = (CurveRequest, TrainingSpec, ExperimentSpec, RangeTestSpec)
 FIELDS: tuple[dict[str, Any], ...] = (
     {"type": "LambdaLR", "lr_lambda": ""},
     {"type": "MultiplicativeLR", "lr_lambda": ""},

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lrserve.api.guard import Guard, Network
+from lrserve.api.address_policy import AddressPolicy, Network
 
 # prints [address, whether it is global] of the edges of each network that this Python knows as special, of addresses
 # in them, and of addresses anywhere
@@ -88,7 +88,7 @@ def test_what_python_does_not_call_global_is_not_reached(which: str) -> None:
     python = sys.executable if which == "this" else newest()
     if python is None:
         pytest.skip(f"no Python newer than {sys.version.split()[0]} on this machine")
-    guard, found = Guard(), judged(python)
+    guard, found = AddressPolicy(), judged(python)
 
     reached = [address for address, public in found.items() if guard.permits(ipaddress.ip_address(address))]
     assert [address for address in reached if not found[address]] == []
@@ -128,7 +128,7 @@ def test_what_python_does_not_call_global_is_not_reached(which: str) -> None:
     ],
 )
 def test_neither_a_cloud_s_own_address_nor_a_special_one_is_reached(address: str) -> None:
-    guard = Guard()
+    guard = AddressPolicy()
     given = ipaddress.ip_address(address)
 
     assert not guard.permits(given)
@@ -139,7 +139,7 @@ def test_neither_a_cloud_s_own_address_nor_a_special_one_is_reached(address: str
 
 
 def test_an_address_behind_nat64_is_judged_as_the_one_inside() -> None:
-    guard = Guard([ipaddress.IPv4Network("10.0.0.0/8"), ipaddress.IPv6Network("64:ff9b::172.16.0.0/108")])
+    guard = AddressPolicy([ipaddress.IPv4Network("10.0.0.0/8"), ipaddress.IPv6Network("64:ff9b::172.16.0.0/108")])
 
     for address in ("64:ff9b::8.8.8.8", "64:ff9b::10.1.2.3", "64:ff9b::172.16.0.1"):
         assert guard.permits(ipaddress.ip_address(address))

@@ -12,9 +12,9 @@ import torch
 
 from lrcore.jobs.connection import connect
 from lrcore.jobs.settings import Settings
-from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.store import JobStore
-from lrserve.stack import MOST_FAILURES, Stack, StackError, free_port
+from lrcore.jobs.training_spec import TrainingSpec
+from lrserve.supervisor import MOST_FAILURES, ProcessSupervisor, SupervisorError, free_port
 from lrserve.worker.engine.memory import free_memory
 from tests.conftest import Service, job_spec, long_job, running_service, until
 
@@ -71,11 +71,13 @@ def test_a_worker_that_can_never_start_is_told_at_once(tmp_path: Path, monkeypat
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text("raise ImportError('libcudart.so: cannot open shared object file')")
     monkeypatch.setenv("PYTHONPATH", str(broken.parent))
-    monkeypatch.setattr("lrserve.stack.LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr("lrserve.supervisor.LONGEST_PAUSE", 0.1)
     with (tmp_path / "log").open("wb") as log:
-        stack = Stack(Settings(home=tmp_path / "home"), "127.0.0.1", free_port(), 1, say=print, log=log)
+        stack = ProcessSupervisor(Settings(home=tmp_path / "home"), "127.0.0.1", free_port(), 1, say=print, log=log)
         with (
-            pytest.raises(StackError, match=f"worker 0 ended {MOST_FAILURES} times in a row, the last time with exit"),
+            pytest.raises(
+                SupervisorError, match=f"worker 0 ended {MOST_FAILURES} times in a row, the last time with exit"
+            ),
             stack.running(),
         ):
             pass
@@ -84,7 +86,7 @@ def test_a_worker_that_can_never_start_is_told_at_once(tmp_path: Path, monkeypat
 def test_a_job_that_kills_its_worker_twice_fails_and_says_so(service: Service) -> None:
     poison = service.client.submit(long_job(epochs=10_000))
     store = JobStore(connect(redis_url(service)))
-    other = store.of("other").create(JobSpec.model_validate(job_spec()))
+    other = store.of("other").create(TrainingSpec.model_validate(job_spec()))
     for attempt in (1, 2):
         kill_in_training(service, poison.id, attempt)
         service.revive("worker 0")

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.store import JobStore, StoreFull
 from lrserve.client import Client
-from lrserve.stack import free_port
+from lrserve.supervisor import free_port
 from tests.conftest import SERVERS, job_spec, until
 from tests.security.conftest import api_process
 

@@ -20,7 +20,7 @@ from redis.retry import Retry
 from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.store import JobStore
-from lrserve.stack import free_port
+from lrserve.supervisor import free_port
 from tests.api.test_webhooks import Receiver
 from tests.conftest import SERVERS, job_spec, long_job, until
 from tests.security.guarded import Guarded, assert_nothing_was_lost, contents, guarded_redis

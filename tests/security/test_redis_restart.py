@@ -16,13 +16,13 @@ from lrcore.jobs import format as store_format
 from lrcore.jobs import scripts, webhook_scripts
 from lrcore.jobs.audit import AuditLog, Entry
 from lrcore.jobs.format import StoreFormat
-from lrcore.jobs.job import Best, JobError, Terms
+from lrcore.jobs.job import Best, JobError, JobOptions
 from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.queue import QUEUE
+from lrcore.jobs.service_stats import WorkerStats
 from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import Claim, JobStore, Judgement, NewJob, RunEnd
-from lrcore.jobs.survey import Vitals
 from lrcore.jobs.webhooks import WebhookStore
 from tests.conftest import SERVERS, until
 from tests.jobs.test_parts import experiment, told_epoch
@@ -81,11 +81,11 @@ def claimed(store: JobStore, worker: str, job_id: str, lease: float = LEASE, mos
 def jobs(api: JobStore, worker: JobStore) -> None:
     """Jobs that workers have had, in every state, by every way into it."""
     for name in ("a", "gone"):
-        worker.present(name, [QUEUE, "gpu"], LEASE, Vitals(version="1", host=name, busy=True))
+        worker.present(name, [QUEUE, "gpu"], LEASE, WorkerStats(version="1", host=name, busy=True))
     worker.absent("gone")
     assert worker.workers() == 1
 
-    done = claimed(worker, "a", api.create(SPEC, Terms(labels=["one"], max_seconds=LEASE), key="once").id)
+    done = claimed(worker, "a", api.create(SPEC, JobOptions(labels=["one"], max_seconds=LEASE), key="once").id)
     worker.beat(done, LEASE, progress(4))
     for index in range(3):
         worker.add_epoch(done, LEASE, epoch(index), Best(epoch=index, test_accuracy=0.5))
@@ -102,7 +102,7 @@ def jobs(api: JobStore, worker: JobStore) -> None:
     worker.lose(lost, MOST)
     assert (api.get(lost.id).state, api.get(lost.id).losses) == (State.FAILED, 3)
 
-    again = claimed(worker, "a", api.create(SPEC, Terms(max_attempts=2)).id)
+    again = claimed(worker, "a", api.create(SPEC, JobOptions(max_attempts=2)).id)
     assert worker.finish(again, State.FAILED, BROKE, again=True) == State.QUEUED
     again = claimed(worker, "a", again.id)
     assert worker.finish(again, State.FAILED, BROKE, again=True) == State.FAILED
@@ -114,7 +114,7 @@ def jobs(api: JobStore, worker: JobStore) -> None:
     api.resume(asked.id)
     api.cancel(asked.id)
 
-    for job in (api.create(SPEC), api.create(SPEC, Terms(labels=["none"]))):
+    for job in (api.create(SPEC), api.create(SPEC, JobOptions(labels=["none"]))):
         api.cancel(job.id)
         api.forget(job.id)
     stale = worker.take_stale(0, LEASE)
@@ -130,8 +130,10 @@ def jobs_that_wait(api: JobStore) -> None:
     """Those of two tenants, for two kinds of hardware."""
     api.check_writable()
     api.check_size(SPEC)
-    api.of("vision").put("mine", SPEC, Terms(labels=["one"]))
-    first, second = api.create_many([NewJob(SPEC, Terms(), tenant="vision"), NewJob(SPEC, Terms(hardware="gpu"))])
+    api.of("vision").put("mine", SPEC, JobOptions(labels=["one"]))
+    first, second = api.create_many(
+        [NewJob(SPEC, JobOptions(), tenant="vision"), NewJob(SPEC, JobOptions(hardware="gpu"))]
+    )
     assert not isinstance(first, Exception)
     assert not isinstance(second, Exception)
     assert api.of("vision").prioritize(first.id, 7).position == 0
@@ -141,7 +143,7 @@ def jobs_that_wait(api: JobStore) -> None:
 def experiments(api: JobStore, worker: JobStore) -> None:
     """One that has ended, one that was deleted, and one with runs in every state."""
     for forgotten in (False, True):
-        whole = claimed(worker, "a", api.create(experiment(2), Terms(priority=9)).id, most_runs=2)
+        whole = claimed(worker, "a", api.create(experiment(2), JobOptions(priority=9)).id, most_runs=2)
         job_id = whole.id.split("/")[0]
         worker.report(whole, LEASE, 12, [told_epoch(0, 0), RunEnd(0, RunState.SUCCEEDED), told_epoch(1, 0)])
         worker.finish(whole, State.SUCCEEDED)
@@ -149,7 +151,7 @@ def experiments(api: JobStore, worker: JobStore) -> None:
         if forgotten:
             api.forget(job_id)
 
-    job_id = api.create(experiment(8), Terms(priority=9)).id
+    job_id = api.create(experiment(8), JobOptions(priority=9)).id
     first, second, third = (claimed(worker, name, job_id, most_runs=2) for name in "abc")
     worker.report(first, LEASE, 8, [told_epoch(0, 0), told_epoch(0, 1), RunEnd(1, RunState.FAILED, BROKE)])
     assert worker.judge(first, [Judgement("1", range(1), True), Judgement("2", range(2, 3), False)]) == [True, False]
@@ -205,8 +207,14 @@ def told(jobs: JobStore, api: Redis) -> dict[str, Any]:
         found[f"{tenant} has"] = (LimitStore(api).of(tenant), AuditLog(api).last(10, tenant))
     hooks = WebhookStore(api)
     found["webhooks"] = [(hook, hooks.page(hook.id, 100, None)) for hook in hooks.all()]
-    survey = jobs.survey()
-    found["survey"] = (survey.counters, survey.jobs, survey.experiments, survey.queues, survey.workers)
+    service_stats = jobs.service_stats()
+    found["survey"] = (
+        service_stats.counters,
+        service_stats.jobs,
+        service_stats.experiments,
+        service_stats.queues,
+        service_stats.workers,
+    )
     return found | {"keys": KeyStore(api).all()}
 
 

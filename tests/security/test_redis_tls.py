@@ -19,11 +19,11 @@ from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.settings import Settings
-from lrserve.api.doorbell import Doorbell
+from lrserve.api.notifier import Notifier
 from lrserve.api.rates import Rates
 from lrserve.api.webhooks import _connect
 from lrserve.embedded import installed_server
-from lrserve.stack import free_port
+from lrserve.supervisor import free_port
 from tests.conftest import job_spec, until
 from tests.security.test_redis_acl import caller, ended, served, submitted
 
@@ -122,7 +122,7 @@ def refused(url: str, home: Path) -> None:
     with pytest.raises(RedisConnectionError, match=r"(?i)certificate verify failed"):
         connect(url).ping()
     with pytest.raises(Exception, match=r"(?i)certificate verify failed"):
-        Doorbell(Settings(redis_url=url, home=home)).ring(QUEUE)
+        Notifier(Settings(redis_url=url, home=home)).ring(QUEUE)
 
     async def asynchronous() -> None:
         redis = _connect(url)

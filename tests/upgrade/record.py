@@ -87,9 +87,9 @@ def _long_experiment() -> dict[str, Any]:
 
 
 def _spec(body: dict[str, Any]) -> Any:
-    from lrcore.jobs.spec import JobSpec
+    from lrcore.jobs.training_spec import TrainingSpec
 
-    return JobSpec.model_validate(body)
+    return TrainingSpec.model_validate(body)
 
 
 def said(service: Service, job_id: str) -> dict[str, Any]:

@@ -27,12 +27,12 @@ from lrcore.jobs.artifacts import ArtifactNotFound, Artifacts, ArtifactsUnavaila
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
-from lrcore.jobs.spec import JobSpec
 from lrcore.jobs.store import Claim, JobStore, LeaseLost
-from lrserve.stack import free_port
-from lrserve.worker import artifacts, kinds
+from lrcore.jobs.training_spec import TrainingSpec
+from lrserve.supervisor import free_port
+from lrserve.worker import artifacts, executors
 from lrserve.worker.engine import Interrupted, Result
-from lrserve.worker.kinds import Outcome
+from lrserve.worker.executors import Outcome
 from lrserve.worker.reporter import Reporter
 from lrserve.worker.runner import Runner
 from lrserve.worker.tracking import track
@@ -43,11 +43,11 @@ DATA = {"type": "fake", "samples": 64, "test_samples": 16, "image_size": 12}
 HELD_OUT = DATA | {"validation_split": 0.25}
 
 
-def spec_of(**changes: Any) -> JobSpec:
-    return JobSpec.model_validate(job_spec(dataset=DATA, epochs=3) | changes)
+def spec_of(**changes: Any) -> TrainingSpec:
+    return TrainingSpec.model_validate(job_spec(dataset=DATA, epochs=3) | changes)
 
 
-def epochs_of(spec: JobSpec) -> list[Epoch]:
+def epochs_of(spec: TrainingSpec) -> list[Epoch]:
     """Figures that differ from each other, in every field."""
     validated = spec.dataset.validation_split is not None
     return [
@@ -71,7 +71,7 @@ def best_of(epochs: list[Epoch]) -> Best:
     return Best(epoch=last.epoch, val_accuracy=last.val_accuracy, test_accuracy=last.test_accuracy)
 
 
-def trained(folder: Path, spec: JobSpec) -> tuple[nn.Module, list[Epoch], Best]:
+def trained(folder: Path, spec: TrainingSpec) -> tuple[nn.Module, list[Epoch], Best]:
     """What the engine leaves: the best weights, others as the last ones, and a checkpoint. The model has the best."""
     model = spec.model.build(spec.dataset.image_shape, spec.dataset.num_classes)
     if spec.precision == "float64":
@@ -85,7 +85,7 @@ def trained(folder: Path, spec: JobSpec) -> tuple[nn.Module, list[Epoch], Best]:
     return model, epochs, best_of(epochs)
 
 
-def written(folder: Path, spec: JobSpec) -> tuple[nn.Module, list[Epoch], Best]:
+def written(folder: Path, spec: TrainingSpec) -> tuple[nn.Module, list[Epoch], Best]:
     model, epochs, best = trained(folder, spec)
     artifacts.write(folder, spec, epochs, best)
     return model, epochs, best
@@ -100,7 +100,7 @@ def test_the_spec_that_is_kept_is_the_job_again(tmp_path: Path) -> None:
 
     written(tmp_path, spec)
 
-    assert JobSpec.model_validate_json((tmp_path / "spec.json").read_text()) == spec
+    assert TrainingSpec.model_validate_json((tmp_path / "spec.json").read_text()) == spec
 
 
 @pytest.mark.parametrize("dataset", [DATA, HELD_OUT], ids=["no validation", "validation"])
@@ -279,7 +279,7 @@ def taken(store: JobStore, tmp_path: Path) -> Iterator[tuple[Runner, Claim, Repo
     assert claim is not None
     reporter = Reporter(store, claim, settings, threading.Event())
     reporter.start()
-    yield runner, claim, reporter, kinds.trained(spec, job.id, Result(epochs, best, model, model.state_dict()))
+    yield runner, claim, reporter, executors.trained(spec, job.id, Result(epochs, best, model, model.state_dict()))
     reporter.stop()
 
 

@@ -17,19 +17,19 @@ from lrcore.curve import CurveRequest, sample
 from lrcore.datasets.digits import Digits
 from lrcore.errors import DataUnavailable
 from lrcore.jobs.job import Best, Epoch
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
 from lrserve.worker.engine import Diverged, Hooks, Interrupted, Result, train
 from lrserve.worker.engine.data import load, permutation
-from lrserve.worker.engine.loop import Run
+from lrserve.worker.engine.trainer import Trainer
 from tests.conftest import job_spec
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")
 
 
-def spec(**changes: Any) -> JobSpec:
-    return JobSpec.model_validate(job_spec(**changes))
+def spec(**changes: Any) -> TrainingSpec:
+    return TrainingSpec.model_validate(job_spec(**changes))
 
 
 def figures(epochs: list[Epoch]) -> list[dict[str, Any]]:
@@ -146,7 +146,7 @@ OPTIONS: list[dict[str, Any]] = [
 @pytest.fixture(scope="module", params=OPTIONS, ids=str)
 def undisturbed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[JobSpec, Result, Path]:
+) -> tuple[TrainingSpec, Result, Path]:
     """A job that nobody stops, what it comes to, and its folder."""
     job, folder = spec(epochs=5, **request.param), tmp_path_factory.mktemp("undisturbed")
     return job, train(job, data_root=NOWHERE, device=CPU, folder=folder), folder
@@ -154,7 +154,7 @@ def undisturbed(
 
 @pytest.mark.parametrize("stop", [0, 1, 4, 6, 11, 19])
 def test_a_run_that_is_stopped_anywhere_and_resumed_gives_the_figures_of_one_that_is_not(
-    undisturbed: tuple[JobSpec, Result, Path], stop: int, tmp_path: Path
+    undisturbed: tuple[TrainingSpec, Result, Path], stop: int, tmp_path: Path
 ) -> None:
     job, whole, folder = undisturbed
     steps: list[int] = []
@@ -179,8 +179,8 @@ def test_a_resumed_optimizer_has_the_strides_of_its_parameters(tmp_path: Path) -
     """As the fused kernels of a GPU want them; the CPU's do not mind."""
     job = spec(model={"type": "resnet18", "width": 4}, optimizer={"type": "AdamW"})
     interrupt(job, tmp_path, 5)
-    run = Run(job, load(job.dataset, NOWHERE, CPU), CPU, Hooks(), tmp_path)
-    run._take_up()
+    run = Trainer(job, load(job.dataset, NOWHERE, CPU), CPU, Hooks(), tmp_path)
+    run._resume()
     state = run.optimizers[0].state
 
     assert len(state) == len(list(run.model.parameters()))
@@ -189,7 +189,7 @@ def test_a_resumed_optimizer_has_the_strides_of_its_parameters(tmp_path: Path) -
         assert values["step"] == 5
 
 
-def interrupt(job: JobSpec, folder: Path, step: int) -> int:
+def interrupt(job: TrainingSpec, folder: Path, step: int) -> int:
     """Train up to a step, and stop there with a checkpoint. Returns the step it began at."""
     done: list[int] = []
     hooks = Hooks(step=done.append, stop=lambda: done[-1] >= step)
@@ -198,7 +198,7 @@ def interrupt(job: JobSpec, folder: Path, step: int) -> int:
     return done[0]
 
 
-def first_step(job: JobSpec, folder: Path) -> int:
+def first_step(job: TrainingSpec, folder: Path) -> int:
     """Where a run begins that finds what is in the folder."""
     done: list[int] = []
     train(job, data_root=NOWHERE, device=CPU, hooks=Hooks(step=done.append), folder=folder)

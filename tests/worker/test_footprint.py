@@ -13,13 +13,13 @@ import torch
 
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.range_test import RangeTestSpec
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.models import MODELS
 from lrcore.models.torchvision import TYPES
 from lrcore.optimizers import OPTIMIZERS
 from lrserve.worker.engine import Hooks, OutOfMemory, Result, footprint, memory, train
 from lrserve.worker.engine.footprint import MEASURED_SECONDS, Footprint, check_fits
-from lrserve.worker.engine.fused import train_many
+from lrserve.worker.engine.grouping import train_many
 from lrserve.worker.engine.memory import free_memory, left_in_cgroups
 from lrserve.worker.engine.range_test import range_test
 from tests.conftest import job_spec
@@ -50,8 +50,8 @@ LARGE = [f"torchvision:{name}" for name in ("densenet201", "regnet_y_128gf", "vi
 LOOSE = {"gru": 5, "lstm": 5, "float64": 5}
 
 
-def spec_of(**changes: Any) -> JobSpec:
-    return JobSpec.model_validate(
+def spec_of(**changes: Any) -> TrainingSpec:
+    return TrainingSpec.model_validate(
         job_spec(dataset=PICTURES, epochs=2, batch_size=16, model={"type": "lenet"}) | changes
     )
 
@@ -70,7 +70,7 @@ def peak(call: Callable[[], object]) -> int:
     return most
 
 
-def estimated(spec: JobSpec, tested: int) -> Footprint:
+def estimated(spec: TrainingSpec, tested: int) -> Footprint:
     """The estimate, or why there is none."""
     return footprint._footprint(spec, tested)
 
@@ -105,7 +105,7 @@ def test_every_model_of_torchvision_is_measured_in_no_time(type_: str) -> None:
     assert min(needed.parameters, needed.gradients, needed.activations, needed.evaluation) > 0
 
 
-def picture_job(type_: str) -> JobSpec:
+def picture_job(type_: str) -> TrainingSpec:
     """A job on images of the size that the model needs."""
     side = {"inception_v3": 75, "maxvit_t": 224, "vit_h_14": 70}.get(type_.partition(":")[2], 64)
     resize = {} if side == 64 else {"resize": side}

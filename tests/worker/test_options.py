@@ -14,7 +14,7 @@ from lrcore.errors import SpecError
 from lrserve.worker.engine import Hooks, train
 from lrserve.worker.engine.data import load
 from lrserve.worker.engine.graph import GraphedStep
-from lrserve.worker.engine.loop import Run
+from lrserve.worker.engine.trainer import Trainer
 from tests.worker.test_engine import figures, spec
 
 NOWHERE = Path("/nonexistent")
@@ -174,7 +174,7 @@ def test_the_step_that_a_gpu_captures_is_the_step_of_the_loop(changes: dict[str,
     train(job, data_root=NOWHERE, device=CPU, hooks=Hooks(losses=lambda epoch, losses: expected.extend(losses)))
 
     torch.manual_seed(job.seed)
-    run = Run(job, load(job.dataset, NOWHERE, CPU), CPU, Hooks(), None)
+    run = Trainer(job, load(job.dataset, NOWHERE, CPU), CPU, Hooks(), None)
     for optimizer in run.optimizers:  # so that the rate may be a tensor
         for group in optimizer.param_groups:
             group |= {"foreach": False, "capturable": False}
@@ -197,7 +197,7 @@ def test_the_step_that_a_gpu_captures_mixes_no_devices_and_reads_nothing_back() 
     device = torch.device("meta")
     data = {"type": "fake", "samples": 256, "image_size": 12, "flip": True, "crop": 2, "cutout": 5, "normalize": True}
     job = spec(dataset=data, ema_decay=0.9, label_smoothing=0.1, model={"type": "resnet18", "width": 4})
-    run = Run(job, load(job.dataset, NOWHERE, device), device, Hooks(), None)
+    run = Trainer(job, load(job.dataset, NOWHERE, device), device, Hooks(), None)
     step = GraphedStep(run)
     run.optimizers = []
 

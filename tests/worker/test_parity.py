@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.optimizers import OPTIMIZERS
 from lrserve.worker.engine import Hooks, train
 from lrserve.worker.engine.data import load, permutation
@@ -49,13 +49,13 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 }
 
 
-def spec(**changes: Any) -> JobSpec:
+def spec(**changes: Any) -> TrainingSpec:
     data = {"type": "fake", "samples": 310, "test_samples": 50, "image_size": 12, "noise": 0.3}
     given = {"dataset": data, "precision": "float64", "epochs": EPOCHS, "interval": "step", "batch_size": 64}
-    return JobSpec.model_validate(job_spec(**given | changes))
+    return TrainingSpec.model_validate(job_spec(**given | changes))
 
 
-def losses_of(job: JobSpec) -> list[float]:
+def losses_of(job: TrainingSpec) -> list[float]:
     """The loss of each step."""
     found: list[float] = []
     hooks = Hooks(losses=lambda epoch, losses: found.extend(losses))
@@ -63,26 +63,26 @@ def losses_of(job: JobSpec) -> list[float]:
     return found
 
 
-def batches(job: JobSpec, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(job: TrainingSpec, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     splits = job.dataset.load(NOWHERE)
     images, labels = torch.from_numpy(np.asarray(splits.train_images)), torch.from_numpy(splits.train_labels)
     for chosen in torch.from_numpy(permutation(len(labels), job.seed, epoch)).split(job.batch_size):
         yield images[chosen].double() / 255, labels[chosen]
 
 
-def fresh_model(job: JobSpec) -> nn.Module:
+def fresh_model(job: TrainingSpec) -> nn.Module:
     torch.manual_seed(job.seed)
     return job.model.build(job.dataset.image_shape, job.dataset.num_classes).double()
 
 
-def loss_on_test_images(job: JobSpec, model: nn.Module) -> float:
+def loss_on_test_images(job: TrainingSpec, model: nn.Module) -> float:
     splits = job.dataset.load(NOWHERE)
     with torch.no_grad():
         logits = model.eval()(torch.from_numpy(np.asarray(splits.test_images)).double() / 255)
         return F.cross_entropy(logits, torch.from_numpy(splits.test_labels)).item()
 
 
-def plain(job: JobSpec, optimizer_of: Any) -> list[float]:
+def plain(job: TrainingSpec, optimizer_of: Any) -> list[float]:
     """The loop of the tutorials: optimizer.step(), then scheduler.step()."""
     model = fresh_model(job)
     optimizer: torch.optim.Optimizer = optimizer_of(model)
@@ -107,7 +107,7 @@ def plain(job: JobSpec, optimizer_of: Any) -> list[float]:
     return found
 
 
-def torch_optimizer(job: JobSpec) -> Any:
+def torch_optimizer(job: TrainingSpec) -> Any:
     cls = getattr(torch.optim, job.optimizer.name())
     return lambda model: cls(model.parameters(), **job.optimizer.arguments())
 

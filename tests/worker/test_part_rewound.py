@@ -15,7 +15,7 @@ from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore
 from lrserve.worker.engine import Diverged, Result
-from lrserve.worker.part import PartHooks, PartReporter
+from lrserve.worker.shard import ShardHooks, ShardReporter
 from tests.conftest import job_spec, until
 from tests.jobs.test_parts import claimed, contents, experiment, rewind, states
 from tests.jobs.test_store import epoch
@@ -23,10 +23,10 @@ from tests.jobs.test_store import epoch
 BEST = Best(epoch=0, test_accuracy=0.5)
 
 
-def reported(store: JobStore, home: Path, spec: ExperimentSpec) -> tuple[PartReporter, PartHooks]:
+def reported(store: JobStore, home: Path, spec: ExperimentSpec) -> tuple[ShardReporter, ShardHooks]:
     """The reporter of a part with all runs, and what their training calls."""
     store.create(spec)
-    reporter = PartReporter(store, claimed(store), Settings(home=home), threading.Event())
+    reporter = ShardReporter(store, claimed(store), Settings(home=home), threading.Event())
     reporter.start()
     return reporter, reporter.hooks(lambda: False, nullcontext)
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from lrcore.jobs.job import Terms
+from lrcore.jobs.job import JobOptions
 from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.range_test import RangeTestSpec, end_of
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.store import JobStore, StoreFull
-from lrserve.worker.engine import Hooks, Interrupted, fused, train
+from lrserve.worker.engine import Hooks, Interrupted, grouping, train
 from lrserve.worker.engine.range_test import RangeLosses, range_test
-from lrserve.worker.kinds import RUNS, Outcome
+from lrserve.worker.executors import EXECUTORS, Outcome
 from lrserve.worker.runner import Runner
 from tests.conftest import job_spec
 from tests.core.test_range_test import spec
@@ -149,9 +149,11 @@ def way(how: str, monkeypatch: pytest.MonkeyPatch) -> int:
 
     Returns how many of SEEDS are trained together.
     """
-    monkeypatch.setattr("lrserve.worker.engine.fused.pays", lambda specs, device: how != NEVER and len(specs) > 1)
-    monkeypatch.setattr(fused, "SMALL", 0.0 if how == THREADS else math.inf)
-    monkeypatch.setattr(fused, "MOST", 2 if how == PAIRS else 64)
+    monkeypatch.setattr(
+        "lrserve.worker.engine.grouping.is_faster", lambda specs, device: how != NEVER and len(specs) > 1
+    )
+    monkeypatch.setattr(grouping, "SMALL", 0.0 if how == THREADS else math.inf)
+    monkeypatch.setattr(grouping, "MOST", 2 if how == PAIRS else 64)
     return {NEVER: 1, PAIRS: 2}.get(how, 3)
 
 
@@ -254,7 +256,7 @@ def runner_of(store: JobStore, home: Path) -> Runner:
 
 def test_a_worker_leaves_result_files_and_the_training_that_was_asked_for(store: JobStore, tmp_path: Path) -> None:
     test = spec(**LEARNABLE | {"use_for": "valley", "epochs": 2})
-    job_id = store.create(test, Terms(labels=("mine",), priority=4)).id
+    job_id = store.create(test, JobOptions(labels=("mine",), priority=4)).id
     runner_of(store, tmp_path).answer(QUEUE)
     job = store.get(job_id)
 
@@ -305,7 +307,7 @@ def test_a_worker_that_is_lost_before_the_end_makes_no_second_training(
         runner_of(store, tmp_path).answer(QUEUE)
     monkeypatch.undo()
     assert store.abandon("worker", 3) == [job_id]
-    rounded = RUNS[RangeTestSpec]
+    rounded = EXECUTORS[RangeTestSpec]
 
     def on_another_device(*arguments: Any, **how: Any) -> Outcome:
         outcome = rounded(*arguments, **how)
@@ -316,7 +318,7 @@ def test_a_worker_that_is_lost_before_the_end_makes_no_second_training(
             outcome.write, result=outcome.result, then=(name, job.model_copy(update={"optimizer": optimizer}))
         )
 
-    monkeypatch.setitem(RUNS, RangeTestSpec, on_another_device)
+    monkeypatch.setitem(EXECUTORS, RangeTestSpec, on_another_device)
     store.prioritize(job_id, 9)
     runner_of(store, tmp_path).answer(QUEUE)
 
@@ -373,7 +375,9 @@ def test_a_test_whose_training_finds_no_room_fails(
 
 def test_a_test_whose_tenant_has_no_room_for_the_training_fails(store: JobStore, tmp_path: Path) -> None:
     mine = store.of("mine")
-    job_id = mine.create(spec(**LEARNABLE | {"use_for": "valley", "epochs": 1}), Terms(priority=1, max_attempts=1)).id
+    job_id = mine.create(
+        spec(**LEARNABLE | {"use_for": "valley", "epochs": 1}), JobOptions(priority=1, max_attempts=1)
+    ).id
     mine.create(spec(seed=1))
     LimitStore(store._redis).change("mine", {"queued": 1})
     runner_of(store, tmp_path).answer(QUEUE)
@@ -407,8 +411,8 @@ def test_progress_of_a_test_is_in_its_own_steps(store: JobStore, tmp_path: Path)
 
 def test_a_job_of_each_kind_can_be_run() -> None:
     from lrcore.jobs.experiment import ExperimentSpec
-    from lrcore.jobs.kinds import KINDS
+    from lrcore.jobs.job_types import KINDS
 
-    assert set(RUNS) == set(KINDS.values()) - {ExperimentSpec}  # workers have its parts
+    assert set(EXECUTORS) == set(KINDS.values()) - {ExperimentSpec}  # workers have its parts
     assert {kind: cls.kind for kind, cls in KINDS.items()} == {kind: kind for kind in KINDS}
     assert job_spec().keys() - {"epochs"} <= RangeTestSpec.model_fields.keys()

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 from lrserve.worker.engine import Hooks, Interrupted, train
-from lrserve.worker.engine.fused import train_together
+from lrserve.worker.engine.grouping import train_together
 from lrserve.worker.engine.range_test import range_test
 from tests.conftest import job_spec
 from tests.core.test_range_test import spec
 
 CPU, NOWHERE = torch.device("cpu"), Path("/nonexistent")
-JOB = JobSpec.model_validate(job_spec())
+JOB = TrainingSpec.model_validate(job_spec())
 STEPS = 12
 
 Way = Callable[[Hooks, Path], object]
@@ -82,7 +82,7 @@ def test_a_run_that_was_lost_when_it_had_been_evaluated_for_the_last_time(way: W
 
 @pytest.mark.parametrize("way", [range_of_one, range_of_seeds])
 def test_a_range_test_that_was_lost_at_its_last_step(way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lrserve.worker.engine.fused.SMALL", float("inf"))  # seeds side by side
+    monkeypatch.setattr("lrserve.worker.engine.grouping.SMALL", float("inf"))  # seeds side by side
     successor = Successor(tmp_path)
     hooks = Hooks(step=lambda step: successor.come() if step == STEPS else None, stop=successor.asked)
 
@@ -91,7 +91,7 @@ def test_a_range_test_that_was_lost_at_its_last_step(way: Way, tmp_path: Path, m
 
 @pytest.mark.parametrize("way", [alone, together, range_of_one, range_of_seeds])
 def test_a_run_that_was_asked_to_stop_and_then_lost(way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lrserve.worker.engine.fused.SMALL", float("inf"))
+    monkeypatch.setattr("lrserve.worker.engine.grouping.SMALL", float("inf"))
     successor, steps = Successor(tmp_path), [0]
 
     def stop() -> bool:
@@ -108,7 +108,7 @@ def test_a_run_that_was_asked_to_stop_and_then_lost(way: Way, tmp_path: Path, mo
 
 @pytest.mark.parametrize("way", [alone, together, range_of_one, range_of_seeds])
 def test_whoever_counts_checkpoints_hears_of_each(way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lrserve.worker.engine.fused.SMALL", float("inf"))
+    monkeypatch.setattr("lrserve.worker.engine.grouping.SMALL", float("inf"))
     steps, sizes = [0], [0]
 
     def saved() -> None:

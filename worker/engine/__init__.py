@@ -11,7 +11,7 @@ import os
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic jobs need it before CUDA's first use
 
 from .footprint import OutOfMemory
-from .loop import Hooks, Interrupted, Result, pick_device, train
 from .record import Diverged
+from .trainer import Hooks, Interrupted, Result, pick_device, train
 
 __all__ = ["Diverged", "Hooks", "Interrupted", "OutOfMemory", "Result", "pick_device", "train"]

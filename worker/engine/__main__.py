@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from lrcore.errors import LrcoreError
 from lrcore.jobs.job import Best, Epoch
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 
 from . import Diverged, Hooks, Interrupted, train
 
@@ -35,7 +35,7 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         os.environ["LRSERVE_DATA_ROOT"] = str(arguments.data_root)  # where an image-folder is counted
-        spec = JobSpec.model_validate_json(arguments.spec.read_bytes())
+        spec = TrainingSpec.model_validate_json(arguments.spec.read_bytes())
         with hooks_of(spec, stop) as hooks:
             train(spec, data_root=arguments.data_root, folder=arguments.folder, hooks=hooks)
     except Interrupted:
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def hooks_of(spec: JobSpec, stop: threading.Event) -> Iterator[Hooks]:
+def hooks_of(spec: TrainingSpec, stop: threading.Event) -> Iterator[Hooks]:
     """Hooks that print, and that stop at the event."""
 
     def report(epoch: Epoch, best: Best) -> None:

@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lrcore import traces
-from lrcore.jobs.kinds import UnknownKind, kind_of
-from lrcore.jobs.work import Work
+from lrcore.jobs.job_spec import JobSpec
+from lrcore.jobs.job_types import UnknownKind, kind_of
 
 Json = dict[str, Any]
 
@@ -57,7 +57,7 @@ class Position:
     runs: list[Json] = field(default_factory=list)
 
 
-def key(*specs: Work) -> str:
+def key(*specs: JobSpec) -> str:
     """What a checkpoint is of: format, kind of job, and the JSON of each run, one after the other."""
     return " ".join((FORMAT, specs[0].kind, *(spec.model_dump_json() for spec in specs)))
 
@@ -73,7 +73,7 @@ def _same(stored: str, wanted: str) -> bool:
         return False
 
 
-def _specs(text: str) -> list[Work]:
+def _specs(text: str) -> list[JobSpec]:
     """The specs of a key without its format; before there were several kinds, none was named."""
     kind, _, rest = ("training", "", text) if text.startswith("{") else text.partition(" ")
     found, at = [], 0

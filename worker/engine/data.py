@@ -219,7 +219,7 @@ def load(
         (splits.train_images, splits.train_labels, held, 0),
         (splits.test_images, splits.test_labels, tested, 0),
     ):
-        chosen = images if which is None else images[which] if isinstance(images, np.ndarray) else Part(images, which)
+        chosen = images if which is None else images[which] if isinstance(images, np.ndarray) else Subset(images, which)
         parts.append((chosen, labels if which is None else labels[which], padding))
     side = (transform.height, transform.width)
     size = sum(len(labels) * dataset.image_shape[0] * (side[0] + 2 * p) * (side[1] + 2 * p) for _, labels, p in parts)
@@ -255,7 +255,7 @@ def _drawn(dataset: Dataset, size: int) -> NDArray[np.int64] | None:
     return np.sort(random.permutation(size)[: dataset.test_subset])
 
 
-class Part:
+class Subset:
     """Some of the images in files."""
 
     def __init__(self, files: Files, which: NDArray[np.int64]) -> None:

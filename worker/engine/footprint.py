@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lrcore.errors import LrcoreError
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.models import Model
 
 from .data import DTYPES
@@ -92,7 +92,7 @@ class Footprint:
         return ", ".join(f"{name} {in_units(size)}" for name, size in parts.items() if size)
 
 
-def footprint(spec: JobSpec, tested: int) -> Footprint | None:
+def footprint(spec: TrainingSpec, tested: int) -> Footprint | None:
     """What the run takes at least; None if that cannot be found out.
 
     Args:
@@ -105,7 +105,7 @@ def footprint(spec: JobSpec, tested: int) -> Footprint | None:
         return None
 
 
-def _footprint(spec: JobSpec, tested: int) -> Footprint:
+def _footprint(spec: TrainingSpec, tested: int) -> Footprint:
     whole = min(spec.batch_size, spec.dataset.train_size)
     piece = min(whole, spec.micro_batch_size or whole)
     layers = _measured(spec.model, spec.dataset.image_shape, spec.dataset.num_classes, spec.precision, piece)
@@ -125,7 +125,7 @@ def _footprint(spec: JobSpec, tested: int) -> Footprint:
     )
 
 
-def check_fits(spec: JobSpec, tested: int, device: torch.device) -> None:
+def check_fits(spec: TrainingSpec, tested: int, device: torch.device) -> None:
     """Refuse a run that the device has no memory for, before any of it is taken.
 
     A run whose memory cannot be estimated is not refused.
@@ -215,7 +215,7 @@ def _measured(model: Model, image_shape: tuple[int, int, int], num_classes: int,
     return Layers(built, activations, largest // share)
 
 
-def _optimizer_state(spec: JobSpec, model: nn.Module, trained: list[nn.Parameter]) -> int:
+def _optimizer_state(spec: TrainingSpec, model: nn.Module, trained: list[nn.Parameter]) -> int:
     """Bytes of what the optimizers keep after a step."""
     optimizers = spec.optimizer.build(parameter_groups(model, spec.optimizer))
     for parameter in trained:

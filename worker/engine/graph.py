@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 
 from .data import Split
 
 if TYPE_CHECKING:
-    from .loop import Run
+    from .trainer import Trainer
 
 WARM_UP = 3  # real steps before the capture, in which cuDNN chooses and the optimizer makes its state
 
 
-def can_capture(spec: JobSpec, training: Split) -> bool:
+def can_capture(spec: TrainingSpec, training: Split) -> bool:
     """Whether every step of the job does the same thing to the same memory."""
     # momentum and weight decay are numbers in the kernels' arguments
     numbers_change = spec.rate_schedule.cycles_momentum or spec.momentum_schedule or spec.weight_decay_schedule
@@ -86,7 +86,7 @@ class Captured:
 class GraphedStep:
     """Captures a step of the run once it is warm, and replays it for every full batch."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Trainer) -> None:
         self._run = run
         self._captured, self._next = Captured(self.step, run.zero_grad, run.device), 0
         self._cursor = torch.zeros(1, dtype=torch.int64, device=run.device)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lrcore.errors import SpecError
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.optimizers import Optimizer
 from lrcore.schedules import Rates
 from lrcore.schedules.plateau import Plateau, ReduceLROnPlateau
@@ -85,7 +85,7 @@ class Scheduled:
         plateau: the state machine, or None.
     """
 
-    def __init__(self, spec: JobSpec, optimizers: list[torch.optim.Optimizer]) -> None:
+    def __init__(self, spec: TrainingSpec, optimizers: list[torch.optim.Optimizer]) -> None:
         self._groups = [group for optimizer in optimizers for group in optimizer.param_groups]
         self._per_step, self._optimizer = spec.interval == "step", spec.optimizer
         tables, schedule = spec.tables(), spec.rate_schedule

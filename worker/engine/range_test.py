@@ -21,10 +21,10 @@ from . import checkpoint as checkpoints
 from .checkpoint import Position
 from .data import DTYPES, Data, load
 from .footprint import check_fits
-from .fused import groups, widths
-from .loop import Hooks, Interrupted, Run, pick_device, settings
+from .group_trainer import GroupMember, GroupTrainer
+from .grouping import groups, widths
 from .saver import Saver
-from .together import Lane, Together
+from .trainer import Hooks, Interrupted, Trainer, pick_device, torch_state
 
 SEEDS = "seeds.safetensors"  # losses of the seeds that are done, without a tensor
 
@@ -93,7 +93,7 @@ def _tested(
     spec: RangeTestSpec, data: Data, device: torch.device, hooks: Hooks, folder: Path | None
 ) -> list[list[float]]:
     """The losses of seeds that are trained side by side."""
-    with settings(spec.run(), device):
+    with torch_state(spec.run(), device):
         if len(spec.tried) > 1:
             return RangesTogether(spec, data, device, hooks, folder).test()
         torch.manual_seed(spec.tried[0])
@@ -129,7 +129,7 @@ def _remember(spec: RangeTestSpec, losses: list[list[float]], folder: Path | Non
         Saver(folder and folder / SEEDS, hooks.stop, hooks.saved).save(dict, lambda: position)
 
 
-class RangeRun(Run):
+class RangeRun(Trainer):
     """A range test of one seed between its beginning and its end."""
 
     def __init__(self, spec: RangeTestSpec, data: Data, device: torch.device, hooks: Hooks, folder: Path | None):
@@ -141,7 +141,7 @@ class RangeRun(Run):
 
     def test(self) -> list[list[float]]:
         """The losses of the seed, in a list, up to the end of the test. Raises Interrupted."""
-        self._take_up()
+        self._resume()
         losses = [self.at.losses]
         _advance(self._test, losses, self._begin_pass, self.train_steps)
         self.live.flush()
@@ -158,7 +158,7 @@ class RangeRun(Run):
         self.begin(epoch)
 
 
-class RangesTogether(Together):
+class RangesTogether(GroupTrainer):
     """A range test of several seeds side by side."""
 
     def __init__(self, spec: RangeTestSpec, data: Data, device: torch.device, hooks: Hooks, folder: Path | None):
@@ -173,7 +173,7 @@ class RangesTogether(Together):
 
         with hooks.preparing():
             heard_of = Hooks(running=running, stop=hooks.stop, saved=hooks.saved)
-            lanes = [Lane(spec.run(seed), heard_of, device, spec.ratios) for seed in spec.tried]
+            lanes = [GroupMember(spec.run(seed), heard_of, device, spec.ratios) for seed in spec.tried]
         for lane in lanes:
             if isinstance(lane.outcome, Exception):
                 raise lane.outcome
@@ -183,7 +183,7 @@ class RangesTogether(Together):
 
     def test(self) -> list[list[float]]:
         """The losses of each seed up to the end of the test. Raises Interrupted."""
-        self._take_up()
+        self._resume()
         losses = [lane.at.losses for lane in self._lanes]
         self._hooks.step(len(losses[0]))
         with self.arranged():

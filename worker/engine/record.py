@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from lrcore.jobs.job import Best, Epoch
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 
 from .checkpoint import Position
 from .optim import Scheduled
@@ -20,7 +20,7 @@ class Diverged(Exception):
 
 
 def finish_epoch(
-    spec: JobSpec,
+    spec: TrainingSpec,
     scheduled: Scheduled,
     at: Position,
     figures: tuple[Figures, Figures | None, Figures],
@@ -71,7 +71,7 @@ def finish_epoch(
     return after, report, best
 
 
-def _stale(spec: JobSpec, at: Position, loss: float, accuracy: float) -> tuple[int, float | None]:
+def _stale(spec: TrainingSpec, at: Position, loss: float, accuracy: float) -> tuple[int, float | None]:
     """Epochs without an improvement, and the value to improve on."""
     if (rule := spec.early_stopping) is None:
         return 0, None
@@ -82,13 +82,13 @@ def _stale(spec: JobSpec, at: Position, loss: float, accuracy: float) -> tuple[i
     return epochs + 1, best
 
 
-def stale_for_too_long(spec: JobSpec, at: Position) -> bool:
+def out_of_patience(spec: TrainingSpec, at: Position) -> bool:
     """Whether early stopping ends the run here."""
     rule = spec.early_stopping
     return rule is not None and at.stale[0] >= rule.patience
 
 
-def tell_again(at: Position, told: Callable[[Epoch, Best], None]) -> None:
+def replay_reports(at: Position, told: Callable[[Epoch, Best], None]) -> None:
     """Report the epochs of a run that is taken up again."""
     best: Best | None = None
     for epoch in map(Epoch.model_validate, at.epochs):

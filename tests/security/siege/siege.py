@@ -15,7 +15,7 @@ from pathlib import Path
 from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.limits import LimitStore
-from lrserve.stack import StackError
+from lrserve.supervisor import SupervisorError
 from tests.conftest import Service, running_service
 from tests.security.siege.honest import HonestTenant
 from tests.security.siege.jobs import image_folder
@@ -121,7 +121,7 @@ def _watched(service: Service, attacker: subprocess.Popen[bytes]) -> list[str]:
             found.append(f"the worker ended with {worker.returncode}")
             try:
                 service.revive("worker 0")
-            except StackError as error:
+            except SupervisorError as error:
                 return [*found, str(error)]
         if (memory := usage(pids["api"])["together"]) > ABORT_BYTES:
             return [*found, f"the API has {memory / 2**30:.1f} GiB: the siege is broken off"]

@@ -12,7 +12,7 @@ from lrcore.jobs.store import JobStore, NewJob
 MOST_AT_ONCE = 64
 
 
-class Submits:
+class SubmitBatcher:
     """Creates jobs, one round trip at a time: what comes meanwhile goes with the next one.
 
     A thread and a round trip a request would cost several times what Redis has to do for it.

@@ -113,10 +113,10 @@ def _of_the_service(error: Exception) -> tuple[Status, dict[str, Any], list[str]
     from redis.exceptions import RedisError
 
     from lrserve.embedded import NoRedis
-    from lrserve.stack import StackError
+    from lrserve.supervisor import SupervisorError
 
     text = str(error)
-    if isinstance(error, NoRedis | StackError):
+    if isinstance(error, NoRedis | SupervisorError):
         return Status.FAILED, {"title": "Cannot run", "detail": text}, [text]
     if isinstance(error, RedisError):  # of the commands that work on it themselves
         text = f"Redis: {text.rstrip('.')}; `lrserve doctor` says more"

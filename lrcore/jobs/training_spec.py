@@ -15,8 +15,8 @@ from lrcore.errors import CurveError
 from lrcore.family import Flag, Items, Number, Spec, Whole
 from lrcore.grid import Grid
 from lrcore.jobs.job import Progress
-from lrcore.jobs.work import Work
-from lrcore.lengths import Run, SharesOf, in_own_names
+from lrcore.jobs.job_spec import JobSpec
+from lrcore.lengths import RunLength, SharesOf, in_own_names
 from lrcore.models import AnyModel
 from lrcore.optimizers import AnyOptimizer
 from lrcore.optimizers.sgd import SGD
@@ -32,13 +32,13 @@ def _validated(data: Any, validate: ValidatorFunctionWrapHandler, info: Validati
         return validate(in_own_names(data))
 
 
-def _run(known: dict[str, Any]) -> Run:
+def _run(known: dict[str, Any]) -> RunLength:
     """What lengths are shares of, by those fields of a job that are valid."""
     if not {"dataset", "batch_size", "drop_last", "epochs", "interval"} <= known.keys():
-        return Run()
+        return RunLength()
     per_step, parts = known["interval"] == "step", (known["dataset"], known["batch_size"], known["drop_last"])
     batches = steps_per_epoch(*parts) if per_step else 1
-    return Run(known["epochs"] * batches, batches)
+    return RunLength(known["epochs"] * batches, batches)
 
 
 def steps_per_epoch(dataset: Dataset, batch_size: int, drop_last: bool) -> int:
@@ -59,7 +59,7 @@ class EarlyStopping(Spec):
     min_delta: Annotated[Number, Field(ge=0)] = 0.0
 
 
-class Setup(Work):
+class Setup(JobSpec):
     """What is trained, on what and how: all of a training but its rates and its length."""
 
     model: AnyModel
@@ -118,7 +118,7 @@ class Setup(Work):
         )
 
 
-class JobSpec(Setup):
+class TrainingSpec(Setup):
     """Train a model on a data set with an optimizer whose rate follows a schedule."""
 
     kind: ClassVar[str] = "training"

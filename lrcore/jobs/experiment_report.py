@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from lrcore.jobs.configuration_labels import label, labels
 from lrcore.jobs.experiment import ExperimentSpec
-from lrcore.jobs.job import Epoch, Job, JobError, RunTraining
+from lrcore.jobs.job import Epoch, GroupingView, Job, JobError
 from lrcore.jobs.leaderboard import By, Row, leaderboard
 from lrcore.jobs.metrics import cells
-from lrcore.jobs.names import name, names
 from lrcore.jobs.overlay import Line, draw_experiment, steps
 from lrcore.jobs.states import RunState
 from lrcore.jobs.store import JobStore, RunView
@@ -51,10 +51,10 @@ class RunRow(BaseModel):
     best_test_accuracy: float | None = Field(description="of the best epoch so far")
     best_epoch: int | None
     error: JobError | None
-    training: RunTraining | None = Field(description="how it was trained; null before it has succeeded")
+    training: GroupingView | None = Field(description="how it was trained; null before it has succeeded")
 
 
-class Overview:
+class ExperimentReport:
     """What is known of an experiment at one moment.
 
     Args:
@@ -68,7 +68,7 @@ class Overview:
         self._seeds = self.spec.seeds
 
     @classmethod
-    def of(cls, job: Job, store: JobStore) -> Overview:
+    def of(cls, job: Job, store: JobStore) -> ExperimentReport:
         """As the store has it."""
         return cls(job, store.runs(job.key))
 
@@ -107,9 +107,9 @@ class Overview:
     def picture(self, store: JobStore, form: str) -> bytes:
         """Accuracies and rates of the configurations that lead, or lead so far; `form` is png or svg."""
         rows = self.leaderboard()
-        labels = names(self._settings())
+        shown = labels(self._settings())
         begun = [row for row in rows if any(run in self._begun for run in self.spec.runs_of(row.configuration))]
-        lines = [self._line(row, labels[row.configuration], store) for row in begun[:DRAWN]]
+        lines = [self._line(row, shown[row.configuration], store) for row in begun[:DRAWN]]
         return draw_experiment(self.title(), lines, form, more=len(rows) - len(lines))
 
     def title(self) -> str:
@@ -147,11 +147,11 @@ class Overview:
 
     def _epochs(self, store: JobStore) -> Iterator[list[tuple[tuple[int, int, int, str], list[Epoch]]]]:
         """What WHICH names, and the finished epochs, of each run that has begun, some runs at a time."""
-        labels, runs = names(self._settings()), sorted(self._begun)
+        shown, runs = labels(self._settings()), sorted(self._begun)
         for begin in range(0, len(runs), AT_ONCE):
             chosen = runs[begin : begin + AT_ONCE]
             places = [divmod(run, len(self._seeds)) for run in chosen]
-            which = [(run, i, self._seeds[j], labels[i]) for run, (i, j) in zip(chosen, places, strict=True)]
+            which = [(run, i, self._seeds[j], shown[i]) for run, (i, j) in zip(chosen, places, strict=True)]
             yield list(zip(which, store.run_epochs(self._job.key, chosen), strict=True))
 
     def curves(self, store: JobStore, figure: str) -> Iterator[tuple[int, list[float]]]:
@@ -164,7 +164,7 @@ class Overview:
 
     def name(self, run: int) -> str:
         """A run's configuration in a few words."""
-        return name(self.spec.plain_settings(run // len(self._seeds)))
+        return label(self.spec.plain_settings(run // len(self._seeds)))
 
     def _settings(self) -> list[dict[str, Any]]:
         return [self.spec.plain_settings(i) for i in range(self.spec.configurations)]

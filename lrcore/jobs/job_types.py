@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from lrcore.errors import LrcoreError
-from lrcore.jobs.experiment import ExperimentSpec, PartSpec
+from lrcore.jobs.experiment import ExperimentSpec, ShardSpec
+from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.range_test import RangeTestSpec
-from lrcore.jobs.spec import JobSpec
-from lrcore.jobs.work import Work
+from lrcore.jobs.training_spec import TrainingSpec
 
-KINDS: dict[str, type[Work]] = {cls.kind: cls for cls in (JobSpec, RangeTestSpec, ExperimentSpec, PartSpec)}
+KINDS: dict[str, type[JobSpec]] = {cls.kind: cls for cls in (TrainingSpec, RangeTestSpec, ExperimentSpec, ShardSpec)}
 
 
 class UnknownKind(LrcoreError):
     """A job of another version."""
 
 
-def kind_of(name: str) -> type[Work]:
+def kind_of(name: str) -> type[JobSpec]:
     """What a job of this kind is described by. Raises UnknownKind."""
     try:
         return KINDS[name]

@@ -14,15 +14,23 @@ from numpy.typing import NDArray
 
 from lrcore.errors import SpecError
 from lrcore.jobs.job import Epoch
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.schedules import SCHEDULES
 from lrcore.schedules._base import Schedule
-from lrserve.worker.engine import Diverged, Hooks, Interrupted, Result, fused, train
+from lrserve.worker.engine import Diverged, Hooks, Interrupted, Result, grouping, train
 from lrserve.worker.engine.data import load
-from lrserve.worker.engine.fused import Outcome, most, pays, train_in_turn, train_many, train_together, why_not
-from lrserve.worker.engine.loop import built
+from lrserve.worker.engine.grouping import (
+    Outcome,
+    incompatibility,
+    is_faster,
+    most,
+    train_in_turn,
+    train_many,
+    train_together,
+)
 from lrserve.worker.engine.optim import Scheduled
-from lrserve.worker.engine.stack import Member, Stack
+from lrserve.worker.engine.stacked_models import StackedModels, StackMember
+from lrserve.worker.engine.trainer import built
 from tests.conftest import job_spec
 
 NOWHERE = Path("/nonexistent")
@@ -42,22 +50,22 @@ def one_thread() -> Any:
 @pytest.fixture(params=[WIDE, THREADS], ids=["wide", "threads"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one wide network, and as a thread for each run."""
-    monkeypatch.setattr(fused, "SMALL", request.param)
+    monkeypatch.setattr(grouping, "SMALL", request.param)
 
 
 @pytest.fixture
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused, "SMALL", WIDE)
+    monkeypatch.setattr(grouping, "SMALL", WIDE)
 
 
-def spec(**changes: Any) -> JobSpec:
+def spec(**changes: Any) -> TrainingSpec:
     """Five steps an epoch; the last batch is short."""
     data = {"type": "fake", "samples": 76, "test_samples": 20, "image_size": 12, "noise": 0.3}
     given = {"dataset": data, "precision": "float64", "epochs": 4, "interval": "step", "batch_size": 16}
-    return JobSpec.model_validate(job_spec(**given | changes))
+    return TrainingSpec.model_validate(job_spec(**given | changes))
 
 
-def three(**changes: Any) -> list[JobSpec]:
+def three(**changes: Any) -> list[TrainingSpec]:
     """Runs with different rates, decays, momenta, schedules and seeds."""
     optimizer = changes.pop("optimizer", {"type": "SGD", "momentum": 0.9})
     numbers = [{"lr": 0.05, "weight_decay": 0.0}, {"lr": 0.02, "weight_decay": 1e-2}, {"lr": 0.01}]
@@ -68,7 +76,7 @@ def three(**changes: Any) -> list[JobSpec]:
     ]
 
 
-def alone(job: JobSpec) -> tuple[list[float], Outcome]:
+def alone(job: TrainingSpec) -> tuple[list[float], Outcome]:
     """The loss of each step, and what became of the run."""
     losses: list[float] = []
     try:
@@ -77,10 +85,10 @@ def alone(job: JobSpec) -> tuple[list[float], Outcome]:
         return losses, error
 
 
-def together(specs: Sequence[JobSpec]) -> list[tuple[list[float], Outcome]]:
+def together(specs: Sequence[TrainingSpec]) -> list[tuple[list[float], Outcome]]:
     """The same of runs that train together."""
     losses: list[list[float]] = [[] for _ in specs]
-    assert why_not(specs) is None
+    assert incompatibility(specs) is None
     outcomes = train_together(specs, data_root=NOWHERE, device=CPU, hooks=[recording(found) for found in losses])
     return list(zip(losses, outcomes, strict=True))
 
@@ -89,7 +97,7 @@ def recording(losses: list[float]) -> Hooks:
     return Hooks(losses=lambda epoch, found: losses.extend(found))
 
 
-def assert_same(specs: Sequence[JobSpec], rtol: float = 1e-9, steps: int | None = None) -> list[Outcome]:
+def assert_same(specs: Sequence[TrainingSpec], rtol: float = 1e-9, steps: int | None = None) -> list[Outcome]:
     """Every run's losses, reports and weights are those it has alone."""
     found = together(specs)
     for job, (losses, outcome) in zip(specs, found, strict=True):
@@ -115,7 +123,7 @@ def numbers(epochs: list[Epoch]) -> NDArray[np.float64]:
     return np.array([np.hstack(list(row)) for row in rows])
 
 
-def accepted(schedule: type[Schedule]) -> JobSpec | None:
+def accepted(schedule: type[Schedule]) -> TrainingSpec | None:
     """A hundred steps with the schedule's example, as long as the job if it has an end."""
     example = schedule.example | ({"total_steps": 100} if schedule.__name__ == "OneCycleLR" else {})
     if "RangeTest" in schedule.__name__:  # their rates rise until the run breaks
@@ -219,7 +227,7 @@ def test_a_step_mixes_no_devices_and_reads_nothing_back(changes: dict[str, Any])
     device = torch.device("meta")
     job = spec(precision="float32", **{"dataset": AUGMENTED} | changes)
     data = load(job.dataset, NOWHERE, device)
-    stack = Stack([Member(job, Scheduled(job, []), built(job, device)) for _ in range(3)], data, device)
+    stack = StackedModels([StackMember(job, Scheduled(job, []), built(job, device)) for _ in range(3)], data, device)
 
     stack.begin(0, 0)
     for step in range(job.steps_per_epoch):
@@ -301,7 +309,7 @@ CHANGES: list[dict[str, Any]] = [
 
 
 @pytest.fixture(scope="module", params=CHANGES, ids=["resnet9", "early stopping", "plateau"])
-def jobs(request: pytest.FixtureRequest) -> list[JobSpec]:
+def jobs(request: pytest.FixtureRequest) -> list[TrainingSpec]:
     """Four runs, of which the last one diverges."""
     runs = three(**request.param)
     return [*runs, runs[0].model_copy(update={"optimizer": breaking(request.param)})]
@@ -309,25 +317,25 @@ def jobs(request: pytest.FixtureRequest) -> list[JobSpec]:
 
 @pytest.fixture(scope="module", params=[WIDE, THREADS], ids=["wide", "threads"])
 def undisturbed(
-    request: pytest.FixtureRequest, jobs: list[JobSpec], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, jobs: list[TrainingSpec], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[float, list[Outcome], Path]:
     """The way the runs train, what they come to if nobody stops them, and their folder."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fused, "SMALL", request.param)
+        patch.setattr(grouping, "SMALL", request.param)
         return request.param, train_together(jobs, data_root=NOWHERE, device=CPU, folder=folder), folder
 
 
 @pytest.mark.parametrize("stop", [0, 4, 7, 15])
 def test_runs_that_are_stopped_and_resumed_give_the_figures_of_runs_that_are_not(
-    jobs: list[JobSpec],
+    jobs: list[TrainingSpec],
     undisturbed: tuple[float, list[Outcome], Path],
     stop: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     way, whole, folder = undisturbed
-    monkeypatch.setattr(fused, "SMALL", way)
+    monkeypatch.setattr(grouping, "SMALL", way)
     steps = [0]
     hooks = [Hooks(step=steps.append, stop=lambda: steps[-1] >= stop)] * len(jobs)  # in the middle of a test pass, too
     train_together(jobs, data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path)
@@ -384,7 +392,7 @@ def test_hooks_are_called_in_the_caller_s_thread_in_order(way: None) -> None:
     ],
 )
 def test_runs_that_differ_in_more_than_numbers_train_alone(changes: dict[str, Any], reason: str) -> None:
-    assert why_not([spec(), spec(**changes)]) == reason
+    assert incompatibility([spec(), spec(**changes)]) == reason
 
 
 @pytest.mark.parametrize(
@@ -398,7 +406,7 @@ def test_runs_that_differ_in_more_than_numbers_train_alone(changes: dict[str, An
     ],
 )
 def test_what_cannot_be_made_wide_is_named(changes: dict[str, Any], part: str) -> None:
-    reason = why_not([spec(**changes)] * 2)
+    reason = incompatibility([spec(**changes)] * 2)
 
     assert reason is not None
     assert part in reason
@@ -407,8 +415,8 @@ def test_what_cannot_be_made_wide_is_named(changes: dict[str, Any], part: str) -
 
 
 def test_any_runs_are_trained_as_it_suits_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused, "SMALL", WIDE)
-    monkeypatch.setattr(fused, "MOST", 2)
+    monkeypatch.setattr(grouping, "SMALL", WIDE)
+    monkeypatch.setattr(grouping, "MOST", 2)
     adam = {"type": "AdamW"}
     jobs = [spec(), spec(optimizer=adam), spec(seed=1), spec(optimizer={"type": "SGD", "lr": 1e200}), spec(seed=2)]
     outcomes = train_many(jobs, data_root=NOWHERE, device=CPU)
@@ -420,26 +428,26 @@ def test_any_runs_are_trained_as_it_suits_them(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_run_says_why_it_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused, "SMALL", 0)  # then threads are no gain either
+    monkeypatch.setattr(grouping, "SMALL", 0)  # then threads are no gain either
 
-    assert fused.why_alone(0, [spec()] * 2, CPU) == "on 1 core, runs of lenet side by side would not be done sooner"
-    assert fused.why_alone(0, [spec()], CPU) is None
-    monkeypatch.setattr(fused, "SMALL", WIDE)
-    monkeypatch.setattr(fused, "MOST", 1)
+    assert grouping.why_alone(0, [spec()] * 2, CPU) == "on 1 core, runs of lenet side by side would not be done sooner"
+    assert grouping.why_alone(0, [spec()], CPU) is None
+    monkeypatch.setattr(grouping, "SMALL", WIDE)
+    monkeypatch.setattr(grouping, "MOST", 1)
     outcomes = train_many([spec(), spec(seed=1)], data_root=NOWHERE, device=CPU)
     assert {outcome.alone for outcome in outcomes} == {"there is no memory for one more"}  # type: ignore[union-attr]
 
 
 def test_a_large_model_keeps_a_gpu_busy_alone() -> None:
     gpu = torch.device("cuda")
-    assert pays([spec()] * 2, gpu)
-    assert not pays([spec()], gpu)
-    assert not pays([spec(model={"type": "resnet18"}, batch_size=128)] * 2, gpu)
+    assert is_faster([spec()] * 2, gpu)
+    assert not is_faster([spec()], gpu)
+    assert not is_faster([spec(model={"type": "resnet18"}, batch_size=128)] * 2, gpu)
     assert 1 <= most(spec(), CPU) <= 64
 
 
 def test_a_test_pass_of_large_batches_keeps_no_runs_from_training_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused, "free_memory", lambda device: 16 * 2**30)
+    monkeypatch.setattr(grouping, "free_memory", lambda device: 16 * 2**30)
     picture = {"type": "fake", "image_size": 28, "samples": 4096}
     resnet = spec(model={"type": "resnet", "depth": 20}, dataset=picture, batch_size=32, eval_batch_size=1000)
 
@@ -450,7 +458,7 @@ def test_a_test_pass_of_large_batches_keeps_no_runs_from_training_together(monke
 def test_runs_that_train_alone_make_way_for_each_other_at_a_rung(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(fused, "MOST", 1)
+    monkeypatch.setattr(grouping, "MOST", 1)
     jobs, told, pruned = [spec(seed=seed) for seed in range(3)], list[tuple[int, int]](), set[int]()
     whole = train_many(jobs, data_root=NOWHERE, device=CPU)
 

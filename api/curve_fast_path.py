@@ -18,8 +18,8 @@ from .cache import Answers
 from .encoding import answer
 from .json import dumps
 from .metrics import CURVE_SECONDS, KEPT
-from .observed import INNER
 from .offload import SMALL_BYTES
+from .telemetry import INNER
 
 PATH = "/v1/curves"
 HEADERS = [(b"content-type", b"application/json"), (b"vary", b"Accept")]
@@ -28,7 +28,7 @@ SECONDS = CURVE_SECONDS.labels("json")
 HERE = {"route": SimpleNamespace(path=PATH)}  # for Observed: the route that it would have been
 
 
-class FastCurves:
+class CurveFastPath:
     """Answers plain requests for small curves before routing, which would take longer than the curve.
 
     Whatever is not plain - another format, a query, a body in pieces, anything wrong - goes on to the application as

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lrcore.jobs.states import State
 
 
-class Vitals(BaseModel):
+class WorkerStats(BaseModel):
     """How a worker does. It says so every few seconds, and what it said is forgotten when it dies.
 
     Attributes:
@@ -36,7 +36,7 @@ class Vitals(BaseModel):
 
 
 @dataclass(frozen=True)
-class Survey:
+class ServiceStats:
     """The service at one moment, over all tenants.
 
     Attributes:
@@ -56,15 +56,15 @@ class Survey:
     experiments: dict[State, int]
     queues: dict[str, tuple[int, int]]
     oldest: dict[str, float]
-    workers: dict[str, Vitals]
+    workers: dict[str, WorkerStats]
 
 
-def readable(told: Iterable[tuple[str, str]]) -> dict[str, Vitals]:
-    """Vitals by worker, from JSON; without those that this version cannot read."""
+def readable(told: Iterable[tuple[str, str]]) -> dict[str, WorkerStats]:
+    """Statistics by worker, from JSON; without those that this version cannot read."""
     found = {}
     for worker, text in told:
         try:
-            found[worker] = Vitals.model_validate_json(text)
+            found[worker] = WorkerStats.model_validate_json(text)
         except ValidationError:
             continue
     return found

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from lrcore.jobs.experiment import PartSpec
+from lrcore.jobs.experiment import ShardSpec
+from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.range_test import RangeTestSpec, result
-from lrcore.jobs.spec import JobSpec
-from lrcore.jobs.work import Work
+from lrcore.jobs.training_spec import TrainingSpec
 
 from . import artifacts, pruning
 from .engine import Hooks, Interrupted, Result, train
-from .engine.fused import train_in_turn
+from .engine.grouping import train_in_turn
 from .engine.range_test import range_test
-from .part import PartHooks
+from .shard import ShardHooks
 from .tracking import track
 
 
@@ -34,10 +34,10 @@ class Outcome:
     write: Callable[[Path], None] | None
     logged: Callable[[Path], None] = lambda folder: None
     result: str = ""
-    then: tuple[str, Work] | None = None
+    then: tuple[str, JobSpec] | None = None
 
 
-class Run(Protocol):
+class Executor(Protocol):
     """Runs a job of one kind; raises what the engine does."""
 
     def __call__(self, spec: Any, job_id: str, *, data_root: Path, hooks: Any, folder: Path) -> Outcome:
@@ -48,12 +48,12 @@ class Run(Protocol):
         """
 
 
-def _training(spec: JobSpec, job_id: str, *, data_root: Path, hooks: Hooks, folder: Path) -> Outcome:
+def _training(spec: TrainingSpec, job_id: str, *, data_root: Path, hooks: Hooks, folder: Path) -> Outcome:
     artifacts.check(spec)
     return trained(spec, job_id, train(spec, data_root=data_root, hooks=hooks, folder=folder))
 
 
-def trained(spec: JobSpec, job_id: str, done: Result) -> Outcome:
+def trained(spec: TrainingSpec, job_id: str, done: Result) -> Outcome:
     """The outcome of a training."""
     return Outcome(
         lambda folder: artifacts.write(folder, spec, done.epochs, done.best),
@@ -72,7 +72,7 @@ def _range_test(spec: RangeTestSpec, job_id: str, *, data_root: Path, hooks: Hoo
     return Outcome(lambda folder: artifacts.write_range_test(folder, spec, found), result=text, then=then)
 
 
-def _part(spec: PartSpec, job_id: str, *, data_root: Path, hooks: PartHooks, folder: Path) -> Outcome:
+def _part(spec: ShardSpec, job_id: str, *, data_root: Path, hooks: ShardHooks, folder: Path) -> Outcome:
     rungs: tuple[int, ...] = ()
     if rule := spec.experiment.prune:
         pruning.check()
@@ -87,4 +87,4 @@ def _part(spec: PartSpec, job_id: str, *, data_root: Path, hooks: PartHooks, fol
     return Outcome(None)
 
 
-RUNS: dict[type[Work], Run] = {JobSpec: _training, RangeTestSpec: _range_test, PartSpec: _part}
+EXECUTORS: dict[type[JobSpec], Executor] = {TrainingSpec: _training, RangeTestSpec: _range_test, ShardSpec: _part}

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from lrcore.datasets import DATASETS
-from lrcore.jobs.kinds import KINDS
+from lrcore.jobs.job_types import KINDS
 from lrcore.models import MODELS
 from lrcore.optimizers import OPTIMIZERS
 from lrcore.schedules import SCHEDULES

@@ -23,7 +23,7 @@ PROCESS, NUMBERS = secrets.token_hex(6).encode(), itertools.count(secrets.randbi
 INNER = "lrserve.scope"  # where the scope is that the router writes its route into
 
 
-class Routed:
+class RouteProbe:
     """The innermost one: lets Observed see which route a request takes, though those between have copied its scope."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -36,7 +36,7 @@ class Routed:
         await self.app(scope, receive, send)
 
 
-class Observed:
+class Telemetry:
     """The outermost one. A client's own X-Request-ID is taken over if it is a plain word, else one is made."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -17,13 +17,13 @@ from starlette.status import HTTP_200_OK
 
 from lrcore import traces
 from lrcore.jobs.experiment import ExperimentSpec
-from lrcore.jobs.job import Job, JobSummary, Terms
+from lrcore.jobs.job import Job, JobOptions, JobSummary
+from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.store import JobStore, NewJob
-from lrcore.jobs.work import Work
 
-from .deps import Bell
-from .requests import Asked
+from .dependencies import CurrentNotifier
+from .requests import JobSubmission
 
 log = logging.getLogger("lrserve.api")
 
@@ -63,7 +63,7 @@ class ListedJob(JobSummary):
     links: Links
 
 
-class JobAnswer(Job):
+class JobResponse(Job):
     """A job with its links."""
 
     links: Links
@@ -82,9 +82,9 @@ def listed(job: JobSummary, fields: Collection[str] = ()) -> ListedJob:
     )
 
 
-def linked(job: Job) -> JobAnswer:
+def linked(job: Job) -> JobResponse:
     """The job as the API shows it."""
-    return JobAnswer(**vars(job), links=links_of(job))
+    return JobResponse(**vars(job), links=links_of(job))
 
 
 def links_of(job: JobSummary) -> Links:
@@ -104,13 +104,13 @@ def links_of(job: JobSummary) -> Links:
     )
 
 
-async def submitted(asked: Asked, key: str, request: Request, bell: Bell) -> Response:
+async def submitted(asked: JobSubmission, key: str, request: Request, bell: CurrentNotifier) -> Response:
     """Put a new job into the store. `key`: the request's Idempotency-Key, or ""."""
     wanted = NewJob(asked.spec, asked.terms, key, request.state.caller.tenant, traces.current())
     return created(await request.app.state.submits.create(wanted), bell)
 
 
-def created(job: Job, bell: Bell, status: int = 202) -> Response:
+def created(job: Job, bell: CurrentNotifier, status: int = 202) -> Response:
     """The answer as bytes: FastAPI would check and copy it first, at the cost of all else that a submit takes."""
     bell.wake()
     if status != HTTP_200_OK:  # else it was there
@@ -119,7 +119,7 @@ def created(job: Job, bell: Bell, status: int = 202) -> Response:
     return Response(linked(job).model_dump_json(), status, headers, media_type="application/json")
 
 
-def doubts_of_store(spec: Work, terms: Terms, store: JobStore) -> list[dict[str, Any]]:
+def doubts_of_store(spec: JobSpec, terms: JobOptions, store: JobStore) -> list[dict[str, Any]]:
     """A doubt, if nobody would take the job. Raises JobTooLarge; says nothing where Redis does not answer."""
     try:
         store.check_size(spec)

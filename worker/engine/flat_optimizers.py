@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Course:
+class StepValues:
     """The numbers of each cell in the steps of an epoch.
 
     Attributes:
@@ -44,7 +44,7 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Habits:
+class LayerTraits:
     """What is never needed in any run and step can be left out.
 
     Attributes:
@@ -58,7 +58,7 @@ class Habits:
     weight_decay: bool
 
 
-class Rule(Protocol):
+class FlatOptimizer(Protocol):
     """An optimizer.
 
     Attributes:
@@ -69,7 +69,7 @@ class Rule(Protocol):
     state: dict[str, Tensor]
     numbers: int
 
-    def course(self, course: Course) -> list[Floats]:
+    def course(self, course: StepValues) -> list[Floats]:
         """The numbers that `step` takes, each (t, k)."""
         ...
 
@@ -78,17 +78,17 @@ class Rule(Protocol):
         ...
 
 
-class SGDRule:
+class FlatSGD:
     """torch.optim.SGD."""
 
     numbers = 5
 
-    def __init__(self, runs: Sequence[SGD], like: Tensor, habits: Habits) -> None:
-        self._habits, self._nesterov, self._maximize = habits, runs[0].nesterov, runs[0].maximize
+    def __init__(self, runs: Sequence[SGD], like: Tensor, habits: LayerTraits) -> None:
+        self._layer_traits, self._nesterov, self._maximize = habits, runs[0].nesterov, runs[0].maximize
         self._dampening = np.array([run.dampening for run in runs])
         self.state = {"momentum_buffer": torch.zeros_like(like)} if habits.momentum else {}
 
-    def course(self, course: Course) -> list[Floats]:
+    def course(self, course: StepValues) -> list[Floats]:
         used = course.momentum != 0  # else torch leaves the buffer alone
         steps = course.first + np.arange(len(course.lr))[:, None]
         whole = steps == course.begun  # the first gradient is taken whole
@@ -100,30 +100,30 @@ class SGDRule:
         minus_lr, weight_decay, momentum, keep, take = numbers
         if self._maximize:
             grad.neg_()
-        if self._habits.weight_decay:
+        if self._layer_traits.weight_decay:
             grad.addcmul_(p, weight_decay)
-        if self._habits.momentum:
+        if self._layer_traits.momentum:
             buffer = self.state["momentum_buffer"].mul_(keep).addcmul_(grad, take)
             if self._nesterov:
                 grad.addcmul_(buffer, momentum)
             else:
-                grad = buffer if self._habits.always_momentum else torch.where(momentum != 0, buffer, grad)
+                grad = buffer if self._layer_traits.always_momentum else torch.where(momentum != 0, buffer, grad)
         p.addcmul_(grad, minus_lr)
 
 
-class AdamRule:
+class FlatAdam:
     """torch.optim.Adam and AdamW."""
 
     numbers = 7
 
-    def __init__(self, runs: Sequence[Adam | AdamW], like: Tensor, habits: Habits) -> None:
-        self._habits, self._amsgrad, self._maximize = habits, runs[0].amsgrad, runs[0].maximize
+    def __init__(self, runs: Sequence[Adam | AdamW], like: Tensor, habits: LayerTraits) -> None:
+        self._layer_traits, self._amsgrad, self._maximize = habits, runs[0].amsgrad, runs[0].maximize
         self._decoupled = isinstance(runs[0], AdamW) or runs[0].decoupled_weight_decay
         self._beta2, self._eps = (np.array(values) for values in zip(*((r.betas[1], r.eps) for r in runs), strict=True))
         names = ("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if self._amsgrad else []))
         self.state = {name: torch.zeros_like(like) for name in names}
 
-    def course(self, course: Course) -> list[Floats]:
+    def course(self, course: StepValues) -> list[Floats]:
         steps = course.first + 1 + np.arange(len(course.lr))[:, None]
         beta2, eps = (
             np.broadcast_to(np.tile(values, course.lr.shape[1] // len(values)), course.lr.shape)
@@ -137,9 +137,9 @@ class AdamRule:
         decay, share, beta2, rest, correction, eps, size = numbers
         if self._maximize:
             grad.neg_()
-        if self._habits.weight_decay and self._decoupled:
+        if self._layer_traits.weight_decay and self._decoupled:
             p.mul_(decay)
-        elif self._habits.weight_decay:
+        elif self._layer_traits.weight_decay:
             grad.addcmul_(p, decay)
         mean = self.state["exp_avg"].lerp_(grad, share)
         square = self.state["exp_avg_sq"].mul_(beta2).addcmul_(grad * rest, grad)
@@ -150,7 +150,7 @@ class AdamRule:
 
 
 RULES: dict[type[Optimizer], tuple[Any, tuple[str, ...]]] = {  # the rule, and the flags that all runs must share
-    SGD: (SGDRule, ("nesterov", "maximize")),
-    Adam: (AdamRule, ("amsgrad", "maximize", "decoupled_weight_decay")),
-    AdamW: (AdamRule, ("amsgrad", "maximize")),
+    SGD: (FlatSGD, ("nesterov", "maximize")),
+    Adam: (FlatAdam, ("amsgrad", "maximize", "decoupled_weight_decay")),
+    AdamW: (FlatAdam, ("amsgrad", "maximize")),
 }

@@ -85,7 +85,7 @@ class _Watch:
         return True
 
 
-class Follower:
+class EventBroadcaster:
     """Redis streams for asyncio: what is there already from the stream, what comes from a channel of the same name.
 
     Every entry of a stream is published as it is written, so that one subscriber hears them all, however many clients

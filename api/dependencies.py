@@ -41,7 +41,7 @@ async def _artifacts(request: Request) -> Artifacts:
 
 Who = Annotated[Caller, Depends(_caller)]
 Store = Annotated[JobStore, Depends(_store)]
-Bell = Annotated[Reaper, Depends(_reaper)]
+CurrentNotifier = Annotated[Reaper, Depends(_reaper)]
 Files = Annotated[Artifacts, Depends(_artifacts)]
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from lrcore.jobs.queue import RING_TASK, broker_queue, celery_config
+from lrcore.jobs.queue import NOTIFY_TASK, broker_queue, celery_config
 from lrcore.jobs.settings import Settings
 
 if TYPE_CHECKING:
     from celery import Celery
 
 
-class Doorbell:
+class Notifier:
     """Says that a job waits in a queue, by the name of a task that only the worker defines."""
 
     def __init__(self, settings: Settings) -> None:
@@ -36,4 +36,4 @@ class Doorbell:
 
     def ring(self, queue: str) -> None:
         """Put one message into the queue. Raises whatever kombu raises."""
-        self._celery.send_task(RING_TASK, args=(queue,), queue=broker_queue(queue), retry=False)
+        self._celery.send_task(NOTIFY_TASK, args=(queue,), queue=broker_queue(queue), retry=False)

@@ -14,14 +14,14 @@ from statistics import fmean
 from typing import cast
 
 from lrcore import traces
-from lrcore.jobs.experiment import PartSpec
-from lrcore.jobs.job import Best, Epoch, JobError, RunTraining
+from lrcore.jobs.experiment import ShardSpec
+from lrcore.jobs.job import Best, Epoch, GroupingView, JobError
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import Claim, Gap, JobStore, Judgement, RunEnd, RunEpoch
 
 from .engine import Diverged, Interrupted, OutOfMemory, Result
-from .engine.loop import Hooks
+from .engine.trainer import Hooks
 from .pruning import survivors
 from .reporter import Preparing, Reporter, images_per_step
 
@@ -31,7 +31,7 @@ AT_ONCE = 200  # reports in one call: Redis answers nobody else meanwhile
 
 
 @dataclass(frozen=True)
-class PartHooks:
+class ShardHooks:
     """What the training of a part calls.
 
     Attributes:
@@ -43,12 +43,12 @@ class PartHooks:
     stop: Callable[[], bool]
 
 
-class PartReporter(Reporter):
+class ShardReporter(Reporter):
     """The reporter of a part: one thread, one lease and one call for the epochs of all its runs."""
 
     def __init__(self, store: JobStore, claim: Claim, settings: Settings, draining: threading.Event) -> None:
         super().__init__(store, claim, settings, draining)
-        self._part = cast(PartSpec, claim.spec)
+        self._part = cast(ShardSpec, claim.spec)
         self._steps = dict.fromkeys(self._part.indices, 0)
         self._epochs: dict[int, list[RunEpoch]] = {run: [] for run in self._part.indices}
         self._ends: dict[int, RunEnd] = {}
@@ -59,7 +59,7 @@ class PartReporter(Reporter):
         self._began_at: dict[int, tuple[float, int]] = {}  # of each run in this attempt: time, and steps before
         self._stopped = False  # all runs are to stop, also if that is taken back before they have
 
-    def hooks(self, stop: Callable[[], bool], preparing: Preparing) -> PartHooks:
+    def hooks(self, stop: Callable[[], bool], preparing: Preparing) -> ShardHooks:
         def stopped() -> bool:
             self._stopped = stop() or self._stopped
             return self._stopped
@@ -74,7 +74,7 @@ class PartReporter(Reporter):
                 ended=functools.partial(self._ended, run),
             )
 
-        return PartHooks([of(run) for run in self._part.indices], stopped)
+        return ShardHooks([of(run) for run in self._part.indices], stopped)
 
     def finish(self, state: State, error: JobError | None, *, again: bool = False) -> State:
         """Say first what became of each run once more: one whose end Redis has lost would be taken to succeed."""
@@ -112,7 +112,7 @@ class PartReporter(Reporter):
             traces.past("run", self._began_at[run][0], time.time(), run=run, outcome=type(outcome).__name__)
         match outcome:
             case Result(together=together, alone=alone):
-                how = RunTraining(together=together, alone=alone)
+                how = GroupingView(together=together, alone=alone)
                 self._tell_end(RunEnd(run, RunState.SUCCEEDED, training=how))
             case Diverged():
                 self._tell_end(RunEnd(run, RunState.FAILED, JobError(type="diverged", message=str(outcome))))
@@ -140,7 +140,7 @@ class PartReporter(Reporter):
                 wanted = self._report(news)
             except Gap as gap:
                 log.warning("%s, and is told again", gap)
-                self._tell_again(gap, news)
+                self._replay_reports(gap, news)
                 continue
             for _ in news:
                 self._news.popleft()
@@ -160,7 +160,7 @@ class PartReporter(Reporter):
     def _steps_done(self) -> int:
         return sum(self._steps.values())
 
-    def _tell_again(self, gap: Gap, news: list[RunEpoch | RunEnd]) -> None:
+    def _replay_reports(self, gap: Gap, news: list[RunEpoch | RunEnd]) -> None:
         """Record the epochs of a run that Redis has lost, up to those that are new."""
         assert gap.run is not None
         told = self._epochs[gap.run]

@@ -15,12 +15,12 @@ UNSET = object()  # unlike any value, null included
 Path = tuple[str | int, ...]
 
 
-def name(settings: Mapping[str, Any]) -> str:
+def label(settings: Mapping[str, Any]) -> str:
     """A name that says all that a configuration sets, as far as there is room: `StepLR(gamma=0.1) lr=0.1`."""
     return _cut(" ".join(_part(key, value) for key, value in settings.items()) or "as given")
 
 
-def names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names of configurations, no two the same, that say only what differs between them.
 
     A schedule goes by its type, and with the arguments that differ between schedules of that type. Where all of this
@@ -29,9 +29,9 @@ def names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     differing = [key for key in dict.fromkeys(key for each in settings for key in each) if _differs(key, settings)]
     parts: list[list[str]] = [[] for _ in settings]
     for key in differing:
-        for part, label in zip(parts, _axis(key, [each.get(key, UNSET) for each in settings]), strict=True):
-            part.extend(label)
-    made = [" ".join(part) or name(each) for part, each in zip(parts, settings, strict=True)]
+        for part, shown in zip(parts, _axis(key, [each.get(key, UNSET) for each in settings]), strict=True):
+            part.extend(shown)
+    made = [" ".join(part) or label(each) for part, each in zip(parts, settings, strict=True)]
     count = Counter(map(_cut, made))
     return [
         # a name with a # of its own might look like another one's name with an index

@@ -8,8 +8,8 @@ from lrcore.family import Spec
 from lrcore.jobs.job import Progress
 
 
-class Work(Spec):
-    """What a job does: everything that decides its result. A kind of job is a subclass, listed in kinds.KINDS."""
+class JobSpec(Spec):
+    """What a job does: everything that decides its result. A kind of job is a subclass, listed in job_types.KINDS."""
 
     kind: ClassVar[str]
     sized_by: ClassVar[str]  # the field on which the number of steps hangs most

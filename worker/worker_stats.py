@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 import torch
 
 from lrcore import __version__
-from lrcore.jobs.survey import Vitals
+from lrcore.jobs.service_stats import WorkerStats
 
-from .engine.loop import pick_device
+from .engine.trainer import pick_device
 
 
-class Pulse:
+class StatsSampler:
     """Takes a worker's vitals, each time since the time before.
 
     Args:
@@ -27,7 +27,7 @@ class Pulse:
         self._device = pick_device()
         self._before = time.monotonic(), 0, 0.0
 
-    def take(self) -> Vitals:
+    def take(self) -> WorkerStats:
         """How the worker does now."""
         busy, steps, images = self._look()
         at, steps_before, images_before = self._before
@@ -35,7 +35,7 @@ class Pulse:
         seconds = max(now - at, 1e-3)
         on_gpu = self._device.type == "cuda"
         free, total = _memory(self._device) if on_gpu else (None, None)
-        return Vitals(
+        return WorkerStats(
             version=__version__,
             host=socket.gethostname(),
             hardware=self._hardware,

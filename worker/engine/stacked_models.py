@@ -17,21 +17,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 
 from .data import DTYPES, Data, Plan, permutation
+from .flat_optimizers import RULES, FlatOptimizer, Floats, LayerTraits, StepValues
 from .graph import Captured
-from .loop import autocast, copied, exact, pieces_of, sizes_of
 from .optim import Average, Scheduled, parameter_groups
-from .rules import RULES, Course, Floats, Habits, Rule
-from .wide import memory_order, model_order, widened
+from .stacked_layers import memory_order, model_order, stack_modules
+from .trainer import autocast, copied, exact, pieces_of, sizes_of
 
 Batch = tuple[Tensor, Tensor]  # images (b, r * c, h, w), labels (r, b)
 Parts = dict[str, dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
-class Member:
+class StackMember:
     """A run of a stack.
 
     Attributes:
@@ -39,23 +39,23 @@ class Member:
         ratios: what each of the optimizer's columns has its scheduled rate multiplied by; None: nothing.
     """
 
-    spec: JobSpec
+    spec: TrainingSpec
     scheduled: Scheduled
     model: nn.Module
     ratios: Sequence[float] | None = None
 
 
-class Stack:
+class StackedModels:
     """The device's side of some runs. All of them stand at the same step.
 
     Attributes:
         losses, hits: (steps, r) of the epoch's steps so far: mean over the batch, and how many were right.
     """
 
-    def __init__(self, members: Sequence[Member], data: Data, device: torch.device) -> None:
+    def __init__(self, members: Sequence[StackMember], data: Data, device: torch.device) -> None:
         self.members, self.data, self.device = members, data, device
         self.spec = spec = members[0].spec
-        self.model = widened([member.model for member in members])
+        self.model = stack_modules([member.model for member in members])
         self._flatten()
         self.average = Average(self.model, copied(self.model), spec.ema_decay) if spec.ema_decay else None
         runs, steps, dtype = len(members), spec.steps_per_epoch, DTYPES[spec.precision]
@@ -95,16 +95,18 @@ class Stack:
         self._cells = len(self._groups) * runs
         self._owner = torch.cat(owners).to(self.device, torch.int32)  # (p,), the cell of each
         rule, _ = RULES[type(self.spec.optimizer)]
-        self._rule: Rule = rule([member.spec.optimizer for member in self.members], self._flat, self._habits())
+        self._rule: FlatOptimizer = rule(
+            [member.spec.optimizer for member in self.members], self._flat, self._layer_traits()
+        )
 
     @staticmethod
     def _block(flat: Tensor, begin: int, like: Tensor) -> Tensor:
         return model_order(flat[begin : begin + like.numel()].view(memory_order(like).shape))
 
-    def _habits(self) -> Habits:
+    def _layer_traits(self) -> LayerTraits:
         tables = [member.scheduled.tables() for member in self.members]
         momenta, decays = [table[1] for table in tables], [table[2] for table in tables]
-        return Habits(
+        return LayerTraits(
             momentum=any((values > 0).any() for values in momenta),
             always_momentum=all((values > 0).all() for values in momenta),
             weight_decay=any((values > 0).any() for values in decays),
@@ -142,7 +144,7 @@ class Stack:
                 for table, factor, values in zip(tables, (scale, 1.0, float(decays)), found, strict=True):
                     part = table if len(table) == 1 else table[epoch * length : (epoch + 1) * length]
                     values[:, j * runs + i] = part[:, column] * factor
-        return np.stack(self._rule.course(Course(epoch * steps, found[0], found[1], found[2], begun)), axis=1)
+        return np.stack(self._rule.course(StepValues(epoch * steps, found[0], found[1], found[2], begun)), axis=1)
 
     def _pieces(self, step: int) -> list[slice]:
         runs = len(self.members)
@@ -278,7 +280,7 @@ class Stack:
 Place = tuple[int, float, bool]  # column, scale, and whether weight decay acts
 
 
-def _places(member: Member) -> dict[str, Place]:
+def _places(member: StackMember) -> dict[str, Place]:
     """Where the trained parameters of a run belong, by name. Raises SpecError as parameter_groups does."""
     names = {parameter: name for name, parameter in member.model.named_parameters()}
     ratios = member.ratios or [1.0] * len(member.spec.optimizer.base_lrs)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lrcore.models._layers import BasicBlock, GlobalMax, Residual, Scale, Subsample
 
-from .loop import copied
+from .trainer import copied
 
 Modules = Sequence[Any]  # the same module of each run
 
@@ -39,7 +39,7 @@ def stacked(tensors: Sequence[Tensor]) -> Tensor:
     return model_order(memory_order(torch.stack([tensor.detach() for tensor in tensors])).contiguous())
 
 
-class _Wide(nn.Module):
+class _Stacked(nn.Module):
     """A layer of all runs, with their parameters and buffers stacked."""
 
     def __init__(self, layers: Modules) -> None:
@@ -63,7 +63,7 @@ class _Wide(nn.Module):
         return None if tensor is None else tensor.flatten(0, 1)
 
 
-class Conv2d(_Wide):
+class Conv2d(_Stacked):
     """A group for each run; several if its own convolution has groups."""
 
     def __init__(self, layers: Modules) -> None:
@@ -76,7 +76,7 @@ class Conv2d(_Wide):
         return F.conv2d(x, self.weight.flatten(0, 1), self.flat("bias"), *self.geometry)
 
 
-class BatchNorm2d(_Wide):
+class BatchNorm2d(_Stacked):
     """Channels are normalized one by one: those of all runs together, each with its own running figures."""
 
     running_mean: Tensor
@@ -96,7 +96,7 @@ class BatchNorm2d(_Wide):
         return F.batch_norm(x, mean, var, weight, bias, self.training, self.momentum, self.eps)
 
 
-class Linear(_Wide):
+class Linear(_Stacked):
     """A product of matrices for each run."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class Linear(_Wide):
         return torch.bmm(x, weight) if self.bias is None else torch.baddbmm(self.bias[:, None], x, weight)
 
 
-class Flatten(_Wide):
+class Flatten(_Stacked):
     """The features of each run in one row."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ class Flatten(_Wide):
         return x.reshape(len(x), self.runs, -1).transpose(0, 1)
 
 
-class WideGlobalMax(_Wide):
+class StackedGlobalMax(_Stacked):
     """The largest value of each channel."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ class WideGlobalMax(_Wide):
         return x.amax(dim=(2, 3)).view(len(x), self.runs, -1).transpose(0, 1)
 
 
-class WideSubsample(_Wide):
+class StackedSubsample(_Stacked):
     """Every stride-th pixel, and channels of zeros beside those of each run."""
 
     def __init__(self, layers: Modules) -> None:
@@ -155,14 +155,14 @@ WIDE: dict[type[nn.Module], tuple[Callable[[Modules], nn.Module], Callable[[Any]
     nn.BatchNorm2d: (BatchNorm2d, _plain_norm),
     nn.Linear: (Linear, lambda layer: True),
     nn.Flatten: (Flatten, _whole_image),
-    GlobalMax: (WideGlobalMax, lambda layer: True),
-    Subsample: (WideSubsample, lambda layer: True),
+    GlobalMax: (StackedGlobalMax, lambda layer: True),
+    Subsample: (StackedSubsample, lambda layer: True),
 }
 ANY_WIDTH = (nn.ReLU, nn.Identity, nn.MaxPool2d, nn.AdaptiveAvgPool2d, Scale)  # channel by channel, no parameters
 CONTAINERS = (nn.Sequential, Residual, BasicBlock)  # they only pass on, or add
 
 
-def unfit(model: nn.Module) -> str | None:
+def unsupported_layer(model: nn.Module) -> str | None:
     """The name of a part of the model that cannot be made wide, or None."""
     for module in model.modules():
         hooked = module._forward_pre_hooks or module._forward_hooks
@@ -172,7 +172,7 @@ def unfit(model: nn.Module) -> str | None:
     return None
 
 
-def widened(models: Sequence[nn.Module]) -> nn.Module:
+def stack_modules(models: Sequence[nn.Module]) -> nn.Module:
     """The wide network of models of one kind, with copies of their parameters. It gives logits (r, n, classes)."""
     wide = copied(models[0])
     for name, module in models[0].named_modules():

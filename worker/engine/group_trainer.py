@@ -17,12 +17,16 @@ from torch import Tensor
 
 from lrcore.errors import SpecError
 from lrcore.jobs.job import Best, Epoch
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 
 from . import checkpoint as checkpoints
 from .checkpoint import Position
 from .data import Data, Split
-from .loop import (
+from .optim import Scheduled, parameter_groups
+from .record import Diverged, Figures, finish_epoch, out_of_patience, replay_reports
+from .saver import Saver
+from .stacked_models import Parts, StackedModels, StackMember
+from .trainer import (
     BEST,
     CHECKPOINT,
     LAST,
@@ -36,10 +40,6 @@ from .loop import (
     pieces_of,
     sizes_of,
 )
-from .optim import Scheduled, parameter_groups
-from .record import Diverged, Figures, finish_epoch, stale_for_too_long, tell_again
-from .saver import Saver
-from .stack import Member, Parts, Stack
 
 log = logging.getLogger("lrserve.engine")
 
@@ -47,7 +47,7 @@ Outcome = Result | Exception
 Partition = Callable[[int], list[int]]  # how many runs each stack takes, for so many runs
 
 
-class Lane:
+class GroupMember:
     """One of the runs.
 
     Args:
@@ -60,7 +60,7 @@ class Lane:
     """
 
     def __init__(
-        self, spec: JobSpec, hooks: Hooks, device: torch.device, ratios: Sequence[float] | None = None
+        self, spec: TrainingSpec, hooks: Hooks, device: torch.device, ratios: Sequence[float] | None = None
     ) -> None:
         self.spec, self.hooks, self._device, self._ratios = spec, hooks, device, ratios
         self.scheduled = Scheduled(spec, [])
@@ -84,9 +84,9 @@ class Lane:
         self.outcome = outcome
         self.hooks.ended(outcome)
 
-    def member(self) -> Member:
+    def member(self) -> StackMember:
         """As a stack takes it."""
-        return Member(self.spec, self.scheduled, self.model, self._ratios)
+        return StackMember(self.spec, self.scheduled, self.model, self._ratios)
 
     def succeed(self, last: dict[str, Tensor], together: int) -> None:
         """End with these weights."""
@@ -107,7 +107,7 @@ class Lane:
         """What the checkpoint keeps of it."""
         return self.state | {"best": self.best_weights, "last": self.last}
 
-    def take_up(self, saved: dict[str, Any], tensors: Parts, together: int) -> None:
+    def resume(self, saved: dict[str, Any], tensors: Parts, together: int) -> None:
         """Go on from what `to_json` and `tensors` gave."""
         self.at = Position(**saved["at"])
         if self.scheduled.plateau and self.at.plateau:
@@ -115,7 +115,7 @@ class Lane:
         self.best_weights = {name: tensor.to(self._device) for name, tensor in tensors.pop("best", {}).items()}
         last = tensors.pop("last", {})
         self.state = tensors
-        tell_again(self.at, self.hooks.epoch)
+        replay_reports(self.at, self.hooks.epoch)
         match saved["ended"]:
             case {"type": "Result"}:
                 self.succeed(last, together)
@@ -125,7 +125,7 @@ class Lane:
                 self.outcome = Interrupted()
 
 
-class Together:
+class GroupTrainer:
     """Runs between their beginning and their end, in one stack or several.
 
     Args:
@@ -133,12 +133,12 @@ class Together:
     """
 
     def __init__(
-        self, lanes: list[Lane], data: Data, device: torch.device, folder: Path | None, partition: Partition
+        self, lanes: list[GroupMember], data: Data, device: torch.device, folder: Path | None, partition: Partition
     ) -> None:
         self._lanes, self._data, self._device, self._folder, self._partition = lanes, data, device, folder, partition
         self._spec = lanes[0].spec
         self._at = Position(spec=checkpoints.key(*(lane.spec for lane in lanes)))
-        self._stacks: list[tuple[Stack, list[Lane], Live]] = []
+        self._stacks: list[tuple[StackedModels, list[GroupMember], Live]] = []
         self._pool: ThreadPoolExecutor | None = None
         self._began, self._done = time.perf_counter(), 0  # of the epoch: its clock, its steps
         any_hooks = lanes[0].hooks  # each of them knows
@@ -146,12 +146,12 @@ class Together:
         self._sizes = sizes_of(self._spec)
 
     @property
-    def _live(self) -> list[Lane]:
+    def _live(self) -> list[GroupMember]:
         return [lane for lane in self._lanes if lane.outcome is None]
 
     def train(self) -> list[Outcome]:
         """See all runs through."""
-        self._take_up()
+        self._resume()
         with self.arranged(), contextlib.suppress(Interrupted):
             for epoch in range(self._at.epoch, self._spec.epochs):
                 if not self._live:
@@ -192,8 +192,8 @@ class Together:
             begin += width
             self._stacks.append(before.get(tuple(map(id, lanes))) or self._stacked(lanes))
 
-    def _stacked(self, lanes: list[Lane]) -> tuple[Stack, list[Lane], Live]:
-        stack = Stack([lane.member() for lane in lanes], self._data, self._device)
+    def _stacked(self, lanes: list[GroupMember]) -> tuple[StackedModels, list[GroupMember], Live]:
+        stack = StackedModels([lane.member() for lane in lanes], self._data, self._device)
         for row, lane in enumerate(lanes):
             if lane.state:
                 stack.load(row, lane.state)
@@ -207,7 +207,7 @@ class Together:
 
         return stack, lanes, Live(self._device, tell)
 
-    def _each(self, call: Callable[[Stack], None]) -> None:
+    def _each(self, call: Callable[[StackedModels], None]) -> None:
         """Do the same with every stack, at the same time if there are threads."""
         stacks = [stack for stack, _, _ in self._stacks]
 
@@ -282,7 +282,12 @@ class Together:
                 lane.state = {} if lane.outcome is not None else lane.state
 
     def _finish_lane(
-        self, lane: Lane, stack: Stack, row: int, figures: tuple[Figures, Figures | None, Figures], seconds: float
+        self,
+        lane: GroupMember,
+        stack: StackedModels,
+        row: int,
+        figures: tuple[Figures, Figures | None, Figures],
+        seconds: float,
     ) -> None:
         try:
             lane.at, report, best = finish_epoch(lane.spec, lane.scheduled, lane.at, figures, seconds)
@@ -292,10 +297,10 @@ class Together:
         if best.epoch == report.epoch:
             lane.best_weights = stack.weights(row)
         lane.hooks.epoch(report, best)
-        if lane.at.epoch == lane.spec.epochs or stale_for_too_long(lane.spec, lane.at):
+        if lane.at.epoch == lane.spec.epochs or out_of_patience(lane.spec, lane.at):
             lane.succeed(stack.weights(row), len(self._lanes))
 
-    def figures(self, epoch: int) -> dict[Lane, Figures]:
+    def figures(self, epoch: int) -> dict[GroupMember, Figures]:
         """Loss and accuracy of the epoch's steps, which are also told."""
         found, images = {}, sum(self._sizes)
         for stack, lanes, live in self._stacks:
@@ -308,9 +313,9 @@ class Together:
                 found[lane] = loss, sum(hits) / images
         return found
 
-    def _evaluate(self, split: Split) -> dict[Lane, Figures]:
+    def _evaluate(self, split: Split) -> dict[GroupMember, Figures]:
         """Mean cross-entropy and accuracy of each run."""
-        self._each(Stack.begin_test)
+        self._each(StackedModels.begin_test)
         size, order = self._spec.eval_batch_size, torch.arange(len(split), device=self._device)
         for images, labels in split.batches(order, [slice(at, at + size) for at in range(0, len(split), size)], None):
             self._stop_if_asked()
@@ -321,7 +326,7 @@ class Together:
             for lane, figures in zip(lanes, stack.tested(len(split)), strict=True)
         }
 
-    def _take_up(self) -> None:
+    def _resume(self) -> None:
         """Go on from the checkpoint, if there is one."""
         if self._folder:
             checkpoints.remove_unfinished(self._folder)
@@ -330,7 +335,7 @@ class Together:
             self._done = self._at.step
             for i, (lane, saved) in enumerate(zip(self._lanes, self._at.runs, strict=True)):
                 mine = {part.partition("-")[2]: named for part, named in parts.items() if part.startswith(f"{i}-")}
-                lane.take_up(saved, mine, len(self._lanes))
+                lane.resume(saved, mine, len(self._lanes))
             log.info("goes on from epoch %d, step %d", self._at.epoch, self._at.step)
         for lane in self._live:
             lane.hooks.step(self._at.epoch * self._spec.steps_per_epoch + self._at.step)

@@ -52,7 +52,7 @@ class Refused(OSError):
     """The name leads to no address, or to none that may be reached."""
 
 
-class Guard:
+class AddressPolicy:
     """Which addresses may be reached.
 
     Args:

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisGone
 
-from lrcore.jobs.experiment import ExperimentSpec, PartSpec
+from lrcore.jobs.experiment import ExperimentSpec, ShardSpec
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import Claim, JobStore, Judgement
-from lrserve.worker import kinds
+from lrserve.worker import executors
 from lrserve.worker.engine import Hooks, Interrupted
-from lrserve.worker.part import PartHooks, PartReporter
 from lrserve.worker.runner import Runner
+from lrserve.worker.shard import ShardHooks, ShardReporter
 from tests.conftest import job_spec, until
 
 SETTINGS = Settings(heartbeat_seconds=0.02)
@@ -47,8 +47,8 @@ def claimed(store: JobStore, most: int = 8) -> Claim:
 
 
 @contextmanager
-def reporting(store: JobStore, claim: Claim) -> Iterator[tuple[PartReporter, PartHooks]]:
-    reporter = PartReporter(store, claim, SETTINGS, threading.Event())
+def reporting(store: JobStore, claim: Claim) -> Iterator[tuple[ShardReporter, ShardHooks]]:
+    reporter = ShardReporter(store, claim, SETTINGS, threading.Event())
     reporter.start()
     try:
         yield reporter, reporter.hooks(reporter.must_stop, nullcontext)
@@ -81,7 +81,7 @@ def test_runs_that_were_stopped_in_passing_have_not_succeeded(
         threading.Event().wait(0.3)  # a checkpoint is written
         yield list(range(len(specs))), [Interrupted() for _ in specs]
 
-    monkeypatch.setattr(kinds, "train_in_turn", train_in_turn)
+    monkeypatch.setattr(executors, "train_in_turn", train_in_turn)
     settings = Settings(home=tmp_path, heartbeat_seconds=0.02)
     Runner(store, settings, "worker", most_runs=8).answer(QUEUE)
 
@@ -99,9 +99,9 @@ def test_a_run_s_weights_are_gone_before_the_next_run_has_its_own(tmp_path: Path
         left.append(sum(found() is not None for found in weights))
         weights.append(weakref.ref(outcome.model))
 
-    hooks = PartHooks([Hooks(ended=ended)] * 3, lambda: False)
-    part = PartSpec(first=0, count=3, experiment=spec)
-    kinds.RUNS[PartSpec](part, "x/1", data_root=tmp_path, hooks=hooks, folder=tmp_path)
+    hooks = ShardHooks([Hooks(ended=ended)] * 3, lambda: False)
+    part = ShardSpec(first=0, count=3, experiment=spec)
+    executors.EXECUTORS[ShardSpec](part, "x/1", data_root=tmp_path, hooks=hooks, folder=tmp_path)
 
     assert left == [0, 0, 0]
 

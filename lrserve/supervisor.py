@@ -40,7 +40,7 @@ OOM_SCORE = "500"  # of a worker: where memory runs out, the system ends it befo
 PR_SET_PDEATHSIG = 1
 
 
-class StackError(Exception):
+class SupervisorError(Exception):
     """The processes cannot be started or kept running."""
 
 
@@ -65,7 +65,7 @@ class Service:
 
 
 @dataclass
-class Stack:
+class ProcessSupervisor:
     """The processes of one `lrserve up`.
 
     Args:
@@ -92,7 +92,7 @@ class Stack:
         """Start everything and wait until it answers; end everything on the way out.
 
         Raises:
-            StackError, NoRedis: something does not start.
+            SupervisorError, NoRedis: something does not start.
         """
         if self.workers:
             check_torch("`lrserve up --workers 0` starts everything else")
@@ -128,7 +128,7 @@ class Stack:
         """Start again what ends by itself, a worker for ever. Returns never.
 
         Raises:
-            StackError: Redis or the API ends again and again.
+            SupervisorError: Redis or the API ends again and again.
         """
         while True:
             self.keep_running()
@@ -196,7 +196,7 @@ class Stack:
                     if store.workers() >= self.workers:
                         return
                 time.sleep(0.1)
-        raise StackError(f"API and workers were not ready within {START_SECONDS:g} s")
+        raise SupervisorError(f"API and workers were not ready within {START_SECONDS:g} s")
 
 
 def share_of_cores(workers: int) -> dict[str, str]:
@@ -226,9 +226,11 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def check_torch(otherwise: str) -> None:
-    """See to it that workers can run here. Raises StackError with what to do, or what to do otherwise."""
+    """See to it that workers can run here. Raises SupervisorError with what to do, or what to do otherwise."""
     if find_spec("torch") is None:
-        raise StackError(f"a worker needs torch, which is not installed: pip install 'lrserve[worker]'; {otherwise}")
+        raise SupervisorError(
+            f"a worker needs torch, which is not installed: pip install 'lrserve[worker]'; {otherwise}"
+        )
 
 
 def _check_free(host: str, port: int) -> None:
@@ -238,7 +240,9 @@ def _check_free(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise StackError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from None
+            raise SupervisorError(
+                f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port"
+            ) from None
 
 
 @contextmanager
@@ -248,16 +252,18 @@ def _only_one(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise StackError(f"another lrserve uses {home}; set LRSERVE_HOME or --home to another folder") from None
+            raise SupervisorError(
+                f"another lrserve uses {home}; set LRSERVE_HOME or --home to another folder"
+            ) from None
         yield
 
 
 def _give_up_on(service: Service) -> None:
-    """Raise StackError if the service has ended too often."""
+    """Raise SupervisorError if the service has ended too often."""
     if service.failures >= MOST_FAILURES:
         assert service.status is not None
         how = how_it_ended(service.status)
-        raise StackError(f"{service.name} ended {MOST_FAILURES} times in a row, the last time {how}")
+        raise SupervisorError(f"{service.name} ended {MOST_FAILURES} times in a row, the last time {how}")
 
 
 def _after(pause: float) -> str:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from lrcore.errors import SpecError
 from lrcore.jobs.job import Best, Epoch
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.optimizers import Optimizer
 
 from . import checkpoint as checkpoints
@@ -30,7 +30,7 @@ from .data import DTYPES, Data, Plan, Split, load, permutation
 from .footprint import check_fits
 from .graph import GraphedStep, can_capture
 from .optim import Average, Scheduled, freeze, parameter_groups
-from .record import finish_epoch, stale_for_too_long, tell_again
+from .record import finish_epoch, out_of_patience, replay_reports
 from .saver import Saver
 
 log = logging.getLogger("lrserve.engine")
@@ -43,7 +43,7 @@ BEST = "best.safetensors"
 LAST = "last.safetensors"
 
 
-AnyRun = TypeVar("AnyRun", bound="Run")
+AnyTrainer = TypeVar("AnyTrainer", bound="Trainer")
 T = TypeVar("T")
 
 
@@ -101,7 +101,7 @@ class Result:
 
 
 def train(
-    spec: JobSpec,
+    spec: TrainingSpec,
     *,
     data_root: Path,
     device: torch.device | None = None,
@@ -128,16 +128,16 @@ def train(
     """
     device, hooks = device or pick_device(), hooks or Hooks()
 
-    def make(data: Data) -> Run:
-        return Run(spec, data, device, hooks, folder)
+    def make(data: Data) -> Trainer:
+        return Trainer(spec, data, device, hooks, folder)
 
-    return seen_through(make, Run.train, spec, data_root, device, hooks, memory)
+    return run_to_end(make, Trainer.train, spec, data_root, device, hooks, memory)
 
 
-def seen_through(
-    make: Callable[[Data], AnyRun],
-    train: Callable[[AnyRun], T],
-    spec: JobSpec,
+def run_to_end(
+    make: Callable[[Data], AnyTrainer],
+    train: Callable[[AnyTrainer], T],
+    spec: TrainingSpec,
     data_root: Path,
     device: torch.device,
     hooks: Hooks,
@@ -150,7 +150,7 @@ def seen_through(
     with hooks.preparing():
         data = load(spec.dataset, data_root, device, DTYPES[spec.precision], memory)
         check_fits(spec, min(spec.eval_batch_size, data.tested), device)
-    with settings(spec, device):
+    with torch_state(spec, device):
         torch.manual_seed(spec.seed)
         run = make(data)
         try:
@@ -163,10 +163,10 @@ def seen_through(
                 torch.cuda.empty_cache()
 
 
-class Run:
+class Trainer:
     """A run between its beginning and its end."""
 
-    def __init__(self, spec: JobSpec, data: Data, device: torch.device, hooks: Hooks, folder: Path | None) -> None:
+    def __init__(self, spec: TrainingSpec, data: Data, device: torch.device, hooks: Hooks, folder: Path | None) -> None:
         self.spec, self.data, self.device, self.hooks, self.folder = spec, data, device, hooks, folder
         with hooks.preparing():
             self.model = model = built(spec, device)
@@ -198,9 +198,9 @@ class Run:
 
     def train(self) -> Result:
         """See the run through. Raises Interrupted and Diverged."""
-        self._take_up()
+        self._resume()
         for epoch in range(self.at.epoch, self.spec.epochs):
-            if stale_for_too_long(self.spec, self.at):
+            if out_of_patience(self.spec, self.at):
                 break
             self._train_epoch(epoch)
             self._save_if_due()
@@ -330,7 +330,7 @@ class Run:
             hits += (logits.argmax(1) == labels).sum()
         return loss.item() / len(split), hits.item() / len(split)  # sync point
 
-    def _take_up(self) -> None:
+    def _resume(self) -> None:
         """Go on from the checkpoint, if there is one."""
         if self.folder:
             checkpoints.remove_unfinished(self.folder)
@@ -349,7 +349,7 @@ class Run:
             torch.set_rng_state(parts["random"]["cpu"])
             if self.device.type == "cuda" and "cuda" in parts["random"]:
                 torch.cuda.set_rng_state(parts["random"]["cuda"], self.device)
-            tell_again(self.at, self.hooks.epoch)
+            replay_reports(self.at, self.hooks.epoch)
             log.info("goes on from epoch %d, step %d", self.at.epoch, self.at.step)
         self.hooks.step(self.at.epoch * self.spec.steps_per_epoch + self.at.step)
 
@@ -436,7 +436,7 @@ class Live:
 
 
 @contextlib.contextmanager
-def settings(spec: JobSpec, device: torch.device) -> Iterator[None]:
+def torch_state(spec: TrainingSpec, device: torch.device) -> Iterator[None]:
     """Torch's global state as the run needs it, and as it was afterwards."""
     cudnn = torch.backends.cudnn
     before = cudnn.benchmark, cudnn.deterministic, torch.are_deterministic_algorithms_enabled()
@@ -453,19 +453,19 @@ def settings(spec: JobSpec, device: torch.device) -> Iterator[None]:
             torch.use_deterministic_algorithms(before[2])
 
 
-def autocast(spec: JobSpec, device: torch.device) -> contextlib.AbstractContextManager[object]:
+def autocast(spec: TrainingSpec, device: torch.device) -> contextlib.AbstractContextManager[object]:
     """What the model is called in."""
     if spec.precision != "bfloat16":
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
 
 
-def exact(spec: JobSpec, logits: Tensor) -> Tensor:
+def exact(spec: TrainingSpec, logits: Tensor) -> Tensor:
     """Logits as the loss is computed from them."""
     return logits.float() if spec.precision == "bfloat16" else logits
 
 
-def built(spec: JobSpec, device: torch.device) -> nn.Module:
+def built(spec: TrainingSpec, device: torch.device) -> nn.Module:
     """The job's model as it is trained: on the device, in channels_last. Draws from torch's global generator."""
     model = spec.model.build(spec.dataset.image_shape, spec.dataset.num_classes)
     model.to(device, DTYPES[spec.precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -473,19 +473,19 @@ def built(spec: JobSpec, device: torch.device) -> nn.Module:
     return model
 
 
-def sizes_of(spec: JobSpec) -> list[int]:
+def sizes_of(spec: TrainingSpec) -> list[int]:
     """Images of each step of an epoch."""
     n, size = spec.dataset.train_size, spec.batch_size
     return [min(size, n - begin) for begin in range(0, spec.steps_per_epoch * size, size)]
 
 
-def pieces_of(spec: JobSpec, size: int, begin: int) -> list[slice]:
+def pieces_of(spec: TrainingSpec, size: int, begin: int) -> list[slice]:
     """The places of a batch in the epoch's order, from `begin` on: one slice, or several with micro_batch_size."""
     end, most = begin + size, spec.micro_batch_size or spec.batch_size
     return [slice(at, min(at + most, end)) for at in range(begin, end, most)]
 
 
-def check_pieces(spec: JobSpec, model: nn.Module, pieces: list[list[slice]]) -> None:
+def check_pieces(spec: TrainingSpec, model: nn.Module, pieces: list[list[slice]]) -> None:
     """Refuse a batch of one image for a model that normalizes over the batch, before it comes. Raises SpecError."""
     if not any(piece.stop - piece.start == 1 for batch in pieces for piece in batch):
         return

@@ -19,18 +19,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lrcore.errors import SpecError
 from lrcore.jobs.job import Best, Epoch
-from lrcore.jobs.spec import JobSpec
+from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.models import Model
 from lrcore.models.torchvision import TorchvisionModel
 
 from .data import DTYPES, load
+from .flat_optimizers import RULES
 from .footprint import OutOfMemory, footprint, made_on_meta
-from .loop import Hooks, Interrupted, pick_device, settings, train
+from .group_trainer import GroupMember, GroupTrainer, Outcome
 from .memory import free_memory
 from .record import Diverged
-from .rules import RULES
-from .together import Lane, Outcome, Together
-from .wide import unfit
+from .stacked_layers import unsupported_layer
+from .trainer import Hooks, Interrupted, pick_device, torch_state, train
 
 SMALL = 3e6  # multiplications of a forward pass over a batch below which a CPU is kept busy by calls, not by them
 BUSY = 4e7  # the same above which Python's lock holds up threads with a run each less than they gain
@@ -44,7 +44,7 @@ SHARED = (  # what runs must have in common to train together
 )
 
 
-def why_not(specs: Sequence[JobSpec]) -> str | None:
+def incompatibility(specs: Sequence[TrainingSpec]) -> str | None:
     """Why the runs cannot train together, in a sentence for users; None if they can."""
     if not specs:
         return "there are no runs"
@@ -60,14 +60,14 @@ def why_not(specs: Sequence[JobSpec]) -> str | None:
     for flag in RULES[type(first.optimizer)][1]:
         if any(getattr(spec.optimizer, flag) != getattr(first.optimizer, flag) for spec in specs):
             return f"the runs differ in optimizer.{flag}"
-    return _why_not_model(first.model, first.dataset.image_shape, first.dataset.num_classes)
+    return _incompatible_model(first.model, first.dataset.image_shape, first.dataset.num_classes)
 
 
 @functools.lru_cache(maxsize=64)
-def _why_not_model(model: Model, image_shape: tuple[int, int, int], num_classes: int) -> str | None:
+def _incompatible_model(model: Model, image_shape: tuple[int, int, int], num_classes: int) -> str | None:
     if isinstance(model, TorchvisionModel):
         return f"runs of {model.type} train one after another"
-    part = unfit(made_on_meta(model, image_shape, num_classes))
+    part = unsupported_layer(made_on_meta(model, image_shape, num_classes))
     return part and f"runs of {model.type} train one after another: there is no {part} for several runs"
 
 
@@ -92,22 +92,22 @@ def _cost(model: Model, image_shape: tuple[int, int, int], num_classes: int) -> 
     return Cost(int(counter.get_total_flops()) // 2, parameters)
 
 
-def _work_of(spec: JobSpec) -> int:
+def _work_of(spec: TrainingSpec) -> int:
     """Multiplications of a step's forward pass."""
     return _cost_of(spec).work * spec.batch_size
 
 
-def _cost_of(spec: JobSpec) -> Cost:
+def _cost_of(spec: TrainingSpec) -> Cost:
     return _cost(spec.model, spec.dataset.image_shape, spec.dataset.num_classes)
 
 
-def most(spec: JobSpec, device: torch.device) -> int:
+def max_group_size(spec: TrainingSpec, device: torch.device) -> int:
     """How many runs like this one fit into half of what memory is free, by a generous estimate."""
     each = footprint(spec, spec.eval_batch_size)
     return 1 if each is None else max(1, min(MOST, free_memory(device) // 2 // (ROOM * each.total)))
 
 
-def pays(specs: Sequence[JobSpec], device: torch.device) -> bool:
+def is_faster(specs: Sequence[TrainingSpec], device: torch.device) -> bool:
     """Whether runs that can train together are done sooner so than one after another."""
     if len(specs) < 2:
         return False
@@ -118,7 +118,7 @@ def pays(specs: Sequence[JobSpec], device: torch.device) -> bool:
 
 
 def train_many(
-    specs: Sequence[JobSpec],
+    specs: Sequence[TrainingSpec],
     *,
     data_root: Path,
     device: torch.device | None = None,
@@ -146,7 +146,7 @@ def train_many(
 
 
 def train_in_turn(
-    specs: Sequence[JobSpec],
+    specs: Sequence[TrainingSpec],
     *,
     data_root: Path,
     device: torch.device | None = None,
@@ -201,31 +201,31 @@ def _up_to(epochs: int, hooks: Hooks) -> Hooks:
     return replace(hooks, epoch=epoch, stop=lambda: hooks.stop() or done >= epochs)
 
 
-def groups(specs: Sequence[JobSpec], device: torch.device) -> list[list[int]]:
+def groups(specs: Sequence[TrainingSpec], device: torch.device) -> list[list[int]]:
     """Places of runs that train together, as they can, it pays and they fit, and of each that trains alone."""
     alike: list[list[int]] = []
     for i, spec in enumerate(specs):
-        group = next((group for group in alike if why_not([specs[group[0]], spec]) is None), None)
+        group = next((group for group in alike if incompatibility([specs[group[0]], spec]) is None), None)
         if group is None:
             alike.append([i])
         else:
             group.append(i)
     found: list[list[int]] = []
     for group in alike:
-        fits = most(specs[group[0]], device) if pays([specs[i] for i in group], device) else 1
+        fits = max_group_size(specs[group[0]], device) if is_faster([specs[i] for i in group], device) else 1
         found += [group[begin : begin + fits] for begin in range(0, len(group), fits)]
     return found
 
 
-def why_alone(place: int, specs: Sequence[JobSpec], device: torch.device) -> str | None:
+def why_alone(place: int, specs: Sequence[TrainingSpec], device: torch.device) -> str | None:
     """Why one of several runs trains alone, in a sentence for users; None if it is the only one."""
     others = [spec for i, spec in enumerate(specs) if i != place]
     if not others:
         return None
-    reasons = [why_not([other, specs[place]]) for other in others]
+    reasons = [incompatibility([other, specs[place]]) for other in others]
     if all(reasons):
         return reasons[0]
-    if not pays(specs, device):
+    if not is_faster(specs, device):
         cores = torch.get_num_threads()
         where = "a GPU" if device.type == "cuda" else f"{cores} core{'s' * (cores > 1)}"
         return f"on {where}, runs of {specs[place].model.type} side by side would not be done sooner"
@@ -233,7 +233,7 @@ def why_alone(place: int, specs: Sequence[JobSpec], device: torch.device) -> str
 
 
 def _alone(
-    spec: JobSpec,
+    spec: TrainingSpec,
     why: str | None,
     root: Path,
     device: torch.device,
@@ -253,7 +253,7 @@ def _alone(
 
 
 def train_together(
-    specs: Sequence[JobSpec],
+    specs: Sequence[TrainingSpec],
     *,
     data_root: Path,
     device: torch.device | None = None,
@@ -264,7 +264,7 @@ def train_together(
     """Train runs side by side, from their checkpoint if there is one.
 
     Args:
-        specs: runs for which `why_not` has nothing to say.
+        specs: runs for which `incompatibility` has nothing to say.
         hooks: one for each run, all called in the caller's thread.
         folder: takes one checkpoint for all runs, and at the end a folder for each, 0, 1, ..., with its best and last
             weights. Runs that are taken up give the same figures as runs that were never stopped, as with `train`.
@@ -278,18 +278,18 @@ def train_together(
         DataUnavailable: the data set cannot be loaded.
         ValueError: the runs cannot train together.
     """
-    if reason := why_not(specs):
+    if reason := incompatibility(specs):
         raise ValueError(reason)
     device, first = device or pick_device(), specs[0]
     hooks = hooks or [Hooks()] * len(specs)
-    with settings(first, device):
+    with torch_state(first, device):
         try:
             with hooks[0].preparing():  # who stops one then, stops all
                 data = load(first.dataset, data_root, device, DTYPES[first.precision], memory)
-                lanes = [Lane(spec, hook, device) for spec, hook in zip(specs, hooks, strict=True)]
+                lanes = [GroupMember(spec, hook, device) for spec, hook in zip(specs, hooks, strict=True)]
         except Interrupted:
             return [Interrupted() for _ in specs]
-        together = Together(lanes, data, device, folder, functools.partial(widths, first, device))
+        together = GroupTrainer(lanes, data, device, folder, functools.partial(widths, first, device))
         try:
             return together.train()
         finally:  # the next runs need the memory
@@ -299,6 +299,6 @@ def train_together(
                 torch.cuda.empty_cache()
 
 
-def widths(spec: JobSpec, device: torch.device, runs: int) -> list[int]:
+def widths(spec: TrainingSpec, device: torch.device, runs: int) -> list[int]:
     """How many runs each wide network has: all on a GPU, or if the steps are small; else each run a thread."""
     return [runs] if device.type == "cuda" or _work_of(spec) < SMALL else [1] * runs
