@@ -63,7 +63,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 def looked(url: str, *, exposed: bool = False, **changes: Any) -> dict[str, Finding]:
     """What is found of a Redis, by name; of several with one name, the worst."""
-    found = store.look(ApiSettings(redis_url=url, **changes), exposed)
+    found = store.check(ApiSettings(redis_url=url, **changes), exposed)
     return {each.name: each for each in sorted(found, key=lambda each: list(Level).index(each.level))}
 
 
@@ -92,7 +92,7 @@ def test_one_that_forgets(started: Callable[..., str]) -> None:
     found = looked(started("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"))
 
     assert found["redis persistence"].level is Level.PROBLEM
-    assert "appendonly yes" in found["redis persistence"].mend
+    assert "appendonly yes" in found["redis persistence"].fix
     assert found["redis eviction"].level is Level.PROBLEM
     assert "thrown away" in found["redis eviction"].found
 
@@ -239,7 +239,7 @@ def test_settings_that_nobody_reads_have_no_sense_or_contradict_each_other(monke
 
     said = {each.found.split(" ")[0].rstrip(":"): each for each in found}
     assert said["LRSERVE_LEASE_SECOND"].level is Level.WARNING
-    assert said["LRSERVE_LEASE_SECOND"].mend == "did you mean 'LRSERVE_LEASE_SECONDS'?"
+    assert said["LRSERVE_LEASE_SECOND"].fix == "did you mean 'LRSERVE_LEASE_SECONDS'?"
     assert {said[f"LRSERVE_{name}"].level for name in ("REAP_SECONDS", "WEBHOOK_ALLOW")} == {Level.PROBLEM}
     assert "not less than" in said["LRSERVE_HEARTBEAT_SECONDS"].found
     assert said["LRSERVE_STALL_SECONDS"].level is Level.PROBLEM
@@ -300,7 +300,7 @@ def test_a_folder_without_room(tmp_path: Path) -> None:
 
 def test_an_artifact_root_that_cannot_be_reached(tmp_path: Path) -> None:
     def root(url: str) -> Finding:
-        *_, found = folders.look(ApiSettings(home=tmp_path, artifact_root=url))
+        *_, found = folders.check(ApiSettings(home=tmp_path, artifact_root=url))
         return found
 
     assert root(f"local://{tmp_path}/there").level is Level.OK

@@ -109,7 +109,7 @@ def test_the_doctor_in_the_image_of_the_api_knows_that_keys_are_asked_for(
     for name, value in re.findall(r"\b(LRSERVE_[A-Z_]+)=(\S+)", stage.partition("FROM ")[0]):
         monkeypatch.setenv(name, value)
     with redis_process(tmp_path / "redis") as url:
-        [keys] = [each for each in store.look(ApiSettings(redis_url=url), exposed=False) if each.name == "keys"]
+        [keys] = [each for each in store.check(ApiSettings(redis_url=url), exposed=False) if each.name == "keys"]
     assert keys.found == "none is good: the API refuses everybody"
 
 

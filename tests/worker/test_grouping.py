@@ -23,7 +23,7 @@ from lrserve.worker.engine.grouping import (
     Outcome,
     incompatibility,
     is_faster,
-    most,
+    max_group_size,
     train_in_turn,
     train_many,
     train_together,
@@ -443,7 +443,7 @@ def test_a_large_model_keeps_a_gpu_busy_alone() -> None:
     assert is_faster([spec()] * 2, gpu)
     assert not is_faster([spec()], gpu)
     assert not is_faster([spec(model={"type": "resnet18"}, batch_size=128)] * 2, gpu)
-    assert 1 <= most(spec(), CPU) <= 64
+    assert 1 <= max_group_size(spec(), CPU) <= 64
 
 
 def test_a_test_pass_of_large_batches_keeps_no_runs_from_training_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -451,8 +451,10 @@ def test_a_test_pass_of_large_batches_keeps_no_runs_from_training_together(monke
     picture = {"type": "fake", "image_size": 28, "samples": 4096}
     resnet = spec(model={"type": "resnet", "depth": 20}, dataset=picture, batch_size=32, eval_batch_size=1000)
 
-    assert most(resnet, CPU) >= 8
-    assert most(resnet.model_copy(update={"batch_size": 4096}), CPU) == 1  # a training pass keeps all that it computes
+    assert max_group_size(resnet, CPU) >= 8
+    assert (
+        max_group_size(resnet.model_copy(update={"batch_size": 4096}), CPU) == 1
+    )  # a training pass keeps all that it computes
 
 
 def test_runs_that_train_alone_make_way_for_each_other_at_a_rung(

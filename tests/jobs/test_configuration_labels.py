@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrcore.jobs.configuration_labels import LONGEST, name, names
+from lrcore.jobs.configuration_labels import LONGEST, label, labels
 from lrcore.schedules import SCHEDULES
 
 
@@ -36,7 +36,7 @@ SEQUENCE = {"type": "SequentialLR", "schedulers": [{"type": "LinearLR"}, {"type"
     ],
 )
 def test_a_name_says_what_is_set(settings: dict[str, Any], expected: str) -> None:
-    assert name(settings) == expected
+    assert label(settings) == expected
 
 
 @pytest.mark.parametrize(
@@ -63,26 +63,26 @@ def test_a_name_says_what_is_set(settings: dict[str, Any], expected: str) -> Non
     ],
 )
 def test_names_say_what_differs(settings: list[dict[str, Any]], expected: list[str]) -> None:
-    assert names(settings) == expected
+    assert labels(settings) == expected
 
 
 def test_types_are_enough_where_each_is_there_once() -> None:
     settings = [{"schedule": schedule.example} for schedule in SCHEDULES.values()]
 
-    found = names(settings)
+    found = labels(settings)
 
-    for label, each in zip(found, settings, strict=True):
-        assert label.split("(")[0] == each["schedule"]["type"]
+    for shown, each in zip(found, settings, strict=True):
+        assert shown.split("(")[0] == each["schedule"]["type"]
 
 
 def test_a_long_name_is_cut() -> None:
     one, other = ({"schedule": MULTI_STEP | {"milestones": [*range(100), end]}, "note": "x" * 99} for end in (200, 201))
 
-    found = names([one, other])
+    found = labels([one, other])
 
     assert found[0] != found[1]
     assert found[1].endswith(" #1")
-    assert len(name({f"setting_{i}": i for i in range(50)})) == LONGEST
+    assert len(label({f"setting_{i}": i for i in range(50)})) == LONGEST
 
 
 VALUES = st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from([0.1, 0.5, "a", "a #0", "a" * 70])
@@ -106,7 +106,7 @@ MEMBERS = st.recursive(st.builds(lambda given: {"type": "Simple", **given}, ARGU
     )
 )
 def test_names_are_short_and_no_two_the_same(settings: list[dict[str, Any]]) -> None:
-    found = names(settings)
+    found = labels(settings)
 
     assert len(set(found)) == len(found) == len(settings)
     assert all(0 < len(label) <= LONGEST for label in found)
