@@ -102,6 +102,7 @@ docs: .venv/docs
 	$(BIN)/python -m lrcore.schedules > docs/schedules.md
 	$(BIN)/python -m lrcore.jobs > docs/training.md
 	$(BIN)/python -m lrserve.reference > docs/cli.md
+	$(BIN)/python -m lrserve.api.settings_reference > docs/settings.md
 	$(BIN)/python -m mkdocs build --quiet --strict
 
 # Every script of examples/, trained for real, every command and Python block of README and docs/, and SpecLR in the loops of

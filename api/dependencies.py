@@ -14,6 +14,7 @@ from lrcore.jobs.store import JobStore
 from lrcore.lengths import MAX_DEPTH
 
 from .auth import Caller
+from .documented import refuses
 from .problems import Invalid, shortened
 
 MAX_JSON_DEPTH = 64  # objects and lists inside each other, twice what an experiment over the deepest schedules has
@@ -24,6 +25,7 @@ async def _caller(request: Request) -> Caller:
     return caller
 
 
+@refuses(503)
 async def _store(request: Request) -> JobStore:
     store: JobStore = request.app.state.store
     return store.of(request.state.caller.tenant)
@@ -34,6 +36,7 @@ async def _reaper(request: Request) -> Reaper:
     return reaper
 
 
+@refuses(503)
 async def _artifacts(request: Request) -> Artifacts:
     artifacts: Artifacts = request.app.state.artifacts
     return artifacts
@@ -45,6 +48,7 @@ CurrentNotifier = Annotated[Reaper, Depends(_reaper)]
 Files = Annotated[Artifacts, Depends(_artifacts)]
 
 
+@refuses(404)
 def _job(job_id: str, store: Store) -> Job:
     return store.get(job_id)
 
@@ -52,6 +56,7 @@ def _job(job_id: str, store: Store) -> Job:
 CurrentJob = Annotated[Job, Depends(_job)]
 
 
+@refuses(400, 408, 413, 415, 422)
 async def json_body(request: Request) -> None:
     """Refuse a body that is not declared as JSON (415), nests too deeply, or has a key twice in one object (422).
 

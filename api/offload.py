@@ -23,6 +23,7 @@ from lrcore.cost import AT_ONCE
 from lrcore.machine import cores
 
 from . import problems
+from .documented import refuses
 from .encoding import MEDIA_TYPES
 from .metrics import CURVE_SECONDS
 from .processes import CPU_SECONDS, Busy, Child, ChildFailed, Places, Processes
@@ -49,6 +50,7 @@ PASSED_ON = (
 FORMATS = {media_type.partition(";")[0].encode(): name for name, media_type in MEDIA_TYPES.items()}
 
 
+@refuses(503)
 async def own_process(request: HttpRequest) -> None:
     """Have every request of a route answered by a process of its own: a dependency. Raises OverBudget."""
     leave_loop(request)

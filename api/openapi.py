@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from . import problems
+from .documented import documented
 
 DESCRIPTION = (
     "One schedule, the same JSON, is an exact curve at once and the rates of a training job on a worker. "
@@ -103,7 +104,7 @@ def _refused_before_routes(operation: dict[str, Any], *, asked: bool) -> None:
     """What is answered before any route: by Authentication and api.origins, and for an unknown query parameter."""
     if asked:
         operation["security"] = [{"key": []}]
-    answers = {str(status): entry for status, entry in problems.documented(401, 403, 421, 422, 429).items()}
+    answers = {str(status): entry for status, entry in documented(401, 403, 421, 422, 429).items()}
     operation["responses"].update(answers)
 
 

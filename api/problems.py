@@ -16,7 +16,7 @@ from starlette.status import HTTP_422_UNPROCESSABLE_CONTENT, HTTP_429_TOO_MANY_R
 
 from lrcore import logs
 from lrcore.dialects._read import known_elsewhere
-from lrcore.errors import CurveError
+from lrcore.errors import CurveError, message
 from lrcore.jobs.artifacts import ArtifactNotFound, ArtifactsUnavailable
 from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.keys import KeyNotFound, TooManyKeys
@@ -186,8 +186,8 @@ def _own(errors: Sequence[Any]) -> list[Any]:
 
 def _message(error: Any) -> str:
     """What pydantic says of Python's types, for those who send JSON."""
-    message = IN_JSON.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
-    return message.replace("Tuple", "List").replace(" after validation", "") if error["type"] in COUNTED else message
+    text = IN_JSON.get(error["type"]) or message(error)
+    return text.replace("Tuple", "List").replace(" after validation", "") if error["type"] in COUNTED else text
 
 
 def _walk(loc: Loc, data: Any, kind: str) -> Loc:
@@ -310,24 +310,3 @@ def _mapped(status: int, kind: str, title: str) -> Callable[[Request, Exception]
         return problem(status, kind, title, AWAY.get(kind, str(error)), headers={"Retry-After": "5"})
 
     return handle
-
-
-Responses = dict[int | str, dict[str, Any]]
-
-
-def documented(*statuses: int, **also: dict[str, Any]) -> Responses:
-    """OpenAPI entries for the problems that a route may answer with, and for its other answers: `_200={…}`."""
-    names = TITLES | {
-        409: "The job's state does not allow this",
-        422: "Invalid input",
-        429: "A limit of the tenant is reached",
-        503: "The job store is away, or too many large requests are being answered",
-    }
-    others: Responses = {int(name.removeprefix("_")): entry for name, entry in also.items()}
-    return others | {
-        status: {
-            "description": names[status],
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status in sorted({*statuses, *([408] if 413 in statuses else [])})  # what has a body may be slow
-    }

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from starlette.status import HTTP_200_OK
 
 from lrcore import traces
+from lrcore.family import is_none
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Job, JobOptions, JobSummary
 from lrcore.jobs.job_spec import JobSpec
@@ -58,8 +59,8 @@ class Links(BaseModel):
 class ListedJob(JobSummary):
     """A job in a list. Its spec and its result are there if they are asked for."""
 
-    spec: dict[str, Any] | None = Field(None, exclude_if=lambda value: value is None)
-    result: dict[str, Any] | None = Field(None, exclude_if=lambda value: value is None)
+    spec: dict[str, Any] | None = Field(None, exclude_if=is_none)
+    result: dict[str, Any] | None = Field(None, exclude_if=is_none)
     links: Links
 
 

@@ -42,7 +42,12 @@ class ApiSettings(Settings):
         le=3600,
         description="how long a client may leave what was sent to it unread; then it is cut off",
     )
-    max_connections: int = Field(10_000, ge=1, description="open connections to a process; with more, requests get 503")
+    max_connections: int = Field(
+        10_000,
+        ge=1,
+        description="open connections to an API process; further ones get 503. It raises its limit on open files to "
+        "match; where the hard limit is too low, it serves fewer and logs how many",
+    )
     large_requests: int | None = Field(
         None,
         ge=1,
@@ -57,7 +62,8 @@ class ApiSettings(Settings):
     allowed_hosts: tuple[HostName, ...] = Field(
         (),
         description='names and addresses that a request\'s Host may have, such as ["lab.example", "*.lab.example"], '
-        'beside those of this machine; ["*"]: any. If not set: any where keys are asked for, else no others',
+        'beside those of this machine; ["*"]: any. If not set: any where keys are asked for, else no others. '
+        "Others get 421",
     )
     trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
         (), description='proxies whose X-Forwarded-For and -Proto are believed, such as ["10.0.0.7", "10.1.0.0/16"]'

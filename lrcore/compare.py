@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapVa
 from lrcore import cost
 from lrcore.curve import MAX_VALUES, CurveRequest, Metrics, run_of
 from lrcore.errors import CurveError
-from lrcore.family import Items, Name, Spec, Whole
+from lrcore.family import Items, Name, Spec, Whole, is_none
 from lrcore.lengths import MAX_TEXT, SharesOf, in_own_names, text_in
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Count, GroupRates, Index, Rate
@@ -20,7 +20,7 @@ class NamedCurve(Spec):
 
     name: Name
     base_lr: GroupRates | None = None
-    metrics: Metrics | None = Field(None, exclude_if=lambda value: value is None)
+    metrics: Metrics | None = Field(None, exclude_if=is_none)
     schedule: AnySchedule
 
 
@@ -48,9 +48,9 @@ class CompareRequest(Spec):
     start: Index = 0
     stride: Count = 1
     steps: Annotated[int, Whole(ge=1, le=MAX_VALUES)] = Field(description="how many values of each come back")
-    total_steps: Count | None = Field(None, exclude_if=lambda value: value is None)
-    steps_per_epoch: Count | None = Field(None, exclude_if=lambda value: value is None)
-    where: Rate | None = Field(None, exclude_if=lambda value: value is None)
+    total_steps: Count | None = Field(None, exclude_if=is_none)
+    steps_per_epoch: Count | None = Field(None, exclude_if=is_none)
+    where: Rate | None = Field(None, exclude_if=is_none)
     curves: Annotated[tuple[NamedCurve, ...], WrapValidator(_validated), Items(100, least=1)]
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapVa
 from lrcore import budget, cost, grid
 from lrcore.cost import Load
 from lrcore.errors import CurveError
-from lrcore.family import Items, Number, Spec, Whole
+from lrcore.family import Items, Number, Spec, Whole, is_none
 from lrcore.grid import Extent, Grid
 from lrcore.lengths import RunLength, SharesOf, in_own_names
 from lrcore.schedules import AnySchedule, Rates, Schedule
@@ -47,16 +47,14 @@ class CurveRequest(Spec):
         None,
         description="steps of the whole run, for lengths in percent and for warnings; "
         "start + stride * steps if left out",
-        exclude_if=lambda value: value is None,
+        exclude_if=is_none,
     )
-    steps_per_epoch: Count | None = Field(
-        None, description="for lengths in epochs, such as 5ep", exclude_if=lambda value: value is None
-    )
+    steps_per_epoch: Count | None = Field(None, description="for lengths in epochs, such as 5ep", exclude_if=is_none)
     where: Rate | None = Field(
         None,
         description="a rate: the answer names the first of its steps with a rate at most that, and the first such step "
         "after the peak",
-        exclude_if=lambda value: value is None,
+        exclude_if=is_none,
     )
     base_lr: GroupRates | None = Field(
         None,
@@ -66,7 +64,7 @@ class CurveRequest(Spec):
     metrics: Metrics | None = Field(
         None,
         description="for ReduceLROnPlateau: the metric after each interval, from interval 0",
-        exclude_if=lambda value: value is None,
+        exclude_if=is_none,
     )
     schedule: Annotated[AnySchedule, WrapValidator(_validated)]  # last: its lengths need the others
 

@@ -9,6 +9,9 @@ LrcoreError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class LrcoreError(ValueError):
     """Base of all refusals made after a spec has been validated by itself."""
@@ -36,3 +39,8 @@ class MissingPackage(LrcoreError):
 
 class SpecError(LrcoreError):
     """The job names something that its model does not have. The message begins with the field."""
+
+
+def message(error: Mapping[str, Any]) -> str:
+    """Return what one of pydantic's errors says, in the words of the validator that raised it."""
+    return str(error["msg"]).removeprefix("Value error, ")

@@ -49,6 +49,11 @@ def whole(value: Any) -> Any:
     return value
 
 
+def is_none(value: Any) -> bool:
+    """Say whether a field is to be left out of JSON: as `exclude_if`."""
+    return value is None
+
+
 @dataclass(frozen=True)
 class Items:
     """Bounds of a list's length, which is checked before its items.

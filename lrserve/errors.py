@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from lrcore.errors import message
 from lrcore.text import visible
 from lrserve.output import say
 
@@ -126,7 +127,7 @@ def _of_the_service(error: Exception) -> tuple[Status, dict[str, Any], list[str]
 
 def _setting(error: Any) -> str:
     name = "_".join(map(str, error["loc"])).upper()
-    return f"LRSERVE_{name}: {error['msg'].removeprefix('Value error, ')}"
+    return f"LRSERVE_{name}: {message(error)}"
 
 
 def tell(line: str) -> None:

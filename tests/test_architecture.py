@@ -14,6 +14,7 @@ from lrcore.models import MODELS
 from lrcore.optimizers import OPTIMIZERS
 from lrcore.schedules import SCHEDULES
 from lrcore.schedules.__main__ import reference
+from lrserve.api.settings_reference import page as settings_page
 from lrserve.reference import page
 
 ROOT = Path(__file__).parent.parent
@@ -88,7 +89,7 @@ def test_a_new_schedule_is_one_file(tmp_path: Path) -> None:
         from lrcore.curve import CurveRequest, sample
         from lrcore.dialects import FRAMEWORKS, translate
         from lrcore.family import describe
-        from lrcore.jobs.training_spec import JobSpec
+        from lrcore.jobs.training_spec import TrainingSpec
         from lrcore.schedules import SCHEDULES
         from lrserve.api.app import create_app
         nested = {"type": "SequentialLR", "milestones": [2],
@@ -96,7 +97,7 @@ def test_a_new_schedule_is_one_file(tmp_path: Path) -> None:
         print(sample(CurveRequest.model_validate({"schedule": nested, "base_lr": 1.0, "steps": 4})).lr[0].tolist())
         print(describe(SCHEDULES["Halving"])["formula"], "Halving" in create_app().openapi()["components"]["schemas"])
         job = {"model": {"type": "lenet"}, "dataset": {"type": "digits"}, "epochs": 2, "schedule": nested}
-        schedule = JobSpec.model_validate(job).schedule.schedulers[0]
+        schedule = TrainingSpec.model_validate(job).schedule.schedulers[0]
         print(schedule.type, all("return 0.5 ** t" in translate(schedule, 1.0, to).code for to in FRAMEWORKS))
         """,
         cwd=tmp_path,
@@ -115,3 +116,4 @@ def test_the_pages_made_from_the_code_are_up_to_date() -> None:
     assert (ROOT / "docs" / "schedules.md").read_text() == reference(), "run make docs"
     assert (ROOT / "docs" / "training.md").read_text() == training_reference() + "\n", "run make docs"
     assert (ROOT / "docs" / "cli.md").read_text() == page(), "run make docs"
+    assert (ROOT / "docs" / "settings.md").read_text() == settings_page(), "run make docs"

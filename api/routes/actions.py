@@ -15,12 +15,13 @@ from lrcore.jobs.states import State
 from lrcore.jobs.store import IllegalMove
 
 from ..dependencies import CurrentJob, CurrentNotifier, Files, Store, Who, json_body
-from ..problems import Invalid, documented, readable
+from ..documented import DocumentedRoute, documented
+from ..problems import Invalid, readable
 from ..requests import REQUESTS
 from ..responses import IdempotencyKey, JobResponse, created, linked
 from ..streams import until_revoked
 
-router = APIRouter()
+router = APIRouter(route_class=DocumentedRoute)
 
 NOT_STORED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second is for nginx
 EVENT_ID = r"^[0-9]{1,20}(-[0-9]{1,20})?$"
@@ -46,7 +47,7 @@ STREAM = {
         "required": ["id", "event", "data"],
     },
 }
-STOPPING = documented(404, 409, 503, _202={"description": "The worker was asked to stop", "model": JobResponse})
+STOPPING = documented(404, 409, _202={"description": "The worker was asked to stop", "model": JobResponse})
 
 
 @router.post(
@@ -76,7 +77,7 @@ def _stopping(job: Job, wanted: State, response: Response) -> JobResponse:
     return linked(job)
 
 
-@router.post("/{job_id}/resume", summary="Resume a paused job", responses=documented(404, 409, 503))
+@router.post("/{job_id}/resume", summary="Resume a paused job", responses=documented(404, 409))
 def resume_job(job_id: str, store: Store, bell: CurrentNotifier) -> JobResponse:
     """Back into the queue at its old place; it goes on at the step where it was paused. 409 if it has ended."""
     job = store.resume(job_id)
@@ -89,7 +90,7 @@ def resume_job(job_id: str, store: Store, bell: CurrentNotifier) -> JobResponse:
     status_code=202,
     summary="Run an ended job again",
     response_model=JobResponse,
-    responses=documented(404, 409, 422, 503),
+    responses=documented(409),
 )
 def retry_job(old: CurrentJob, store: Store, bell: CurrentNotifier, idempotency_key: IdempotencyKey = "") -> Any:
     """A new job, the same as the old one, from the beginning; 409 if the old one has not ended."""
@@ -105,7 +106,6 @@ def retry_job(old: CurrentJob, store: Store, bell: CurrentNotifier, idempotency_
     summary="Submit a job like another one, with changes",
     response_model=JobResponse,
     dependencies=[Depends(json_body)],
-    responses=documented(400, 404, 413, 415, 422, 503),
 )
 def clone_job(
     old: CurrentJob,
@@ -147,16 +147,14 @@ def merged(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     "/{job_id}",
     summary="Change a job's priority",
     dependencies=[Depends(json_body)],
-    responses=documented(400, 404, 409, 413, 415, 422, 503),
+    responses=documented(404, 409),
 )
 def change_job(job_id: str, change: JobChange, store: Store) -> JobResponse:
     """A queued job moves to its new place at once; a running one keeps the priority for when it comes back."""
     return linked(store.prioritize(job_id, change.priority))
 
 
-@router.delete(
-    "/{job_id}", status_code=204, summary="Delete an ended job and its files", responses=documented(404, 409, 503)
-)
+@router.delete("/{job_id}", status_code=204, summary="Delete an ended job and its files", responses=documented(409))
 def delete_job(job: CurrentJob, store: Store, files: Files) -> None:
     """Record, metrics, events and artifacts; 409 if the job has not ended."""
     if not job.state.ended:
@@ -175,7 +173,7 @@ def _of_64_bits(event_id: str) -> str:
     "/{job_id}/events",
     summary="Follow a job",
     response_class=EventStream,
-    responses=documented(404, 422, 503, _200={"content": {"text/event-stream": STREAM}}),
+    responses={200: {"content": {"text/event-stream": STREAM}}},
 )
 async def follow_job(
     job: CurrentJob,

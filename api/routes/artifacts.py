@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
@@ -13,9 +13,9 @@ from lrcore.jobs.artifacts import Artifact
 
 from ..cache import etag, matches
 from ..dependencies import CurrentJob, Files
-from ..problems import Responses, documented
+from ..documented import DocumentedRoute, documented
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(route_class=DocumentedRoute, prefix="/v1/jobs", tags=["jobs"])
 
 OTHER = "application/octet-stream"
 MEDIA_TYPES = {  # of what a browser can show; the rest is saved
@@ -39,13 +39,10 @@ class ArtifactList(BaseModel):
     artifacts: list[LinkedArtifact] = Field(description="by name; none before the job has succeeded")
 
 
-def _documented(**also: dict[str, Any]) -> Responses:
-    answers = documented(404, 503, **also)
-    answers[503]["description"] = "The job store or the artifact root is away"
-    return answers
+AWAY = "The job store or the artifact root is away"
 
 
-@router.get("/{job_id}/artifacts", summary="A job's files", responses=_documented())
+@router.get("/{job_id}/artifacts", summary="A job's files", responses=documented(_503=AWAY))
 def list_job_artifacts(job: CurrentJob, files: Files) -> ArtifactList:
     """Spec, metrics, figure, weights of the best and the last epoch, TensorBoard events, and what was exported."""
     path = f"/v1/jobs/{job.id}/artifacts"
@@ -57,7 +54,8 @@ def list_job_artifacts(job: CurrentJob, files: Files) -> ArtifactList:
     "/{job_id}/artifacts/{name}",
     summary="One file of a job",
     response_class=Response,
-    responses=_documented(
+    responses=documented(
+        _503=AWAY,
         _200={
             "description": "The file",
             "content": {media.partition(";")[0]: {} for media in (*MEDIA_TYPES.values(), OTHER)},

@@ -10,13 +10,13 @@ from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field, create_model
 
 from lrcore.datasets import DATASETS
-from lrcore.family import Member, describe
+from lrcore.family import Member, describe, is_none
 from lrcore.models import MODELS
 from lrcore.optimizers import OPTIMIZERS
 from lrcore.schedules import SCHEDULES
 from lrcore.text import did_you_mean
 
-from ..problems import documented
+from ..documented import DocumentedRoute, documented
 
 
 class Entry(BaseModel):
@@ -24,7 +24,7 @@ class Entry(BaseModel):
 
     type: str
     summary: str
-    formula: str | None = Field(None, description="of a schedule", exclude_if=lambda value: value is None)
+    formula: str | None = Field(None, description="of a schedule", exclude_if=is_none)
     origin: str
     parameters: dict[str, Any] = Field(description="JSON Schema of its JSON")
     example: dict[str, Any]
@@ -45,7 +45,7 @@ def _entry(kind: str, type: str) -> Entry:
 
 def _catalogue(kind: str) -> APIRouter:
     """Two routes, the list under the name of its kind."""
-    made = APIRouter(prefix=f"/v1/{kind}", tags=[kind])
+    made = APIRouter(route_class=DocumentedRoute, prefix=f"/v1/{kind}", tags=[kind])
     listed: Any = create_model(kind.capitalize(), **{kind: (list[Entry], ...)})  # type: ignore[call-overload]
 
     @made.get("", summary=f"List all {kind}", operation_id=f"list_{kind}", response_model=listed)

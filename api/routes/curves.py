@@ -19,15 +19,16 @@ from lrcore.text import did_you_mean
 
 from ..cache import MAX_AGE, etag, matches
 from ..dependencies import json_body
+from ..documented import DocumentedRoute, documented
 from ..encoding import MEDIA_TYPES, Axis, encode, encode_several
 from ..metrics import CURVE_SECONDS
 from ..negotiate import choose
 from ..offload import leave_loop, own_process
 from ..pictures import check_lines
-from ..problems import Invalid, documented, readable, shortened
+from ..problems import Invalid, readable, shortened
 from ..query import only_known
 
-router = APIRouter(prefix="/v1/curves", tags=["curves"])
+router = APIRouter(route_class=DocumentedRoute, prefix="/v1/curves", tags=["curves"])
 
 
 class Summary(BaseModel):
@@ -132,7 +133,7 @@ NOT_OF_THE_CURVE = {"spec", "format", "scale"}
     summary="Compute a curve",
     dependencies=[Depends(json_body), Depends(only_known)],
     response_class=Response,
-    responses=documented(400, 406, 413, 415, 422, 503, _200=CURVE),
+    responses=documented(406, 503, _200=CURVE),
 )
 def compute_curve(
     curve: CurveRequest, request: Request, form: Format = None, scale: Scale = "linear", where: FirstAtMost = None
@@ -150,7 +151,7 @@ def compute_curve(
     summary="Compute several curves over the same steps",
     dependencies=[Depends(own_process), Depends(json_body), Depends(only_known)],
     response_class=Response,
-    responses=documented(400, 406, 413, 415, 422, 503, _200=CURVES),
+    responses=documented(406, 503, _200=CURVES),
 )
 def compare_curves(curves: CompareRequest, request: Request, form: Format = None, scale: Scale = "linear") -> Response:
     """Several schedules at once, as data or as one picture; names tell them apart."""
@@ -173,7 +174,7 @@ def _sampled(i: int, request: CurveRequest) -> Curve:
     "",
     summary="Compute a curve from a JSON spec",
     response_class=Response,
-    responses=documented(406, 422, 503, _200=CURVE, _304=NOT_MODIFIED),
+    responses=documented(406, 503, _200=CURVE, _304=NOT_MODIFIED),
 )
 def get_curve(
     request: Request,
@@ -198,7 +199,7 @@ def get_curve(
     "/{type}",
     summary="Compute a curve from query parameters",
     response_class=Response,
-    responses=documented(404, 406, 422, 503, _200=CURVE, _304=NOT_MODIFIED),
+    responses=documented(404, 406, 503, _200=CURVE, _304=NOT_MODIFIED),
     openapi_extra={
         "parameters": [
             {"name": name, "in": "query", "schema": {"type": kind}, "description": text, "example": example}

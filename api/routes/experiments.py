@@ -18,16 +18,17 @@ from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore
 
 from ..dependencies import CurrentJob, CurrentNotifier, Store, json_body
+from ..documented import DocumentedRoute, documented
 from ..json import dumps
 from ..negotiate import choose
 from ..offload import leave_loop, own_process
-from ..problems import Invalid, documented
+from ..problems import Invalid
 from ..requests import ExperimentRequest
 from ..responses import IdempotencyKey, JobResponse, Prefer, doubts_of_store, linked, listed, submitted, waited
 from . import actions
 from .jobs import METRICS, PICTURES, Cursor, Fields, JobPage, long_fields
 
-router = APIRouter(prefix="/v1/experiments", tags=["experiments"])
+router = APIRouter(route_class=DocumentedRoute, prefix="/v1/experiments", tags=["experiments"])
 
 
 class ExperimentResponse(JobResponse):
@@ -124,9 +125,7 @@ CSV: dict[str, Any] = {"content": {"text/csv": {}}}
     summary="Submit an experiment",
     response_model=JobResponse,
     dependencies=[Depends(json_body)],
-    responses=documented(
-        400, 413, 415, 422, 503, _200={"description": "With dry_run: what it would do", "model": ExperimentPlan}
-    ),
+    responses={200: {"description": "With dry_run: what it would do", "model": ExperimentPlan}},
 )
 async def submit_experiment(
     experiment: ExperimentRequest,
@@ -162,7 +161,7 @@ def _plan(spec: ExperimentSpec, terms: JobOptions, store: JobStore) -> bytes:
     )
 
 
-@router.get("", summary="List experiments", responses=documented(422, 503))
+@router.get("", summary="List experiments")
 def list_experiments(
     store: Store,
     request: Request,
@@ -177,9 +176,7 @@ def list_experiments(
     return JobPage(jobs=[listed(job, more) for job in jobs], next_cursor=next_cursor)
 
 
-@router.get(
-    "/{job_id}", summary="One experiment", response_model=ExperimentResponse, responses=documented(404, 422, 503)
-)
+@router.get("/{job_id}", summary="One experiment", response_model=ExperimentResponse)
 async def get_experiment(
     job: Experiment,
     store: Store,
@@ -224,7 +221,7 @@ def _ranked(overview: ExperimentReport, by: By, baseline: int | None) -> list[Ro
     summary="The leaderboard",
     response_model=Leaderboard,
     dependencies=[MayBeLarge],
-    responses=documented(404, 406, 422, 503, _200=CSV),
+    responses=documented(406, _200=CSV),
 )
 def get_experiment_leaderboard(
     job: Experiment,
@@ -249,7 +246,7 @@ def get_experiment_leaderboard(
     summary="Every epoch of every run",
     response_model=RunMetrics,
     dependencies=[MayBeLarge],
-    responses=documented(404, 406, 422, 503, _200=CSV),
+    responses=documented(406, _200=CSV),
 )
 def get_experiment_metrics(job: Experiment, store: Store, request: Request, form: Format = None) -> Any:
     """One row an epoch, with the run, its configuration and its seed; CSV if nothing else is asked for."""
@@ -263,7 +260,6 @@ def get_experiment_metrics(job: Experiment, store: Store, request: Request, form
     summary="One figure of every run",
     response_model=RunCurves,
     dependencies=[MayBeLarge],
-    responses=documented(404, 422, 503),
 )
 def get_curves(job: Experiment, store: Store, figure: Figure = "test_accuracy") -> Any:
     """Over the finished epochs of each run that has begun; of the rates, those of the first parameter group."""
@@ -277,7 +273,6 @@ def get_curves(job: Experiment, store: Store, figure: Figure = "test_accuracy") 
     summary="One run",
     response_model=RunResponse,
     dependencies=[MayBeLarge],
-    responses=documented(404, 422, 503),
 )
 def get_experiment_run(job: Experiment, run: Annotated[int, Path(ge=0)], store: Store) -> Any:
     """What it is, as a job of its own would be described, and every finished epoch."""
@@ -296,7 +291,7 @@ def get_experiment_run(job: Experiment, run: Annotated[int, Path(ge=0)], store: 
     summary="The experiment's figure",
     dependencies=[Depends(own_process)],
     response_class=Response,
-    responses=documented(404, 422, 503, _200={"content": {media: {} for media in PICTURES.values()}}),
+    responses={200: {"content": {media: {} for media in PICTURES.values()}}},
 )
 def get_experiment_plot(job: Experiment, form: Literal["png", "svg"], store: Store) -> Response:
     """Test accuracies and rates of the configurations, the leading ones in colour."""

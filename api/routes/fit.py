@@ -13,10 +13,11 @@ from lrcore.fit import MAX_LENGTH, StepError, fit
 from lrcore.schedules._base import MAX_STEP, Count, Index, Rate
 
 from ..dependencies import json_body
+from ..documented import DocumentedRoute
 from ..offload import own_process
-from ..problems import Invalid, documented
+from ..problems import Invalid
 
-router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
+router = APIRouter(route_class=DocumentedRoute, prefix="/v1/schedules", tags=["schedules"])
 
 
 class FitRequest(Spec):
@@ -71,7 +72,6 @@ class FitResponse(Spec):
     "/fit",
     summary="Find the schedule behind logged rates",
     dependencies=[Depends(own_process), Depends(json_body)],
-    responses=documented(400, 413, 415, 422, 503),
 )
 def fit_schedule(request: FitRequest) -> FitResponse:
     """The schedules that reproduce a logged series, in steps, each with its error over all logged steps."""

@@ -15,9 +15,10 @@ from lrcore.models import MODELS
 from lrcore.optimizers import OPTIMIZERS
 from lrcore.schedules import SCHEDULES
 
+from ..documented import DocumentedRoute
 from ..requests import REQUESTS
 
-router = APIRouter(prefix="/v1/kinds", tags=["jobs"])
+router = APIRouter(route_class=DocumentedRoute, prefix="/v1/kinds", tags=["jobs"])
 
 PATHS = {"training": "/v1/jobs", "lr_range_test": "/v1/lr-range-tests", "experiment": "/v1/experiments"}
 CATALOGUES: dict[str, Mapping[str, Any]] = {

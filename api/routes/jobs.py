@@ -20,10 +20,10 @@ from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.lint import warnings
 
 from ..dependencies import CurrentJob, CurrentNotifier, Store, json_body
+from ..documented import DocumentedRoute, documented
 from ..json import dumps
 from ..negotiate import choose
 from ..offload import leave_loop, own_process
-from ..problems import documented
 from ..requests import JobRequest
 from ..responses import (
     IdempotencyKey,
@@ -39,7 +39,7 @@ from ..responses import (
 )
 from . import actions
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(route_class=DocumentedRoute, prefix="/v1/jobs", tags=["jobs"])
 
 METRICS = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
 PICTURES = {"png": "image/png", "svg": "image/svg+xml"}
@@ -90,9 +90,7 @@ class Metrics(BaseModel):
     summary="Submit a training job",
     response_model=JobResponse,
     dependencies=[Depends(json_body)],
-    responses=documented(
-        400, 413, 415, 422, 503, _200={"description": "With dry_run: what the job would do", "model": DryRun}
-    ),
+    responses={200: {"description": "With dry_run: what the job would do", "model": DryRun}},
 )
 async def submit_job(
     job: JobRequest,
@@ -120,9 +118,7 @@ async def submit_job(
     summary="Submit a training job under an id of your own",
     response_model=JobResponse,
     dependencies=[Depends(json_body)],
-    responses=documented(
-        400, 409, 413, 415, 422, 503, _200={"description": "It was submitted before", "model": JobResponse}
-    ),
+    responses=documented(409, _200={"description": "It was submitted before", "model": JobResponse}),
 )
 def submit_job_with_id(
     job_id: Annotated[str, Path(pattern=CLIENT_ID)], job: JobRequest, store: Store, bell: CurrentNotifier
@@ -157,7 +153,7 @@ def planned(spec: TrainingSpec | RangeTestSpec, lr: Any, doubts: list[dict[str, 
     )
 
 
-@router.get("", summary="List jobs", responses=documented(422, 503))
+@router.get("", summary="List jobs")
 def list_jobs(
     store: Store,
     request: Request,
@@ -180,7 +176,7 @@ def long_fields(fields: str, limit: int, request: Request) -> Collection[str]:
     return fields.split(",") if fields else ()
 
 
-@router.get("/{job_id}", summary="One job", responses=documented(404, 503))
+@router.get("/{job_id}", summary="One job")
 async def get_job(
     job: CurrentJob,
     store: Store,
@@ -196,7 +192,7 @@ async def get_job(
     "/{job_id}/metrics",
     summary="Every epoch's metrics",
     response_model=Metrics,
-    responses=documented(404, 406, 422, 503, _200={"content": {"text/csv": {}}}),
+    responses=documented(406, _200={"content": {"text/csv": {}}}),
 )
 def get_job_metrics(
     job: CurrentJob,
@@ -222,7 +218,7 @@ def _picture(job: Job, store: Store, form: str) -> Response:
     summary="The job's figure, PNG",
     dependencies=[Depends(own_process)],
     response_class=Response,
-    responses=documented(404, 503, _200={"content": {"image/png": {}}}),
+    responses={200: {"content": {"image/png": {}}}},
 )
 def get_job_plot_png(job: CurrentJob, store: Store) -> Response:
     """Loss, accuracy and rate over the epochs so far; of a range test, the losses over the rate."""
@@ -234,7 +230,7 @@ def get_job_plot_png(job: CurrentJob, store: Store) -> Response:
     summary="The job's figure, SVG",
     dependencies=[Depends(own_process)],
     response_class=Response,
-    responses=documented(404, 503, _200={"content": {"image/svg+xml": {}}}),
+    responses={200: {"content": {"image/svg+xml": {}}}},
 )
 def get_job_plot_svg(job: CurrentJob, store: Store) -> Response:
     """Loss, accuracy and rate over the epochs so far; of a range test, the losses over the rate."""

@@ -12,9 +12,9 @@ from lrcore.jobs.audit import AuditLog
 from lrcore.jobs.keys import MOST_KEYS, Key, KeyNotFound, KeyStore, Role
 
 from ..dependencies import Who, json_body
-from ..problems import documented
+from ..documented import DocumentedRoute, documented, refuses
 
-router = APIRouter(prefix="/v1", tags=["keys"])
+router = APIRouter(route_class=DocumentedRoute, prefix="/v1", tags=["keys"])
 
 
 class KeyRequest(Spec):
@@ -55,16 +55,19 @@ class Audit(BaseModel):
     entries: list[AuditEntry] = Field(description="newest first")
 
 
+@refuses(503)
 async def _keys(request: Request) -> KeyStore:
     keys: KeyStore = request.app.state.keys
     return keys
 
 
+@refuses(503)
 async def _audit(request: Request) -> AuditLog:
     audit: AuditLog = request.app.state.audit
     return audit
 
 
+@refuses(403)
 def _keys_in_use(request: Request) -> None:
     """Raise 403 while no keys are asked for: nobody could tell who has made or revoked one."""
     if not request.app.state.auth:
@@ -75,12 +78,10 @@ def _keys_in_use(request: Request) -> None:
         )
 
 
-MADE = documented(400, 409, 413, 415, 422, 503)
-MADE[409]["description"] = f"There are {MOST_KEYS} good keys of the tenant already"
 Keys = Annotated[KeyStore, Depends(_keys)]
 
 
-@router.get("/keys", summary="List keys", responses=documented(503))
+@router.get("/keys", summary="List keys")
 def list_keys(keys: Keys, who: Who) -> KeyList:
     """Without their secrets, which nobody has."""
     return KeyList(keys=keys.all(who.tenant))
@@ -91,7 +92,7 @@ def list_keys(keys: Keys, who: Who) -> KeyList:
     status_code=201,
     summary="Make a key",
     dependencies=[Depends(_keys_in_use), Depends(json_body)],
-    responses=MADE,
+    responses=documented(_409=f"There are {MOST_KEYS} good keys of the tenant already"),
 )
 def create_key(wanted: KeyRequest, keys: Keys, who: Who, response: Response) -> NewKey:
     """For the caller's tenant. `role`: read; submit, which also makes, changes and deletes; admin, which also this."""
@@ -105,7 +106,7 @@ def create_key(wanted: KeyRequest, keys: Keys, who: Who, response: Response) -> 
     status_code=204,
     summary="Revoke a key",
     dependencies=[Depends(_keys_in_use)],
-    responses=documented(404, 503),
+    responses=documented(404),
 )
 def revoke_key(key_id: str, keys: Keys, who: Who) -> None:
     """It is refused within five seconds, and stays in the list."""
@@ -114,7 +115,7 @@ def revoke_key(key_id: str, keys: Keys, who: Who) -> None:
     keys.revoke(key_id)
 
 
-@router.get("/audit", summary="Who has done what", responses=documented(422, 503))
+@router.get("/audit", summary="Who has done what")
 def get_audit(
     log: Annotated[AuditLog, Depends(_audit)], who: Who, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> Audit:

@@ -13,13 +13,13 @@ from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec, as_csv
 from lrcore.jobs.store import JobStore
 
 from ..dependencies import CurrentJob, CurrentNotifier, Store, json_body
+from ..documented import DocumentedRoute, documented
 from ..negotiate import choose
-from ..problems import documented
 from ..requests import RangeTestRequest
 from ..responses import IdempotencyKey, JobResponse, doubts_of_store, submitted
 from .jobs import METRICS, DryRun, planned
 
-router = APIRouter(prefix="/v1/lr-range-tests", tags=["range tests"])
+router = APIRouter(route_class=DocumentedRoute, prefix="/v1/lr-range-tests", tags=["range tests"])
 
 
 class RangeCurve(BaseModel):
@@ -35,9 +35,7 @@ class RangeCurve(BaseModel):
     summary="Submit an LR range test",
     response_model=JobResponse,
     dependencies=[Depends(json_body)],
-    responses=documented(
-        400, 413, 415, 422, 503, _200={"description": "With dry_run: what the test would do", "model": DryRun}
-    ),
+    responses={200: {"description": "With dry_run: what the test would do", "model": DryRun}},
 )
 async def submit_range_test(
     test: RangeTestRequest,
@@ -66,7 +64,7 @@ def _dry_run(spec: RangeTestSpec, terms: JobOptions, store: JobStore) -> bytes:
     "/{job_id}/curve",
     summary="Losses over the rate",
     response_model=RangeCurve,
-    responses=documented(404, 406, 422, 503, _200={"content": {"text/csv": {}}}),
+    responses=documented(406, _200={"content": {"text/csv": {}}}),
 )
 def get_range_test_curve(
     job: CurrentJob,

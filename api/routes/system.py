@@ -14,11 +14,11 @@ from lrcore.jobs.store import JobStore
 
 from .. import headers
 from ..dependencies import Who
+from ..documented import DocumentedRoute, documented
 from ..json import dumps
 from ..metrics import Exposed
-from ..problems import documented
 
-router = APIRouter(tags=["system"])
+router = APIRouter(route_class=DocumentedRoute, tags=["system"])
 
 SWAGGER = files("fastapi_swagger") / "resources"
 ASSETS = {

@@ -14,10 +14,10 @@ from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Count, Rate
 
 from ..dependencies import json_body
+from ..documented import DocumentedRoute
 from ..offload import own_process
-from ..problems import documented
 
-router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
+router = APIRouter(route_class=DocumentedRoute, prefix="/v1/schedules", tags=["schedules"])
 
 
 def _validated(data: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
@@ -55,7 +55,6 @@ class TranslationResponse(BaseModel):
     "/translate",
     summary="Translate a schedule into another framework's code",
     dependencies=[Depends(own_process), Depends(json_body)],
-    responses=documented(400, 413, 415, 422, 503),
 )
 def translate_schedule(request: TranslationRequest) -> TranslationResponse:
     """The framework's own class where it has one, else the schedule's formula in its terms."""

@@ -13,8 +13,9 @@ from pathlib import Path
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from ..cache import matches
+from ..documented import DocumentedRoute
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(route_class=DocumentedRoute, include_in_schema=False)
 
 ROOT = Path(__file__).parents[1] / "web"
 PLOTLY = Path(getattr(find_spec("plotly"), "origin", "")).parent / "package_data" / "plotly.min.js"  # no import

@@ -14,9 +14,10 @@ from lrcore.jobs.webhooks import Delivery, Event, Webhook, WebhookStore
 
 from ..address_policy import AddressPolicy
 from ..dependencies import json_body
-from ..problems import Invalid, Responses, documented
+from ..documented import DocumentedRoute, documented, refuses
+from ..problems import Invalid
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+router = APIRouter(route_class=DocumentedRoute, prefix="/v1/webhooks", tags=["webhooks"])
 
 EVENTS: tuple[Event, ...] = get_args(Event)
 FULL = f"There are {MOST_WEBHOOKS} webhooks of the tenant already, or {MOST_OF_ALL} of all tenants"
@@ -78,6 +79,7 @@ class DeliveryPage(BaseModel):
     next_cursor: str | None = Field(description="cursor of the page after this one; null on the last")
 
 
+@refuses(503)
 def _store(request: Request) -> WebhookStore:
     store: WebhookStore = request.app.state.webhooks
     return store.of(request.state.caller.tenant)
@@ -92,13 +94,6 @@ Webhooks = Annotated[WebhookStore, Depends(_store)]
 Guarded = Annotated[AddressPolicy, Depends(_guard)]
 
 
-def _documented(*statuses: int, conflict: str = "") -> Responses:
-    answers = documented(*statuses)
-    if conflict:
-        answers[409]["description"] = conflict
-    return answers
-
-
 def _checked(url: HttpUrl, guard: AddressPolicy) -> str:
     if guard.refuses_literal(url.host or ""):
         raise Invalid((("body", "url"), "the address is not public, and LRSERVE_WEBHOOK_ALLOW does not name it"))
@@ -110,7 +105,7 @@ def _checked(url: HttpUrl, guard: AddressPolicy) -> str:
     status_code=201,
     summary="Register a webhook",
     dependencies=[Depends(json_body)],
-    responses=_documented(400, 409, 413, 415, 422, 503, conflict=FULL),
+    responses=documented(_409=FULL),
 )
 def create_webhook(asked: WebhookRequest, store: Webhooks, guard: Guarded, response: Response) -> NewWebhook:
     """The answer is the only one that shows the secret. Events are sent from now on."""
@@ -120,13 +115,13 @@ def create_webhook(asked: WebhookRequest, store: Webhooks, guard: Guarded, respo
     return NewWebhook(**vars(made), secret=secret)
 
 
-@router.get("", summary="List webhooks", responses=documented(503))
+@router.get("", summary="List webhooks")
 def list_webhooks(store: Webhooks) -> WebhookList:
     """All of them."""
     return WebhookList(webhooks=store.all())
 
 
-@router.get("/{webhook_id}", summary="One webhook", responses=documented(404, 503))
+@router.get("/{webhook_id}", summary="One webhook", responses=documented(404))
 def get_webhook(webhook_id: str, store: Webhooks) -> Webhook:
     """Without its secret."""
     return store.get(webhook_id)
@@ -136,7 +131,7 @@ def get_webhook(webhook_id: str, store: Webhooks) -> Webhook:
     "/{webhook_id}",
     summary="Change a webhook",
     dependencies=[Depends(json_body)],
-    responses=documented(400, 404, 413, 415, 422, 503),
+    responses=documented(404),
 )
 def change_webhook(webhook_id: str, change: WebhookChange, store: Webhooks, guard: Guarded) -> Webhook:
     """While it is disabled nothing is sent and nothing new is kept for it; what waited goes out once it is enabled."""
@@ -148,13 +143,13 @@ def change_webhook(webhook_id: str, change: WebhookChange, store: Webhooks, guar
     return store.change(webhook_id, changes)
 
 
-@router.delete("/{webhook_id}", status_code=204, summary="Delete a webhook", responses=documented(404, 503))
+@router.delete("/{webhook_id}", status_code=204, summary="Delete a webhook", responses=documented(404))
 def delete_webhook(webhook_id: str, store: Webhooks) -> None:
     """With its deliveries, those that wait included."""
     store.remove(webhook_id)
 
 
-@router.post("/{webhook_id}/rotate", summary="Give a webhook a new secret", responses=documented(404, 503))
+@router.post("/{webhook_id}/rotate", summary="Give a webhook a new secret", responses=documented(404))
 def rotate_webhook_secret(webhook_id: str, store: Webhooks) -> NewWebhook:
     """For 24 hours messages carry a signature of the old secret too."""
     rotated, secret = store.rotate(webhook_id)
@@ -165,14 +160,14 @@ def rotate_webhook_secret(webhook_id: str, store: Webhooks) -> NewWebhook:
     "/{webhook_id}/test",
     status_code=202,
     summary="Send a test event",
-    responses=_documented(404, 409, 503, conflict="The webhook is disabled"),
+    responses=documented(404, _409="The webhook is disabled"),
 )
 def test_webhook(webhook_id: str, store: Webhooks) -> Delivery:
     """An event of the type `webhook.test`, whatever events the webhook wants; the log shows what became of it."""
     return store.test(webhook_id)
 
 
-@router.get("/{webhook_id}/deliveries", summary="A webhook's deliveries", responses=documented(404, 422, 503))
+@router.get("/{webhook_id}/deliveries", summary="A webhook's deliveries", responses=documented(404))
 def list_webhook_deliveries(
     webhook_id: str,
     store: Webhooks,
@@ -188,7 +183,7 @@ def list_webhook_deliveries(
     "/{webhook_id}/deliveries/{delivery_id}/redeliver",
     status_code=202,
     summary="Send a delivery again",
-    responses=_documented(404, 409, 503, conflict="The webhook is disabled"),
+    responses=documented(404, _409="The webhook is disabled"),
 )
 def redeliver_webhook(webhook_id: str, delivery_id: str, store: Webhooks) -> Delivery:
     """At once, under the same id, and with new retries if it fails. One that is being sent stays as it is."""

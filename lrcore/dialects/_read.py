@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError, validate_call
 
 from lrcore import dialects
-from lrcore.errors import CurveError
+from lrcore.errors import CurveError, message
 from lrcore.schedules import SCHEDULES
 
 # whose names are read: more than those that code is written for
@@ -63,8 +63,8 @@ def read(data: Any, path: Path = ()) -> Any:
         first = error.errors(include_url=False, include_input=False)[0]
         argument, *inside = first["loc"]
         field = (argument, *(part for part in inside if isinstance(part, int)))  # without the members of a union
-        message = MESSAGES.get(first["type"], first["msg"]).removeprefix("Value error, ")
-        raise CurveError((*path, *field), f"{framework}.{name}: {argument}: {message}") from None
+        wrong = MESSAGES.get(first["type"]) or message(first)
+        raise CurveError((*path, *field), f"{framework}.{name}: {argument}: {wrong}") from None
     except CurveError as error:
         raise CurveError((*path, *error.field), f"{framework}.{name}: {error}") from None
 

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from lrcore import cost
-from lrcore.errors import CurveError
+from lrcore.errors import CurveError, message
 from lrcore.family import Items, Name, Number, Spec, Whole
 from lrcore.jobs import configuration_labels
 from lrcore.jobs.job import Progress
@@ -251,13 +251,10 @@ class ExperimentSpec(JobSpec):
 
     def _blame(self, configuration: int, error: ValidationError) -> NoReturn:
         first = error.errors()[0]
-        place, message = (
-            self._place(configuration, tuple(first["loc"])),
-            str(first["msg"]).removeprefix("Value error, "),
-        )
+        place, wrong = self._place(configuration, tuple(first["loc"])), message(first)
         if place == ("grid",):  # it is no value's own fault
-            message = f"{configuration_labels.label(self.plain_settings(configuration))}: {message}"
-        raise CurveError(place, message) from None
+            wrong = f"{configuration_labels.label(self.plain_settings(configuration))}: {wrong}"
+        raise CurveError(place, wrong) from None
 
     def _place(self, configuration: int, field: tuple[str | int, ...]) -> tuple[str | int, ...]:
         """Where a configuration has a field of its job, or of its optimizer."""

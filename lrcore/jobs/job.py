@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lrcore.family import Items, Number, Spec, Whole
+from lrcore.family import Items, Number, Spec, Whole, is_none
 from lrcore.jobs.states import State
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.=/-]{1,63}$", strict=True)]
@@ -50,11 +50,9 @@ class Progress(_View):
     fraction: float = Field(description="finished share of the steps, 0 to 1")
     eta_seconds: float | None = Field(description="seconds left at the present pace; null before there is one")
     train_loss: float | None = Field(
-        None, description="mean over the last 50 steps, once there were so many", exclude_if=lambda value: value is None
+        None, description="mean over the last 50 steps, once there were so many", exclude_if=is_none
     )
-    train_accuracy: float | None = Field(
-        None, description="mean over the last 50 steps, likewise", exclude_if=lambda value: value is None
-    )
+    train_accuracy: float | None = Field(None, description="mean over the last 50 steps, likewise", exclude_if=is_none)
 
 
 class Epoch(_View):
@@ -62,15 +60,11 @@ class Epoch(_View):
 
     epoch: int
     lr: list[float] = Field(description="rate at the epoch's first step, one a parameter group")
-    momentum: list[float] | None = Field(
-        None, description="the same for a scheduled momentum", exclude_if=lambda value: value is None
-    )
+    momentum: list[float] | None = Field(None, description="the same for a scheduled momentum", exclude_if=is_none)
     train_loss: float
     train_accuracy: float
-    val_loss: float | None = Field(None, description="with a validation split", exclude_if=lambda value: value is None)
-    val_accuracy: float | None = Field(
-        None, description="with a validation split", exclude_if=lambda value: value is None
-    )
+    val_loss: float | None = Field(None, description="with a validation split", exclude_if=is_none)
+    val_accuracy: float | None = Field(None, description="with a validation split", exclude_if=is_none)
     test_loss: float
     test_accuracy: float
     seconds: float
@@ -80,9 +74,7 @@ class Best(_View):
     """The epoch with the highest validation accuracy, or test accuracy if nothing is held out; the first of them."""
 
     epoch: int
-    val_accuracy: float | None = Field(
-        None, description="with a validation split", exclude_if=lambda value: value is None
-    )
+    val_accuracy: float | None = Field(None, description="with a validation split", exclude_if=is_none)
     test_accuracy: float
 
     @classmethod

@@ -17,7 +17,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LRSERVE_", frozen=True, hide_input_in_errors=True)
 
     redis_url: str = Field(
-        "redis://127.0.0.1:6379/0", repr=False, description="redis://, rediss:// or unix://, the job store"
+        "redis://127.0.0.1:6379/0",
+        repr=False,
+        description="the job store, a Redis or Valkey from 6.2 on: redis://, rediss:// or unix://. `lrserve up` starts "
+        "one of its own if it is not set",
     )
     home: Path = Field(Path("~/.lrserve"), description="folder of the embedded Redis and of checkpoints")
     data_root: Path | None = Field(None, description="folder of the data sets; HOME/datasets if not set")
@@ -27,7 +30,9 @@ class Settings(BaseSettings):
         description="where jobs leave their files: a folder or an fsspec URL; HOME/artifacts if not set",
     )
     lease_seconds: float = Field(45.0, ge=1, description="how long a silent worker keeps its job")
-    heartbeat_seconds: float = Field(0.5, gt=0, description="between two reports of a training worker")
+    heartbeat_seconds: float = Field(
+        0.5, gt=0, description="between two reports of a training worker: a cancelled job stops as soon"
+    )
     stall_seconds: float = Field(
         600.0, gt=0, description="a worker ends that long after the last sign of work on its job, which goes to another"
     )

@@ -10,7 +10,7 @@ from pydantic import Field
 from lrcore import cost, formulas, grid
 from lrcore.cost import Load
 from lrcore.expression import CycleExpression
-from lrcore.family import Flag
+from lrcore.family import Flag, is_none
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Grid
 from lrcore.schedules._base import (
@@ -46,9 +46,7 @@ class CyclicLR(TorchSchedule):
     step_size_down: StepCount | None = Field(None, description="as long as step_size_up if left out")
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
     gamma: Factor = 1.0
-    scale_fn: CycleExpression | None = Field(
-        None, description="expression in x, instead of mode", exclude_if=lambda value: value is None
-    )
+    scale_fn: CycleExpression | None = Field(None, description="expression in x, instead of mode", exclude_if=is_none)
     scale_mode: Literal["cycle", "iterations"] = Field("cycle", description="whether x is the cycle or the step")
     cycle_momentum: Flag = True
     base_momentum: GroupMomenta = 0.8

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from lrcore.cost import CALL, Load
-from lrcore.family import Whole
+from lrcore.family import Whole, is_none
 from lrcore.grid import Array
 from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, Rates, Schedule, of_group
 
@@ -46,7 +46,7 @@ class ReduceLROnPlateau(Schedule):
     min_lr: GroupRates = 0.0
     eps: Rate = 1e-8
     initial_lr: Rate | None = Field(
-        None, description="the initial rate, in place of the optimizer's", exclude_if=lambda value: value is None
+        None, description="the initial rate, in place of the optimizer's", exclude_if=is_none
     )
 
     @property

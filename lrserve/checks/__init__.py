@@ -21,7 +21,7 @@ class Finding:
     Attributes:
         name: what was looked at.
         found: what is so.
-        mend: what to do about it; "" if there is nothing to do.
+        fix: what to do about it; "" if there is nothing to do.
     """
 
     name: str

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pydantic import ValidationError
 
 from lrcore import traces
+from lrcore.errors import message
 from lrcore.text import did_you_mean
 from lrserve.api.settings import ApiSettings
 from lrserve.checks import Finding, ok, problem, warning
@@ -25,7 +26,7 @@ def read(environment: Mapping[str, str] = os.environ) -> tuple[ApiSettings, list
     try:
         settings = ApiSettings()
     except ValidationError as error:
-        wrong = {_field(each["loc"]): each["msg"].removeprefix("Value error, ") for each in error.errors()}
+        wrong = {_field(each["loc"]): message(each) for each in error.errors()}
         settings = _without(wrong)
     found = [
         problem("settings", f"{PREFIX}{name.upper()}: {message}", "correct it, or unset it: its default is used then")

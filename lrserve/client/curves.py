@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import httpx
 import numpy as np
 
-from lrserve.client.calls import Call, SpecLike, as_json, content, given, model, path, plain
+from lrserve.client.calls import Call, SpecLike, as_json, content, given, model, path
+from lrserve.client.requests import Metrics, Rates, Sampling
 from lrserve.client.responses import CurveDetails, Entry, Fit, Floats, Translation
 
-Rates = float | Sequence[float] | Floats
-Metrics = Sequence[float] | Floats
 Form = Literal["json", "csv", "npy", "arrow", "png", "svg"]
 
 
@@ -37,7 +36,8 @@ def curve(
         steps_per_epoch: for lengths in epochs.
         metrics: for ReduceLROnPlateau, the metric after each interval.
     """
-    return Call("POST", path("curves"), _array, {"format": "npy"}, as_json(_curve(**locals())))
+    sampling = Sampling(steps, start, stride, total_steps, steps_per_epoch)
+    return Call("POST", path("curves"), _array, {"format": "npy"}, as_json(sampling.of(schedule, base_lr, metrics)))
 
 
 def curve_details(
@@ -53,7 +53,8 @@ def curve_details(
     where: float | None = None,
 ) -> Call[CurveDetails]:
     """The same with momentum, summary and warnings; `where`: the first step with at most that rate."""
-    return Call("POST", path("curves"), lambda r: CurveDetails.of(r.json()), body=as_json(_curve(**locals())))
+    body = as_json(Sampling(steps, start, stride, total_steps, steps_per_epoch, where).of(schedule, base_lr, metrics))
+    return Call("POST", path("curves"), lambda r: CurveDetails.of(r.json()), body=body)
 
 
 def curve_as(
@@ -70,12 +71,8 @@ def curve_as(
     scale: Literal["linear", "log"] = "linear",
 ) -> Call[bytes]:
     """The curve as a file; `scale` is of the rates in a picture."""
-    values = {name: value for name, value in locals().items() if name not in ("form", "scale")}
-    return Call("POST", path("curves"), content, {"format": form, "scale": scale}, as_json(_curve(**values)))
-
-
-def _curve(schedule: SpecLike, **values: Any) -> dict[str, Any]:
-    return {"schedule": schedule} | given(**values)
+    body = as_json(Sampling(steps, start, stride, total_steps, steps_per_epoch).of(schedule, base_lr, metrics))
+    return Call("POST", path("curves"), content, {"format": form, "scale": scale}, body)
 
 
 def _array(response: httpx.Response) -> Floats:
@@ -101,7 +98,8 @@ def compare(
             {"schedule": …, "base_lr": …, "metrics": …}.
         base_lr: of those that have none of their own.
     """
-    return Call("POST", path("curves", "compare"), _compared, body=as_json(_several(**locals())))
+    sampling = Sampling(steps, start, stride, total_steps, steps_per_epoch, where)
+    return Call("POST", path("curves", "compare"), _compared, body=as_json(sampling.of_several(curves, base_lr)))
 
 
 def compare_as(
@@ -117,18 +115,8 @@ def compare_as(
     scale: Literal["linear", "log"] = "linear",
 ) -> Call[bytes]:
     """The same as one table or one picture."""
-    values = {name: value for name, value in locals().items() if name not in ("form", "scale")}
-    body = as_json(_several(**values))
+    body = as_json(Sampling(steps, start, stride, total_steps, steps_per_epoch).of_several(curves, base_lr))
     return Call("POST", path("curves", "compare"), content, {"format": form, "scale": scale}, body)
-
-
-def _several(curves: Mapping[str, SpecLike], base_lr: Rates | None, **values: Any) -> dict[str, Any]:
-    entries = []
-    for name, each in curves.items():
-        entry = plain(each)
-        own = {"schedule": entry} if "type" in entry else entry
-        entries.append({"name": name} | given(base_lr=base_lr) | own)
-    return {"curves": entries} | given(**values)
 
 
 def _compared(response: httpx.Response) -> dict[str, CurveDetails]:
@@ -175,7 +163,9 @@ def translate(
     steps_per_epoch: int | None = None,
 ) -> Call[Translation]:
     """The schedule as code of another framework: torch, optax, keras, transformers or timm."""
-    return Call("POST", path("schedules", "translate"), model(Translation), body=as_json(_curve(**locals())))
+    lengths = given(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+    body = as_json({"schedule": schedule, "to": to} | given(base_lr=base_lr) | lengths)
+    return Call("POST", path("schedules", "translate"), model(Translation), body=body)
 
 
 def fit(lr: Metrics, limit: int = 5, *, step: Sequence[int] | None = None) -> Call[list[Fit]]:

@@ -1,7 +1,7 @@
 """The training loop. Knows tensors and callbacks; nothing of Celery, Redis or HTTP.
 
 from . import train
-result = train(JobSpec.model_validate(...), data_root=Path("data"), folder=Path("run"))
+result = train(TrainingSpec.model_validate(...), data_root=Path("data"), folder=Path("run"))
 """
 
 from __future__ import annotations
