@@ -34,21 +34,7 @@ from .offload import Offload
 from .processes import Processes
 from .query import only_known
 from .rates import Rates
-from .routes import (
-    artifacts,
-    catalogue,
-    curves,
-    experiments,
-    fit,
-    job_types,
-    jobs,
-    keys,
-    range_tests,
-    system,
-    translate,
-    web,
-    webhooks,
-)
+from .routes import catalogue, discovered, web
 from .settings import ApiSettings
 from .submit_batcher import SubmitBatcher
 from .telemetry import RouteProbe, Telemetry
@@ -89,10 +75,8 @@ def application(settings: ApiSettings) -> FastAPI:
     state.webhooks, state.guard = WebhookStore(redis), AddressPolicy(settings.webhook_allow)
     state.auth, state.keys, state.audit = settings.auth, KeyStore(redis), AuditLog(redis)
     problems.install(app)
-    lenient = curves.router, system.router, web.router  # curves have their schedules' parameters; probes add their own
-    routes = (fit, translate, curves, job_types, jobs, range_tests, experiments, keys, artifacts, webhooks, system, web)
-    for router in (*(module.router for module in routes), *catalogue.routers):
-        app.include_router(router, dependencies=[] if router in lenient else [Depends(only_known)])
+    for router, lenient in discovered():
+        app.include_router(router, dependencies=[] if lenient else [Depends(only_known)])
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
 

@@ -29,6 +29,7 @@ from ..problems import Invalid, readable, shortened
 from ..query import only_known
 
 router = APIRouter(route_class=DocumentedRoute, prefix="/v1/curves", tags=["curves"])
+ANY_QUERY = True  # a schedule's own parameters
 
 
 class Summary(BaseModel):

@@ -25,7 +25,7 @@ from ..offload import leave_loop, own_process
 from ..problems import Invalid
 from ..requests import ExperimentRequest
 from ..responses import IdempotencyKey, JobResponse, Prefer, doubts_of_store, linked, listed, submitted, waited
-from . import actions
+from . import _actions
 from .jobs import METRICS, PICTURES, Cursor, Fields, JobPage, long_fields
 
 router = APIRouter(route_class=DocumentedRoute, prefix="/v1/experiments", tags=["experiments"])
@@ -298,4 +298,4 @@ def get_experiment_plot(job: Experiment, form: Literal["png", "svg"], store: Sto
     return Response(ExperimentReport.of(job, store).picture(store, form), media_type=PICTURES[form])
 
 
-router.include_router(actions.router, dependencies=[Depends(_experiment)])
+router.include_router(_actions.router, dependencies=[Depends(_experiment)])

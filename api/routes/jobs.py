@@ -37,7 +37,7 @@ from ..responses import (
     submitted,
     waited,
 )
-from . import actions
+from . import _actions
 
 router = APIRouter(route_class=DocumentedRoute, prefix="/v1/jobs", tags=["jobs"])
 
@@ -237,4 +237,4 @@ def get_job_plot_svg(job: CurrentJob, store: Store) -> Response:
     return _picture(job, store, "svg")
 
 
-router.include_router(actions.router)
+router.include_router(_actions.router)

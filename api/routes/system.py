@@ -19,6 +19,7 @@ from ..json import dumps
 from ..metrics import Exposed
 
 router = APIRouter(route_class=DocumentedRoute, tags=["system"])
+ANY_QUERY = True  # probes add their own
 
 SWAGGER = files("fastapi_swagger") / "resources"
 ASSETS = {

@@ -16,6 +16,7 @@ from ..cache import matches
 from ..documented import DocumentedRoute
 
 router = APIRouter(route_class=DocumentedRoute, include_in_schema=False)
+ANY_QUERY = True  # pages are no forms
 
 ROOT = Path(__file__).parents[1] / "web"
 PLOTLY = Path(getattr(find_spec("plotly"), "origin", "")).parent / "package_data" / "plotly.min.js"  # no import

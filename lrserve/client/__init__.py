@@ -20,8 +20,8 @@ from typing import Any, Self
 import httpx
 
 from lrcore import __version__
-from lrserve.client import curves, system
 from lrserve.client import jobs as work
+from lrserve.client.curves import CurveMethods
 from lrserve.client.errors import ApiError, JobNotSucceeded, NoAnswer
 from lrserve.client.events import Event
 from lrserve.client.follow import follow, follow_async
@@ -35,7 +35,8 @@ from lrserve.client.handles import (
     async_handle_of,
     handle_of,
 )
-from lrserve.client.methods import Awaiting, Blocking, Listing, Maker, Method
+from lrserve.client.jobs import JobMethods
+from lrserve.client.methods import Awaiting, Blocking, Maker
 from lrserve.client.responses import (
     ApiKey,
     CurveDetails,
@@ -48,6 +49,7 @@ from lrserve.client.responses import (
     Records,
     Translation,
 )
+from lrserve.client.system import SystemMethods
 from lrserve.client.transport import AsyncTransport, Patience, SyncTransport
 
 __all__ = [
@@ -78,66 +80,16 @@ __all__ = [
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
-class _Methods:
+class _Methods(CurveMethods, JobMethods, SystemMethods):
     """What both clients can ask."""
-
-    curve = Method(curves.curve)
-    curve_details = Method(curves.curve_details)
-    curve_as = Method(curves.curve_as)
-    compare = Method(curves.compare)
-    compare_as = Method(curves.compare_as)
-    schedules = Method(curves.schedules)
-    schedule = Method(curves.schedule)
-    models = Method(curves.models)
-    datasets = Method(curves.datasets)
-    optimizers = Method(curves.optimizers)
-    translate = Method(curves.translate)
-    fit = Method(curves.fit)
 
     submit = Maker(work.submit, handle_of, async_handle_of)
     submit_experiment = Maker(work.submit_experiment, ExperimentHandle, AsyncExperimentHandle)
     lr_range_test = Maker(work.lr_range_test, RangeTestHandle, AsyncRangeTestHandle)
     handle = Maker(work.job, handle_of, async_handle_of)
     experiment = Maker(work.job, ExperimentHandle, AsyncExperimentHandle)
-    dry_run = Method(work.dry_run)
-    jobs = Listing(work.jobs_page)
-    experiments = Listing(work.experiments_page)
-
-    job = Method(work.job)
-    wait = Method(work.wait)
-    metrics = Method(work.metrics)
-    plot = Method(work.plot)
-    artifacts = Method(work.artifacts)
-    download = Method(work.download)
-    cancel = Method(work.cancel)
-    pause = Method(work.pause)
-    resume = Method(work.resume)
-    prioritize = Method(work.prioritize)
-    delete = Method(work.delete)
     retry = Maker(work.retry, handle_of, async_handle_of)
     clone = Maker(work.clone, handle_of, async_handle_of)
-
-    leaderboard = Method(work.leaderboard)
-    epochs = Method(work.epochs)
-    runs = Method(work.runs)
-    run = Method(work.run)
-
-    webhooks = Method(system.webhooks)
-    webhook = Method(system.webhook)
-    create_webhook = Method(system.create_webhook)
-    change_webhook = Method(system.change_webhook)
-    delete_webhook = Method(system.delete_webhook)
-    rotate_secret = Method(system.rotate_secret)
-    test_webhook = Method(system.test_webhook)
-    deliveries = Listing(system.deliveries_page)
-    redeliver = Method(system.redeliver)
-
-    keys = Method(system.keys)
-    create_key = Method(system.create_key)
-    revoke_key = Method(system.revoke_key)
-    audit = Method(system.audit)
-    health = Method(system.health)
-    ready = Method(system.ready)
 
 
 class Client(_Methods, Blocking):

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from lrserve.client.errors import ApiError
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 M = TypeVar("M", bound=BaseModel)
 
@@ -103,3 +104,11 @@ def content(response: httpx.Response) -> bytes:
 
 def nothing(response: httpx.Response) -> None:
     """Reads an answer that says nothing."""
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """A part of a list, and the cursor of what follows; None on the last page."""
+
+    items: list[T]
+    next_cursor: str | None

@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 
 from lrserve.client.calls import Call, SpecLike, as_json, content, given, model, path
+from lrserve.client.methods import Method
 from lrserve.client.requests import Metrics, Rates, Sampling
 from lrserve.client.responses import CurveDetails, Entry, Fit, Floats, Translation
 
@@ -182,3 +183,20 @@ def fit(lr: Metrics, limit: int = 5, *, step: Sequence[int] | None = None) -> Ca
         lambda r: [Fit.model_validate(each) for each in r.json()["fits"]],
         body=as_json({"lr": lr, "limit": limit, **({} if step is None else {"step": step})}),
     )
+
+
+class CurveMethods:
+    """What both clients can ask about schedules."""
+
+    curve = Method(curve)
+    curve_details = Method(curve_details)
+    curve_as = Method(curve_as)
+    compare = Method(compare)
+    compare_as = Method(compare_as)
+    schedules = Method(schedules)
+    schedule = Method(schedule)
+    models = Method(models)
+    datasets = Method(datasets)
+    optimizers = Method(optimizers)
+    translate = Method(translate)
+    fit = Method(fit)

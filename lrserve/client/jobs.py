@@ -9,9 +9,8 @@ import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
 from pydantic import BaseModel
@@ -22,8 +21,9 @@ from lrcore.jobs.leaderboard import as_csv as ranked_csv
 from lrcore.jobs.metrics import as_csv as epochs_csv
 from lrcore.jobs.states import State
 from lrcore.text import cell
-from lrserve.client.calls import Call, Flow, SpecLike, as_json, content, given, model, nothing, path, plain
+from lrserve.client.calls import Call, Flow, Page, SpecLike, as_json, content, given, model, nothing, path, plain
 from lrserve.client.errors import ApiError, JobNotSucceeded
+from lrserve.client.methods import Listing, Method
 from lrserve.client.responses import Plan, Records
 
 if TYPE_CHECKING:
@@ -35,14 +35,6 @@ T = TypeVar("T")
 LOOK_SECONDS = 30.0  # that the server keeps a request of wait() before it answers
 
 as_job = model(Job)
-
-
-@dataclass(frozen=True)
-class Page(Generic[T]):
-    """A part of a list, and the cursor of what follows; None on the last page."""
-
-    items: list[T]
-    next_cursor: str | None
 
 
 def submit(spec: SpecLike, *, job_id: str | None = None, idempotency_key: str | None = None) -> Call[Job]:
@@ -337,3 +329,26 @@ def run(job_id: str, index: int) -> Call[dict[str, Any]]:
 def _object(response: httpx.Response) -> dict[str, Any]:
     answer: dict[str, Any] = response.json()
     return answer
+
+
+class JobMethods:
+    """What both clients can ask about jobs and experiments; what returns a handle is in lrserve.client."""
+
+    dry_run = Method(dry_run)
+    jobs = Listing(jobs_page)
+    experiments = Listing(experiments_page)
+    job = Method(job)
+    wait = Method(wait)
+    metrics = Method(metrics)
+    plot = Method(plot)
+    artifacts = Method(artifacts)
+    download = Method(download)
+    cancel = Method(cancel)
+    pause = Method(pause)
+    resume = Method(resume)
+    prioritize = Method(prioritize)
+    delete = Method(delete)
+    leaderboard = Method(leaderboard)
+    epochs = Method(epochs)
+    runs = Method(runs)
+    run = Method(run)

@@ -12,8 +12,7 @@ from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from lrcore.jobs.job import Job
-from lrserve.client.calls import Call, Flow
-from lrserve.client.jobs import Page
+from lrserve.client.calls import Call, Flow, Page
 from lrserve.client.transport import AsyncTransport, SyncTransport
 
 P = ParamSpec("P")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
-from lrserve.client.calls import Call, as_json, given, model, nothing, path
-from lrserve.client.jobs import Page
+from lrserve.client.calls import Call, Page, as_json, given, model, nothing, path
+from lrserve.client.methods import Listing, Method
 from lrserve.client.responses import ApiKey, Health, Readiness
 
 if TYPE_CHECKING:
@@ -128,3 +128,23 @@ def audit(limit: int = 100) -> Call[list[dict[str, Any]]]:
 
 def _with_token(response: httpx.Response) -> tuple[ApiKey, str]:
     return ApiKey.model_validate(response.json()), response.json()["token"]
+
+
+class SystemMethods:
+    """What both clients can ask about the service itself."""
+
+    webhooks = Method(webhooks)
+    webhook = Method(webhook)
+    create_webhook = Method(create_webhook)
+    change_webhook = Method(change_webhook)
+    delete_webhook = Method(delete_webhook)
+    rotate_secret = Method(rotate_secret)
+    test_webhook = Method(test_webhook)
+    deliveries = Listing(deliveries_page)
+    redeliver = Method(redeliver)
+    keys = Method(keys)
+    create_key = Method(create_key)
+    revoke_key = Method(revoke_key)
+    audit = Method(audit)
+    health = Method(health)
+    ready = Method(ready)
