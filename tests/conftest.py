@@ -197,25 +197,3 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def http(service: Service) -> httpx.Client:
     """A plain HTTP client of the shared service."""
     return service.http
-
-
-def job_spec(**changes: Any) -> dict[str, Any]:
-    """A job of well under a second: LeNet on 256 generated images."""
-    spec: dict[str, Any] = {
-        "model": {"type": "lenet"},
-        "dataset": {"type": "fake", "samples": 256, "test_samples": 64, "image_size": 12},
-        "optimizer": {"type": "SGD", "lr": 0.1},
-        "epochs": 3,
-        "batch_size": 64,
-    }
-    return spec | changes
-
-
-def long_job(**changes: Any) -> dict[str, Any]:
-    """A job of some seconds, with epochs short enough to see some of them. One that a test ends has 200 of them."""
-    return (
-        job_spec(
-            dataset={"type": "fake", "samples": 2000, "test_samples": 100, "image_size": 28}, epochs=30, batch_size=32
-        )
-        | changes
-    )

@@ -10,7 +10,8 @@ import pytest
 
 from lrcore.jobs.artifacts import Artifacts
 from tests.cli.test_commands import lrserve
-from tests.conftest import Service, job_spec, running_service
+from tests.conftest import Service, running_service
+from tests.factories import job_spec
 
 Json = dict[str, Any]
 

@@ -34,7 +34,8 @@ from lrcore.jobs.webhooks import new_secret
 from lrserve.api.address_policy import AddressPolicy
 from lrserve.api.sender import GuardedBackend, Sender
 from lrserve.supervisor import free_port
-from tests.conftest import Service, job_spec, running_service, until
+from tests.conftest import Service, running_service, until
+from tests.factories import job_spec, submitted
 
 Json = dict[str, Any]
 
@@ -154,7 +155,7 @@ def register(service: Service, url: str, **fields: Any) -> Json:
 
 
 def submit(service: Service, **fields: Any) -> str:
-    return str(service.http.post("/v1/jobs", json=job_spec(**fields)).raise_for_status().json()["id"])
+    return str(submitted(service.http, "jobs", job_spec(**fields))["id"])
 
 
 def deliveries(service: Service, webhook: Json, query: str = "") -> list[Json]:

@@ -25,7 +25,8 @@ from lrcore.schedules import SCHEDULES
 from lrcore.schedules.step import StepLR
 from lrserve.client import ApiError, AsyncClient, Client, JobNotSucceeded, NoAnswer
 from lrserve.supervisor import free_port
-from tests.conftest import Service, job_spec, long_job
+from tests.conftest import Service
+from tests.factories import job_spec, long_job
 
 STEP = {"type": "StepLR", "step_size": 5, "gamma": 0.5}
 

@@ -17,7 +17,8 @@ from lrcore import __version__
 from lrcore.schedules import SCHEDULES
 from lrserve.main import app
 from lrserve.supervisor import free_port
-from tests.conftest import Service, job_spec, long_job
+from tests.conftest import Service
+from tests.factories import job_spec, long_job
 
 LRSERVE = Path(sys.executable).parent / "lrserve"
 

@@ -23,16 +23,15 @@ from lrcore.jobs.job import JobOptions
 from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.service_stats import WorkerStats
 from lrcore.jobs.store import JobStore
-from lrcore.jobs.training_spec import TrainingSpec
 from lrserve.api.settings import ApiSettings
 from lrserve.checks import Finding, Level, devices, folders, settings, store
 from lrserve.embedded import find_server
 from lrserve.supervisor import free_port
-from tests.conftest import Service, job_spec, until
+from tests.conftest import Service, until
+from tests.factories import SPEC
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "the-password-of-a-test"
-SPEC = TrainingSpec.model_validate(job_spec())
 
 
 def answers(url: str) -> bool:

@@ -19,7 +19,6 @@ from lrcore.jobs.range_test import (
     SAFETY,
     Floats,
     RangeTestResult,
-    RangeTestSpec,
     Suggestion,
     Watch,
     as_csv,
@@ -31,15 +30,10 @@ from lrcore.jobs.range_test import (
     suggestions,
 )
 from lrcore.jobs.training_spec import TrainingSpec
-from tests.conftest import job_spec
+from tests.factories import job_spec, range_test_spec
 
 RATES = np.geomspace(1e-7, 10, 100)
 NAMES = ("steepest", "valley", "max_lr")
-
-
-def spec(**changes: object) -> RangeTestSpec:
-    given = {name: value for name, value in job_spec().items() if name != "epochs"}
-    return RangeTestSpec.model_validate(given | changes)
 
 
 def bowl(fall_at: float = 1e-3, rise_at: float = 1.0) -> Floats:
@@ -166,16 +160,16 @@ def test_the_longest_fall_is_as_long_as_the_quadratic_search_finds(values: list[
 
 
 def test_the_test_ends_when_the_smoothed_loss_runs_away() -> None:
-    watch = Watch(spec(smoothing=1.0, stop_factor=4))
+    watch = Watch(range_test_spec(smoothing=1.0, stop_factor=4))
     assert [watch.after(loss) for loss in (2.0, 1.0, 4.0)] == [None] * 3
     assert watch.after(4.1) == "diverged"
-    assert Watch(spec()).after(math.nan) == "not_finite"
-    never = Watch(spec(stop_factor=None, smoothing=1.0))
+    assert Watch(range_test_spec()).after(math.nan) == "not_finite"
+    never = Watch(range_test_spec(stop_factor=None, smoothing=1.0))
     assert [never.after(loss) for loss in (1.0, 1e9)] == [None] * 2
 
 
 def test_what_is_not_finite_is_null_in_json_and_empty_in_csv() -> None:
-    found = result(spec(use_for="valley", epochs=1), [[2.0, math.inf]], "not_finite", "id")
+    found = result(range_test_spec(use_for="valley", epochs=1), [[2.0, math.inf]], "not_finite", "id")
     rows = list(csv.DictReader(io.StringIO(as_csv(found))))
 
     assert found.job_id is None
@@ -189,9 +183,9 @@ def test_what_is_not_finite_is_null_in_json_and_empty_in_csv() -> None:
 def test_a_result_of_several_seeds_is_that_of_their_mean() -> None:
     shift = np.sin(np.arange(100))
     losses = [(bowl() + shift).tolist(), (bowl() - shift).tolist(), bowl().tolist()]
-    test = spec(seeds=[4, 0, 2], smoothing=0.5)
+    test = range_test_spec(seeds=[4, 0, 2], smoothing=0.5)
     found = result(test, losses, "num_iter", "", together=3)
-    mean = result(spec(smoothing=0.5), [mean_losses(losses)], "num_iter", "")
+    mean = result(range_test_spec(smoothing=0.5), [mean_losses(losses)], "num_iter", "")
     rows = list(csv.DictReader(io.StringIO(as_csv(found))))
 
     assert (found.losses, found.seeds, found.together) == (losses, [4, 0, 2], 3)
@@ -206,7 +200,7 @@ def test_a_result_of_several_seeds_is_that_of_their_mean() -> None:
 
 def test_a_mean_is_finite_where_all_seeds_are() -> None:
     losses = [[1.0, 2.0, 3.0], [3.0, math.inf, 5.0], [2.0, 2.0, math.nan]]
-    found = result(spec(seeds=[0, 1, 2]), losses, "not_finite", "")
+    found = result(range_test_spec(seeds=[0, 1, 2]), losses, "not_finite", "")
 
     assert found.loss == [2.0, None, None]
     assert found.losses == [[1.0, 2.0, 3.0], [3.0, None, 5.0], [2.0, 2.0, None]]
@@ -215,7 +209,7 @@ def test_a_mean_is_finite_where_all_seeds_are() -> None:
 
 def test_the_mean_ends_the_test() -> None:
     steep, flat = [2.0, 1.0, 1.0, 9.0, 90.0], [2.0, 1.0, 1.0, 1.0, 1.0]
-    test = spec(smoothing=1.0, stop_factor=6)
+    test = range_test_spec(smoothing=1.0, stop_factor=6)
 
     assert end_of(test, [steep]) == (4, "diverged")
     assert end_of(test, [steep, flat]) == (5, "diverged")
@@ -225,9 +219,11 @@ def test_the_mean_ends_the_test() -> None:
 
 @pytest.mark.parametrize("form", ["png", "svg"])
 def test_every_result_has_a_picture(form: str) -> None:
-    broken = result(spec(), [[math.nan]], "not_finite", "")
-    whole = result(spec(smoothing=1.0), [bowl().tolist()], "num_iter", "")
-    several = result(spec(smoothing=1.0, seeds=[0, 1]), [bowl().tolist(), [math.nan] * 100], "not_finite", "")
+    broken = result(range_test_spec(), [[math.nan]], "not_finite", "")
+    whole = result(range_test_spec(smoothing=1.0), [bowl().tolist()], "num_iter", "")
+    several = result(
+        range_test_spec(smoothing=1.0, seeds=[0, 1]), [bowl().tolist(), [math.nan] * 100], "not_finite", ""
+    )
 
     for found in (None, broken, whole, several):
         assert encoded(range_test_figure(found, "title"), form)
@@ -259,7 +255,7 @@ def test_every_result_has_a_picture(form: str) -> None:
 )
 def test_a_wrong_spec_names_its_field(changes: dict[str, object], field: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        spec(**changes)
+        range_test_spec(**changes)
     (error,) = refused.value.errors()
     cause = error.get("ctx", {}).get("error")
     path = [*error["loc"], *getattr(cause, "field", ())]
@@ -269,7 +265,7 @@ def test_a_wrong_spec_names_its_field(changes: dict[str, object], field: str) ->
 
 @pytest.mark.parametrize(("mode", "middle"), [("exp", 1e-2), ("linear", 0.50005)])
 def test_the_rates_go_from_the_first_to_the_last(mode: str, middle: float) -> None:
-    rates = spec(start_lr=1e-4, end_lr=1.0, num_iter=5, mode=mode).rates()
+    rates = range_test_spec(start_lr=1e-4, end_lr=1.0, num_iter=5, mode=mode).rates()
 
     assert (len(rates), rates[0], rates[-1]) == (5, 1e-4, pytest.approx(1.0))
     assert rates[2] == pytest.approx(middle)
@@ -277,7 +273,7 @@ def test_the_rates_go_from_the_first_to_the_last(mode: str, middle: float) -> No
 
 
 def test_a_test_takes_as_many_passes_as_its_steps_need() -> None:
-    test = spec(num_iter=10)  # four steps an epoch
+    test = range_test_spec(num_iter=10)  # four steps an epoch
 
     assert test.progress(0).model_dump(include={"epochs", "steps", "fraction"}) == {
         "epochs": 3,
@@ -297,7 +293,7 @@ def test_a_test_takes_as_many_passes_as_its_steps_need() -> None:
     ],
 )
 def test_the_training_at_a_suggestion_keeps_everything_else(optimizer: dict[str, object], others: list[float]) -> None:
-    test = spec(optimizer=optimizer, seed=3, ema_decay=0.9, epochs=7, use_for="valley")
+    test = range_test_spec(optimizer=optimizer, seed=3, ema_decay=0.9, epochs=7, use_for="valley")
     job = test.training(0.2)
 
     assert job.optimizer.base_lrs == pytest.approx((0.2, *others))

@@ -21,8 +21,9 @@ from typing import Any
 import pytest
 
 from lrserve.client import Client
-from tests.conftest import Service, job_spec
+from tests.conftest import Service
 from tests.docs.commands import PAGES, ROOT, Block, Command, commands, python, shell
+from tests.factories import job_spec, range_test_job
 
 # what a command begins with, and why it is not run here
 RUNS_NOT = {
@@ -94,8 +95,7 @@ class Stage:
         if "/experiments/" in command:
             return self.once("experiment", lambda: self.ended("/v1/experiments", experiment))
         if "/lr-range-tests/" in command:
-            test = {name: value for name, value in job_spec().items() if name != "epochs"}
-            return self.once("test", lambda: self.ended("/v1/lr-range-tests", test | {"num_iter": 20}))
+            return self.once("test", lambda: self.ended("/v1/lr-range-tests", range_test_job(num_iter=20)))
         return self.once("job", lambda: self.ended("/v1/jobs", job_spec(epochs=1)))
 
     def webhook(self, command: str) -> str:

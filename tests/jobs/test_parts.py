@@ -29,33 +29,22 @@ from lrcore.jobs.store import (
     RunEpoch,
     RunView,
 )
-from tests.conftest import job_spec, until
-from tests.jobs.test_store import LEASE, MOST, SHORT, SPEC, epoch, lapsed
+from tests.conftest import until
+from tests.factories import ALL_RUNS, LEASE, MOST, SHORT, SPEC, claimed_runs, epoch, experiment_of, lapsed
 
-ALL = 10_000  # runs that a worker would take
 STEPS = 12  # of a run
 BROKE = JobError(type="error", message="it broke")
 DIVERGED = JobError(type="diverged", message="the loss is not finite")
 
 
-def experiment(runs: int) -> ExperimentSpec:
-    return ExperimentSpec.model_validate({"base": job_spec(), "grid": {"seed": list(range(runs))}})
-
-
 def create(store: JobStore, runs: int, **terms: Any) -> Job:
-    return store.create(experiment(runs), JobOptions(**terms))
-
-
-def claimed(store: JobStore, worker: str = "a", most: int = ALL, lease: float = LEASE) -> Claim:
-    claim = store.claim([QUEUE], worker, lease, most)
-    assert claim is not None
-    return claim
+    return store.create(experiment_of(runs), JobOptions(**terms))
 
 
 def held(store: JobStore, runs: int = 4, parts: int = 2, **terms: Any) -> tuple[str, list[Claim]]:
     """An experiment all of whose runs are held, in parts of the same size."""
     job = create(store, runs, **terms)
-    return job.id, [claimed(store, "ab"[i], runs // parts) for i in range(parts)]
+    return job.id, [claimed_runs(store, "ab"[i], runs // parts) for i in range(parts)]
 
 
 def indices(claim: Claim) -> list[int]:
@@ -103,25 +92,25 @@ def test_a_new_experiment_is_a_queued_job(store: JobStore) -> None:
 
     assert (job.state, job.kind, job.attempt, job.position) == ("queued", "experiment", 0, 0)
     assert (job.progress.step, job.progress.steps, job.progress.epochs) == (0, 6 * STEPS, 18)
-    assert ExperimentSpec.model_validate(job.spec) == experiment(6)
+    assert ExperimentSpec.model_validate(job.spec) == experiment_of(6)
     assert (store.runs(job.id), store.run_epochs(job.id, [0])) == ({}, [[]])
 
 
 def test_a_lone_worker_takes_all_runs(store: JobStore) -> None:
     job = create(store, 6)
 
-    claim = claimed(store)
+    claim = claimed_runs(store)
 
-    assert claim.spec == ShardSpec(first=0, count=6, experiment=experiment(6))
+    assert claim.spec == ShardSpec(first=0, count=6, experiment=experiment_of(6))
     assert (claim.attempt, claim.queue, claim.more) == (1, QUEUE, False)
     assert store.get(job.id).state == "running"
-    assert store.claim([QUEUE], "b", LEASE, ALL) is None
+    assert store.claim([QUEUE], "b", LEASE, ALL_RUNS) is None
 
 
 def test_no_more_runs_are_taken_than_the_worker_can(store: JobStore) -> None:
     create(store, 6)
 
-    claims = [claimed(store, "a", 4), claimed(store, "a", 4)]
+    claims = [claimed_runs(store, "a", 4), claimed_runs(store, "a", 4)]
 
     assert [indices(claim) for claim in claims] == [[0, 1, 2, 3], [4, 5]]
     assert [claim.more for claim in claims] == [True, False]
@@ -133,7 +122,7 @@ def test_a_worker_leaves_the_others_their_share(store: JobStore) -> None:
     store.present("elsewhere", ["gpu"], LEASE)
     create(store, 10)
 
-    assert [len(indices(claimed(store, worker))) for worker in "abcab"] == [4, 2, 2, 1, 1]
+    assert [len(indices(claimed_runs(store, worker))) for worker in "abcab"] == [4, 2, 2, 1, 1]
 
 
 def test_a_dead_worker_has_no_share(store: JobStore) -> None:
@@ -142,7 +131,7 @@ def test_a_dead_worker_has_no_share(store: JobStore) -> None:
     create(store, 10)
     until(lambda: store.workers() == 1)
 
-    assert len(indices(claimed(store))) == 10
+    assert len(indices(claimed_runs(store))) == 10
 
 
 def test_no_run_is_handed_out_twice(store: JobStore) -> None:
@@ -161,34 +150,34 @@ def test_no_run_is_handed_out_twice(store: JobStore) -> None:
 def test_the_parts_of_an_experiment_come_before_later_jobs(store: JobStore) -> None:
     first, second, third = create(store, 4), store.create(SPEC), create(store, 2)
 
-    taken = [claimed(store, most=2).id for _ in range(4)]
+    taken = [claimed_runs(store, most=2).id for _ in range(4)]
 
     assert taken == [f"{first.id}/1", f"{first.id}/2", second.id, f"{third.id}/1"]
 
 
 def test_an_earlier_or_more_urgent_job_comes_between_two_parts(store: JobStore) -> None:
     job, later = create(store, 6), store.create(SPEC)
-    claimed(store, most=2)
+    claimed_runs(store, most=2)
     urgent = store.create(SPEC, JobOptions(priority=5))
 
-    assert [claimed(store, most=2).id for _ in range(4)] == [urgent.id, f"{job.id}/2", f"{job.id}/3", later.id]
+    assert [claimed_runs(store, most=2).id for _ in range(4)] == [urgent.id, f"{job.id}/2", f"{job.id}/3", later.id]
 
 
 def test_a_running_experiment_may_be_given_another_priority(store: JobStore) -> None:
     job, other = create(store, 6, priority=2), store.create(SPEC, JobOptions(priority=1))
-    first = claimed(store, most=2)
+    first = claimed_runs(store, most=2)
     assert first.id == f"{job.id}/1"
 
     assert store.prioritize(job.id, 0).priority == 0
-    assert claimed(store).id == other.id
-    last = claimed(store)
+    assert claimed_runs(store).id == other.id
+    last = claimed_runs(store)
     assert (last.id, last.more) == (f"{job.id}/2", False)
 
     urgent = store.create(SPEC, JobOptions(priority=5))
     store.prioritize(job.id, 9)  # it is in no queue now, until a part comes back
     assert store.queues()[0].waiting == 1
     store.finish(last, State.QUEUED)
-    assert [claimed(store).id for _ in range(2)] == [last.id, urgent.id]
+    assert [claimed_runs(store).id for _ in range(2)] == [last.id, urgent.id]
 
 
 def test_the_priority_of_an_experiment_without_waiting_runs_puts_it_in_no_queue(store: JobStore) -> None:
@@ -196,15 +185,15 @@ def test_the_priority_of_an_experiment_without_waiting_runs_puts_it_in_no_queue(
 
     store.prioritize(job_id, 9)
 
-    assert store.claim([QUEUE], "a", LEASE, ALL) is None
+    assert store.claim([QUEUE], "a", LEASE, ALL_RUNS) is None
 
 
 def test_a_part_that_came_back_goes_first(store: JobStore) -> None:
     job = create(store, 6)
-    first = claimed(store, most=2)
+    first = claimed_runs(store, most=2)
     store.finish(first, State.QUEUED)
 
-    again = claimed(store, "b", most=2)
+    again = claimed_runs(store, "b", most=2)
 
     assert (again.id, again.attempt, indices(again), again.more) == (first.id, 2, [0, 1], True)
     assert store.get(job.id).attempt == 2
@@ -212,9 +201,9 @@ def test_a_part_that_came_back_goes_first(store: JobStore) -> None:
 
 def test_a_part_that_came_back_stays_whole(store: JobStore) -> None:
     create(store, 6)
-    store.finish(claimed(store, most=4), State.QUEUED)
+    store.finish(claimed_runs(store, most=4), State.QUEUED)
 
-    assert indices(claimed(store, most=1)) == [0, 1, 2, 3]  # its checkpoint is one
+    assert indices(claimed_runs(store, most=1)) == [0, 1, 2, 3]  # its checkpoint is one
 
 
 def test_a_part_is_no_job(store: JobStore) -> None:
@@ -233,7 +222,7 @@ def test_the_life_of_an_experiment_with_one_worker(store: JobStore, redis: Redis
     job = create(store, 4)
     seen = []
     for runs in ([0, 1], [2, 3]):
-        claim = claimed(store, most=2)
+        claim = claimed_runs(store, most=2)
         store.report(claim, LEASE, STEPS, [told_epoch(runs[0], 0), RunEnd(runs[0], RunState.SUCCEEDED)])
         seen += [store.get(job.id).state, store.finish(claim, State.SUCCEEDED), store.get(job.id).state]
 
@@ -267,7 +256,7 @@ def test_an_experiment_whose_only_part_comes_back_is_queued(store: JobStore) -> 
     job = store.get(job_id)
     assert (job.state, job.position) == ("queued", 0)
     assert states(store, job_id) == ["queued"] * 4
-    assert indices(claimed(store, "b")) == [0, 1, 2, 3]
+    assert indices(claimed_runs(store, "b")) == [0, 1, 2, 3]
     assert store.get(job_id).state == "running"
 
 
@@ -278,14 +267,14 @@ def test_an_experiment_runs_on_when_one_of_two_parts_comes_back(store: JobStore)
 
     assert store.get(job_id).state == "running"
     assert states(store, job_id) == ["queued", "queued", "running", "running"]
-    assert claimed(store).id == first.id
+    assert claimed_runs(store).id == first.id
     store.finish(second, State.SUCCEEDED)
     assert store.get(job_id).state == "running"
 
 
 def test_an_experiment_s_story_is_told_in_its_events(store: JobStore, redis: Redis) -> None:
     job = create(store, 2)
-    claim = claimed(store)
+    claim = claimed_runs(store)
     store.report(claim, LEASE, 4, [told_epoch(0, 0)])
     store.report(claim, LEASE, 8, [told_epoch(1, 0)])
     store.report(claim, LEASE, 16, [RunEnd(0, RunState.FAILED, DIVERGED)])
@@ -321,7 +310,7 @@ def test_of_an_experiment_s_progress_the_last_news_is_kept(store: JobStore, redi
 
 def test_a_report_shows_in_the_runs(store: JobStore) -> None:
     job = create(store, 3)
-    claim = claimed(store)
+    claim = claimed_runs(store)
 
     wanted = store.report(
         claim,
@@ -360,13 +349,13 @@ def test_progress_is_never_more_than_there_is_and_all_of_it_at_the_end(store: Jo
     job = create(store, 5)
     seen = []
     for share, most in enumerate((2, 2, 1)):
-        claim = claimed(store, most=most)
+        claim = claimed_runs(store, most=most)
         for step in range(0, most * STEPS + 1, 5):
             store.report(claim, LEASE, step, [])
             seen.append(store.get(job.id).progress.step)
         if share == 1:
             store.finish(claim, State.QUEUED)
-            claim = claimed(store, most=most)
+            claim = claimed_runs(store, most=most)
             store.report(claim, LEASE, 3, [])  # there was no checkpoint
             assert store.get(job.id).progress.step == 2 * STEPS + 3
         store.finish(claim, State.SUCCEEDED)
@@ -381,7 +370,7 @@ def test_progress_is_never_more_than_there_is_and_all_of_it_at_the_end(store: Jo
 def test_runs_that_end_early_count_as_done(store: JobStore) -> None:
     job = create(store, 4)
     for state in (State.FAILED, State.SUCCEEDED):
-        claim = claimed(store, most=2)
+        claim = claimed_runs(store, most=2)
         store.judge(claim, [Judgement(state, range(indices(claim)[0], indices(claim)[0] + 1), False)])
         store.finish(claim, state, BROKE if state is State.FAILED else None)
 
@@ -416,11 +405,11 @@ def test_a_part_that_is_cancelled_after_the_ends_of_its_runs_is_done(store: JobS
 def test_a_queued_experiment_is_cancelled_at_once(came_back: bool, store: JobStore, redis: Redis) -> None:
     job = create(store, 4)
     if came_back:
-        store.finish(claimed(store, most=2), State.QUEUED)
+        store.finish(claimed_runs(store, most=2), State.QUEUED)
 
     assert store.cancel(job.id).state == "cancelled"
 
-    assert store.claim([QUEUE], "a", LEASE, ALL) is None
+    assert store.claim([QUEUE], "a", LEASE, ALL_RUNS) is None
     assert store.cancel(job.id).state == "cancelled"
     assert events(redis, store, job.id)[-2:] == ["state", "end"]
     with pytest.raises(IllegalMove):
@@ -431,13 +420,13 @@ def test_a_queued_experiment_is_cancelled_at_once(came_back: bool, store: JobSto
 @pytest.mark.parametrize("runs", [4, 9])  # in the latter, nobody has some
 def test_the_workers_of_an_experiment_are_asked_to_stop(runs: int, parts: int, store: JobStore) -> None:
     job = create(store, runs)
-    claims = [claimed(store, "ab"[i], 2) for i in range(parts)]
+    claims = [claimed_runs(store, "ab"[i], 2) for i in range(parts)]
     assert {store.report(claim, LEASE, 1, []) for claim in claims} == {""}
 
     asked = store.cancel(job.id)
 
     assert (asked.state, asked.requested) == ("running", "cancel")
-    assert store.claim([QUEUE], "c", LEASE, ALL) is None
+    assert store.claim([QUEUE], "c", LEASE, ALL_RUNS) is None
     with pytest.raises(IllegalMove, match="about to be cancelled"):
         store.pause(job.id)
     for claim in claims:
@@ -447,7 +436,7 @@ def test_the_workers_of_an_experiment_are_asked_to_stop(runs: int, parts: int, s
     ended = store.get(job.id)
     assert (ended.state, ended.requested, ended.error) == ("cancelled", None, None)
     assert states(store, job.id) == ["cancelled"] * 2 * parts
-    assert store.claim([QUEUE], "c", LEASE, ALL) is None
+    assert store.claim([QUEUE], "c", LEASE, ALL_RUNS) is None
 
 
 def test_a_cancel_that_comes_too_late_changes_no_end(store: JobStore) -> None:
@@ -475,7 +464,7 @@ def test_an_experiment_is_cancelled_if_one_of_its_parts_is(store: JobStore) -> N
 
 def test_an_experiment_with_runs_that_never_began_is_cancelled_whatever_the_others_came_to(store: JobStore) -> None:
     job = create(store, 4)
-    claim = claimed(store, most=2)
+    claim = claimed_runs(store, most=2)
     store.cancel(job.id)
 
     assert store.finish(claim, State.SUCCEEDED) == "succeeded"
@@ -488,13 +477,13 @@ def test_an_experiment_with_runs_that_never_began_is_cancelled_whatever_the_othe
 def test_a_queued_experiment_is_paused_at_once(came_back: bool, store: JobStore) -> None:
     job = create(store, 4)
     if came_back:
-        store.finish(claimed(store, most=2), State.QUEUED)
+        store.finish(claimed_runs(store, most=2), State.QUEUED)
 
     assert store.pause(job.id).state == "paused"
-    assert store.claim([QUEUE], "a", LEASE, ALL) is None
+    assert store.claim([QUEUE], "a", LEASE, ALL_RUNS) is None
     assert store.resume(job.id).state == "queued"
 
-    runs = [run for most in (2, 2) for run in indices(claimed(store, most=most))]
+    runs = [run for most in (2, 2) for run in indices(claimed_runs(store, most=most))]
     assert runs == [0, 1, 2, 3]
 
 
@@ -502,22 +491,22 @@ def test_a_queued_experiment_is_paused_at_once(came_back: bool, store: JobStore)
 @pytest.mark.parametrize("runs", [4, 9])
 def test_an_experiment_is_paused_once_all_its_workers_have_noticed(runs: int, parts: int, store: JobStore) -> None:
     job = create(store, runs)
-    claims = [claimed(store, "ab"[i], 2) for i in range(parts)]
+    claims = [claimed_runs(store, "ab"[i], 2) for i in range(parts)]
 
     assert store.pause(job.id).requested == "pause"
     for claim in claims:
         assert store.report(claim, LEASE, 2, []) == "pause"
         assert store.get(job.id).state == "running"
-        assert store.claim([QUEUE], "c", LEASE, ALL) is None
+        assert store.claim([QUEUE], "c", LEASE, ALL_RUNS) is None
         store.finish(claim, State.QUEUED)
 
     paused = store.get(job.id)
     assert (paused.state, paused.requested, paused.losses) == ("paused", None, 0)
     assert states(store, job.id) == ["queued"] * 2 * parts
-    assert store.claim([QUEUE], "c", LEASE, ALL) is None
+    assert store.claim([QUEUE], "c", LEASE, ALL_RUNS) is None
 
     assert store.resume(job.id).state == "queued"
-    again = [claimed(store, "c", 2) for _ in range(parts)]
+    again = [claimed_runs(store, "c", 2) for _ in range(parts)]
     assert [(claim.id, claim.attempt) for claim in again] == [(claim.id, 2) for claim in claims]
     assert store.report(again[0], LEASE, 2, []) == ""
 
@@ -531,7 +520,7 @@ def test_a_part_that_ends_during_a_pause_leaves_the_rest_paused(store: JobStore)
 
     assert store.get(job_id).state == "paused"
     store.resume(job_id)
-    again = claimed(store)
+    again = claimed_runs(store)
     assert again.id == first.id
     store.finish(again, State.SUCCEEDED)
     assert store.get(job_id).state == "succeeded"
@@ -550,16 +539,16 @@ def test_an_experiment_whose_parts_all_end_during_a_pause_has_ended(store: JobSt
 @pytest.mark.parametrize("ask", ["cancel", "pause"])
 def test_between_two_parts_an_experiment_stops_at_once(ask: str, store: JobStore, redis: Redis) -> None:
     job = create(store, 4)
-    store.finish(claimed(store, most=2), State.SUCCEEDED)
+    store.finish(claimed_runs(store, most=2), State.SUCCEEDED)
     assert store.get(job.id).state == "running"
 
     stopped = getattr(store, ask)(job.id)
 
     assert (stopped.state, stopped.requested) == ("cancelled" if ask == "cancel" else "paused", None)
-    assert store.claim([QUEUE], "a", LEASE, ALL) is None
+    assert store.claim([QUEUE], "a", LEASE, ALL_RUNS) is None
     if ask == "pause":
         assert store.resume(job.id).state == "queued"
-        claim = claimed(store)
+        claim = claimed_runs(store)
         assert indices(claim) == [2, 3]
         store.finish(claim, State.SUCCEEDED)
         assert store.get(job.id).state == "succeeded"
@@ -568,10 +557,10 @@ def test_between_two_parts_an_experiment_stops_at_once(ask: str, store: JobStore
 
 def test_a_resume_between_two_parts_changes_nothing(store: JobStore) -> None:
     job = create(store, 4)
-    store.finish(claimed(store, most=2), State.SUCCEEDED)
+    store.finish(claimed_runs(store, most=2), State.SUCCEEDED)
 
     assert store.resume(job.id).state == "running"
-    assert indices(claimed(store)) == [2, 3]
+    assert indices(claimed_runs(store)) == [2, 3]
 
 
 @pytest.mark.parametrize("ask", ["cancel", "pause"])
@@ -580,13 +569,13 @@ def test_an_experiment_may_be_stopped_while_a_part_of_it_waits(ask: str, store: 
     store.finish(first, State.QUEUED)
 
     assert getattr(store, ask)(job_id).state == "running"
-    assert store.claim([QUEUE], "c", LEASE, ALL) is None
+    assert store.claim([QUEUE], "c", LEASE, ALL_RUNS) is None
     store.finish(second, State.QUEUED)
 
     assert store.get(job_id).state == ("cancelled" if ask == "cancel" else "paused")
     if ask == "pause":
         store.resume(job_id)
-        assert [claimed(store).id for _ in range(2)] == [first.id, second.id]
+        assert [claimed_runs(store).id for _ in range(2)] == [first.id, second.id]
 
 
 @pytest.mark.parametrize("noticed", [False, True])
@@ -616,14 +605,14 @@ def test_a_paused_experiment_can_be_cancelled(store: JobStore) -> None:
 
 def test_a_pause_is_taken_back_before_anybody_has_noticed(store: JobStore) -> None:
     job = create(store, 6)
-    first, second = claimed(store, "a", 2), claimed(store, "b", 2)
+    first, second = claimed_runs(store, "a", 2), claimed_runs(store, "b", 2)
     store.pause(job.id)
 
     resumed = store.resume(job.id)
 
     assert (resumed.state, resumed.requested) == ("running", None)
     assert {store.report(claim, LEASE, 1, []) for claim in (first, second)} == {""}
-    assert indices(claimed(store, "c")) == [4, 5]
+    assert indices(claimed_runs(store, "c")) == [4, 5]
 
 
 def test_a_pause_is_taken_back_when_one_of_two_workers_has_noticed(store: JobStore) -> None:
@@ -633,11 +622,11 @@ def test_a_pause_is_taken_back_when_one_of_two_workers_has_noticed(store: JobSto
     store.finish(first, State.QUEUED)
 
     assert store.resume(job_id).state == "running"
-    assert claimed(store, "c").id == first.id
+    assert claimed_runs(store, "c").id == first.id
     store.finish(second, State.QUEUED)  # it had heard of the pause only
 
     assert store.get(job_id).state == "running"
-    assert claimed(store, "d").id == second.id
+    assert claimed_runs(store, "d").id == second.id
 
 
 def test_a_resume_does_not_take_a_cancel_back(store: JobStore) -> None:
@@ -679,7 +668,7 @@ def test_a_part_whose_worker_is_lost_comes_back(lose: Lose, store: JobStore) -> 
     job = store.get(job_id)
     assert (job.state, job.losses) == ("running", 1)
     assert states(store, job_id) == ["succeeded", "queued", "running", "running"]
-    again = claimed(store, "c")
+    again = claimed_runs(store, "c")
     assert (again.id, again.attempt) == (first.id, 2)
     for claim in (again, second):
         store.finish(claim, State.SUCCEEDED)
@@ -690,7 +679,7 @@ def test_a_part_whose_worker_is_lost_comes_back(lose: Lose, store: JobStore) -> 
 def test_too_many_losses_fail_a_part_and_the_others_go_on(lose: Lose, store: JobStore, redis: Redis) -> None:
     job = create(store, 6)
     for attempt in range(MOST + 1):
-        claim = claimed(store, "a", 2)
+        claim = claimed_runs(store, "a", 2)
         assert (indices(claim), claim.attempt) == ([0, 1], attempt + 1)
         if not attempt:
             store.report(claim, LEASE, STEPS, [RunEnd(0, RunState.SUCCEEDED)])
@@ -702,7 +691,7 @@ def test_too_many_losses_fail_a_part_and_the_others_go_on(lose: Lose, store: Job
     assert error is not None
     assert (error.type, error.message) == ("worker_lost", f"{MOST + 1} workers were lost while they ran this job")
     for _ in range(2):
-        claim = claimed(store, "b", 2)
+        claim = claimed_runs(store, "b", 2)
         assert claim.attempt == 1
         store.finish(claim, State.SUCCEEDED)
     ended = store.get(job.id)
@@ -714,7 +703,7 @@ def test_too_many_losses_fail_a_part_and_the_others_go_on(lose: Lose, store: Job
 def test_a_part_that_kills_its_worker_fails_with_the_reason_and_the_others_go_on(store: JobStore) -> None:
     job_id, (first, second) = held(store)
     for claim in (first, None):
-        claim = claim or claimed(store, "a")
+        claim = claim or claimed_runs(store, "a")
         store.report(claim, LEASE, STEPS, [RunEnd(0, RunState.SUCCEEDED)], "training, step 3 of 9")
         store.abandon("a", MOST, 2, "by signal 9 (SIGKILL)")
 
@@ -754,7 +743,7 @@ def test_a_lost_part_goes_where_the_experiment_is_wanted(ask: str, went: str, st
 
 def test_a_report_keeps_the_lease_of_a_part(store: JobStore) -> None:
     create(store, 2)
-    claim = claimed(store, lease=SHORT)
+    claim = claimed_runs(store, lease=SHORT)
     store.report(claim, LEASE, 1, [])
 
     time.sleep(2 * SHORT)
@@ -765,7 +754,7 @@ def test_a_report_keeps_the_lease_of_a_part(store: JobStore) -> None:
 def test_giving_a_part_back_is_no_loss(store: JobStore) -> None:
     job = create(store, 2)
     for _ in range(MOST + 2):
-        store.finish(claimed(store), State.QUEUED)
+        store.finish(claimed_runs(store), State.QUEUED)
 
     assert (store.get(job.id).state, store.get(job.id).losses) == ("queued", 0)
 
@@ -773,7 +762,7 @@ def test_giving_a_part_back_is_no_loss(store: JobStore) -> None:
 @pytest.mark.parametrize("taken", ["given back", "claimed again", "ended", "the experiment ended", "forgotten", "lost"])
 def test_a_worker_whose_part_is_no_longer_its_own_writes_nothing(taken: str, store: JobStore, redis: Redis) -> None:
     create(store, 4)
-    claim = claimed(store, most=2 if taken != "the experiment ended" else ALL)
+    claim = claimed_runs(store, most=2 if taken != "the experiment ended" else ALL_RUNS)
     if taken == "forgotten":
         redis.flushall()
     elif taken == "lost":
@@ -781,7 +770,7 @@ def test_a_worker_whose_part_is_no_longer_its_own_writes_nothing(taken: str, sto
     else:
         store.finish(claim, State.SUCCEEDED if "ended" in taken else State.QUEUED)
     if taken == "claimed again":
-        claimed(store, "b", 2)
+        claimed_runs(store, "b", 2)
     before = values(redis)
 
     for write in (
@@ -802,12 +791,12 @@ def test_a_worker_whose_part_is_no_longer_its_own_writes_nothing(taken: str, sto
 def test_an_error_is_tried_again_as_often_as_asked_for(store: JobStore, redis: Redis) -> None:
     job = create(store, 4, max_attempts=3)
 
-    went = [store.finish(claimed(store, most=2), State.FAILED, BROKE, again=True) for _ in range(3)]
+    went = [store.finish(claimed_runs(store, most=2), State.FAILED, BROKE, again=True) for _ in range(3)]
 
     assert went == ["queued", "queued", "failed"]
     assert store.get(job.id).state == "running"
     assert store.runs(job.id) == {run: RunView(RunState.FAILED, error=BROKE) for run in (0, 1)}
-    other = claimed(store, most=2)
+    other = claimed_runs(store, most=2)
     assert indices(other) == [2, 3]
     assert store.finish(other, State.FAILED, BROKE, again=True) == "queued"  # it has attempts of its own
     told = [event for event in events(redis, store, job.id, "run") if event["run"] == 0]
@@ -823,10 +812,10 @@ def test_an_error_is_tried_again_as_often_as_asked_for(store: JobStore, redis: R
 
 def test_a_run_that_succeeds_at_the_second_attempt_has_no_error(store: JobStore) -> None:
     job = create(store, 2, max_attempts=2)
-    store.finish(claimed(store), State.FAILED, BROKE, again=True)
+    store.finish(claimed_runs(store), State.FAILED, BROKE, again=True)
     assert store.runs(job.id)[0] == RunView(RunState.QUEUED)
 
-    store.finish(claimed(store), State.SUCCEEDED)
+    store.finish(claimed_runs(store), State.SUCCEEDED)
 
     assert store.runs(job.id) == {run: RunView(RunState.SUCCEEDED) for run in (0, 1)}
 
@@ -834,16 +823,16 @@ def test_a_run_that_succeeds_at_the_second_attempt_has_no_error(store: JobStore)
 def test_an_error_that_would_come_again_is_not_tried_again(store: JobStore) -> None:
     create(store, 2, max_attempts=3)
 
-    assert store.finish(claimed(store), State.FAILED, DIVERGED) == "failed"
+    assert store.finish(claimed_runs(store), State.FAILED, DIVERGED) == "failed"
 
 
 def test_lost_workers_do_not_count_as_errors(store: JobStore) -> None:
     create(store, 2, max_attempts=2)
     for _ in range(MOST):
-        store.lose(claimed(store), MOST)
+        store.lose(claimed_runs(store), MOST)
 
-    assert store.finish(claimed(store), State.FAILED, BROKE, again=True) == "queued"
-    assert store.finish(claimed(store), State.FAILED, BROKE, again=True) == "failed"
+    assert store.finish(claimed_runs(store), State.FAILED, BROKE, again=True) == "queued"
+    assert store.finish(claimed_runs(store), State.FAILED, BROKE, again=True) == "failed"
 
 
 def test_a_pause_that_comes_before_an_error_is_kept(store: JobStore) -> None:
@@ -915,9 +904,9 @@ def test_a_part_may_fail_without_saying_why(store: JobStore) -> None:
 
 def test_a_part_that_this_version_cannot_read_fails_and_the_next_job_is_taken(store: JobStore, redis: Redis) -> None:
     broken, sound = create(store, 4), store.create(SPEC)
-    redis.hset(f"lrserve:job:{broken.id}", "spec", experiment(4).model_dump_json().replace("lenet", "another"))
+    redis.hset(f"lrserve:job:{broken.id}", "spec", experiment_of(4).model_dump_json().replace("lenet", "another"))
 
-    assert claimed(store, most=2).id == sound.id
+    assert claimed_runs(store, most=2).id == sound.id
     assert states(store, broken.id) == ["failed"] * 4
     job = store.get(broken.id)
     assert job.error is not None
@@ -930,7 +919,7 @@ def test_a_part_that_this_version_cannot_read_fails_and_the_next_job_is_taken(st
 @pytest.mark.parametrize("end", [RunState.SUCCEEDED, RunState.FAILED, RunState.PRUNED])
 def test_the_end_of_a_run_is_final(end: RunState, store: JobStore, redis: Redis) -> None:
     job = create(store, 2)
-    first = claimed(store)
+    first = claimed_runs(store)
     store.report(first, LEASE, 4, [told_epoch(0, 0, 0.7)])
     if end is RunState.PRUNED:
         store.judge(first, [Judgement("0:0", range(1), False)])
@@ -940,7 +929,7 @@ def test_the_end_of_a_run_is_final(end: RunState, store: JobStore, redis: Redis)
     before = store.runs(job.id)[0]
     store.finish(first, State.QUEUED)
 
-    second = claimed(store, "b")
+    second = claimed_runs(store, "b")
     late = [told_epoch(0, 0, 0.1), told_epoch(0, 1, 0.9), RunEnd(0, RunState.FAILED, BROKE)]
     store.report(second, LEASE, 2, [*late, RunEnd(0, RunState.SUCCEEDED), told_epoch(1, 0)])
     store.finish(second, State.SUCCEEDED)
@@ -953,11 +942,11 @@ def test_the_end_of_a_run_is_final(end: RunState, store: JobStore, redis: Redis)
 
 def test_a_second_training_takes_the_place_of_the_epochs_it_repeats(store: JobStore, redis: Redis) -> None:
     job = create(store, 2)
-    first = claimed(store)
+    first = claimed_runs(store)
     store.report(first, LEASE, 12, [told_epoch(run, index) for index in range(3) for run in (0, 1)])
     store.finish(first, State.QUEUED)
 
-    second = claimed(store)
+    second = claimed_runs(store)
     store.report(second, LEASE, 8, [told_epoch(0, 0), told_epoch(0, 1, 0.9), told_epoch(1, 2)])
 
     assert store.run_epochs(job.id, [0, 1]) == [[epoch(0), epoch(1, 0.9)], [epoch(index) for index in range(3)]]
@@ -1023,7 +1012,7 @@ def test_a_finish_that_redis_hears_twice_ends_a_part_once(state: State, store: J
 
 def test_epochs_that_redis_has_lost_are_asked_for(store: JobStore, redis: Redis) -> None:
     job = create(store, 2)
-    claim = claimed(store)
+    claim = claimed_runs(store)
     told = [told_epoch(run, index) for index in range(3) for run in (0, 1)]
     store.report(claim, LEASE, 8, told[:2])
     before = contents(redis)
@@ -1047,15 +1036,15 @@ def test_epochs_that_redis_has_lost_are_asked_for(store: JobStore, redis: Redis)
 
 def test_a_claim_that_redis_has_lost_is_made_again_by_somebody(store: JobStore, redis: Redis) -> None:
     job = create(store, 4)
-    store.finish(claimed(store, "a", 2), State.QUEUED)
+    store.finish(claimed_runs(store, "a", 2), State.QUEUED)
     before = contents(redis)
-    lost = [claimed(store, "a", 2), claimed(store, "a", 2)]
+    lost = [claimed_runs(store, "a", 2), claimed_runs(store, "a", 2)]
     rewind(redis, before)
 
     for claim in lost:
         with pytest.raises(LeaseLost):
             store.report(claim, LEASE, 1, [])
-    again = [claimed(store, "b", 2) for _ in range(2)]
+    again = [claimed_runs(store, "b", 2) for _ in range(2)]
     assert [indices(claim) for claim in again] == [[0, 1], [2, 3]]
     for claim in again:
         store.finish(claim, State.SUCCEEDED)
@@ -1064,14 +1053,14 @@ def test_a_claim_that_redis_has_lost_is_made_again_by_somebody(store: JobStore, 
 
 def test_a_finish_that_redis_has_lost_is_found_by_the_reaper(store: JobStore, redis: Redis) -> None:
     job = create(store, 4)
-    claim = claimed(store, lease=SHORT)
+    claim = claimed_runs(store, lease=SHORT)
     store.report(claim, SHORT, 12, [RunEnd(0, RunState.FAILED, DIVERGED)])
     before = contents(redis)
     store.finish(claim, State.SUCCEEDED)
     rewind(redis, before)
 
     assert lapsed(store) == [claim.id]
-    again = claimed(store)
+    again = claimed_runs(store)
     assert indices(again) == [0, 1, 2, 3]
     store.finish(again, State.SUCCEEDED)
     assert states(store, job.id) == ["failed", *["succeeded"] * 3]
@@ -1116,7 +1105,7 @@ def test_a_pruned_run_stays_so(then: str, store: JobStore) -> None:
         store.finish(claim, State.SUCCEEDED)
     elif then == "given back":
         store.finish(claim, State.QUEUED)
-        claimed(store, "b")
+        claimed_runs(store, "b")
     elif then == "failed":
         store.finish(claim, State.FAILED, BROKE)
     elif then == "cancelled":
@@ -1133,7 +1122,7 @@ def test_a_pruned_run_stays_so(then: str, store: JobStore) -> None:
 def test_what_runs_have_reached_is_known_of_those_that_began(store: JobStore) -> None:
     job = create(store, 4)
     assert store.reached(job.id, 0) == {}
-    claim = claimed(store, most=2)
+    claim = claimed_runs(store, most=2)
     store.report(claim, LEASE, 4, [told_epoch(1, 0)])
 
     assert store.reached(job.id, 0) == {0: (RunState.RUNNING, None), 1: (RunState.RUNNING, epoch(0))}
@@ -1146,8 +1135,8 @@ def test_what_runs_have_reached_is_known_of_those_that_began(store: JobStore) ->
 @pytest.mark.parametrize("end", ["succeeded", "failed", "cancelled", "cancelled while paused", "pruned"])
 def test_a_deleted_experiment_leaves_records_of_its_parts_for_an_hour(end: str, store: JobStore, redis: Redis) -> None:
     job = create(store, 6, labels=["team=a"], max_attempts=2)
-    store.finish(claimed(store, most=2), State.SUCCEEDED)
-    first, second = claimed(store, "a", 2), claimed(store, "b", 2)
+    store.finish(claimed_runs(store, most=2), State.SUCCEEDED)
+    first, second = claimed_runs(store, "a", 2), claimed_runs(store, "b", 2)
     with pytest.raises(IllegalMove, match="running"):
         store.forget(job.id)
     store.report(first, LEASE, 5, [told_epoch(2, 0), RunEnd(3, RunState.FAILED, DIVERGED)])
@@ -1183,9 +1172,9 @@ def test_a_queued_experiment_that_is_cancelled_and_deleted_leaves_nothing(store:
 
 def test_an_experiment_made_anew_under_its_id_has_new_parts(store: JobStore, redis: Redis) -> None:
     for _ in range(2):
-        store.put("mine", experiment(2))
-        store.lose(claimed(store), MOST)
-        claim = claimed(store)
+        store.put("mine", experiment_of(2))
+        store.lose(claimed_runs(store), MOST)
+        claim = claimed_runs(store)
         assert claim.attempt == 2
         store.report(claim, LEASE, STEPS, [told_epoch(0, 0)])
         assert redis.ttl(f"lrserve:job:{claim.id}") == -1
@@ -1215,12 +1204,12 @@ def test_an_experiment_waits_once_however_many_runs_it_has(store: JobStore, redi
     create(store, 9)
     store.present("a", [QUEUE], LEASE)
     assert store.queues() == [Queue(QUEUE, 1, 1, 0)]
-    claims = [claimed(store, most=3)]
+    claims = [claimed_runs(store, most=3)]
 
     assert store.queues()[0].missing_notifications == 1  # it has more to give
     redis.rpush(broker_list(QUEUE), "a message")
     assert store.queues()[0].missing_notifications == 0
-    claims += [claimed(store, most=3) for _ in range(2)]
+    claims += [claimed_runs(store, most=3) for _ in range(2)]
     assert store.queues()[0].waiting == 0
     store.finish(claims[0], State.QUEUED)
     assert store.queues()[0].waiting == 1
@@ -1251,7 +1240,7 @@ def test_experiments_are_listed_among_all_jobs_and_by_themselves(store: JobStore
 
 def test_ten_thousand_runs(store: JobStore, redis: Redis) -> None:
     job = create(store, MAX_RUNS)
-    claim = claimed(store)
+    claim = claimed_runs(store)
     assert len(indices(claim)) == MAX_RUNS
     for first in range(0, MAX_RUNS, 2000):
         runs = range(first, first + 2000)
@@ -1259,7 +1248,7 @@ def test_ten_thousand_runs(store: JobStore, redis: Redis) -> None:
     store.judge(claim, [Judgement(f"0:{run}", range(run, run + 1), run % 2 == 0) for run in range(MAX_RUNS)])
     assert len(store.reached(job.id, 0)) == MAX_RUNS
     store.finish(claim, State.QUEUED)
-    store.finish(claimed(store), State.SUCCEEDED)
+    store.finish(claimed_runs(store), State.SUCCEEDED)
 
     assert states(store, job.id) == ["succeeded", "pruned"] * (MAX_RUNS // 2)
     assert store.get(job.id).progress.step == MAX_RUNS * STEPS

@@ -31,9 +31,9 @@ from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import Claim, Gap, IllegalMove, JobStore, Judgement, LeaseLost, RunEnd
 from tests.conftest import redis_process
+from tests.factories import LEASE, experiment_of
 from tests.jobs.recount import counted, recounted
-from tests.jobs.test_parts import BROKE, DIVERGED, STEPS, experiment, indices, told_epoch
-from tests.jobs.test_store import LEASE
+from tests.jobs.test_parts import BROKE, DIVERGED, STEPS, indices, told_epoch
 
 MOST = 1  # losses
 RUNS = 3  # that a worker takes at once
@@ -187,7 +187,7 @@ class ExperimentMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.alive) < 2)
     @rule(runs=st.integers(1, 9), priority=st.integers(0, 1))
     def create(self, runs: int, priority: int) -> None:
-        job = self.store.create(experiment(runs), JobOptions(priority=priority, max_attempts=ATTEMPTS))
+        job = self.store.create(experiment_of(runs), JobOptions(priority=priority, max_attempts=ATTEMPTS))
         self.experiments[job.id] = Experiment(runs, priority)
 
     @precondition(lambda self: self.queue())

@@ -12,14 +12,13 @@ from redis import Redis
 
 from lrcore.jobs import scripts
 from lrcore.jobs.ids import NOBODY
-from lrcore.jobs.job import Best, Epoch, JobError, JobOptions, Progress
+from lrcore.jobs.job import Best, JobError, JobOptions
 from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.states import State
 from lrcore.jobs.store import (
     DRAINING,
     RINGS,
-    Claim,
     Gap,
     IllegalMove,
     JobExists,
@@ -32,38 +31,8 @@ from lrcore.jobs.store import (
     _creation,
 )
 from lrcore.jobs.training_spec import TrainingSpec
-from tests.conftest import job_spec, until
-
-SPEC = TrainingSpec.model_validate(job_spec())
-LEASE = 30.0
-SHORT = 0.05
-MOST = 2  # losses
-
-
-def epoch(index: int, accuracy: float = 0.5) -> Epoch:
-    return Epoch(
-        epoch=index, lr=[0.1], train_loss=1.0, train_accuracy=0.5, test_loss=1.0, test_accuracy=accuracy, seconds=0.1
-    )
-
-
-def progress(step: int) -> Progress:
-    return Progress(epoch=0, epochs=3, step=step, steps=12, fraction=step / 12, eta_seconds=None)
-
-
-def claimed(store: JobStore, worker: str = "a", lease: float = LEASE) -> Claim:
-    claim = store.claim([QUEUE], worker, lease)
-    assert claim is not None
-    return claim
-
-
-def running(store: JobStore, worker: str = "a", lease: float = LEASE) -> Claim:
-    store.create(SPEC)
-    return claimed(store, worker, lease)
-
-
-def lapsed(store: JobStore, most: int = MOST) -> list[str]:
-    """What a reaper finds once a short lease has run out."""
-    return until(lambda: store.reap(most))
+from tests.conftest import until
+from tests.factories import LEASE, MOST, SHORT, SPEC, claimed, epoch, job_spec, lapsed, progress, running
 
 
 def test_a_new_job_is_queued_with_what_was_asked_for(store: JobStore) -> None:
