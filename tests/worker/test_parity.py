@@ -17,8 +17,8 @@ from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.optimizers import OPTIMIZERS
 from lrserve.worker.engine import Hooks, train
 from lrserve.worker.engine.data import load, permutation
-from tests.core.test_torch_parity import IN_TORCH, build
 from tests.factories import training_spec
+from tests.lrcore.test_torch_parity import IN_TORCH, build
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")

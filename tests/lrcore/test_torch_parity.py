@@ -14,7 +14,7 @@ from torch.optim import lr_scheduler, swa_utils
 
 from lrcore.schedules import SCHEDULES, Rates, Schedule
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
-from tests.core.strategies import (
+from tests.lrcore.strategies import (
     CALLS,
     Json,
     Limits,

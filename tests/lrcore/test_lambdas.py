@@ -15,8 +15,8 @@ import torch
 from lrcore.dialects import Framework, translate
 from lrcore.expression import MAX_LENGTH, Expression
 from lrcore.expression_syntax import ARITY, MODULES
-from tests.core.strategies import parse, rates
-from tests.core.test_translate import BASE_LR, TOLERANCE, names
+from tests.lrcore.strategies import parse, rates
+from tests.lrcore.test_translate import BASE_LR, TOLERANCE, names
 
 STEPS = np.arange(201)
 # a power or an exponential of numpy may differ from Python's in the last bit, and a quotient of two in one bit more

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrcore.unique_keys import DuplicateKey, check
-from tests.core.strategies import laws
+from tests.lrcore.strategies import laws
 
 TWICE: dict[str, tuple[Any, ...]] = {
     '{"a": 1, "a": 2}': ("a",),

@@ -13,7 +13,7 @@ from lrcore.curve import CurveRequest, sample
 from lrcore.family import describe
 from lrcore.schedules import SCHEDULES, Rates, Schedule
 from lrcore.schedules._base import MAX_STEP
-from tests.core.strategies import (
+from tests.lrcore.strategies import (
     CALLS,
     Json,
     Limits,

@@ -8,7 +8,7 @@ from lrcore.dialects import Framework, translate
 from tests.campaign import curves
 from tests.campaign import translate as translations
 from tests.campaign.drawing import RECIPROCAL
-from tests.core.strategies import Json, parse
+from tests.lrcore.strategies import Json, parse
 
 POWER: Json = {"type": "polynomial_schedule", "init_value": 0.1, "end_value": 0.0, "power": 0.1, "transition_steps": 41}
 STAIRS: list[Json] = [

@@ -13,7 +13,7 @@ from lrcore.errors import CurveError
 from lrcore.rate_table import BLOCK
 from lrcore.schedules import SCHEDULES
 from lrcore.torch_lr import SpecLR
-from tests.core.strategies import CALLS, Json
+from tests.lrcore.strategies import CALLS, Json
 
 ONE_CYCLE = {"type": "OneCycleLR", "max_lr": 0.1, "total_steps": 40}
 COSINE = {"type": "CosineAnnealingLR", "T_max": 30}

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from lrcore.curve import CurveRequest, sample
 from lrcore.dialects._read import FRAMEWORKS, known_elsewhere, own_names, read
 from lrcore.schedules import SCHEDULES
-from tests.core.strategies import Json
+from tests.lrcore.strategies import Json
 
 N = 30
 LR = 0.3

@@ -12,7 +12,7 @@ from lrcore.curve import CurveRequest, sample
 from lrcore.fit import MAX_LENGTH, Fit, fit
 from lrcore.grid import Array
 from lrcore.schedules import SCHEDULES
-from tests.core.strategies import Json, laws, parse
+from tests.lrcore.strategies import Json, laws, parse
 
 
 def logged(schedule: Json, steps: int, base_lr: float | None = 0.1, start: int = 0, stride: int = 1) -> Array:

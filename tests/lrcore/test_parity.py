@@ -22,9 +22,9 @@ from lrcore.curve import CurveRequest, sample
 from lrcore.dialects._read import FRAMEWORKS as READ
 from lrcore.dialects._read import names, own_names
 from lrcore.schedules import SCHEDULES, Rates
-from tests.core.strategies import Json, laws
-from tests.core.test_frameworks import CASES, sgd, timm_schedulers
-from tests.core.test_torch_parity import TORCH
+from tests.lrcore.strategies import Json, laws
+from tests.lrcore.test_frameworks import CASES, sgd, timm_schedulers
+from tests.lrcore.test_torch_parity import TORCH
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 

@@ -25,8 +25,8 @@ from lrcore.expression import Expression
 from lrcore.lengths import MAX_TEXT
 from lrcore.schedules import SCHEDULES
 from lrcore.schedules import _shapes as shapes
-from tests.core.costs import Json, accepted, drawn, measured, slowness
-from tests.core.strategies import CALLS, laws, parse, specs
+from tests.lrcore.costs import Json, accepted, drawn, measured, slowness
+from tests.lrcore.strategies import CALLS, laws, parse, specs
 
 MOST = 3.0  # times the estimate
 SLACK = 0.001  # seconds

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from lrcore.curve import CurveRequest, sample
 from lrcore.dialects import translate
 from lrcore.errors import CurveError
-from tests.core.strategies import Json, accepted, parse, rates
-from tests.core.test_frameworks import BASE_LR, arguments, optax_curve, timm_curve, transformers_curve
+from tests.lrcore.strategies import Json, accepted, parse, rates
+from tests.lrcore.test_frameworks import BASE_LR, arguments, optax_curve, timm_curve, transformers_curve
 
 T = np.arange(60)
 

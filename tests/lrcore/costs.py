@@ -21,7 +21,7 @@ from lrcore.expression import CycleExpression, Expression
 from lrcore.family import Spec
 from lrcore.grid import Grid
 from lrcore.schedules import SCHEDULES, Schedule
-from tests.core.strategies import flat
+from tests.lrcore.strategies import flat
 
 Json = dict[str, Any]
 

@@ -25,7 +25,7 @@ from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.lengths import SHARE_PATTERN, RunLength, SharesOf
 from lrcore.schedules import SCHEDULES
 from lrcore.schedules._base import MAX_STEP, RatesByStep, StepCount, StepIndex
-from tests.core.strategies import Json, laws, parse
+from tests.lrcore.strategies import Json, laws, parse
 
 RUN = RunLength(100, 10)
 STEPS: TypeAdapter[int] = TypeAdapter(StepIndex)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lrcore.datasets._torchvision import torchvision_datasets
 from lrcore.schedules import SCHEDULES, Rates
-from tests.core.strategies import Json, laws, parse, rates, specs
+from tests.lrcore.strategies import Json, laws, parse, rates, specs
 
 BASE_LR = 0.3
 STEPS = 150

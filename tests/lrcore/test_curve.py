@@ -12,7 +12,7 @@ from lrcore.curve import MAX_VALUES, Curve, CurveRequest, sample, summary
 from lrcore.errors import CurveError
 from lrcore.schedules import SCHEDULES
 from lrcore.schedules._base import MAX_STEP
-from tests.core.strategies import CALLS, assert_same_bits, laws, specs
+from tests.lrcore.strategies import CALLS, assert_same_bits, laws, specs
 
 STEP = {"type": "StepLR", "step_size": 5, "gamma": 0.5}
 PLATEAU = {"type": "ReduceLROnPlateau", "patience": 1, "factor": 0.5}

@@ -11,8 +11,8 @@ import pytest
 
 from lrcore.curve import CurveRequest, sample
 from lrserve.logs import LogError, parse_log, read_log
-from tests.cli.test_commands import lrserve
 from tests.conftest import Service
+from tests.lrserve.test_commands import lrserve
 
 COSINE = {"type": "cosine", "num_warmup_steps": 50, "num_training_steps": 1000}
 STEP = list(range(10, 1000, 10))

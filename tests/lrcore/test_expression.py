@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from lrcore.expression import CHUNK, MAX_LENGTH, CycleExpression, Expression
 from lrcore.expression_syntax import MAX_DEPTH, MAX_NODES
-from tests.core.strategies import CYCLE_EXPRESSIONS, EXPRESSIONS, assert_same_bits, laws
+from tests.lrcore.strategies import CYCLE_EXPRESSIONS, EXPRESSIONS, assert_same_bits, laws
 
 STEPS = np.array([0, 1, 2, 3, 7, 10, 50, 1000])
 

@@ -16,8 +16,8 @@ from lrcore.dialects import FRAMEWORKS, Framework, translate
 from lrcore.dialects._base import Translation
 from lrcore.errors import CurveError
 from lrcore.schedules import SCHEDULES, Rates, Schedule
-from tests.core.strategies import CALLS, Json, horizon, laws, parse, rates, specs
-from tests.core.test_frameworks import timm_schedulers
+from tests.lrcore.strategies import CALLS, Json, horizon, laws, parse, rates, specs
+from tests.lrcore.test_frameworks import timm_schedulers
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
