@@ -316,7 +316,7 @@ def test_the_command_says_it_for_people_and_for_programs(service: Service, tmp_p
     good = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True)
     told = json.loads(good.stdout)
     assert (good.returncode, [each for each in told["findings"] if each["level"] == "problem"]) == (0, [])
-    assert {"name", "level", "found", "mend"} == set(told["findings"][0])
+    assert {"name", "level", "found", "fix"} == set(told["findings"][0])
     found = {each["name"]: each for each in told["findings"]}
     assert found["torch"]["found"].startswith(version("torch"))
     # a CUDA build of torchvision beside a CPU build of torch has no operators
