@@ -45,7 +45,7 @@ SLOWEST = (  # begins of paths, those that take longest first
     "tests/api/test_lifecycle.py",
     "tests/jobs/test_store_model.py",
     "tests/worker/test_recorded_curves.py",
-    "tests/jobs/test_parts",
+    "tests/jobs/test_experiment_model.py",
     "tests/api/test_webhooks.py",
     "tests/worker/test_artifacts.py",
     "tests/security",

@@ -236,9 +236,6 @@ def test_a_load_is_split_without_loss() -> None:
     assert Load(0, 9, 10).part(3, 5).values == 2
 
 
-# --- reading, warnings, translations ------------------------------------------------------------------------------
-
-
 def seconds(do: Callable[[], object]) -> float:
     """Of the processor, at best."""
 

@@ -185,8 +185,6 @@ def test_a_name_that_must_be_filled_in_is_named(source: str, values: dict[str, f
     assert any(name in str(refused.value) for name in values)
 
 
-# --- every function, in every framework ---------------------------------------------------------------------------
-
 EXTRA = {"where": "epoch > 3, {0}, 1", "clip": "{0}, 0.25, 1.5", "pow": "{0}, 1.5", "min": "{0}, 1", "max": "{0}, 1"}
 CALLS = {name: f"abs({name}({EXTRA.get(name, '{0}').format('(min(epoch, 1000) + 1) / 256')}))" for name in ARITY} | {
     "round to digits": "round((epoch + 1) / 256, 2)",
@@ -258,9 +256,6 @@ def test_a_module_s_function_is_the_one_that_is_meant(module: str) -> None:
         if ours == "where":
             values = [bool(values[0]), *values[1:]] if module != "torch" else [values[0] > 0, *values[1:]]
         assert found == pytest.approx(float(getattr(theirs, name)(*values)), rel=1e-15), name
-
-
-# --- bounds -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("piece", ["epoch in [{0}, {0}]", "{0} and {0}", "not {0}", "round({0}, 3)", "min([{0}, {0}])"])

@@ -68,9 +68,6 @@ def test_a_schedule_has_the_rates_of_the_source_it_is_named_after(vector: Vector
     np.testing.assert_allclose(rates, vector["rates"], rtol=tolerance, atol=tolerance * max(vector["rates"]))
 
 
-# ---------------------------------------------------------------- what is run here
-
-
 def optax_rates(name: str, *positional: Any, **arguments: Any) -> Rates:
     import jax
     import optax
@@ -181,8 +178,6 @@ def test_a_schedule_does_what_the_framework_in_its_origin_does(pair: tuple[str, 
     np.testing.assert_allclose(curve(spec, base_lr=LR), theirs(), rtol=tolerance, atol=tolerance * LR)
 
 
-# ---------------------------------------------------------------- plateaus
-
 sixteenths = st.integers(-8, 16).map(lambda k: k / 16)  # exact in float32, in which Keras compares
 metric_series = st.lists(sixteenths, min_size=1, max_size=40)
 plateau_rules = st.fixed_dictionaries(
@@ -280,8 +275,6 @@ def test_a_plateau_of_transformers_cuts_when_it_does(rules: Json, metrics: list[
 
 PLATEAUS = {"keras.ReduceLROnPlateau", "timm.PlateauLRScheduler", "transformers.reduce_lr_on_plateau"}
 
-# ---------------------------------------------------------------- parameter groups
-
 
 @pytest.mark.parametrize(
     ("name", "own"),
@@ -320,8 +313,6 @@ def test_the_lowest_rate_of_a_group_is_as_far_below_its_own_as_the_default_s() -
 
     assert last == pytest.approx(5.116e-6, rel=1e-4)
 
-
-# ---------------------------------------------------------------- laws over the registry
 
 COVERED = (
     {(name, framework) for framework, name in CASES}

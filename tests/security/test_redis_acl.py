@@ -21,7 +21,7 @@ from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.store import JobStore
 from lrserve.supervisor import free_port
-from tests.api.test_webhooks import Receiver
+from tests.api.receiver import Receiver
 from tests.conftest import SERVERS, until
 from tests.factories import job_spec, long_job, range_test_job
 from tests.security.guarded import Guarded, assert_nothing_was_lost, contents, guarded_redis

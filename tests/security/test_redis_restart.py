@@ -26,7 +26,7 @@ from lrcore.jobs.store import Claim, JobStore, Judgement, NewJob, RunEnd
 from lrcore.jobs.webhooks import WebhookStore
 from tests.conftest import SERVERS, until
 from tests.factories import MOST, SPEC, epoch, experiment_of, progress
-from tests.jobs.test_parts import told_epoch
+from tests.jobs.experiments import told_epoch
 from tests.jobs.test_webhooks import EVENTS, URL, Dispatching
 from tests.security.guarded import Guarded, assert_nothing_was_lost, contents, guarded_redis
 

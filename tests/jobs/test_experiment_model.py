@@ -32,8 +32,8 @@ from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import Claim, Gap, IllegalMove, JobStore, Judgement, LeaseLost, RunEnd
 from tests.conftest import redis_process
 from tests.factories import LEASE, experiment_of
+from tests.jobs.experiments import BROKE, DIVERGED, STEPS, indices, told_epoch
 from tests.jobs.recount import counted, recounted
-from tests.jobs.test_parts import BROKE, DIVERGED, STEPS, indices, told_epoch
 
 MOST = 1  # losses
 RUNS = 3  # that a worker takes at once
