@@ -47,9 +47,6 @@ def experiment(client: Client) -> str:
     return client.wait(client.submit_experiment(job_spec(epochs=2), {"lr": [0.1, 0.01], "seed": [0, 1]}).id).id
 
 
-# -- curves
-
-
 @pytest.mark.parametrize("name", ["OneCycleLR", "CyclicLR", "CosineAnnealingLR"])
 def test_a_curve_and_its_momentum_are_those_of_the_library_to_the_last_bit(name: str, client: Client) -> None:
     schedule = SCHEDULES[name].model_validate(SCHEDULES[name].example)
@@ -87,9 +84,6 @@ def test_schedules_are_listed_translated_and_found_again(client: Client) -> None
     assert "StepLR" in client.translate(STEP, "torch", 0.1).code
     assert best.exact
     np.testing.assert_allclose(client.curve(best.schedule, 20, best.base_lr), rates, rtol=1e-9)
-
-
-# -- jobs
 
 
 def test_a_job_is_submitted_followed_and_looked_at(client: Client, tmp_path: Path) -> None:
@@ -196,9 +190,6 @@ def test_a_result_of_a_test_that_failed_is_an_error(client: Client) -> None:
     assert caught.value.job.id == test.id
 
 
-# -- the other flavour
-
-
 def test_the_asynchronous_client_does_the_same(service: Service, client: Client, trained: str, tmp_path: Path) -> None:
     async def all_of_it() -> dict[str, Any]:
         async with AsyncClient(service.url) as other:
@@ -264,9 +255,6 @@ def test_a_type_checker_knows_both_flavours(tmp_path: Path) -> None:
         assert f'"{seen}"' in found or seen in found, found
     assert 'Unexpected keyword argument "stepps"' in found
     assert found.count(" error: ") == 1
-
-
-# -- errors and retries
 
 
 def test_what_is_refused_is_told_by_field(client: Client) -> None:

@@ -69,9 +69,6 @@ def lines(text: str) -> list[Any]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-# -- curves
-
-
 def test_it_says_its_version() -> None:
     assert process("--version").stdout == f"lrserve {__version__}\n"
 
@@ -156,9 +153,6 @@ def test_a_schedule_is_found_behind_rates_however_they_are_written(text: str, sa
     assert best["exact"]
     assert best["schedule"] | {"gamma": 0.5} == best["schedule"]
     assert json.dumps(best["schedule"]) in say("fit", "-", input=text)
-
-
-# -- jobs
 
 
 def test_a_job_is_submitted_from_a_file_and_watched_to_its_end(say: Any, service: Service, tmp_path: Path) -> None:
@@ -277,9 +271,6 @@ def test_artifacts_are_listed_and_downloaded(say: Any, trained: str, tmp_path: P
     assert [line.split()[1] for line in say("artifacts", trained).splitlines()] == list(listed)
 
 
-# -- administration
-
-
 def test_a_webhook_is_added_changed_tested_and_deleted(say: Any) -> None:
     made = json.loads(say("webhooks", "add", "https://example.invalid/hook", "--event", "job.failed", "--json"))
     try:
@@ -323,9 +314,6 @@ def test_keys_and_limits_are_documents_too(say: Any) -> None:
         "read",
         "one",
     ]
-
-
-# -- errors
 
 
 def test_what_the_server_refuses_is_said_by_field(service: Service) -> None:
@@ -416,9 +404,6 @@ def test_a_setting_without_sense_is_said_by_its_variable() -> None:
 
     assert done.returncode == 1
     assert done.stderr.startswith("lrserve: LRSERVE_LEASE_SECONDS: ")
-
-
-# -- completion
 
 
 def completed(words: str, url: str) -> list[str]:
