@@ -183,7 +183,7 @@ test-wheel: .venv/ready
 test-redis: .venv/ready
 	@test -x "$(REDIS)/redis-server" || { echo "make test-redis REDIS=FOLDER, with a redis-server in it"; exit 1; }
 	PATH=$(REDIS):$$PATH $(BIN)/python -m pytest -k installed tests/jobs tests/security/test_redis_acl.py \
-	  tests/security/test_redis_restart.py tests/cli/test_embedded.py tests/stories/test_lost_and_found.py $(ARGS)
+	  tests/security/test_redis_restart.py tests/lrserve/test_embedded.py tests/stories/test_lost_and_found.py $(ARGS)
 
 # All that is to be in order before a version gets its tag; CONTRIBUTING.md says the rest.
 release-check: lint test test-faults test-security test-siege test-deploy test-wheel audit secrets

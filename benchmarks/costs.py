@@ -17,7 +17,7 @@ from random import Random
 
 import lrcore.cost
 from lrcore.schedules import SCHEDULES
-from tests.core.costs import Found, accepted, drawn, measured, reference, slowness, worse
+from tests.lrcore.costs import Found, accepted, drawn, measured, reference, slowness, worse
 
 SECONDS = 0.2
 MOST = 3.0  # times the estimate

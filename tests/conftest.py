@@ -35,8 +35,8 @@ SLOWEST = (  # begins of paths, those that take longest first
     "tests/stories",
     "tests/security/test_siege.py",
     "tests/web",
-    "tests/core/test_schedule_laws.py",
-    "tests/core/test_translate.py",
+    "tests/lrcore/test_schedule_laws.py",
+    "tests/lrcore/test_translate.py",
     "tests/api/test_experiments.py",
     "tests/worker/test_range_test.py",
     "tests/worker/test_grouping.py",
@@ -45,7 +45,7 @@ SLOWEST = (  # begins of paths, those that take longest first
     "tests/api/test_lifecycle.py",
     "tests/jobs/test_store_model.py",
     "tests/worker/test_recorded_curves.py",
-    "tests/jobs/test_parts",
+    "tests/jobs/test_experiment_model.py",
     "tests/api/test_webhooks.py",
     "tests/worker/test_artifacts.py",
     "tests/security",
@@ -197,25 +197,3 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def http(service: Service) -> httpx.Client:
     """A plain HTTP client of the shared service."""
     return service.http
-
-
-def job_spec(**changes: Any) -> dict[str, Any]:
-    """A job of well under a second: LeNet on 256 generated images."""
-    spec: dict[str, Any] = {
-        "model": {"type": "lenet"},
-        "dataset": {"type": "fake", "samples": 256, "test_samples": 64, "image_size": 12},
-        "optimizer": {"type": "SGD", "lr": 0.1},
-        "epochs": 3,
-        "batch_size": 64,
-    }
-    return spec | changes
-
-
-def long_job(**changes: Any) -> dict[str, Any]:
-    """A job of some seconds, with epochs short enough to see some of them. One that a test ends has 200 of them."""
-    return (
-        job_spec(
-            dataset={"type": "fake", "samples": 2000, "test_samples": 100, "image_size": 28}, epochs=30, batch_size=32
-        )
-        | changes
-    )

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import textwrap
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+
+import grimp
+import pytest
 
 from lrcore.datasets import DATASETS
 from lrcore.jobs.__main__ import reference as training_reference
@@ -17,6 +23,19 @@ from lrserve.api.settings_reference import page as settings_page
 from lrserve.reference import page
 
 ROOT = Path(__file__).parent.parent
+CODE = ("lrcore", "api", "worker", "lrserve")
+TESTS = ("tests",)
+
+# The five largest of each kind, largest first: what there was when the bounds were set, rounded up. They only go down.
+LINES_OF_FUNCTIONS = {CODE: (72, 64, 52, 50, 48), TESTS: (72, 52, 50, 50, 48)}
+LINES_OF_FILES = {CODE: (890, 790, 560, 530, 480), TESTS: (490, 485, 485, 470, 460)}
+MODULES_OF_FOLDERS = {CODE: (38, 34, 27, 27, 18), TESTS: (33, 28, 25, 23, 18)}
+
+# Modules that import each other, at the top or inside a function. The list only gets shorter.
+CIRCLES = [
+    {"lrcore.dialects", "lrcore.dialects._read", "lrcore.lengths", "lrcore.schedules", "lrcore.schedules._base"},
+    {"lrserve.api.sender", "lrserve.api.webhooks"},
+]
 
 
 def python(code: str, cwd: Path = ROOT) -> str:
@@ -63,3 +82,50 @@ def test_the_pages_made_from_the_code_are_up_to_date() -> None:
     assert (ROOT / "docs" / "training.md").read_text() == training_reference() + "\n", "run make docs"
     assert (ROOT / "docs" / "cli.md").read_text() == page(), "run make docs"
     assert (ROOT / "docs" / "settings.md").read_text() == settings_page(), "run make docs"
+
+
+def sources(folders: tuple[str, ...]) -> Iterator[Path]:
+    """The Python files below some folders, each once: lrserve/api and lrserve/worker are links to folders beside it."""
+    for file in (file for folder in folders for file in (ROOT / folder).rglob("*.py")):
+        if not any(part.is_symlink() for part in file.relative_to(ROOT).parents):
+            yield file
+
+
+def functions(file: Path) -> Iterator[tuple[str, int]]:
+    """The name of each function of a file, and how many lines it has from `def` on."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{file.relative_to(ROOT)}:{node.lineno} {node.name}", (node.end_lineno or 0) - node.lineno + 1
+
+
+def hold(sizes: Counter[str], bounds: tuple[int, ...], unit: str) -> None:
+    """Print the largest, and hold each against the bound of its place."""
+    largest = sizes.most_common(len(bounds))
+    for (name, size), bound in zip(largest, bounds, strict=True):
+        print(f"{size:5} {unit}, at most {bound}: {name}")
+    assert [name for (name, size), bound in zip(largest, bounds, strict=True) if size > bound] == []
+
+
+@pytest.mark.parametrize("folders", [CODE, TESTS], ids=["code", "tests"])
+def test_functions_files_and_folders_do_not_grow(folders: tuple[str, ...]) -> None:
+    files = list(sources(folders))
+    lines = Counter({str(file.relative_to(ROOT)): len(file.read_text("utf-8").splitlines()) for file in files})
+    modules = Counter(str(file.parent.relative_to(ROOT)) for file in files)
+
+    hold(Counter(dict(each for file in files for each in functions(file))), LINES_OF_FUNCTIONS[folders], "lines")
+    hold(lines, LINES_OF_FILES[folders], "lines")
+    hold(modules, MODULES_OF_FOLDERS[folders], "modules")
+
+
+def test_there_are_no_new_import_circles() -> None:
+    graph = grimp.build_graph("lrcore", "lrserve", cache_dir=None, exclude_type_checking_imports=True)
+    circles = {frozenset({each} | around(graph, each)) for each in graph.modules if around(graph, each)}
+    for circle in circles:
+        print(f"a circle of {len(circle)}: {', '.join(sorted(circle))}")
+
+    assert [set(circle) for circle in circles if not any(circle <= known for known in CIRCLES)] == []
+
+
+def around(graph: grimp.ImportGraph, module: str) -> set[str]:
+    """The modules that import a module and are imported by it, directly or by way of others."""
+    return graph.find_upstream_modules(module) & graph.find_downstream_modules(module)

@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from lrcore.jobs.artifacts import Artifacts
-from tests.cli.test_commands import lrserve
-from tests.conftest import Service, job_spec, running_service
+from tests.conftest import Service, running_service
+from tests.factories import job_spec
+from tests.lrserve.test_commands import lrserve
 
 Json = dict[str, Any]
 

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from lrcore.jobs.experiment import MAX_RUNS
-from tests.conftest import Service, job_spec, long_job, running_service, until
+from tests.conftest import Service, running_service, until
+from tests.factories import job_spec, long_job, submitted
 
 SCHEDULES: list[Any] = [None, {"type": "StepLR", "step_size": 1}, {"type": "CosineAnnealingLR", "T_max": "100%"}]
 
@@ -23,10 +24,8 @@ def grid(**axes: Any) -> dict[str, Any]:
 
 
 def submit(http: httpx.Client, body: dict[str, Any], **headers: str) -> dict[str, Any]:
-    answer = http.post("/v1/experiments", json=body, headers=headers)
-    assert answer.status_code == 202, answer.text
-    made: dict[str, Any] = answer.json()
-    assert answer.headers["location"] == made["links"]["self"] == f"/v1/experiments/{made['id']}"
+    made = submitted(http, "experiments", body, **headers)
+    assert made["links"]["self"] == f"/v1/experiments/{made['id']}"
     return made
 
 

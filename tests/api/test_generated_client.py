@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import Service, job_spec
+from tests.conftest import Service
+from tests.factories import job_spec
 
 GENERATOR = Path(sys.prefix).parent / ".venv-tools" / "bin" / "openapi-python-client"
 

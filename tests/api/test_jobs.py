@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Service, job_spec, long_job, until
+from tests.conftest import Service, until
+from tests.factories import job_spec, long_job, submitted
 
 Json = dict[str, Any]
 
@@ -36,10 +37,7 @@ def busy(service: Service) -> Iterator[str]:
 
 
 def submit(http: httpx.Client, **changes: Any) -> Json:
-    answer = http.post("/v1/jobs", json=job_spec(**changes))
-    assert answer.status_code == 202
-    job: Json = answer.json()
-    return job
+    return submitted(http, "jobs", job_spec(**changes))
 
 
 def events(http: httpx.Client, job_id: str, after: str | None = None) -> list[tuple[str, str, Json]]:

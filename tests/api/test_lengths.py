@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import job_spec
+from tests.factories import job_spec
 
 Json = dict[str, Any]
 

@@ -11,7 +11,8 @@ import pytest
 
 from lrcore.curve import CurveRequest, sample
 from tests.api.test_jobs import Json, busy, events, submit
-from tests.conftest import Service, job_spec, long_job, until
+from tests.conftest import Service, until
+from tests.factories import job_spec, long_job
 
 __all__ = ["busy"]  # a fixture
 

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from tests.api.test_jobs import Json, busy, events
-from tests.conftest import Service, job_spec, long_job, until
+from tests.conftest import Service, until
+from tests.factories import job_spec, long_job, range_test_job, range_test_of, submitted
 
 __all__ = ["busy"]  # a fixture
 
@@ -20,16 +21,12 @@ PATH = "/v1/lr-range-tests"
 
 def body(**changes: Any) -> Json:
     """A range test of well under a second, with suggestions."""
-    spec = job_spec(model={"type": "mlp"}, start_lr=1e-3, end_lr=1e3, num_iter=60, smoothing=0.3)
-    del spec["epochs"]
-    return spec | changes
+    given = {"model": {"type": "mlp"}, "start_lr": 1e-3, "end_lr": 1e3, "num_iter": 60, "smoothing": 0.3}
+    return range_test_job(**given | changes)
 
 
 def submit(http: httpx.Client, **changes: Any) -> Json:
-    answer = http.post(PATH, json=body(**changes))
-    assert answer.status_code == 202
-    job: Json = answer.json()
-    return job
+    return submitted(http, "lr-range-tests", body(**changes))
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +132,7 @@ def test_before_its_end_it_has_neither_curve_nor_training(http: httpx.Client, bu
 
 
 def test_a_running_test_is_cancelled(http: httpx.Client, service: Service) -> None:
-    spec = {name: value for name, value in long_job().items() if name != "epochs"}
+    spec = range_test_of(long_job())
     job = http.post(PATH, json=spec | {"num_iter": 10_000, "end_lr": 1e-3}).json()
     until(lambda: service.client.job(job["id"]).progress.step > 0)
     http.post(job["links"]["cancel"]).raise_for_status()
@@ -146,7 +143,7 @@ def test_a_running_test_is_cancelled(http: httpx.Client, service: Service) -> No
 
 
 def test_a_test_goes_on_after_its_worker_was_killed(http: httpx.Client, service: Service) -> None:
-    spec = {name: value for name, value in long_job().items() if name != "epochs"}
+    spec = range_test_of(long_job())
     spec |= {"num_iter": 800, "start_lr": 1e-4, "end_lr": 0.1}
     undisturbed = http.post(PATH, json=spec).json()
     service.ended(undisturbed["id"])

@@ -14,9 +14,9 @@ import numpy as np
 
 from lrcore.schedules import SCHEDULES, Rates
 from tests.campaign.drawing import FAR, edges, long_spec, main
-from tests.core import test_torch_parity as torch_parity
-from tests.core.strategies import Json, parse, rates, without_last_epoch
-from tests.core.test_frameworks import BASE_LR, arguments, known_to_work, of, optax_schedule, sgd, timm_schedulers
+from tests.lrcore import test_torch_parity as torch_parity
+from tests.lrcore.strategies import Json, parse, rates, without_last_epoch
+from tests.lrcore.test_frameworks import BASE_LR, arguments, known_to_work, of, optax_schedule, sgd, timm_schedulers
 
 STEPPED = 1500  # of torch's, which go one step at a time, and of Keras', which compute in float32
 

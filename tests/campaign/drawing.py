@@ -16,7 +16,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 
 from lrcore.schedules import Schedule
-from tests.core.strategies import Json, accepted, specs
+from tests.lrcore.strategies import Json, accepted, specs
 
 FAR = 100_000
 SHARES = 8  # of a campaign, each with a seed of its own, so that the number of cores does not change what is drawn

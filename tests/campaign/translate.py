@@ -15,8 +15,8 @@ from lrcore.dialects import FRAMEWORKS, Framework, translate
 from lrcore.errors import CurveError
 from lrcore.schedules import Rates, Schedule
 from tests.campaign.drawing import FAR, edges, long_spec, main
-from tests.core.strategies import CALLS, Json, parse, rates
-from tests.core.test_translate import TOLERANCE, expected_refusal, initial, names, stepped
+from tests.lrcore.strategies import CALLS, Json, parse, rates
+from tests.lrcore.test_translate import TOLERANCE, expected_refusal, initial, names, stepped
 
 STEPPED = 1500  # of schedulers that go one step at a time
 PADDED = 512  # steps of one compiled call: always the same shape

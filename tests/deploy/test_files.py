@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pytest
@@ -146,9 +147,14 @@ def test_the_redis_of_compose_keeps_what_it_is_given_and_knows_its_users(tmp_pat
     port, folder = free_port(), tmp_path / "data"
     folder.mkdir()
     [shell, flag, script] = compose()["services"]["redis"]["command"]
-    for old, new in (("$$", "$"), ("/etc/redis.acl", str(DEPLOY / "redis.acl")), ("/tmp", str(tmp_path))):
-        script = script.replace(old, new)
-    script = script.replace("exec redis-server", f"exec {find_server()} --port {port} --dir {folder} ")
+    here = {
+        "$$": "$",
+        "/etc/redis.acl": quote(str(DEPLOY / "redis.acl")),
+        "/tmp/users.acl": quote(str(tmp_path / "users.acl")),
+        "exec redis-server": f"exec {quote(str(find_server()))} --port {port} --dir {quote(str(folder))}",
+    }
+    # in one go: what is put in may contain what is replaced, such as /tmp
+    script = re.sub("|".join(map(re.escape, here)), lambda found: here[found[0]], script)
     environment = dict(os.environ) | PASSWORDS | {"REDIS_MAXMEMORY": "1500mb"}
     redis = subprocess.Popen([shell, flag, script], env=environment, stdout=subprocess.DEVNULL)
     try:

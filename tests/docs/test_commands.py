@@ -21,8 +21,9 @@ from typing import Any
 import pytest
 
 from lrserve.client import Client
-from tests.conftest import Service, job_spec
+from tests.conftest import Service
 from tests.docs.commands import PAGES, ROOT, Block, Command, commands, python, shell
+from tests.factories import job_spec, range_test_job
 
 # what a command begins with, and why it is not run here
 RUNS_NOT = {
@@ -35,11 +36,11 @@ RUNS_NOT = {
     "tensorboard ": "a server that stays; tests/docs/test_examples.py reads the events",
     "redis-cli ": "talks to a Redis of production",
     "redis-server ": "a server that stays",
-    "LRSERVE_DATA_ROOT=DIR .venv/bin/lrserve up": "a server that stays; tests/cli starts it",
-    "lrserve up": "a server that stays; tests/cli starts it",
+    "LRSERVE_DATA_ROOT=DIR .venv/bin/lrserve up": "a server that stays; tests/lrserve starts it",
+    "lrserve up": "a server that stays; tests/lrserve starts it",
     "lrserve api": "a server that stays; all tests stand on one",
     "lrserve worker": "a server that stays; all tests stand on one",
-    "lrserve demo": "tests/cli runs it",
+    "lrserve demo": "tests/lrserve runs it",
     "python -m lrserve.worker.engine": "tests/worker runs it; its data set would be downloaded",
     "python -m benchmarks": "takes minutes and measures; figures are in benchmarks/RESULTS.md",
     "cp docs/deploy/env.example": "the file is edited by hand afterwards",
@@ -94,8 +95,7 @@ class Stage:
         if "/experiments/" in command:
             return self.once("experiment", lambda: self.ended("/v1/experiments", experiment))
         if "/lr-range-tests/" in command:
-            test = {name: value for name, value in job_spec().items() if name != "epochs"}
-            return self.once("test", lambda: self.ended("/v1/lr-range-tests", test | {"num_iter": 20}))
+            return self.once("test", lambda: self.ended("/v1/lr-range-tests", range_test_job(num_iter=20)))
         return self.once("job", lambda: self.ended("/v1/jobs", job_spec(epochs=1)))
 
     def webhook(self, command: str) -> str:

@@ -24,7 +24,8 @@ from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import RunState, State, may_move
 from lrserve.api.notifier import Notifier
 from lrserve.client import ApiError
-from tests.conftest import Service, job_spec, running_service, until
+from tests.conftest import Service, running_service, until
+from tests.factories import job_spec
 
 T = TypeVar("T")
 Spec = dict[str, Any]

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from lrcore.jobs.states import RunState, State
-from tests.conftest import job_spec, until
+from tests.conftest import until
+from tests.factories import job_spec
 from tests.faults.harness import Rig, Spec, Trial, runs_of
 
 RATES = [0.01, 0.02, 0.03, 0.04, 0.05]  # odd: then one worker makes the same parts as two do, of 2, 2 and 1 runs

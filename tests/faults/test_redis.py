@@ -11,7 +11,8 @@ import pytest
 
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.states import State
-from tests.conftest import job_spec, until
+from tests.conftest import until
+from tests.factories import job_spec
 from tests.faults.harness import SHORT, Rig, Trial, job_of, wait
 
 LEASE = 2.0  # seconds, as the harness sets it

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from lrcore.jobs.settings import Settings
-from tests.conftest import job_spec, until
+from tests.conftest import until
+from tests.factories import job_spec
 from tests.faults.harness import SHORT, Rig, Trial, job_of, wait
 
 AS_SHIPPED = {

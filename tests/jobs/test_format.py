@@ -17,12 +17,11 @@ from lrcore.jobs.format import FORMAT, StoreFormat, StoreTooNew
 from lrcore.jobs.job import JobOptions
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.store import PREFIX, JobStore, KeyReused
-from lrcore.jobs.training_spec import TrainingSpec
 from lrserve.supervisor import free_port
-from tests.conftest import job_spec, redis_process, until
+from tests.conftest import redis_process, until
+from tests.factories import SPEC
 
 KEY = f"{PREFIX}format"
-SPEC = TrainingSpec.model_validate(job_spec())
 RENAMED = """for _, id in ipairs(redis.call('ZRANGE', P .. 'jobs', 0, -1)) do
   redis.call('HSET', P .. 'job:' .. id, 'importance', redis.call('HGET', P .. 'job:' .. id, 'priority'))
   redis.call('HDEL', P .. 'job:' .. id, 'priority')

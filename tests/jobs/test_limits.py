@@ -13,14 +13,12 @@ from lrcore.jobs import store as stores
 from lrcore.jobs.job import JobOptions
 from lrcore.jobs.limits import ALL, LimitStore
 from lrcore.jobs.queue import QUEUE
-from lrcore.jobs.range_test import RangeTestSpec
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore, JobTooLarge, LimitReached, NewJob
 from lrcore.jobs.training_spec import TrainingSpec
-from tests.conftest import job_spec, until
+from tests.conftest import until
+from tests.factories import LEASE, MOST, SHORT, SPEC, claimed, experiment_of, range_test_spec, training_spec
 from tests.jobs.recount import counted, recounted
-from tests.jobs.test_parts import experiment
-from tests.jobs.test_store import LEASE, MOST, SHORT, SPEC, claimed
 
 DAY = 86_400_000  # ms
 RECORD = len(SPEC.model_dump_json().encode()) + stores.RECORD_BYTES
@@ -35,18 +33,9 @@ def mine(store: JobStore) -> JobStore:
     return store.of("mine")
 
 
-def spec(**changes: Any) -> TrainingSpec:
-    return TrainingSpec.model_validate(job_spec(**changes))
-
-
 def by_hand(rates: int) -> TrainingSpec:
     values = {str(step): 0.1 + step * 1e-9 for step in range(rates)}
-    return spec(schedule={"type": "manual", "values": values}, interval="step", epochs=rates // 4)
-
-
-def range_test(**changes: Any) -> RangeTestSpec:
-    fields = {name: value for name, value in job_spec().items() if name not in ("epochs", "schedule")}
-    return RangeTestSpec.model_validate(fields | {"num_iter": 8, "end_lr": 0.1} | changes)
+    return training_spec(schedule={"type": "manual", "values": values}, interval="step", epochs=rates // 4)
 
 
 def test_a_paused_job_keeps_its_place_in_the_limit_of_queued_jobs(store: JobStore, mine: JobStore) -> None:
@@ -86,10 +75,10 @@ def test_an_experiment_that_no_worker_has_counts_as_queued_although_it_has_begun
     store: JobStore, mine: JobStore
 ) -> None:
     limit(store, queued=1)
-    mine.create(experiment(4))
+    mine.create(experiment_of(4))
     part = store.claim([QUEUE], "a", LEASE, most_runs=1)
     assert part is not None
-    other = mine.create(experiment(4))  # the first one has a worker
+    other = mine.create(experiment_of(4))  # the first one has a worker
     mine.cancel(other.id)
     store.finish(part, State.SUCCEEDED)
 
@@ -108,12 +97,12 @@ def test_jobs_that_are_sent_together_are_held_to_the_limit_one_by_one(store: Job
 
 def test_a_job_is_held_to_the_limits_on_its_size_where_it_is_stored(store: JobStore, mine: JobStore) -> None:
     limit(store, steps=12, runs=2)
-    test = range_test(use_for="valley", epochs=4)
+    test = range_test_spec(num_iter=8, end_lr=0.1, use_for="valley", epochs=4)
     cases = [
-        (spec(epochs=4), "epochs"),
-        (experiment(3), "grid"),
+        (training_spec(epochs=4), "epochs"),
+        (experiment_of(3), "grid"),
         (test, "epochs"),
-        (range_test(num_iter=13), "num_iter"),
+        (range_test_spec(num_iter=13), "num_iter"),
     ]
 
     for work, field in cases:
@@ -125,14 +114,20 @@ def test_a_job_is_held_to_the_limits_on_its_size_where_it_is_stored(store: JobSt
     assert mine.put("x", SPEC)[0].progress.steps == 12
     limit(store, steps=11)
     assert mine.put("x", SPEC)[1] is False  # as it was made before
-    assert store.create(spec(epochs=4)).tenant == "default"
+    assert store.create(training_spec(epochs=4)).tenant == "default"
 
 
 def test_a_job_that_was_queued_before_a_lower_limit_on_steps_fails_when_its_turn_comes(
     store: JobStore, mine: JobStore
 ) -> None:
     jobs = [
-        mine.create(work).id for work in (spec(epochs=4), range_test(use_for="valley", epochs=4), experiment(4), SPEC)
+        mine.create(work).id
+        for work in (
+            training_spec(epochs=4),
+            range_test_spec(num_iter=8, end_lr=0.1, use_for="valley", epochs=4),
+            experiment_of(4),
+            SPEC,
+        )
     ]
     limit(store, steps=12, runs=3)
 
@@ -150,7 +145,7 @@ def test_a_job_that_was_queued_before_a_lower_limit_on_steps_fails_when_its_turn
 def test_a_job_that_has_begun_is_brought_to_its_end_whatever_the_limits_say_now(
     store: JobStore, mine: JobStore
 ) -> None:
-    job, parts = mine.create(SPEC).id, mine.create(experiment(4)).id
+    job, parts = mine.create(SPEC).id, mine.create(experiment_of(4)).id
     store.finish(claimed(store), State.QUEUED)
     mine.pause(job)
     first = store.claim([QUEUE], "a", LEASE, most_runs=1)
@@ -165,7 +160,7 @@ def test_more_than_a_hundred_jobs_over_a_lower_limit_do_not_keep_others_from_run
     store: JobStore, mine: JobStore
 ) -> None:
     for _ in range(250):
-        mine.create(spec(epochs=4))
+        mine.create(training_spec(epochs=4))
     last = mine.create(SPEC).id
     limit(store, steps=12)
 
@@ -190,7 +185,7 @@ def test_checkpoints_count_among_stored_bytes_until_their_jobs_end(store: JobSto
 
 
 def test_checkpoints_of_parts_count_until_the_parts_or_their_experiment_end(store: JobStore, mine: JobStore) -> None:
-    job = mine.create(experiment(4)).id
+    job = mine.create(experiment_of(4)).id
     for worker in "abc":
         store.present(worker, [QUEUE], 60)
     claims = [store.claim([QUEUE], worker, LEASE, 1) for worker in "abc"]
@@ -310,7 +305,7 @@ def test_seconds_of_yesterday_do_not_count_today(store: JobStore, mine: JobStore
 
 
 def test_a_limit_for_all_holds_at_claim_too(store: JobStore, redis: Redis) -> None:
-    job_id = store.create(spec(epochs=4)).id
+    job_id = store.create(training_spec(epochs=4)).id
     LimitStore(redis).change(ALL, {"steps": 12})
 
     assert store.claim([QUEUE], "a", LEASE) is None

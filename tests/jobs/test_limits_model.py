@@ -34,17 +34,15 @@ from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
 from lrcore.jobs.store import Claim, JobStore, JobTooLarge, LeaseLost, LimitReached, NewJob
-from lrcore.jobs.training_spec import TrainingSpec
-from tests.conftest import job_spec, redis_process
+from tests.conftest import redis_process
+from tests.factories import LEASE, experiment_of, training_spec
 from tests.jobs.recount import counted, records, recounted, waiting
-from tests.jobs.test_parts import experiment
-from tests.jobs.test_store import LEASE
 
 MINE = "mine"
 TENANTS = st.sampled_from([MINE, NOBODY])
 WORKS: list[JobSpec] = [
-    *(TrainingSpec.model_validate(job_spec(epochs=epochs)) for epochs in (1, 3)),
-    *map(experiment, (2, 3)),
+    *(training_spec(epochs=epochs) for epochs in (1, 3)),
+    *map(experiment_of, (2, 3)),
 ]
 ALIVE = {State.QUEUED, State.PAUSED, State.RUNNING}
 ACTIONS = {"pause": ALIVE, "resume": {State.PAUSED}, "cancel": ALIVE, "forget": set(State) - ALIVE}

@@ -29,8 +29,8 @@ from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
 from lrcore.jobs.store import Claim, IllegalMove, JobStore, LeaseLost
 from tests.conftest import redis_process
+from tests.factories import LEASE, MOST, SPEC, epoch
 from tests.jobs.recount import counted, recounted
-from tests.jobs.test_store import LEASE, MOST, SPEC, epoch
 
 LABELS = ["one", "team=two"]
 GIVEN_BACK = {"": State.QUEUED, "pause": State.PAUSED, "cancel": State.CANCELLED}

@@ -10,8 +10,7 @@ from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobExists, JobNotFound, JobStore, KeyReused, LimitReached
 from lrcore.jobs.webhooks import WebhookNotFound, WebhookStore
-from tests.jobs.test_parts import experiment
-from tests.jobs.test_store import LEASE, SPEC, claimed
+from tests.factories import LEASE, SPEC, claimed, experiment_of
 
 
 def test_a_tenant_finds_its_own_jobs_alone(store: JobStore) -> None:
@@ -77,7 +76,7 @@ def test_workers_serve_tenants_in_turn(store: JobStore) -> None:
 def test_a_tenant_s_share_counts_parts_of_experiments(store: JobStore) -> None:
     for _ in range(8):
         store.of("one").create(SPEC)
-    store.of("two").create(experiment(8))
+    store.of("two").create(experiment_of(8))
 
     taken = [claimed(store, worker).id for worker in "abcdef"]
 

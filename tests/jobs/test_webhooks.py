@@ -19,7 +19,6 @@ from lrcore.jobs.outbox import Outbox, Outcome, Parcel, signature
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore
-from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.jobs.webhooks import (
     Attempt,
     Delivery,
@@ -30,11 +29,10 @@ from lrcore.jobs.webhooks import (
     WebhookNotFound,
     WebhookStore,
 )
-from tests.conftest import job_spec
+from tests.factories import SPEC
 
 T = TypeVar("T")
 
-SPEC = TrainingSpec.model_validate(job_spec())
 EVENTS: list[Event] = list(get_args(Event))
 LEASE = 30.0
 SHORT = 0.02

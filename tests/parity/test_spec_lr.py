@@ -14,7 +14,7 @@ from torch.optim import lr_scheduler
 from lrcore.errors import CurveError
 from lrcore.schedules import SCHEDULES
 from lrcore.torch_lr import SCALING, SpecLR
-from tests.core.strategies import CALLS, Json, is_composite, parse
+from tests.lrcore.strategies import CALLS, Json, is_composite, parse
 from tests.parity.torch_harness import MAKERS, Maker, function_of, make_spec, make_torch, one_group, rates
 
 IN_TORCH = [name for name, cls in CALLS.items() if hasattr(lr_scheduler, name) and not is_composite(cls)] + ["SWALR"]

@@ -15,7 +15,8 @@ from redis import Redis
 from lrcore.jobs.audit import AuditLog, Entry
 from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore, Role, TooManyKeys
-from tests.conftest import Service, job_spec, running_service
+from tests.conftest import Service, running_service
+from tests.factories import job_spec, range_test_job
 from tests.security.test_keys import caller, ended
 
 SECONDS = 20.0  # far more than a refusal takes, far less than what the bombs ask for
@@ -47,7 +48,7 @@ def thief(guarded: Service, keys: KeyStore) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def loot(owner: httpx.Client) -> dict[str, dict[str, str]]:
     """What the owner has, by kind of path: values for the parameters of a path."""
-    setup = {name: value for name, value in job_spec().items() if name != "epochs"}
+    setup = range_test_job()
     job = owner.post("/v1/jobs", json=job_spec(epochs=1)).json()
     experiment = owner.post("/v1/experiments", json={"base": job_spec(epochs=1), "grid": {"seed": [0, 1]}}).json()
     test = owner.post("/v1/lr-range-tests", json=setup | {"num_iter": 8}).json()

@@ -15,7 +15,8 @@ from lrserve.api.app import create_app
 from lrserve.api.headers import CONTENT, PAGE
 from lrserve.api.routes.web import POLICY
 from lrserve.api.settings import ApiSettings
-from tests.conftest import Service, job_spec
+from tests.conftest import Service
+from tests.factories import job_spec
 from tests.security.conftest import api_process
 
 CURVE = {"schedule": {"type": "StepLR", "step_size": 5}, "base_lr": 0.1, "steps": 20}

@@ -17,7 +17,8 @@ from lrcore.dialects import FRAMEWORKS
 from lrcore.dialects._read import FRAMEWORKS as READ
 from lrcore.schedules import SCHEDULES
 from lrcore.schedules.compose import MAX_DEPTH
-from tests.conftest import Service, job_spec
+from tests.conftest import Service
+from tests.factories import job_spec
 
 Json = dict[str, Any]
 

@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 
-from tests.conftest import Service, job_spec
+from tests.conftest import Service
+from tests.factories import job_spec
 
 SPLIT = "a\r\nX-Injected: yes\r\n\r\n<script>alert(1)</script>"
 SCRIPT = "<script>alert(1)</script>"

@@ -13,10 +13,10 @@ import torch
 from lrcore.jobs.connection import connect
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.store import JobStore
-from lrcore.jobs.training_spec import TrainingSpec
 from lrserve.supervisor import MOST_FAILURES, ProcessSupervisor, SupervisorError, free_port
 from lrserve.worker.engine.memory import free_memory
-from tests.conftest import Service, job_spec, long_job, running_service, until
+from tests.conftest import Service, running_service, until
+from tests.factories import job_spec, long_job, training_spec
 
 ABSURD = {"type": "vit", "dim": 2048, "depth": 64, "heads": 16, "mlp_ratio": 16}  # 10 billion parameters
 ABSURD_MLP = {"type": "mlp", "hidden": [8192] * 16}  # 1 billion parameters
@@ -86,7 +86,7 @@ def test_a_worker_that_can_never_start_is_told_at_once(tmp_path: Path, monkeypat
 def test_a_job_that_kills_its_worker_twice_fails_and_says_so(service: Service) -> None:
     poison = service.client.submit(long_job(epochs=10_000))
     store = JobStore(connect(redis_url(service)))
-    other = store.of("other").create(TrainingSpec.model_validate(job_spec()))
+    other = store.of("other").create(training_spec())
     for attempt in (1, 2):
         kill_in_training(service, poison.id, attempt)
         service.revive("worker 0")

@@ -17,7 +17,8 @@ from lrcore.jobs.keys import KeyStore, Role
 from lrserve.api.app import create_app
 from lrserve.api.auth import FRESH_SECONDS
 from lrserve.api.settings import ApiSettings
-from tests.conftest import Service, job_spec, long_job, running_service, until
+from tests.conftest import Service, running_service, until
+from tests.factories import job_spec, long_job
 
 KEPT_APART = [
     ("get", ""),

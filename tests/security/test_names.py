@@ -17,7 +17,7 @@ from lrcore.figure import new_figure
 from lrcore.lettering import legend, shortened, width, write
 from lrcore.text import FORMULA, visible
 from lrserve.api.pictures import draw_curves
-from tests.conftest import job_spec
+from tests.factories import job_spec
 
 STEP = {"type": "StepLR", "step_size": 5}
 CURVE = sample(CurveRequest.model_validate({"schedule": STEP, "base_lr": 0.1, "steps": 20}))

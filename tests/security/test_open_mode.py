@@ -24,7 +24,8 @@ from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore, Role
 from lrserve.api.app import create_app
 from lrserve.api.settings import ApiSettings
-from tests.conftest import Service, long_job, redis_process, until
+from tests.conftest import Service, redis_process, until
+from tests.factories import long_job
 from tests.security.conftest import api_process
 
 EVIL = "https://evil.example"

@@ -16,7 +16,8 @@ from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.store import JobStore, StoreFull
 from lrserve.client import Client
 from lrserve.supervisor import free_port
-from tests.conftest import SERVERS, job_spec, until
+from tests.conftest import SERVERS, until
+from tests.factories import job_spec
 from tests.security.conftest import api_process
 
 BARE = {"status": "ready", "redis": "ok"}

@@ -21,8 +21,9 @@ from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.store import JobStore
 from lrserve.supervisor import free_port
-from tests.api.test_webhooks import Receiver
-from tests.conftest import SERVERS, job_spec, long_job, until
+from tests.api.receiver import Receiver
+from tests.conftest import SERVERS, until
+from tests.factories import job_spec, long_job, range_test_job
 from tests.security.guarded import Guarded, assert_nothing_was_lost, contents, guarded_redis
 
 
@@ -83,10 +84,6 @@ def served(client: httpx.Client) -> bool:
     return answer.is_success and bool(answer.json()["workers"])
 
 
-def range_test(**changes: Any) -> dict[str, Any]:
-    return {name: value for name, value in job_spec().items() if name != "epochs"} | {"num_iter": 8} | changes
-
-
 def submitted(http: httpx.Client, kind: str, spec: dict[str, Any]) -> str:
     return str(http.post(f"/v1/{kind}", json=spec).raise_for_status().json()["id"])
 
@@ -133,7 +130,7 @@ def test_two_users_are_enough_for_keys_limits_and_webhooks(guarded: Guarded, htt
         failing = {"first": True}
         receiver.answer = lambda message: 500 if failing.pop("first", False) else 204
         hook = http.post("/v1/webhooks", json={"url": receiver.url}).raise_for_status().json()
-        made = http.post("/v1/lr-range-tests", json=range_test(seeds=[0, 1], use_for="max_lr", epochs=1))
+        made = http.post("/v1/lr-range-tests", json=range_test_job(seeds=[0, 1], use_for="max_lr", epochs=1))
         test = made.raise_for_status()
         assert "ratelimit" in test.headers
         assert ended(http, test.json()["id"]) == "succeeded"

@@ -25,8 +25,8 @@ from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import Claim, JobStore, Judgement, NewJob, RunEnd
 from lrcore.jobs.webhooks import WebhookStore
 from tests.conftest import SERVERS, until
-from tests.jobs.test_parts import experiment, told_epoch
-from tests.jobs.test_store import MOST, SPEC, epoch, progress
+from tests.factories import MOST, SPEC, epoch, experiment_of, progress
+from tests.jobs.experiments import told_epoch
 from tests.jobs.test_webhooks import EVENTS, URL, Dispatching
 from tests.security.guarded import Guarded, assert_nothing_was_lost, contents, guarded_redis
 
@@ -143,7 +143,7 @@ def jobs_that_wait(api: JobStore) -> None:
 def experiments(api: JobStore, worker: JobStore) -> None:
     """One that has ended, one that was deleted, and one with runs in every state."""
     for forgotten in (False, True):
-        whole = claimed(worker, "a", api.create(experiment(2), JobOptions(priority=9)).id, most_runs=2)
+        whole = claimed(worker, "a", api.create(experiment_of(2), JobOptions(priority=9)).id, most_runs=2)
         job_id = whole.id.split("/")[0]
         worker.report(whole, LEASE, 12, [told_epoch(0, 0), RunEnd(0, RunState.SUCCEEDED), told_epoch(1, 0)])
         worker.finish(whole, State.SUCCEEDED)
@@ -151,7 +151,7 @@ def experiments(api: JobStore, worker: JobStore) -> None:
         if forgotten:
             api.forget(job_id)
 
-    job_id = api.create(experiment(8), JobOptions(priority=9)).id
+    job_id = api.create(experiment_of(8), JobOptions(priority=9)).id
     first, second, third = (claimed(worker, name, job_id, most_runs=2) for name in "abc")
     worker.report(first, LEASE, 8, [told_epoch(0, 0), told_epoch(0, 1), RunEnd(1, RunState.FAILED, BROKE)])
     assert worker.judge(first, [Judgement("1", range(1), True), Judgement("2", range(2, 3), False)]) == [True, False]

@@ -24,7 +24,8 @@ from lrserve.api.rates import Rates
 from lrserve.api.webhooks import _connect
 from lrserve.embedded import installed_server
 from lrserve.supervisor import free_port
-from tests.conftest import job_spec, until
+from tests.conftest import until
+from tests.factories import job_spec
 from tests.security.test_redis_acl import caller, ended, served, submitted
 
 

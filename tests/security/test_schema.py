@@ -28,7 +28,8 @@ from schemathesis.specs.openapi.checks import (
 from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.limits import LimitStore
-from tests.conftest import Service, job_spec, running_service, until
+from tests.conftest import Service, running_service, until
+from tests.factories import job_spec, range_test_of
 
 CHECKS = [
     not_a_server_error,
@@ -203,7 +204,7 @@ def _confine(case: schemathesis.Case, mode: schemathesis.GenerationMode) -> None
 def started(service: Service) -> dict[str, list[str]]:
     """A job of each kind that has ended, by kind. What is submitted later waits: no worker is left."""
     small = job_spec(epochs=1)
-    test = {name: value for name, value in small.items() if name != "epochs"} | {"num_iter": 5}
+    test = range_test_of(small, num_iter=5)
     specs = {"jobs": small, "lr-range-tests": test, "experiments": {"base": small, "grid": {"seed": [0, 1]}}}
     ids = {KINDS[name]: service.http.post(f"/v1/{name}", json=spec).json()["id"] for name, spec in specs.items()}
     for job_id in ids.values():

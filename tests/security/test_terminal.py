@@ -27,7 +27,8 @@ from lrserve.client.bar import Bar
 from lrserve.client.events import Event
 from lrserve.main import app
 from lrserve.output import print_json, print_table, say
-from tests.conftest import Service, job_spec
+from tests.conftest import Service
+from tests.factories import job_spec
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = (

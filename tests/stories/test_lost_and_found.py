@@ -22,11 +22,11 @@ from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.retention import Retention
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.store import JobStore
-from lrcore.jobs.training_spec import TrainingSpec
 from lrserve.client import ApiError, Client
 from lrserve.embedded import bundled_server, installed_server
 from lrserve.supervisor import free_port
-from tests.conftest import Service, job_spec, long_job, redis_process, running_service, until
+from tests.conftest import Service, redis_process, running_service, until
+from tests.factories import job_spec, long_job, training_spec
 
 LRSERVE = Path(sys.executable).parent / "lrserve"
 
@@ -151,7 +151,7 @@ def test_jobs_that_ended_long_ago_are_removed_by_one_of_many(tmp_path: Path) -> 
         settings = Settings(redis_url=url, home=tmp_path, retention_days=0.1 / 86_400)
         removers = [Retention(store, settings) for _ in range(4)]
         kept = tmp_path / "artifacts" / "kept"
-        ids = [store.create(TrainingSpec.model_validate(job_spec())).id for _ in range(20)]
+        ids = [store.create(training_spec()).id for _ in range(20)]
         for job_id in ids:
             store.cancel(job_id)
             (tmp_path / "artifacts" / job_id).mkdir(parents=True)
@@ -170,7 +170,7 @@ def test_a_job_whose_files_cannot_be_removed_holds_up_no_other(tmp_path: Path) -
     with redis_process(tmp_path / "redis") as url:
         store = JobStore(connect(url))
         remover = Retention(store, Settings(redis_url=url, home=tmp_path, retention_days=0.1 / 86_400))
-        stuck, other = (store.create(TrainingSpec.model_validate(job_spec())).id for _ in range(2))
+        stuck, other = (store.create(training_spec()).id for _ in range(2))
         (tmp_path / "artifacts").mkdir()
         (tmp_path / "artifacts" / stuck).symlink_to(tmp_path / "artifacts" / stuck)  # a loop: nobody can read it
         for job_id in (stuck, other):

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
 from tests.web.conftest import Watch
-from tests.web.test_schedules import COSINE, STEP, address
+from tests.web.curves import COSINE, STEP, address
 
 CATALOGUE = "/web/texts/catalogue/zh.json"
 CHINESE = "localStorage.setItem('lrserve.language', 'zh')"

@@ -11,7 +11,8 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.conftest import Service, job_spec, long_job
+from tests.conftest import Service
+from tests.factories import job_spec, long_job
 from tests.web.conftest import Watch, waits
 
 EPOCHS = "() => Array.from(document.querySelector('.js-plotly-plot').layout.xaxis.range)"

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from tests.conftest import Service, job_spec, long_job
+from tests.conftest import Service
+from tests.factories import job_spec, long_job
 from tests.web.conftest import Watch, waits
 
 EPOCHS = "i => Array.from(document.querySelectorAll('.js-plotly-plot')[i].layout.xaxis.range)"

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from playwright.sync_api import Page, expect
 
-from tests.conftest import Service, job_spec
+from tests.conftest import Service
+from tests.factories import job_spec
 from tests.web.conftest import Watch
 
 

@@ -36,7 +36,8 @@ from lrserve.worker.executors import Outcome
 from lrserve.worker.reporter import Reporter
 from lrserve.worker.runner import Runner
 from lrserve.worker.tracking import track
-from tests.conftest import job_spec, until
+from tests.conftest import until
+from tests.factories import job_spec
 
 JOB = "01jd8x0000000000000000test"
 DATA = {"type": "fake", "samples": 64, "test_samples": 16, "image_size": 12}

@@ -16,7 +16,8 @@ from lrcore.datasets.fake import Fake
 from lrcore.errors import SpecError
 from lrserve.worker.engine import train
 from lrserve.worker.engine.data import Data, Plan, divided, load
-from tests.worker.test_engine import figures, spec
+from tests.factories import training_spec
+from tests.worker.test_engine import figures
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")
@@ -113,7 +114,7 @@ def test_a_subset_of_the_test_images_is_used() -> None:
 
 
 def test_validation_images_decide_on_the_best_epoch() -> None:
-    job = spec(
+    job = training_spec(
         dataset={"type": "fake", "samples": 256, "test_samples": 64, "image_size": 12, "validation_split": 0.25},
         epochs=8,
         optimizer={"type": "SGD", "lr": 0.1, "momentum": 0.9},
@@ -149,7 +150,7 @@ OPTIONS = {"crop": 2, "flip": True, "cutout": 3, "validation_split": 0.2, "subse
 
 @pytest.mark.parametrize("memory", [None, 0], ids=["all in memory", "streamed"])
 def test_images_in_files_train_like_images_in_memory(memory: int | None) -> None:
-    job = spec(dataset={"type": "fake", "samples": 256, "test_samples": 64, "image_size": 12} | OPTIONS)
+    job = training_spec(dataset={"type": "fake", "samples": 256, "test_samples": 64, "image_size": 12} | OPTIONS)
     files = InFiles.model_construct(**vars(job.dataset))
     in_files = job.model_copy(update={"dataset": files})
     data = load(files, NOWHERE, CPU, memory=memory)

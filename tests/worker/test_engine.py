@@ -22,14 +22,10 @@ from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
 from lrserve.worker.engine import Diverged, Hooks, Interrupted, Result, train
 from lrserve.worker.engine.data import load, permutation
 from lrserve.worker.engine.trainer import Trainer
-from tests.conftest import job_spec
+from tests.factories import job_spec, training_spec
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")
-
-
-def spec(**changes: Any) -> TrainingSpec:
-    return TrainingSpec.model_validate(job_spec(**changes))
 
 
 def figures(epochs: list[Epoch]) -> list[dict[str, Any]]:
@@ -38,7 +34,7 @@ def figures(epochs: list[Epoch]) -> list[dict[str, Any]]:
 
 
 def test_it_learns() -> None:
-    job = spec(
+    job = training_spec(
         dataset={"type": "fake", "samples": 1000},
         optimizer={"type": "SGD", "lr": 0.02, "momentum": 0.9},
         epochs=6,
@@ -51,19 +47,19 @@ def test_it_learns() -> None:
 
 
 def test_the_same_job_gives_the_same_figures_to_the_last_bit() -> None:
-    first, second = (train(spec(), data_root=NOWHERE, device=CPU) for _ in range(2))
+    first, second = (train(training_spec(), data_root=NOWHERE, device=CPU) for _ in range(2))
 
     assert figures(first.epochs) == figures(second.epochs)
 
 
 def test_another_seed_gives_other_figures() -> None:
-    first, second = (train(spec(seed=seed), data_root=NOWHERE, device=CPU) for seed in (0, 1))
+    first, second = (train(training_spec(seed=seed), data_root=NOWHERE, device=CPU) for seed in (0, 1))
 
     assert figures(first.epochs) != figures(second.epochs)
 
 
 def test_the_loop_is_plain_sgd_with_the_rates_of_the_curve() -> None:
-    job = spec(
+    job = training_spec(
         interval="step",
         schedule={"type": "OneCycleLR", "max_lr": 0.3, "total_steps": 12},
         optimizer={"type": "SGD", "lr": 0.1, "momentum": 0.5, "weight_decay": 1e-3},
@@ -108,7 +104,7 @@ def test_every_step_is_made_at_the_rate_that_the_curve_shows(interval: str, monk
         return step(self, *arguments)
 
     monkeypatch.setattr(torch.optim.SGD, "step", recorded)
-    job = spec(schedule=schedule, interval=interval, optimizer={"type": "SGD", "lr": 0.2, "momentum": 0.3})
+    job = training_spec(schedule=schedule, interval=interval, optimizer={"type": "SGD", "lr": 0.2, "momentum": 0.3})
     train(job, data_root=NOWHERE, device=CPU)
 
     curve = sample(CurveRequest.model_validate({"schedule": schedule, "base_lr": 0.2, "steps": job.intervals}))
@@ -148,7 +144,7 @@ def undisturbed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[TrainingSpec, Result, Path]:
     """A job that nobody stops, what it comes to, and its folder."""
-    job, folder = spec(epochs=5, **request.param), tmp_path_factory.mktemp("undisturbed")
+    job, folder = training_spec(epochs=5, **request.param), tmp_path_factory.mktemp("undisturbed")
     return job, train(job, data_root=NOWHERE, device=CPU, folder=folder), folder
 
 
@@ -177,7 +173,7 @@ def test_a_run_that_is_stopped_anywhere_and_resumed_gives_the_figures_of_one_tha
 
 def test_a_resumed_optimizer_has_the_strides_of_its_parameters(tmp_path: Path) -> None:
     """As the fused kernels of a GPU want them; the CPU's do not mind."""
-    job = spec(model={"type": "resnet18", "width": 4}, optimizer={"type": "AdamW"})
+    job = training_spec(model={"type": "resnet18", "width": 4}, optimizer={"type": "AdamW"})
     interrupt(job, tmp_path, 5)
     run = Trainer(job, load(job.dataset, NOWHERE, CPU), CPU, Hooks(), tmp_path)
     run._resume()
@@ -206,9 +202,9 @@ def first_step(job: TrainingSpec, folder: Path) -> int:
 
 
 def test_a_checkpoint_of_another_job_is_not_taken_up(tmp_path: Path) -> None:
-    interrupt(spec(seed=1), tmp_path, 5)
+    interrupt(training_spec(seed=1), tmp_path, 5)
 
-    assert first_step(spec(seed=2), tmp_path) == 0
+    assert first_step(training_spec(seed=2), tmp_path) == 0
 
 
 def test_in_place_of_a_truncated_checkpoint_the_one_before_it_is_taken_up(tmp_path: Path) -> None:
@@ -217,12 +213,12 @@ def test_in_place_of_a_truncated_checkpoint_the_one_before_it_is_taken_up(tmp_pa
     def truncate() -> None:
         file.write_bytes(file.read_bytes()[:1000])
 
-    assert interrupt(spec(), tmp_path, 5) == 0
+    assert interrupt(training_spec(), tmp_path, 5) == 0
     truncate()
-    assert interrupt(spec(), tmp_path, 7) == 0  # there is none before it
-    assert interrupt(spec(), tmp_path, 9) == 7
+    assert interrupt(training_spec(), tmp_path, 7) == 0  # there is none before it
+    assert interrupt(training_spec(), tmp_path, 9) == 7
     truncate()
-    assert first_step(spec(), tmp_path) == 7
+    assert first_step(training_spec(), tmp_path) == 7
 
 
 def test_a_long_run_is_saved_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +226,7 @@ def test_a_long_run_is_saved_on_its_way(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("lrserve.worker.engine.saver.SAVE_SHARE", 1e9)
     there: list[bool] = []
     hooks = Hooks(stop=lambda: there.append((tmp_path / "checkpoint.safetensors").exists()) or False)
-    train(spec(), data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path)
+    train(training_spec(), data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path)
 
     assert there == [False] * 2 + [True] * (len(there) - 2)  # asked before the first step, and before the first save
 
@@ -238,7 +234,7 @@ def test_a_long_run_is_saved_on_its_way(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("mode", ["min", "max"])
 def test_a_plateau_follows_the_job_s_own_test_metric(mode: str) -> None:
     schedule = {"type": "ReduceLROnPlateau", "mode": mode, "patience": 0, "factor": 0.5, "threshold": 0.3}
-    epochs = train(spec(epochs=10, schedule=schedule), data_root=NOWHERE, device=CPU).epochs
+    epochs = train(training_spec(epochs=10, schedule=schedule), data_root=NOWHERE, device=CPU).epochs
 
     metrics = [epoch.test_loss if mode == "min" else epoch.test_accuracy for epoch in epochs]
     expected = plateau_curve(ReduceLROnPlateau.model_validate(schedule), [0.1], metrics[:-1])[0]
@@ -249,7 +245,7 @@ def test_a_plateau_follows_the_job_s_own_test_metric(mode: str) -> None:
 def test_the_best_epoch_is_the_earliest_with_the_highest_test_accuracy() -> None:
     bests: list[Best] = []
     result = train(
-        spec(epochs=10, optimizer={"type": "SGD", "lr": 0.1, "momentum": 0.9}),
+        training_spec(epochs=10, optimizer={"type": "SGD", "lr": 0.1, "momentum": 0.9}),
         data_root=NOWHERE,
         device=CPU,
         hooks=Hooks(epoch=lambda epoch, best: bests.append(best)),
@@ -261,18 +257,18 @@ def test_the_best_epoch_is_the_earliest_with_the_highest_test_accuracy() -> None
 
 def test_a_loss_that_is_not_finite_ends_the_run() -> None:
     with pytest.raises(Diverged, match="epoch 0, at rate 1e"):
-        train(spec(optimizer={"type": "SGD", "lr": 1e12}), data_root=NOWHERE, device=CPU)
+        train(training_spec(optimizer={"type": "SGD", "lr": 1e12}), data_root=NOWHERE, device=CPU)
 
 
 def test_a_data_set_that_is_not_there_says_where_it_belongs(tmp_path: Path) -> None:
     (tmp_path / "root").write_text("in the way of the folder")
 
     with pytest.raises(DataUnavailable, match=r"fashion-mnist is not under .*LRSERVE_DATA_ROOT"):
-        train(spec(dataset={"type": "fashion-mnist"}), data_root=tmp_path / "root", device=CPU)
+        train(training_spec(dataset={"type": "fashion-mnist"}), data_root=tmp_path / "root", device=CPU)
 
 
 def test_digits_are_digits() -> None:
-    job = spec(
+    job = training_spec(
         dataset={"type": "digits"}, epochs=4, batch_size=32, optimizer={"type": "SGD", "lr": 0.05, "momentum": 0.9}
     )
     splits = job.dataset.load(NOWHERE)

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from lrcore.jobs.experiment import ExperimentSpec
-from lrcore.jobs.range_test import RangeTestSpec
 from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.models import MODELS
 from lrcore.models.torchvision import TYPES
@@ -22,7 +21,7 @@ from lrserve.worker.engine.footprint import MEASURED_SECONDS, Footprint, check_f
 from lrserve.worker.engine.grouping import train_many
 from lrserve.worker.engine.memory import free_memory, left_in_cgroups
 from lrserve.worker.engine.range_test import range_test
-from tests.conftest import job_spec
+from tests.factories import job_spec, range_test_spec
 
 CPU = torch.device("cpu")
 NOWHERE = Path("nowhere")
@@ -151,9 +150,8 @@ def test_runs_of_an_experiment_that_do_not_fit_fail_and_the_others_train(monkeyp
 
 def test_a_range_test_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(footprint, "free_memory", lambda device: 2**10)
-    fields = {name: value for name, value in job_spec().items() if name != "epochs"}
     with pytest.raises(OutOfMemory):
-        range_test(RangeTestSpec.model_validate(fields), data_root=NOWHERE, device=CPU)
+        range_test(range_test_spec(), data_root=NOWHERE, device=CPU)
 
 
 V1 = {"memory.limit_in_bytes": "1000", "memory.usage_in_bytes": "900"}

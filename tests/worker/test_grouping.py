@@ -31,7 +31,7 @@ from lrserve.worker.engine.grouping import (
 from lrserve.worker.engine.optim import Scheduled
 from lrserve.worker.engine.stacked_models import StackedModels, StackMember
 from lrserve.worker.engine.trainer import built
-from tests.conftest import job_spec
+from tests.factories import training_spec
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")
@@ -62,7 +62,7 @@ def spec(**changes: Any) -> TrainingSpec:
     """Five steps an epoch; the last batch is short."""
     data = {"type": "fake", "samples": 76, "test_samples": 20, "image_size": 12, "noise": 0.3}
     given = {"dataset": data, "precision": "float64", "epochs": 4, "interval": "step", "batch_size": 16}
-    return TrainingSpec.model_validate(job_spec(**given | changes))
+    return training_spec(**given | changes)
 
 
 def three(**changes: Any) -> list[TrainingSpec]:

@@ -15,27 +15,28 @@ from lrserve.worker.engine import Hooks, train
 from lrserve.worker.engine.data import load
 from lrserve.worker.engine.graph import GraphedStep
 from lrserve.worker.engine.trainer import Trainer
-from tests.worker.test_engine import figures, spec
+from tests.factories import training_spec
+from tests.worker.test_engine import figures
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")
 
 
 def test_a_run_that_no_longer_gets_better_ends_early() -> None:
-    job = spec(epochs=50, optimizer={"type": "SGD", "lr": 0.0}, early_stopping={"patience": 3})
+    job = training_spec(epochs=50, optimizer={"type": "SGD", "lr": 0.0}, early_stopping={"patience": 3})
 
     assert len(train(job, data_root=NOWHERE, device=CPU).epochs) == 4
 
 
 def test_an_improvement_below_min_delta_is_none() -> None:
     rule = {"monitor": "accuracy", "patience": 2, "min_delta": 1.0}
-    job = spec(epochs=50, optimizer={"type": "SGD", "lr": 0.05}, early_stopping=rule)
+    job = training_spec(epochs=50, optimizer={"type": "SGD", "lr": 0.05}, early_stopping=rule)
 
     assert len(train(job, data_root=NOWHERE, device=CPU).epochs) == 3
 
 
 def test_bfloat16_learns_and_keeps_float32_weights() -> None:
-    job = spec(
+    job = training_spec(
         dataset={"type": "fake", "samples": 1000},
         optimizer={"type": "SGD", "lr": 0.02, "momentum": 0.9},
         epochs=6,
@@ -53,20 +54,20 @@ def test_bfloat16_learns_and_keeps_float32_weights() -> None:
 
 def test_a_short_last_batch_can_be_left_out() -> None:
     losses: list[float] = []
-    job = spec(batch_size=100, drop_last=True, epochs=2)
+    job = training_spec(batch_size=100, drop_last=True, epochs=2)
     result = train(job, data_root=NOWHERE, device=CPU, hooks=Hooks(losses=lambda epoch, found: losses.extend(found)))
 
     assert job.steps_per_epoch == 2  # of 256 images
     assert len(losses) == 4
     assert result.epochs[0].train_loss == pytest.approx((losses[0] + losses[1]) / 2)
     with pytest.raises(ValidationError, match="no batch is full"):
-        spec(batch_size=257, drop_last=True)
+        training_spec(batch_size=257, drop_last=True)
 
 
 def test_running_figures_are_means_over_fifty_steps() -> None:
     running: list[tuple[int, float, float]] = []
     losses: list[float] = []
-    job = spec(batch_size=2, epochs=1)
+    job = training_spec(batch_size=2, epochs=1)
     hooks = Hooks(running=lambda *figures: running.append(figures), losses=lambda epoch, found: losses.extend(found))
     train(job, data_root=NOWHERE, device=CPU, hooks=hooks)
 
@@ -97,7 +98,7 @@ def test_running_figures_are_means_over_fifty_steps() -> None:
 def test_what_the_job_cannot_do_is_said_before_it_starts(changes: dict[str, Any], message: str) -> None:
     started: list[int] = []
     with pytest.raises(SpecError, match=message):
-        train(spec(**changes), data_root=NOWHERE, device=CPU, hooks=Hooks(step=started.append))
+        train(training_spec(**changes), data_root=NOWHERE, device=CPU, hooks=Hooks(step=started.append))
     assert not started
 
 
@@ -114,7 +115,7 @@ def test_what_the_job_cannot_do_is_said_before_it_starts(changes: dict[str, Any]
 )
 def test_names_that_the_model_does_not_have_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
-        train(spec(**changes), data_root=NOWHERE, device=CPU)
+        train(training_spec(**changes), data_root=NOWHERE, device=CPU)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_names_that_the_model_does_not_have_are_refused(changes: dict[str, Any],
 )
 def test_schedules_that_do_not_fit_are_named(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        spec(**changes)
+        training_spec(**changes)
     assert [error["ctx"]["error"].field[0] for error in refused.value.errors()] == [field]
 
 
@@ -169,7 +170,7 @@ def test_schedules_that_do_not_fit_are_named(changes: dict[str, Any], field: str
 def test_the_step_that_a_gpu_captures_is_the_step_of_the_loop(changes: dict[str, Any]) -> None:
     """Run here step by step, by the same code with its indices and rates as tensors; only the capture is missing."""
     changes = {"optimizer": {"type": "AdamW"}} | changes
-    job = spec(interval="step", schedule={"type": "StepLR", "step_size": 3, "gamma": 0.5}, **changes)
+    job = training_spec(interval="step", schedule={"type": "StepLR", "step_size": 3, "gamma": 0.5}, **changes)
     expected: list[float] = []
     train(job, data_root=NOWHERE, device=CPU, hooks=Hooks(losses=lambda epoch, losses: expected.extend(losses)))
 
@@ -196,7 +197,7 @@ def test_the_step_that_a_gpu_captures_mixes_no_devices_and_reads_nothing_back() 
     """On a device whose tensors have no values, and which takes none from the CPU. Without torch's own update."""
     device = torch.device("meta")
     data = {"type": "fake", "samples": 256, "image_size": 12, "flip": True, "crop": 2, "cutout": 5, "normalize": True}
-    job = spec(dataset=data, ema_decay=0.9, label_smoothing=0.1, model={"type": "resnet18", "width": 4})
+    job = training_spec(dataset=data, ema_decay=0.9, label_smoothing=0.1, model={"type": "resnet18", "width": 4})
     run = Trainer(job, load(job.dataset, NOWHERE, device), device, Hooks(), None)
     step = GraphedStep(run)
     run.optimizers = []

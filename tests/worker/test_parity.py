@@ -17,8 +17,8 @@ from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.optimizers import OPTIMIZERS
 from lrserve.worker.engine import Hooks, train
 from lrserve.worker.engine.data import load, permutation
-from tests.conftest import job_spec
-from tests.core.test_torch_parity import IN_TORCH, build
+from tests.factories import training_spec
+from tests.lrcore.test_torch_parity import IN_TORCH, build
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")
@@ -52,7 +52,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 def spec(**changes: Any) -> TrainingSpec:
     data = {"type": "fake", "samples": 310, "test_samples": 50, "image_size": 12, "noise": 0.3}
     given = {"dataset": data, "precision": "float64", "epochs": EPOCHS, "interval": "step", "batch_size": 64}
-    return TrainingSpec.model_validate(job_spec(**given | changes))
+    return training_spec(**given | changes)
 
 
 def losses_of(job: TrainingSpec) -> list[float]:

@@ -16,9 +16,9 @@ from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore
 from lrserve.worker.engine import Diverged, Result
 from lrserve.worker.shard import ShardHooks, ShardReporter
-from tests.conftest import job_spec, until
-from tests.jobs.test_parts import claimed, contents, experiment, rewind, states
-from tests.jobs.test_store import epoch
+from tests.conftest import until
+from tests.factories import claimed_runs, epoch, experiment_of, job_spec
+from tests.jobs.experiments import contents, rewind, states
 
 BEST = Best(epoch=0, test_accuracy=0.5)
 
@@ -26,13 +26,13 @@ BEST = Best(epoch=0, test_accuracy=0.5)
 def reported(store: JobStore, home: Path, spec: ExperimentSpec) -> tuple[ShardReporter, ShardHooks]:
     """The reporter of a part with all runs, and what their training calls."""
     store.create(spec)
-    reporter = ShardReporter(store, claimed(store), Settings(home=home), threading.Event())
+    reporter = ShardReporter(store, claimed_runs(store), Settings(home=home), threading.Event())
     reporter.start()
     return reporter, reporter.hooks(lambda: False, nullcontext)
 
 
 def test_what_became_of_runs_is_told_again_if_redis_has_lost_it(store: JobStore, redis: Redis, tmp_path: Path) -> None:
-    reporter, hooks = reported(store, tmp_path, experiment(4))
+    reporter, hooks = reported(store, tmp_path, experiment_of(4))
     [job] = store.page()[0]
     for run in hooks.runs:
         run.epoch(epoch(0), BEST)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lrcore.errors import MissingPackage
 from lrserve.worker.pruning import survivors
-from tests.core.test_prune import pruner, rule
+from tests.lrcore.test_prune import pruner, rule
 
 NAN = math.nan
 ACCURACIES = st.dictionaries(st.integers(0, 99), st.sampled_from([NAN, 0.0, 0.1, 0.3, 0.5, 0.9, 1.0]), max_size=20)

@@ -21,8 +21,7 @@ from lrserve.worker.engine import Hooks, Interrupted, grouping, train
 from lrserve.worker.engine.range_test import RangeLosses, range_test
 from lrserve.worker.executors import EXECUTORS, Outcome
 from lrserve.worker.runner import Runner
-from tests.conftest import job_spec
-from tests.core.test_range_test import spec
+from tests.factories import job_spec, range_test_spec
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")
@@ -48,7 +47,7 @@ def seeds_of(test: RangeTestSpec, **how: Any) -> RangeLosses:
 
 
 def test_its_losses_are_those_of_the_training_at_the_same_rates() -> None:
-    test = spec(start_lr=1e-3, end_lr=0.5, num_iter=10)
+    test = range_test_spec(start_lr=1e-3, end_lr=0.5, num_iter=10)
     losses, ended = losses_of(test)
     epochs: list[list[float]] = []
     train(test.run(), data_root=NOWHERE, device=CPU, hooks=Hooks(losses=lambda epoch, of: epochs.append(of)))
@@ -70,7 +69,7 @@ def test_every_step_is_made_at_the_rate_that_the_result_shows(mode: str, monkeyp
 
     monkeypatch.setattr(torch.optim.SGD, "step", recorded)
     optimizer = {"type": "SGD", "lr": 0.2, "param_groups": [{"params": "*.bias", "lr": 0.1}]}
-    test = spec(optimizer=optimizer, start_lr=1e-4, end_lr=1e-2, num_iter=7, mode=mode)
+    test = range_test_spec(optimizer=optimizer, start_lr=1e-4, end_lr=1e-2, num_iter=7, mode=mode)
     losses_of(test)
 
     assert [rates[0] for rates in used] == test.rates().tolist()
@@ -89,7 +88,7 @@ def test_every_step_is_made_at_the_rate_that_the_result_shows(mode: str, monkeyp
 def test_a_test_that_is_stopped_anywhere_and_resumed_is_one_that_was_not(
     changes: dict[str, Any], stop: int, tmp_path: Path
 ) -> None:
-    test = spec(**{"start_lr": 1e-3, "end_lr": 0.3, "num_iter": 14} | changes)
+    test = range_test_spec(**{"start_lr": 1e-3, "end_lr": 0.3, "num_iter": 14} | changes)
     undisturbed = losses_of(test)
     steps: list[int] = []
     with pytest.raises(Interrupted):
@@ -105,7 +104,7 @@ def test_a_test_that_is_stopped_anywhere_and_resumed_is_one_that_was_not(
 def test_a_checkpoint_between_two_steps_has_all_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lrserve.worker.engine.saver.SAVE_SECONDS", 0.0)
     monkeypatch.setattr("lrserve.worker.engine.saver.SAVE_SHARE", 1e9)
-    test = spec(num_iter=9, end_lr=0.3)
+    test = range_test_spec(num_iter=9, end_lr=0.3)
 
     class Killed(Exception):
         pass
@@ -123,7 +122,7 @@ def test_a_checkpoint_between_two_steps_has_all_losses(tmp_path: Path, monkeypat
 
 
 def test_a_training_does_not_take_up_the_checkpoint_of_a_test(tmp_path: Path) -> None:
-    test = spec(num_iter=8, end_lr=0.3)
+    test = range_test_spec(num_iter=8, end_lr=0.3)
     losses_of(test, folder=tmp_path)
     steps: list[int] = []
     train(test.run(), data_root=NOWHERE, device=CPU, folder=tmp_path, hooks=Hooks(step=steps.append))
@@ -132,8 +131,8 @@ def test_a_training_does_not_take_up_the_checkpoint_of_a_test(tmp_path: Path) ->
 
 
 def test_a_rate_that_is_too_high_ends_the_test() -> None:
-    losses, ended = losses_of(spec(**LEARNABLE))
-    broken, why = losses_of(spec(**LEARNABLE | {"start_lr": 1e25, "end_lr": 1e30, "stop_factor": None}))
+    losses, ended = losses_of(range_test_spec(**LEARNABLE))
+    broken, why = losses_of(range_test_spec(**LEARNABLE | {"start_lr": 1e25, "end_lr": 1e30, "stop_factor": None}))
 
     assert (ended, len(losses) < 60) == ("diverged", True)
     assert (why, math.isfinite(broken[-1]), np.isfinite(broken[:-1]).all()) == ("not_finite", False, True)
@@ -175,9 +174,9 @@ def test_several_seeds_have_the_losses_that_each_has_alone(
 ) -> None:
     together = way(how, monkeypatch)
     given = changes | {"precision": "float64"}
-    done = seeds_of(spec(**given, seeds=SEEDS))
-    alone = [losses_of(spec(**given | {"seed": seed, "stop_factor": None}))[0] for seed in SEEDS]
-    n, ended = end_of(spec(**given), alone)
+    done = seeds_of(range_test_spec(**given, seeds=SEEDS))
+    alone = [losses_of(range_test_spec(**given | {"seed": seed, "stop_factor": None}))[0] for seed in SEEDS]
+    n, ended = end_of(range_test_spec(**given), alone)
 
     assert (done.ended, done.together) == (ended, together)
     assert [len(losses) for losses in done.losses] == [n] * 3
@@ -186,15 +185,15 @@ def test_several_seeds_have_the_losses_that_each_has_alone(
 
 
 def test_one_seed_of_a_list_is_the_same_as_that_seed() -> None:
-    assert losses_of(spec(**LEARNABLE, seeds=[4])) == losses_of(spec(**LEARNABLE | {"seed": 4}))
+    assert losses_of(range_test_spec(**LEARNABLE, seeds=[4])) == losses_of(range_test_spec(**LEARNABLE | {"seed": 4}))
 
 
 def test_seeds_with_dropout_are_trained_one_after_another() -> None:
     given: dict[str, Any] = {"model": {"type": "mlp", "dropout": 0.5}, "num_iter": 6, "end_lr": 0.1}
-    done = seeds_of(spec(**given, seeds=SEEDS))
+    done = seeds_of(range_test_spec(**given, seeds=SEEDS))
 
     assert done.together == 1
-    assert done.losses == [losses_of(spec(**given, seed=seed))[0] for seed in SEEDS]
+    assert done.losses == [losses_of(range_test_spec(**given, seed=seed))[0] for seed in SEEDS]
 
 
 @pytest.mark.parametrize("how", [WIDE, THREADS, PAIRS, NEVER])
@@ -203,7 +202,7 @@ def test_seeds_that_are_stopped_anywhere_and_resumed_are_those_that_were_not(
     how: str, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = way(how, monkeypatch)
-    test = spec(start_lr=1e-3, end_lr=0.3, num_iter=14, seeds=SEEDS, optimizer=RATIO)
+    test = range_test_spec(start_lr=1e-3, end_lr=0.3, num_iter=14, seeds=SEEDS, optimizer=RATIO)
     undisturbed = seeds_of(test)
     steps: list[int] = []
     with pytest.raises(Interrupted):
@@ -222,7 +221,7 @@ def test_a_worker_that_is_killed_among_seeds_loses_none_that_was_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     way(NEVER, monkeypatch)
-    test = spec(num_iter=5, end_lr=0.3, seeds=SEEDS)
+    test = range_test_spec(num_iter=5, end_lr=0.3, seeds=SEEDS)
 
     class Killed(Exception):
         pass
@@ -244,7 +243,7 @@ def test_the_running_figures_are_means_over_the_seeds(how: str, monkeypatch: pyt
     way(how, monkeypatch)
     told: list[tuple[int, float]] = []
     data = {"type": "fake", "samples": 120, "image_size": 12}
-    test = spec(dataset=data, batch_size=2, num_iter=55, end_lr=1e-3, seeds=SEEDS, precision="float64")
+    test = range_test_spec(dataset=data, batch_size=2, num_iter=55, end_lr=1e-3, seeds=SEEDS, precision="float64")
     done = seeds_of(test, hooks=Hooks(running=lambda step, loss, accuracy: told.append((step, loss))))
 
     assert told == [(150, pytest.approx(np.mean([losses[:50] for losses in done.losses])))]
@@ -255,7 +254,7 @@ def runner_of(store: JobStore, home: Path) -> Runner:
 
 
 def test_a_worker_leaves_result_files_and_the_training_that_was_asked_for(store: JobStore, tmp_path: Path) -> None:
-    test = spec(**LEARNABLE | {"use_for": "valley", "epochs": 2})
+    test = range_test_spec(**LEARNABLE | {"use_for": "valley", "epochs": 2})
     job_id = store.create(test, JobOptions(labels=("mine",), priority=4)).id
     runner_of(store, tmp_path).answer(QUEUE)
     job = store.get(job_id)
@@ -275,7 +274,7 @@ def test_a_worker_leaves_result_files_and_the_training_that_was_asked_for(store:
 
 
 def test_a_worker_leaves_the_losses_of_every_seed(store: JobStore, tmp_path: Path) -> None:
-    test = spec(**LEARNABLE, seeds=[2, 7], seed=1, use_for="valley", epochs=2)
+    test = range_test_spec(**LEARNABLE, seeds=[2, 7], seed=1, use_for="valley", epochs=2)
     job_id = store.create(test).id
     runner_of(store, tmp_path).answer(QUEUE)
     job = store.get(job_id)
@@ -292,7 +291,7 @@ def test_a_worker_leaves_the_losses_of_every_seed(store: JobStore, tmp_path: Pat
 def test_a_worker_that_is_lost_before_the_end_makes_no_second_training(
     store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_id = store.create(spec(**LEARNABLE | {"use_for": "max_lr", "epochs": 1})).id
+    job_id = store.create(range_test_spec(**LEARNABLE | {"use_for": "max_lr", "epochs": 1})).id
     real = Runner._submit
 
     class Lost(BaseException):
@@ -329,7 +328,7 @@ def test_a_worker_that_is_lost_before_the_end_makes_no_second_training(
 
 
 def test_without_a_suggestion_there_is_no_training(store: JobStore, tmp_path: Path) -> None:
-    job_id = store.create(spec(num_iter=5, use_for="valley", epochs=1)).id
+    job_id = store.create(range_test_spec(num_iter=5, use_for="valley", epochs=1)).id
     runner_of(store, tmp_path).answer(QUEUE)
     job = store.get(job_id)
 
@@ -343,7 +342,7 @@ def test_without_a_suggestion_there_is_no_training(store: JobStore, tmp_path: Pa
 def test_a_test_that_is_cancelled_at_its_end_makes_no_training(
     store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_id = store.create(spec(**LEARNABLE | {"use_for": "valley", "epochs": 1})).id
+    job_id = store.create(range_test_spec(**LEARNABLE | {"use_for": "valley", "epochs": 1})).id
     real = Runner._submit
 
     def cancelled(self: Runner, *arguments: Any) -> None:
@@ -359,7 +358,7 @@ def test_a_test_that_is_cancelled_at_its_end_makes_no_training(
 def test_a_test_whose_training_finds_no_room_fails(
     store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_id = store.create(spec(**LEARNABLE | {"use_for": "valley", "epochs": 1})).id
+    job_id = store.create(range_test_spec(**LEARNABLE | {"use_for": "valley", "epochs": 1})).id
 
     def full(*arguments: Any) -> None:
         raise StoreFull("nothing was stored")
@@ -376,9 +375,9 @@ def test_a_test_whose_training_finds_no_room_fails(
 def test_a_test_whose_tenant_has_no_room_for_the_training_fails(store: JobStore, tmp_path: Path) -> None:
     mine = store.of("mine")
     job_id = mine.create(
-        spec(**LEARNABLE | {"use_for": "valley", "epochs": 1}), JobOptions(priority=1, max_attempts=1)
+        range_test_spec(**LEARNABLE | {"use_for": "valley", "epochs": 1}), JobOptions(priority=1, max_attempts=1)
     ).id
-    mine.create(spec(seed=1))
+    mine.create(range_test_spec(seed=1))
     LimitStore(store._redis).change("mine", {"queued": 1})
     runner_of(store, tmp_path).answer(QUEUE)
     job = store.get(job_id)
@@ -389,19 +388,19 @@ def test_a_test_whose_tenant_has_no_room_for_the_training_fails(store: JobStore,
 
 
 def test_a_job_of_an_unknown_kind_fails_and_the_next_one_is_taken(store: JobStore) -> None:
-    odd, job_id = store.create(spec()).id, store.create(spec(seed=1)).id
+    odd, job_id = store.create(range_test_spec()).id, store.create(range_test_spec(seed=1)).id
     store._redis.hset(store._key(odd), "kind", "poem")
     claim = store.claim([QUEUE], "worker", 30)
 
     assert claim is not None
-    assert (claim.id, claim.spec) == (job_id, spec(seed=1))
+    assert (claim.id, claim.spec) == (job_id, range_test_spec(seed=1))
     error = store.get(odd).error
     assert error is not None
     assert (error.type, "poem" in error.message) == ("invalid_spec", True)
 
 
 def test_progress_of_a_test_is_in_its_own_steps(store: JobStore, tmp_path: Path) -> None:
-    job_id = store.create(spec(num_iter=10, end_lr=0.1)).id
+    job_id = store.create(range_test_spec(num_iter=10, end_lr=0.1)).id
     assert store.get(job_id).progress.steps == 10
     runner_of(store, tmp_path).answer(QUEUE)
     progress = store.get(job_id).progress

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from lrcore.schedules import SCHEDULES
-from tests.conftest import Service, job_spec
+from tests.conftest import Service
+from tests.factories import job_spec
 
 EPOCHS = 20  # what every example is defined for
 STEPS = 4  # of an epoch, where the rates are those of steps

@@ -10,7 +10,7 @@ from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.store import JobStore
 from lrserve.worker.runner import Runner
-from tests.jobs.test_store import SPEC
+from tests.factories import SPEC
 
 
 def test_folders_of_ended_jobs_are_removed_and_no_others(store: JobStore, tmp_path: Path) -> None:

@@ -9,15 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from lrcore.jobs.training_spec import TrainingSpec
 from lrserve.worker.engine import Hooks, Interrupted, train
 from lrserve.worker.engine.grouping import train_together
 from lrserve.worker.engine.range_test import range_test
-from tests.conftest import job_spec
-from tests.core.test_range_test import spec
+from tests.factories import range_test_spec, training_spec
 
 CPU, NOWHERE = torch.device("cpu"), Path("/nonexistent")
-JOB = TrainingSpec.model_validate(job_spec())
+JOB = training_spec()
 STEPS = 12
 
 Way = Callable[[Hooks, Path], object]
@@ -33,11 +31,13 @@ def together(hooks: Hooks, folder: Path) -> None:
 
 
 def range_of_one(hooks: Hooks, folder: Path) -> None:
-    range_test(spec(num_iter=STEPS), data_root=NOWHERE, device=CPU, hooks=hooks, folder=folder)
+    range_test(range_test_spec(num_iter=STEPS), data_root=NOWHERE, device=CPU, hooks=hooks, folder=folder)
 
 
 def range_of_seeds(hooks: Hooks, folder: Path) -> None:
-    range_test(spec(num_iter=STEPS // 2, seeds=[0, 1]), data_root=NOWHERE, device=CPU, hooks=hooks, folder=folder)
+    range_test(
+        range_test_spec(num_iter=STEPS // 2, seeds=[0, 1]), data_root=NOWHERE, device=CPU, hooks=hooks, folder=folder
+    )
 
 
 class Lost(Exception):

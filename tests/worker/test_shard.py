@@ -23,7 +23,8 @@ from lrserve.worker import executors
 from lrserve.worker.engine import Hooks, Interrupted
 from lrserve.worker.runner import Runner
 from lrserve.worker.shard import ShardHooks, ShardReporter
-from tests.conftest import job_spec, until
+from tests.conftest import until
+from tests.factories import claimed_runs, epoch, job_spec
 
 SETTINGS = Settings(heartbeat_seconds=0.02)
 STEPS = 4  # of an epoch
@@ -33,17 +34,10 @@ def experiment(changes: dict[str, Any] | None = None, **axes: Any) -> Experiment
     return ExperimentSpec.model_validate({"base": job_spec(epochs=8), "grid": axes} | (changes or {}))
 
 
-def epoch(index: int, accuracy: float = 0.5) -> tuple[Epoch, Best]:
+def best_epoch(index: int, accuracy: float = 0.5) -> tuple[Epoch, Best]:
     """Figures of an epoch, which is the best one."""
-    losses = {"train_loss": 1.0, "train_accuracy": 0.5, "test_loss": 1.0}
-    figures = Epoch(epoch=index, lr=[0.1], test_accuracy=accuracy, seconds=1.0, **losses)
+    figures = epoch(index, accuracy)
     return figures, Best.of(figures)
-
-
-def claimed(store: JobStore, most: int = 8) -> Claim:
-    claim = store.claim([QUEUE], "worker", 45, most)
-    assert claim is not None
-    return claim
 
 
 @contextmanager
@@ -59,7 +53,7 @@ def reporting(store: JobStore, claim: Claim) -> Iterator[tuple[ShardReporter, Sh
 
 def test_a_stop_that_is_taken_back_stops_all_runs_nevertheless(store: JobStore) -> None:
     job = store.create(experiment(seed=[0, 1]))
-    with reporting(store, claimed(store)) as (reporter, hooks):
+    with reporting(store, claimed_runs(store)) as (reporter, hooks):
         store.pause(job.id)
         until(hooks.runs[0].stop)  # the other one has not been asked yet
         store.resume(job.id)
@@ -114,19 +108,19 @@ def test_progress_does_not_fall_back_while_a_part_is_taken_up(store: JobStore) -
         assert progress is not None
         return progress.step
 
-    with reporting(store, claimed(store)) as (reporter, hooks):
+    with reporting(store, claimed_runs(store)) as (reporter, hooks):
         for run in hooks.runs:
             run.step(0)
             run.step(STEPS)
-            run.epoch(*epoch(0))
+            run.epoch(*best_epoch(0))
         reporter.finish(State.QUEUED, None)
     assert step() == 2 * STEPS
 
-    with reporting(store, claimed(store)) as (reporter, hooks):
+    with reporting(store, claimed_runs(store)) as (reporter, hooks):
         reporter.confirm()  # it loads the data, say
         assert step() == 2 * STEPS
         for run in hooks.runs:
-            run.epoch(*epoch(0))
+            run.epoch(*best_epoch(0))
         reporter.confirm()
         assert step() == 2 * STEPS
         for run in hooks.runs:
@@ -149,10 +143,10 @@ def test_a_judgement_that_redis_did_not_answer_is_asked_for_again(
         return judge(claim, judgements)
 
     monkeypatch.setattr(store, "judge", broken)
-    with reporting(store, claimed(store)) as (_, hooks):
-        hooks.runs[1].epoch(*epoch(0, 0.2))
+    with reporting(store, claimed_runs(store)) as (_, hooks):
+        hooks.runs[1].epoch(*best_epoch(0, 0.2))
         until(lambda: 1 in store.runs(job.id) and store.runs(job.id)[1].metrics)
-        hooks.runs[0].epoch(*epoch(0, 0.1))
+        hooks.runs[0].epoch(*best_epoch(0, 0.1))
 
         until(hooks.runs[0].stop)
         assert not hooks.runs[1].stop()

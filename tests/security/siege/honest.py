@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.conftest import job_spec
+from tests.factories import job_spec
 
 SEEDS = 3
 PATIENCE = 240.0  # seconds for a job, refusals with Retry-After included
