@@ -17,9 +17,9 @@ from starlette.datastructures import State
 
 from lrcore import logs, traces
 
-from . import open_files
 from .app import create_app
-from .bounded_http import BoundedProtocol
+from .middleware import open_files
+from .middleware.bounded_http import BoundedProtocol
 from .settings import ApiSettings, is_loopback
 
 log = logging.getLogger("lrserve.api")

@@ -22,23 +22,24 @@ from lrcore.jobs.retention import Retention
 from lrcore.jobs.store import JobStore
 from lrcore.jobs.webhooks import WebhookStore
 
-from . import headers, openapi, origins, problems
-from .address_policy import AddressPolicy
-from .auth import Authentication
-from .curve_fast_path import CurveFastPath
-from .event_broadcaster import EventBroadcaster
-from .first_key import FirstKey
-from .limits import BodyLimit
+from . import openapi, problems
+from .events.event_broadcaster import EventBroadcaster
+from .large_requests.offload import Offload
+from .large_requests.processes import Processes
+from .middleware import headers, origins
+from .middleware.auth import Authentication
+from .middleware.curve_fast_path import CurveFastPath
+from .middleware.first_key import FirstKey
+from .middleware.limits import BodyLimit
+from .middleware.rates import Rates
+from .middleware.telemetry import RouteProbe, Telemetry
 from .notifier import Notifier
-from .offload import Offload
-from .processes import Processes
 from .query import only_known
-from .rates import Rates
 from .routes import catalogue, discovered, web
 from .settings import ApiSettings
 from .submit_batcher import SubmitBatcher
-from .telemetry import RouteProbe, Telemetry
-from .webhooks import Dispatcher
+from .webhooks.address_policy import AddressPolicy
+from .webhooks.dispatcher import Dispatcher
 
 # FastAPI says it of every body whose model is built when it is first needed
 warnings.filterwarnings("ignore", message="The 'alias' attribute", category=UnsupportedFieldAttributeWarning)

@@ -13,8 +13,8 @@ from lrcore.jobs.reaper import Reaper
 from lrcore.jobs.store import JobStore
 from lrcore.lengths import MAX_DEPTH
 
-from .auth import Caller
 from .documented import refuses
+from .middleware.auth import Caller
 from .problems import Invalid, shortened
 
 MAX_JSON_DEPTH = 64  # objects and lists inside each other, twice what an experiment over the deepest schedules has

@@ -25,8 +25,8 @@ from lrcore.jobs.webhooks import DeliveryNotFound, TooManyWebhooks, WebhookDisab
 from lrcore.schedules import SCHEDULES
 from lrcore.text import did_you_mean
 
-from .headers import HEADERS
-from .json import dumps
+from .encoding.json import dumps
+from .middleware.headers import HEADERS
 
 log = logging.getLogger("lrserve.api")
 

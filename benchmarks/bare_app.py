@@ -6,8 +6,8 @@ import numpy as np
 from fastapi import FastAPI, Response
 
 from lrcore.curve import CurveRequest, sample
-from lrserve.api.encoding import answer, encode
-from lrserve.api.json import dumps
+from lrserve.api.encoding.curves import answer, encode
+from lrserve.api.encoding.json import dumps
 
 app = FastAPI()
 

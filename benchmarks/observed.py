@@ -15,8 +15,8 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Scope
 
 from lrserve.api.app import create_app
+from lrserve.api.middleware.telemetry import Telemetry
 from lrserve.api.settings import ApiSettings
-from lrserve.api.telemetry import Telemetry
 
 ROUNDS, CALLS = 300, 100
 BODY = b'{"schedule": {"type": "CosineAnnealingLR", "T_max": 1000, "eta_min": 0.0001}, "base_lr": %.9f, "steps": 1000}'

@@ -16,10 +16,10 @@ from lrcore.jobs.store import IllegalMove
 
 from ..dependencies import CurrentJob, CurrentNotifier, Files, Store, Who, json_body
 from ..documented import DocumentedRoute, documented
+from ..events.streams import until_revoked
 from ..problems import Invalid, readable
 from ..requests import REQUESTS
 from ..responses import IdempotencyKey, JobResponse, created, linked
-from ..streams import until_revoked
 
 router = APIRouter(route_class=DocumentedRoute)
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field
 
 from lrcore.jobs.artifacts import Artifact
 
-from ..cache import etag, matches
 from ..dependencies import CurrentJob, Files
 from ..documented import DocumentedRoute, documented
+from ..encoding.cache import etag, matches
 
 router = APIRouter(route_class=DocumentedRoute, prefix="/v1/jobs", tags=["jobs"])
 

@@ -17,14 +17,14 @@ from lrcore.errors import CurveError
 from lrcore.schedules import SCHEDULES
 from lrcore.text import did_you_mean
 
-from ..cache import MAX_AGE, etag, matches
 from ..dependencies import json_body
 from ..documented import DocumentedRoute, documented
-from ..encoding import MEDIA_TYPES, Axis, encode, encode_several
-from ..metrics import CURVE_SECONDS
-from ..negotiate import choose
-from ..offload import leave_loop, own_process
-from ..pictures import check_lines
+from ..encoding.cache import MAX_AGE, etag, matches
+from ..encoding.curves import MEDIA_TYPES, Axis, encode, encode_several
+from ..encoding.negotiate import choose
+from ..encoding.pictures import check_lines
+from ..large_requests.offload import leave_loop, own_process
+from ..middleware.metrics import CURVE_SECONDS
 from ..problems import Invalid, readable, shortened
 from ..query import only_known
 

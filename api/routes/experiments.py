@@ -19,9 +19,9 @@ from lrcore.jobs.store import JobStore
 
 from ..dependencies import CurrentJob, CurrentNotifier, Store, json_body
 from ..documented import DocumentedRoute, documented
-from ..json import dumps
-from ..negotiate import choose
-from ..offload import leave_loop, own_process
+from ..encoding.json import dumps
+from ..encoding.negotiate import choose
+from ..large_requests.offload import leave_loop, own_process
 from ..problems import Invalid
 from ..requests import ExperimentRequest
 from ..responses import IdempotencyKey, JobResponse, Prefer, doubts_of_store, linked, listed, submitted, waited

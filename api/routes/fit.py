@@ -14,7 +14,7 @@ from lrcore.schedules._base import MAX_STEP, Count, Index, Rate
 
 from ..dependencies import json_body
 from ..documented import DocumentedRoute
-from ..offload import own_process
+from ..large_requests.offload import own_process
 from ..problems import Invalid
 
 router = APIRouter(route_class=DocumentedRoute, prefix="/v1/schedules", tags=["schedules"])

@@ -21,9 +21,9 @@ from lrcore.lint import warnings
 
 from ..dependencies import CurrentJob, CurrentNotifier, Store, json_body
 from ..documented import DocumentedRoute, documented
-from ..json import dumps
-from ..negotiate import choose
-from ..offload import leave_loop, own_process
+from ..encoding.json import dumps
+from ..encoding.negotiate import choose
+from ..large_requests.offload import leave_loop, own_process
 from ..requests import JobRequest
 from ..responses import (
     IdempotencyKey,

@@ -14,7 +14,7 @@ from lrcore.jobs.store import JobStore
 
 from ..dependencies import CurrentJob, CurrentNotifier, Store, json_body
 from ..documented import DocumentedRoute, documented
-from ..negotiate import choose
+from ..encoding.negotiate import choose
 from ..requests import RangeTestRequest
 from ..responses import IdempotencyKey, JobResponse, doubts_of_store, submitted
 from .jobs import METRICS, DryRun, planned

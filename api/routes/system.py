@@ -12,11 +12,11 @@ from pydantic import BaseModel, Field
 
 from lrcore.jobs.store import JobStore
 
-from .. import headers
 from ..dependencies import Who
 from ..documented import DocumentedRoute, documented
-from ..json import dumps
-from ..metrics import Exposed
+from ..encoding.json import dumps
+from ..middleware import headers
+from ..middleware.metrics import Exposed
 
 router = APIRouter(route_class=DocumentedRoute, tags=["system"])
 ANY_QUERY = True  # probes add their own

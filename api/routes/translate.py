@@ -15,7 +15,7 @@ from lrcore.schedules._base import Count, Rate
 
 from ..dependencies import json_body
 from ..documented import DocumentedRoute
-from ..offload import own_process
+from ..large_requests.offload import own_process
 
 router = APIRouter(route_class=DocumentedRoute, prefix="/v1/schedules", tags=["schedules"])
 

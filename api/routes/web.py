@@ -12,8 +12,8 @@ from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from ..cache import matches
 from ..documented import DocumentedRoute
+from ..encoding.cache import matches
 
 router = APIRouter(route_class=DocumentedRoute, include_in_schema=False)
 ANY_QUERY = True  # pages are no forms

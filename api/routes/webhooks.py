@@ -12,10 +12,10 @@ from lrcore.jobs.job import Label
 from lrcore.jobs.webhook_scripts import MOST_OF_ALL, MOST_WEBHOOKS
 from lrcore.jobs.webhooks import Delivery, Event, Webhook, WebhookStore
 
-from ..address_policy import AddressPolicy
 from ..dependencies import json_body
 from ..documented import DocumentedRoute, documented, refuses
 from ..problems import Invalid
+from ..webhooks.address_policy import AddressPolicy
 
 router = APIRouter(route_class=DocumentedRoute, prefix="/v1/webhooks", tags=["webhooks"])
 

@@ -18,7 +18,7 @@ from lrcore.figure import encoded, new_figure
 from lrcore.reference import introduction, table
 from lrcore.schedules import SCHEDULES, Schedule
 from lrcore.schedules._base import TorchSchedule
-from lrserve.api.pictures import draw_curves
+from lrserve.api.encoding.pictures import draw_curves
 
 BASE_LR = 0.1
 FAR = 2000  # steps that a picture may have

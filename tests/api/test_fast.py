@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from lrserve.api.curve_fast_path import CurveFastPath
+from lrserve.api.middleware.curve_fast_path import CurveFastPath
 
 MULTIPLIED = {"type": "MultiplicativeLR", "lr_lambda": "1 - 1 / (epoch + 10)"}
 

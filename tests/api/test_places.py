@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from lrserve.api.processes import Busy, Places
+from lrserve.api.large_requests.processes import Busy, Places
 
 
 async def hold(places: Places, tenant: str, log: list[str], seconds: float = 0.01) -> None:

@@ -16,8 +16,8 @@ import pytest
 from lrcore.jobs.ids import NOBODY
 from lrcore.jobs.outbox import Parcel
 from lrcore.jobs.webhooks import new_secret
-from lrserve.api.address_policy import AddressPolicy
-from lrserve.api.sender import GuardedBackend, Sender
+from lrserve.api.webhooks.address_policy import AddressPolicy
+from lrserve.api.webhooks.sender import GuardedBackend, Sender
 from tests.api.receiver import Receiver
 
 

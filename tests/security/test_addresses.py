@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lrserve.api.address_policy import AddressPolicy, Network
+from lrserve.api.webhooks.address_policy import AddressPolicy, Network
 
 # prints [address, whether it is global] of the edges of each network that this Python knows as special, of addresses
 # in them, and of addresses anywhere

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from lrserve.api.app import create_app
-from lrserve.api.headers import CONTENT, PAGE
+from lrserve.api.middleware.headers import CONTENT, PAGE
 from lrserve.api.routes.web import POLICY
 from lrserve.api.settings import ApiSettings
 from tests.conftest import Service

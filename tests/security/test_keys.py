@@ -15,7 +15,7 @@ import pytest
 from lrcore.jobs.connection import connect
 from lrcore.jobs.keys import KeyStore, Role
 from lrserve.api.app import create_app
-from lrserve.api.auth import FRESH_SECONDS
+from lrserve.api.middleware.auth import FRESH_SECONDS
 from lrserve.api.settings import ApiSettings
 from tests.conftest import Service, running_service, until
 from tests.factories import job_spec, long_job

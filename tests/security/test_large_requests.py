@@ -20,7 +20,7 @@ import pytest
 
 from lrcore.jobs.connection import connect
 from lrcore.jobs.ids import new_id
-from lrserve.api.encoding import MEDIA_TYPES
+from lrserve.api.encoding.curves import MEDIA_TYPES
 from tests.conftest import Service, running_service, until
 from tests.factories import job_spec
 from tests.security.conftest import api_process

@@ -16,7 +16,7 @@ from lrcore.curve import CurveRequest, sample
 from lrcore.figure import new_figure
 from lrcore.lettering import legend, shortened, width, write
 from lrcore.text import FORMULA, visible
-from lrserve.api.pictures import draw_curves
+from lrserve.api.encoding.pictures import draw_curves
 from tests.factories import job_spec
 
 STEP = {"type": "StepLR", "step_size": 5}
@@ -71,7 +71,7 @@ def test_a_shortened_name_fits_and_keeps_its_ends(name: str, longest: int) -> No
 @pytest.mark.parametrize("name", ["x", "W" * 30, "W" * 200, "学" * 200])
 def test_a_legend_stays_within_its_picture(count: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
-    monkeypatch.setattr("lrserve.api.pictures.encoded", lambda figure, form: drawn.append(figure))
+    monkeypatch.setattr("lrserve.api.encoding.pictures.encoded", lambda figure, form: drawn.append(figure))
     draw_curves([(name, CURVE)] * count, "", "png", "linear")
     (figure,) = drawn
     figure.draw_without_rendering()

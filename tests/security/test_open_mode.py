@@ -261,7 +261,7 @@ def test_of_several_that_start_together_one_prints(empty: str, tmp_path: Path) -
 
 # what the application does at its start, ten times a process
 FIRST = """
-from lrserve.api.first_key import FirstKey
+from lrserve.api.middleware.first_key import FirstKey
 from lrserve.api.settings import ApiSettings
 from lrcore.jobs.audit import AuditLog
 from lrcore.jobs.connection import connect

@@ -19,9 +19,9 @@ from lrcore.jobs.keys import KeyStore, Role
 from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.settings import Settings
+from lrserve.api.middleware.rates import Rates
 from lrserve.api.notifier import Notifier
-from lrserve.api.rates import Rates
-from lrserve.api.webhooks import _connect
+from lrserve.api.webhooks.dispatcher import _connect
 from lrserve.embedded import installed_server
 from lrserve.supervisor import free_port
 from tests.conftest import until

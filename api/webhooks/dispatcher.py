@@ -20,8 +20,8 @@ from lrcore.jobs.connection import COMMAND_SECONDS
 from lrcore.jobs.outbox import Outbox, Outcome, Parcel
 from lrcore.jobs.webhooks import Attempt
 
+from ..settings import ApiSettings
 from .address_policy import AddressPolicy
-from .settings import ApiSettings
 
 if TYPE_CHECKING:
     from .sender import Sender

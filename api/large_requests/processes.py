@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from .settings import ApiSettings
+from ..settings import ApiSettings
 from .wire import LENGTH, Request, Start, packed
 
 CPU_SECONDS = 20  # of one request; estimates refuse beforehand what would take longer

@@ -16,7 +16,7 @@ from lrcore.jobs.outbox import Parcel, signature
 from lrcore.jobs.webhooks import Attempt
 
 from .address_policy import AddressPolicy, Refused
-from .webhooks import MOST_IN_FLIGHT
+from .dispatcher import MOST_IN_FLIGHT
 
 log = logging.getLogger("lrserve.webhooks")
 

@@ -6,7 +6,7 @@ from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .settings import ApiSettings
+from ..settings import ApiSettings
 
 # a picture or a file that a browser opens by itself: SVG's own styles, and nothing that runs, loads or is framed
 CONTENT = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"

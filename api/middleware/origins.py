@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .problems import TITLES, problem
-from .settings import ApiSettings, is_loopback
+from ..problems import TITLES, problem
+from ..settings import ApiSettings, is_loopback
 
 HOST = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+?)\.?(:[0-9]*)?")
 SAFE = ("GET", "HEAD", "OPTIONS")

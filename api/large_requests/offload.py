@@ -22,13 +22,13 @@ from lrcore.budget import OverBudget
 from lrcore.cost import AT_ONCE
 from lrcore.machine import cores
 
-from . import problems
-from .documented import refuses
-from .encoding import MEDIA_TYPES
-from .metrics import CURVE_SECONDS
+from .. import problems
+from ..documented import refuses
+from ..encoding.curves import MEDIA_TYPES
+from ..middleware.metrics import CURVE_SECONDS
+from ..middleware.telemetry import INNER
+from ..settings import ApiSettings
 from .processes import CPU_SECONDS, Busy, Child, ChildFailed, Places, Processes
-from .settings import ApiSettings
-from .telemetry import INNER
 from .wire import Request, Start
 
 log = logging.getLogger("lrserve.api")

@@ -26,11 +26,11 @@ from starlette.types import Message, Scope
 
 from lrcore import logs, traces
 
-from . import problems
-from .app import application
-from .auth import ANYBODY
+from .. import problems
+from ..app import application
+from ..middleware.auth import ANYBODY
+from ..middleware.telemetry import route_of
 from .processes import CPU_SECONDS, MEMORY_BYTES
-from .telemetry import route_of
 from .wire import LENGTH, Request, Start, packed, received
 
 log = logging.getLogger("lrserve.api")

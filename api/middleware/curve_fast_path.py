@@ -14,11 +14,11 @@ from lrcore.curve import CurveRequest, sample
 from lrcore.errors import CurveError
 from lrcore.unique_keys import DuplicateKey
 
-from .cache import Answers
-from .encoding import answer
-from .json import dumps
+from ..encoding.cache import Answers
+from ..encoding.curves import answer
+from ..encoding.json import dumps
+from ..large_requests.offload import SMALL_BYTES
 from .metrics import CURVE_SECONDS, KEPT
-from .offload import SMALL_BYTES
 from .telemetry import INNER
 
 PATH = "/v1/curves"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from .problems import Invalid
+from ..problems import Invalid
 
 
 def choose(request: Request, media_types: Mapping[str, str]) -> str:

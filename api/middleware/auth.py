@@ -21,7 +21,7 @@ from lrcore.jobs.ids import NOBODY
 from lrcore.jobs.keys import Key, KeyStore, Role
 from lrcore.jobs.limits import LimitStore
 
-from .problems import problem
+from ..problems import problem
 from .rates import Rate, Rates
 
 log = logging.getLogger("lrserve.api")

@@ -14,9 +14,9 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from ..problems import TITLES, problem
 from .headers import HEADERS
 from .limits import ARRIVED
-from .problems import TITLES, problem
 
 HEAD_BYTES = 2**16  # as in h11; what comes with its first or its last byte is not counted
 GRACE_SECONDS = 2.0  # for the application's own answer to a body that does not come

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .problems import of_http
+from ..problems import of_http
 
 ARRIVED = "lrserve.arrived"  # in the scope of a request all of which was there before the application began
 

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from lrcore.jobs.keys import KeyNotFound, KeyStore
 
-from .auth import FRESH_SECONDS
+from ..middleware.auth import FRESH_SECONDS
 
 log = logging.getLogger("lrserve.api")
 

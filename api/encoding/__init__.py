@@ -1,0 +1,1 @@
+"""Curves and other answers as bytes."""

@@ -1,0 +1,1 @@
+"""Large requests, each answered by a process of its own."""

@@ -1,0 +1,1 @@
+"""What every request passes before the routes: bounds, origins, keys, limits, metrics."""
