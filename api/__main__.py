@@ -6,6 +6,10 @@ import gc
 
 if __name__ == "__main__":
     gc.disable()  # what is imported stays: looking through it again and again is a tenth of the start
+from lrcore.families import load_or_exit
+
+if __name__ == "__main__":
+    load_or_exit()
 import argparse
 import logging
 import socket

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from redis.exceptions import RedisError
 from starlette.status import HTTP_200_OK
 
-from lrcore import traces
+from lrcore import plugins, traces
 from lrcore.family import is_none
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Job, JobOptions, JobSummary
@@ -124,12 +124,18 @@ def doubts_of_store(spec: JobSpec, terms: JobOptions, store: JobStore) -> list[d
     """A doubt, if nobody would take the job. Raises JobTooLarge; says nothing where Redis does not answer."""
     try:
         store.check_size(spec)
+        used = {f"{name}=={version}" for name, version in plugins.used_by(spec).items()}
         served = [queue.name for queue in store.queues() if queue.workers]
+        workers = store.service_stats().workers.values() if used else ()
     except RedisError:  # then nobody knows, and the curve is none of Redis' business
         return []
-    if (terms.hardware or QUEUE) in served:
+    if used:
+        if any(used <= set(each.plugins) and terms.hardware in (None, *each.hardware) for each in workers):
+            return []
+    elif (terms.hardware or QUEUE) in served:
         return []
     wanted = f"with hardware {terms.hardware!r} " if terms.hardware else ""
+    wanted += f"with plug-in {', '.join(sorted(used))} " if used else ""
     known = ", ".join(name for name in served if name != QUEUE) or "none"
     return [{"code": "no_worker", "message": f"no worker {wanted}lives now; there are: {known}", "step": None}]
 

@@ -1,19 +1,25 @@
 """Families of specs with one member a file: schedules, models, data sets, optimizers.
 
-A member is registered by being defined: its package imports every module in its folder, and the family is
-whatever concrete subclasses of the family's base exist then. Modules with a leading underscore are not members.
+A member is registered by being defined: the family imports every module in its folder, and every module of a plug-in
+that the operator has named, and takes the concrete subclasses of its base that are defined there. Modules with a
+leading underscore are not members.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, Union, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
+
+from lrcore import plugins
+from lrcore.plugins import Plugin, PluginError
 
 Number = Annotated[float, Strict()]
 Flag = Annotated[bool, Strict()]
@@ -151,27 +157,94 @@ def _concrete(base: type[Member]) -> Iterator[type[Member]]:
             yield cls
 
 
+class Family(Mapping[str, type[M]], Generic[M]):
+    """The members of a family by name, in alphabetical order; in an annotation, a field that takes any of them.
+
+    They are looked up when they are first needed, not when the family's package is imported: a plug-in imports the
+    base of a family before it can define members.
+
+    Args:
+        package: whose public modules define the family's own members; its last part is the name of the family.
+        path: where those modules are.
+        base: of every member.
+    """
+
+    def __init__(self, package: str, path: list[str], base: type[M]) -> None:
+        self._package, self._path, self._base = package, path, base
+
+    @cached_property
+    def _members(self) -> dict[str, type[M]]:
+        return discover(self._package, self._path, self._base)
+
+    def __getitem__(self, name: str) -> type[M]:
+        return self._members[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    __hash__ = object.__hash__  # as part of an annotation
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler.generate_schema(union(self._members))
+
+
 def discover(package: str, path: list[str], base: type[M]) -> dict[str, type[M]]:
     """Import each public module of `package` and return the members of `base` by name, in alphabetical order.
 
-    Raises TypeError if two members have one name, or one lacks what the catalogue shows.
+    Raises:
+        TypeError: two members have one name, or one lacks what the catalogue shows.
+        PluginError: a plug-in cannot be used.
     """
+    loaded = plugins.load()
     for module in pkgutil.iter_modules(path):
         if not module.name.startswith("_"):
             importlib.import_module(f"{package}.{module.name}")
+    classes = dict.fromkeys(_concrete(base))  # a class with two bases comes twice
     found: dict[str, type[M]] = {}
-    for cls in dict.fromkeys(_concrete(base)):  # a class with two bases comes twice
-        for name in cls.names():
-            if name in found:
-                raise TypeError(f"{cls.__module__} and {found[name].__module__} both define {name!r}")
-            found[name] = cls  # type: ignore[assignment]  # a concrete subclass of M
-        missing = [a for a in ("summary", "origin", "example") if not hasattr(cls, a)]
-        if missing:
-            raise TypeError(f"{cls.__module__}.{cls.__name__} lacks {', '.join(missing)}")
+    for cls in classes:
+        if cls.__module__.startswith(f"{package}."):
+            _join(found, cls)
+    for plugin in loaded:
+        _join_plugin(found, plugin, package.rpartition(".")[2], base)
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 
-def union(members: dict[str, type[M]]) -> Any:
+def _join(found: dict[str, type[M]], cls: type[Member]) -> None:
+    """Add a member under its names. Raises TypeError."""
+    for name in cls.names():
+        if name in found:
+            raise TypeError(f"{cls.__module__} and {found[name].__module__} both define {name!r}")
+        found[name] = cls  # type: ignore[assignment]  # a concrete subclass of M
+    missing = [a for a in ("summary", "origin", "example") if not hasattr(cls, a)]
+    if missing:
+        raise TypeError(f"{cls.__module__}.{cls.__name__} lacks {', '.join(missing)}")
+
+
+def _join_plugin(found: dict[str, type[M]], plugin: Plugin, group: str, base: type[M]) -> None:
+    """Add a plug-in's members of a family. Raises PluginError."""
+    modules = plugin.modules.get(group, ())
+    empty = set(modules)
+    for cls in dict.fromkeys(_concrete(base)):
+        module = plugin.module_of(cls)
+        if module in modules:
+            empty.discard(module)
+            plugins.check_member(plugin, cls, cls.names(), base)
+            try:
+                _join(found, cls)
+            except TypeError as error:
+                raise PluginError(plugin.name, str(error)) from error
+        elif module is not None:
+            raise PluginError(plugin.name, f"{module} defines {cls.__name__}, but has no entry point for the {group}")
+        elif any(vars(sys.modules[each]).get(cls.__name__) is cls for each in modules):
+            raise PluginError(plugin.name, f"{cls.__name__} is defined in {cls.__module__}, which no entry point names")
+    if empty:
+        raise PluginError(plugin.name, f"{empty.pop()} defines no member of the {group}")
+
+
+def union(members: Mapping[str, type[M]]) -> Any:
     """The tagged union of a family's members, for use as a field's type."""
     classes = tuple(dict.fromkeys(members.values()))  # a class with several names comes as often
     if len(classes) == 1:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import typer
 
 from lrcore.text import visible
+
+if TYPE_CHECKING:
+    from lrcore.schedules import Schedule
 
 TIMEOUT = 1.0  # seconds for a server to say which jobs there are
 MOST = 30
@@ -12,19 +18,26 @@ MOST = 30
 
 def schedules(incomplete: str) -> list[str]:
     """Types of schedules."""
-    from lrcore.schedules import SCHEDULES
-
-    return [name for name in SCHEDULES if name.lower().startswith(incomplete.lower())]
+    return [name for name in _schedules() if name.lower().startswith(incomplete.lower())]
 
 
 def parameters(ctx: typer.Context, incomplete: str) -> list[str]:
     """The parameters, as name=, of the schedule whose type stands on the command line."""
-    from lrcore.schedules import SCHEDULES
-
-    cls = SCHEDULES.get(str(ctx.params.get("schedule")))
+    cls = _schedules().get(str(ctx.params.get("schedule")))
     given = {text.partition("=")[0] for text in ctx.params.get("parameters") or []}
     fields = [] if cls is None else [name for name in cls.model_fields if name != "type" and name not in given]
     return [f"{name}=" for name in fields if name.startswith(incomplete)]
+
+
+def _schedules() -> Mapping[str, type[Schedule]]:
+    """All schedules; none where a plug-in cannot be used."""
+    from lrcore.plugins import PluginError
+    from lrcore.schedules import SCHEDULES
+
+    try:
+        return dict(SCHEDULES)
+    except PluginError:
+        return {}
 
 
 def frameworks(incomplete: str) -> list[str]:

@@ -18,11 +18,16 @@ COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
 def findings(host: str) -> Iterator[Finding]:
     """Everything that there is to say, in the order in which one would fix it."""
+    from lrcore import plugins
     from lrserve.api.settings import is_loopback
+
+    plugins.skip()  # a process of its own loads them: the other findings do not depend on them
     from lrserve.checks import devices, folders, settings, store
+    from lrserve.checks import plugins as plugin_checks
 
     known, said = settings.read()
     yield from said
+    yield from plugin_checks.check()
     yield from folders.check(known)
     yield from store.check(known, exposed=not is_loopback(host))
     yield from devices.check(known)

@@ -88,9 +88,12 @@ def explain(error: Exception) -> tuple[Status, dict[str, Any], list[str]] | None
     """The exit status of an error, its problem, and lines for people; None if it is a fault of the program."""
     from pydantic import ValidationError
 
+    from lrcore.plugins import PluginError
     from lrserve.client import ApiError, NoAnswer
 
     text = str(error)
+    if isinstance(error, PluginError):
+        return Status.FAILED, {"title": "Plug-in cannot be used", "detail": text}, [text]
     if isinstance(error, ApiError):
         status = Status.NO_ANSWER if isinstance(error, NoAnswer) else Status.FAILED
         keyless = ["LRSERVE_KEY takes a key, and `lrserve keys create` makes one"] if error.status == 401 else []

@@ -6,6 +6,10 @@ import gc
 
 if __name__ == "__main__":
     gc.disable()  # what is imported stays: looking through it again and again is a quarter of the start
+from lrcore.families import load_or_exit
+
+if __name__ == "__main__":
+    load_or_exit()
 import argparse
 import contextlib
 import logging
@@ -24,11 +28,11 @@ from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
 from redis.exceptions import RedisError
 
-from lrcore import exits, logs, traces
+from lrcore import exits, logs, plugins, traces
 from lrcore.jobs.connection import connect
 from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.job_types import KINDS
-from lrcore.jobs.queue import NOTIFY_TASK, QUEUE, broker_queue
+from lrcore.jobs.queue import NOTIFY_TASK, broker_queue, queues_of
 from lrcore.jobs.reaper import Reaper
 from lrcore.jobs.service_stats import WorkerStats
 from lrcore.jobs.settings import Settings
@@ -156,7 +160,7 @@ def main() -> int:
     gc.freeze()
     gc.enable()
     labels = settings.hardware.split(",") if settings.hardware else hardware()
-    queues = [*labels, QUEUE]
+    queues = queues_of(labels, map(str, plugins.load()))
 
     def ring(queue: str) -> None:
         celery.send_task(NOTIFY_TASK, args=(queue,), queue=broker_queue(queue), retry=False)

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
-from lrcore import logs, traces
+from lrcore import logs, plugins, traces
 from lrcore.errors import DataUnavailable, LrcoreError, MissingPackage
 from lrcore.jobs.artifacts import ArtifactsUnavailable
 from lrcore.jobs.experiment import ShardSpec
 from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.job import JobError
 from lrcore.jobs.job_spec import JobSpec
-from lrcore.jobs.queue import QUEUE
+from lrcore.jobs.queue import QUEUE, broker_queue
 from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
 from lrcore.jobs.store import (
@@ -86,6 +86,7 @@ class Runner:
         self._most_runs = most_runs
         self.name = name
         self.queues = tuple(queues)
+        self._plugins = tuple(map(str, plugins.load()))
         self._store, self._ring = store, ring
         self._draining = threading.Event()
         self._swept_at = time.monotonic()  # a worker begins with it
@@ -123,13 +124,15 @@ class Runner:
         if self._draining.is_set():
             return
         try:
-            claim = self._store.claim(self.queues, self.name, self.settings.lease_seconds, self._most_runs)
+            claim = self._store.claim(
+                self.queues, self.name, self.settings.lease_seconds, self._most_runs, self._plugins
+            )
         except StoreTooNew as newer:
             log.error("%s", newer)
             return
         if claim is None:
             return
-        if claim.queue != queue:
+        if broker_queue(claim.queue) != broker_queue(queue):
             self._pass_on(queue)
         if claim.more:
             self._pass_on(claim.queue)

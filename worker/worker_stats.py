@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from lrcore import __version__
+from lrcore import __version__, plugins
 from lrcore.jobs.service_stats import WorkerStats
 
 from .engine.trainer import pick_device
@@ -24,6 +24,7 @@ class StatsSampler:
 
     def __init__(self, hardware: Sequence[str], look: Callable[[], tuple[bool, int, float]]) -> None:
         self._hardware, self._look = tuple(hardware), look
+        self._plugins = tuple(map(str, plugins.load()))
         self._device = pick_device()
         self._before = time.monotonic(), 0, 0.0
 
@@ -39,6 +40,7 @@ class StatsSampler:
             version=__version__,
             host=socket.gethostname(),
             hardware=self._hardware,
+            plugins=self._plugins,
             device=torch.cuda.get_device_name(self._device) if on_gpu else "cpu",
             torch=torch.__version__,
             busy=busy,

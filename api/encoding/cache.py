@@ -6,11 +6,11 @@ import hashlib
 
 from cachetools import LRUCache
 
-from lrcore import __version__
+from lrcore import __version__, plugins
 
 BYTES = 32 * 2**20  # kept altogether
 OVERHEAD = 500  # of each, for the objects around it
-MAX_AGE = 86_400  # seconds: a curve depends on its request and on the version alone
+MAX_AGE = 86_400  # seconds: a curve depends on its request and on the versions of lrserve and its plug-ins
 
 
 class Answers:
@@ -31,7 +31,8 @@ class Answers:
 
 def etag(*parts: bytes) -> str:
     """A strong validator of the answer that the parts of a request determine."""
-    return '"' + hashlib.blake2b(b"\0".join((__version__.encode(), *parts)), digest_size=16).hexdigest() + '"'
+    versions = " ".join((__version__, *map(str, plugins.load())))
+    return '"' + hashlib.blake2b(b"\0".join((versions.encode(), *parts)), digest_size=16).hexdigest() + '"'
 
 
 def matches(if_none_match: str | None, tag: str) -> bool:

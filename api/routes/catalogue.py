@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field, create_model
 
-from lrcore.datasets import DATASETS
-from lrcore.family import Member, describe, is_none
-from lrcore.models import MODELS
-from lrcore.optimizers import OPTIMIZERS
+from lrcore.families import FAMILIES
+from lrcore.family import describe, is_none
 from lrcore.schedules import SCHEDULES
 from lrcore.text import did_you_mean
 
@@ -28,14 +25,6 @@ class Entry(BaseModel):
     origin: str
     parameters: dict[str, Any] = Field(description="JSON Schema of its JSON")
     example: dict[str, Any]
-
-
-FAMILIES: dict[str, Mapping[str, type[Member]]] = {
-    "schedules": SCHEDULES,
-    "models": MODELS,
-    "datasets": DATASETS,
-    "optimizers": OPTIMIZERS,
-}
 
 
 @cache

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from lrcore.datasets import DATASETS
+from lrcore.families import FAMILIES
 from lrcore.jobs.job_types import KINDS
-from lrcore.models import MODELS
-from lrcore.optimizers import OPTIMIZERS
-from lrcore.schedules import SCHEDULES
 
 from ..documented import DocumentedRoute
 from ..requests import REQUESTS
@@ -21,12 +17,6 @@ from ..requests import REQUESTS
 router = APIRouter(route_class=DocumentedRoute, prefix="/v1/kinds", tags=["jobs"])
 
 PATHS = {"training": "/v1/jobs", "lr_range_test": "/v1/lr-range-tests", "experiment": "/v1/experiments"}
-CATALOGUES: dict[str, Mapping[str, Any]] = {
-    "models": MODELS,
-    "datasets": DATASETS,
-    "optimizers": OPTIMIZERS,
-    "schedules": SCHEDULES,
-}
 
 
 class Kind(BaseModel):
@@ -75,7 +65,7 @@ def _without_members(schema: Any) -> Any:
     if "discriminator" not in schema:
         return {name: _without_members(each) for name, each in schema.items()}
     known = schema["discriminator"]["mapping"].keys()
-    family = next(name for name, members in CATALOGUES.items() if known <= members.keys())
+    family = next(name for name, members in FAMILIES.items() if known <= members.keys())
     named = {"type": "object", "properties": {"type": {"type": "string"}}, "required": ["type"]}
     said = {name: schema[name] for name in ("description", "default") if name in schema}
     return named | {"catalogue": f"/v1/{family}"} | said

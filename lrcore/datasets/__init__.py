@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 from lrcore.datasets._base import Dataset
-from lrcore.family import discover, union
+from lrcore.family import Family
 
-DATASETS: dict[str, type[Dataset]] = discover(__name__, __path__, Dataset)
+DATASETS: Family[Dataset] = Family(__name__, __path__, Dataset)
 
 if TYPE_CHECKING:
     AnyDataset = Dataset
 else:
-    AnyDataset = union(DATASETS)
+    AnyDataset = Annotated[Any, DATASETS]
 
 __all__ = ["DATASETS", "AnyDataset", "Dataset"]

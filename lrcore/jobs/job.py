@@ -118,6 +118,11 @@ class JobSummary(_View):
     labels: list[str] = Field(description="given with the job, to find it by")
     priority: int = Field(description="0 to 9; a higher one goes first")
     hardware: str | None = Field(description="label of the workers that may take it; null: any")
+    plugins: dict[str, str] = Field(
+        {},
+        description="version of each plug-in that its spec uses, by distribution: a worker must have the same",
+        exclude_if=lambda value: not value,
+    )
     max_attempts: int
     max_seconds: float | None
     requested: Literal["cancel", "pause"] | None = Field(description="what the worker of a running job was asked for")

@@ -1,10 +1,13 @@
 """The names that API and worker share on the broker.
 
 A message is a doorbell: it says that a job waits in a queue, not which. The store knows the order.
+
+A queue is named by the hardware that its jobs need, and by the plug-ins if they need any: `gpu,acme==1.2,other==3.0`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lrcore.jobs.connection import broker_url
@@ -15,9 +18,34 @@ BROKER_PREFIX = "lrserve:broker:"
 QUEUE_PREFIX = "queue."
 
 
+def queue_for(hardware: str | None, plugins: Mapping[str, str]) -> str:
+    """The queue of jobs that need this hardware, if any, and these plug-ins, versions by name."""
+    return ",".join([hardware or QUEUE, *(f"{name}=={plugins[name]}" for name in sorted(plugins))])
+
+
+def hardware_of(queue: str) -> str | None:
+    """The hardware that the jobs of a queue need; None if any will do."""
+    label = queue.partition(",")[0]
+    return None if label == QUEUE else label
+
+
+def queues_of(labels: Sequence[str], plugins: Iterable[str]) -> list[str]:
+    """The queues in which a worker listens for messages: for jobs without plug-ins, and for those with each of its own.
+
+    Args:
+        plugins: each as name==version.
+    """
+    labels = [*labels, QUEUE]
+    return labels + [f"{label},{plugin}" for plugin in sorted(plugins) for label in labels]
+
+
 def broker_queue(queue: str) -> str:
-    """A queue's name on the broker, where kombu has keys of its own, such as unacked."""
-    return QUEUE_PREFIX + queue
+    """A queue's name on the broker, where kombu has keys of its own, such as unacked.
+
+    Of several plug-ins it has the first alone: a worker listens for each of its own, not for every set of them. The
+    store compares the whole set.
+    """
+    return QUEUE_PREFIX + ",".join(queue.split(",")[:2])
 
 
 def broker_list(queue: str) -> str:

@@ -357,7 +357,8 @@ local function lose(id, most, why, kills, how)
 end
 -- all that a reader sees of a job: fields and values, place in its queue, workers of the queue, ms a job takes there
 local BRIEF = {'id', 'tenant', 'kind', 'title', 'state', 'labels', 'priority', 'queue', 'max_attempts', 'max_ms',
-  'want', 'attempt', 'losses', 'progress', 'metrics', 'best', 'error', 'created_at', 'started_at', 'finished_at'}
+  'want', 'plugins', 'attempt', 'losses', 'progress', 'metrics', 'best', 'error', 'created_at', 'started_at',
+  'finished_at'}
 -- some of a job's fields and their values, without those that are long
 local function brief(id)
   local record, values = {}, redis.call('HMGET', job(id), unpack(BRIEF))
@@ -380,6 +381,27 @@ local function view(id, briefly)
   return {record, redis.call('ZRANK', line(id), id), most and math.min(workers, most) or workers,
     not held and redis.call('HGET', P .. 'pace', queue)}
 end
+-- the queues that a worker serves: those in ARGV[first] and after, and with plug-ins, each as name==version with
+-- commas between, those known queues whose label is among them and whose plug-ins the worker all has
+local function served(plugins, first)
+  local found, own = {}, {}
+  for i = first, #ARGV do
+    table.insert(found, ARGV[i])
+    own[ARGV[i]] = true
+  end
+  if plugins == '' then return found end
+  for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
+    local label, needed = string.match(queue, '^([^,]+),(.+)$')
+    local all = label and own[label] and not own[queue]
+    for plugin in string.gmatch(all and needed or '', '[^,]+') do
+      all = all and string.find(',' .. plugins .. ',', ',' .. plugin .. ',', 1, true)
+    end
+    if all then table.insert(found, queue) end
+  end
+  return found
+end
+-- the broker's list for a queue, as of queue.broker_queue
+local function messages(prefix, queue) return prefix .. string.match(queue, '^[^,]*,?[^,]*') end
 -- a record from its fields and values, which begin at ARGV[first]
 local function given(first)
   local record = {}
@@ -473,9 +495,9 @@ for i, id in ipairs(ids) do found[i] = {redis.call('HGET', job(id), 'order'), vi
 return found
 """
 
-# worker, token, lease in ms, most runs of an experiment, then queues -> {id, spec, attempt, queue, kind, whether there
-# are more, its trace or '', since when it waited or 0, when it was taken} of the best job of them all, or nothing. Of
-# an experiment it is a part, with the spec of the whole.
+# worker, token, lease in ms, most runs of an experiment, its plug-ins, then queues as for `served` -> {id, spec,
+# attempt, queue, kind, whether there are more, its trace or '', since when it waited or 0, when it was taken} of the
+# best job of them all, or nothing. Of an experiment it is a part, with the spec of the whole.
 CLAIM = """
 local function taken(id)
   local found = redis.call('HMGET', job(id), 'id', 'spec', 'attempt', 'queue', 'kind')
@@ -511,19 +533,19 @@ end
 -- nothing runs whenever it looks. Priority and age decide within a tenant.
 local function next_job()
   local id, queue, load, turn, score
-  for i = 6, #ARGV do
-    local tenants = redis.call('SMEMBERS', P .. 'tenants:' .. ARGV[i])
+  for _, each in ipairs(served(ARGV[6], 7)) do
+    local tenants = redis.call('SMEMBERS', P .. 'tenants:' .. each)
     table.insert(tenants, 'default')
     for _, tenant in ipairs(tenants) do
-      if redis.call('EXISTS', own(tenant, 'queue:' .. ARGV[i])) == 0 then
-        redis.call('SREM', P .. 'tenants:' .. ARGV[i], tenant)
+      if redis.call('EXISTS', own(tenant, 'queue:' .. each)) == 0 then
+        redis.call('SREM', P .. 'tenants:' .. each, tenant)
       elseif may_run(tenant) then
-        local first, place = best(tenant, ARGV[i])
+        local first, place = best(tenant, each)
         local busy = redis.call('SCARD', own(tenant, 'busy'))
-        local served = tonumber(redis.call('GET', own(tenant, 'served')) or 0)
-        local ahead = not id or busy < load or busy == load and (served < turn or served == turn and place < score)
+        local last = tonumber(redis.call('GET', own(tenant, 'served')) or 0)
+        local ahead = not id or busy < load or busy == load and (last < turn or last == turn and place < score)
         if first and ahead then
-          id, queue, load, turn, score = first, ARGV[i], busy, served, place
+          id, queue, load, turn, score = first, each, busy, last, place
         end
       end
     end
@@ -772,7 +794,7 @@ for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
   redis.call('ZREMRANGEBYSCORE', P .. 'workers:' .. queue, '-inf', now())
   if redis.call('EXISTS', P .. 'workers:' .. queue, P .. 'queue:' .. queue, P .. 'tenants:' .. queue) == 0 then
     redis.call('SREM', P .. 'queues', queue)
-    redis.call('DEL', ARGV[3] .. queue, P .. 'waiting:' .. queue)
+    redis.call('DEL', messages(ARGV[3], queue), P .. 'waiting:' .. queue)
   end
 end
 return ids
@@ -800,13 +822,13 @@ redis.call('ZADD', P .. 'finished', now() - ARGV[2] + ARGV[3], first[1])
 return {first[1], redis.call('HGET', job(first[1]), 'finished_at')}
 """
 
-# worker, time to live in ms, its vitals as JSON or '', then the queues that it serves
+# worker, time to live in ms, its vitals as JSON or '', its plug-ins, then queues as for `served`
 PRESENT = """
 redis.call('ZADD', P .. 'workers', now() + ARGV[3], ARGV[2])
 if ARGV[4] ~= '' then redis.call('HSET', P .. 'vitals', ARGV[2], ARGV[4]) end
-for i = 5, #ARGV do
-  redis.call('ZADD', P .. 'workers:' .. ARGV[i], now() + ARGV[3], ARGV[2])
-  redis.call('SADD', P .. 'queues', ARGV[i])
+for _, queue in ipairs(served(ARGV[5], 6)) do
+  redis.call('ZADD', P .. 'workers:' .. queue, now() + ARGV[3], ARGV[2])
+  redis.call('SADD', P .. 'queues', queue)
 end
 """
 
@@ -833,7 +855,7 @@ for i, queue in ipairs(queues) do
     waiting = waiting + redis.call('ZCARD', own(tenant, 'queue:' .. queue))
   end
   queues[i] = {queue, waiting,
-    redis.call('ZCOUNT', P .. 'workers:' .. queue, now(), '+inf'), redis.call('LLEN', ARGV[2] .. queue)}
+    redis.call('ZCOUNT', P .. 'workers:' .. queue, now(), '+inf'), redis.call('LLEN', messages(ARGV[2], queue))}
 end
 return queues
 """

@@ -15,6 +15,7 @@ class WorkerStats(BaseModel):
 
     Attributes:
         host: the machine, so that it can be told which workers share a disk.
+        plugins: those that it has loaded, each as name==version.
         device: the card's name, or cpu.
         busy: whether it has a job.
         steps_per_second, images_per_second: of training, since it said so before; all runs of a part together.
@@ -26,6 +27,7 @@ class WorkerStats(BaseModel):
     version: str
     host: str = ""
     hardware: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
     device: str = ""
     torch: str = ""
     busy: bool = False

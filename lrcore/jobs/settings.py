@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis import ConnectionPool
 
 from lrcore import logs
+from lrcore.plugins import DISTRIBUTION
 
 
 class Settings(BaseSettings):
@@ -60,6 +61,12 @@ class Settings(BaseSettings):
         pattern=r"^[a-z0-9][a-z0-9._-]{0,31}(,[a-z0-9][a-z0-9._-]{0,31})*$",
         description="labels of this machine's workers, with commas between; if not set, what they find: "
         "cpu, or gpu and the card's name, such as gpu.h200",
+    )
+    plugins: str = Field(
+        "",
+        pattern=rf"^\s*({DISTRIBUTION}(\s*,\s*{DISTRIBUTION})*)?\s*$",
+        description="installed distributions, with commas between, whose schedules, models, data sets and optimizers "
+        "are loaded at the start",
     )
     log_format: logs.Format = Field("text", description="text for people, or json: an object a line")
     log_level: logs.Level = Field("info", description="debug, info, warning or error: what is logged and what is worse")

@@ -23,7 +23,7 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
-from lrcore import traces
+from lrcore import plugins, traces
 from lrcore.errors import LrcoreError
 from lrcore.jobs import scripts
 from lrcore.jobs.format import StoreFormat
@@ -31,7 +31,7 @@ from lrcore.jobs.ids import NOBODY, display, new_id
 from lrcore.jobs.job import Best, Epoch, GroupingView, Job, JobError, JobOptions, JobSummary, Progress, rfc3339
 from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.job_types import UnknownKind, kind_of
-from lrcore.jobs.queue import QUEUE, broker_list
+from lrcore.jobs.queue import QUEUE, broker_list, hardware_of, queue_for
 from lrcore.jobs.service_stats import ServiceStats, WorkerStats, readable
 from lrcore.jobs.states import RunState, State
 
@@ -397,8 +397,12 @@ class JobStore:
             raise IllegalMove(job_id, outcome, wanted)
         return self.get(job_id)
 
-    def claim(self, queues: Sequence[str], worker: str, lease_seconds: float, most_runs: int = 1) -> Claim | None:
+    def claim(
+        self, queues: Sequence[str], worker: str, lease_seconds: float, most_runs: int = 1, plugins: Sequence[str] = ()
+    ) -> Claim | None:
         """Take the best waiting job of all the queues together; None if none waits.
+
+        With plug-ins, each as name==version, those queues join whose jobs need some of them and no others.
 
         Of an experiment it is a part: at most so many runs, and no more than its share of all that live; or one that
         has come back, whole, as its checkpoint is. The lease is longer while the spec is read: nobody keeps it then.
@@ -406,7 +410,7 @@ class JobStore:
         while True:
             token = secrets.token_hex(16)
             reading = _ms(max(lease_seconds, READING_SECONDS))
-            taken = self._run(scripts.CLAIM, worker, token, reading, most_runs, *queues)
+            taken = self._run(scripts.CLAIM, worker, token, reading, most_runs, ",".join(plugins), *queues)
             if not taken:
                 return None
             job_id, spec, attempt, queue, kind, more, trace, *waited = taken
@@ -556,9 +560,12 @@ class JobStore:
         return (taken[0], int(taken[1])) if taken else None
 
     def present(self, worker: str, queues: Sequence[str], seconds: float, vitals: WorkerStats | None = None) -> None:
-        """Say that a worker lives, which queues it serves and how it does, for the next `seconds`."""
-        text = vitals.model_dump_json() if vitals else ""
-        self._run(scripts.PRESENT, worker, _ms(seconds), text, *queues)
+        """Say that a worker lives, which queues it serves and how it does, for the next `seconds`.
+
+        With the plug-ins of `vitals` it serves the queues that `claim` says.
+        """
+        text, names = (vitals.model_dump_json(), vitals.plugins) if vitals else ("", ())
+        self._run(scripts.PRESENT, worker, _ms(seconds), text, ",".join(names), *queues)
 
     def absent(self, worker: str) -> None:
         """Say that a worker is gone."""
@@ -646,14 +653,17 @@ def _creation(
     share: int = 0,
 ) -> list[str | int]:
     """The arguments of CREATE. `share`: bytes of records that a tenant may have without a limit; 0 if unknown."""
+    used = plugins.used_by(spec)
     record = _record(spec) | {
-        "queue": terms.hardware or QUEUE,
+        "queue": queue_for(terms.hardware, used),
         "labels": json.dumps(terms.labels),
         "priority": terms.priority,
         "max_attempts": terms.max_attempts,
     }
     if terms.max_seconds is not None:
         record["max_ms"] = _ms(terms.max_seconds)
+    if used:
+        record["plugins"] = json.dumps(used)
     if trace:
         record["trace"] = trace
     content = hashlib.sha256(f"{record['spec']}\n{terms.model_dump_json()}".encode()).hexdigest()
@@ -767,7 +777,8 @@ def _summary(view: Sequence[Any]) -> dict[str, Any]:
         state=State(record["state"]),
         labels=parsed("labels"),
         priority=int(record["priority"]),
-        hardware=None if record["queue"] == QUEUE else record["queue"],
+        hardware=hardware_of(record["queue"]),
+        plugins=parsed("plugins") or {},
         max_attempts=int(record["max_attempts"]),
         max_seconds=int(record["max_ms"]) / 1000 if "max_ms" in record else None,
         requested=record.get("want"),

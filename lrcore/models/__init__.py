@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from lrcore.family import discover, union
+from lrcore.family import Family
 from lrcore.models._base import Model
 
-MODELS: dict[str, type[Model]] = discover(__name__, __path__, Model)
+MODELS: Family[Model] = Family(__name__, __path__, Model)
 
 if TYPE_CHECKING:
     AnyModel = Model
 else:
-    AnyModel = union(MODELS)
+    AnyModel = Annotated[Any, MODELS]
 
 __all__ = ["MODELS", "AnyModel", "Model"]

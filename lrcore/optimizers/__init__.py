@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from lrcore.family import discover, union
+from lrcore.family import Family
 from lrcore.optimizers._base import Optimizer
 
-OPTIMIZERS: dict[str, type[Optimizer]] = discover(__name__, __path__, Optimizer)
+OPTIMIZERS: Family[Optimizer] = Family(__name__, __path__, Optimizer)
 
 if TYPE_CHECKING:
     AnyOptimizer = Optimizer
 else:
-    AnyOptimizer = union(OPTIMIZERS)
+    AnyOptimizer = Annotated[Any, OPTIMIZERS]
 
 __all__ = ["OPTIMIZERS", "AnyOptimizer", "Optimizer"]

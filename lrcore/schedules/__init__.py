@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from lrcore.family import discover, union
+from lrcore.family import Family
 from lrcore.schedules._base import Rates, Schedule
 
-SCHEDULES: dict[str, type[Schedule]] = discover(__name__, __path__, Schedule)  # type: ignore[type-abstract, unused-ignore]
+SCHEDULES: Family[Schedule] = Family(__name__, __path__, Schedule)
 
 if TYPE_CHECKING:
     AnySchedule = Schedule
 else:
-    AnySchedule = union(SCHEDULES)
-    for _member in SCHEDULES.values():  # composites name the union before it exists, and look it up at first use
-        if not _member.__pydantic_fields_complete__:
-            vars(sys.modules[_member.__module__])["AnySchedule"] = AnySchedule
+    AnySchedule = Annotated[Any, SCHEDULES]
 
 __all__ = ["SCHEDULES", "AnySchedule", "Rates", "Schedule"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -13,12 +13,10 @@ from lrcore.cost import Load
 from lrcore.family import Number, Whole
 from lrcore.formulas import Node, Value
 from lrcore.grid import Extent, Fill, Grid
+from lrcore.schedules import AnySchedule
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, SignedSteps, StepCount, of_group
 from lrcore.schedules.compose import check_nesting, formula_inside
-
-if TYPE_CHECKING:
-    from lrcore.schedules import AnySchedule
 
 
 class _Around(Schedule):

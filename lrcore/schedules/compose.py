@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -15,11 +15,9 @@ from lrcore.family import Items
 from lrcore.formulas import Node, NoFormula, Value
 from lrcore.grid import Extent, Fill, Grid
 from lrcore.lengths import MAX_DEPTH
+from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Milestones, Rates, Schedule, TorchSchedule
 from lrcore.schedules.step import rising
-
-if TYPE_CHECKING:
-    from lrcore.schedules import AnySchedule
 
 MAX_SIZE = 1000  # simple formulas, parts of expressions included
 

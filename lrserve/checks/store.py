@@ -257,8 +257,19 @@ def _service(service_stats: ServiceStats, settings: Settings) -> Iterator[Findin
         yield warning("worker versions", f"{', '.join(versions)}; here it is {__version__}", fix)
     for name, (waiting, there) in sorted(service_stats.queues.items()):
         if waiting and not there and living:
+            hardware, *needed = name.split(",")
             found = f"{waiting} jobs wait for {name}, which no living worker has"
-            yield warning("workers", found, f"start one with LRSERVE_HARDWARE={name}, or cancel them")
+            fix = "start one with " + " and ".join(
+                ([f"LRSERVE_HARDWARE={hardware}"] if hardware != "default" else [])
+                + ([f"the plug-ins {', '.join(needed)}"] if needed else [])
+            )
+            yield warning("workers", found, f"{fix}, or cancel them")
+    versions_of: dict[str, set[str]] = {}
+    for plugin in {plugin for each in workers.values() for plugin in each.plugins}:
+        versions_of.setdefault(plugin.partition("==")[0], set()).add(plugin)
+    for several in (sorted(each) for each in versions_of.values() if len(each) > 1):
+        fix = "install one version everywhere: a worker takes only jobs that were submitted with its own"
+        yield warning("plug-ins", f"workers have different versions: {', '.join(several)}", fix)
     others = sorted({each.host for each in workers.values()} - {socket.gethostname(), ""})
     if others and settings.artifact_url.startswith("file://"):
         found = f"workers run on {', '.join(others[:5])}, too, and the artifact root is a folder"

@@ -62,6 +62,7 @@ def up(
     from lrserve.supervisor import ProcessSupervisor, gpus
 
     settings = ApiSettings() if home is None else ApiSettings(home=home)
+    check_plugins()
     stack = ProcessSupervisor(settings, host, port, workers if workers is not None else len(gpus()) or 1, say=tell)
     facts: dict[str, Any] = {"url": stack.url, "home": str(settings.home_folder), "data": str(settings.data_folder)}
     try:
@@ -120,6 +121,7 @@ def api(host: Host = "127.0.0.1", port: Port = 8000, as_json: AsJson = False) ->
     from lrserve.api.settings import ApiSettings
 
     ApiSettings()  # what is wrong with them is told here
+    check_plugins()
     _become("lrserve.api", "--host", host, "--port", str(port))
 
 
@@ -137,8 +139,17 @@ def worker(
     if name == "":
         raise typer.BadParameter("a name has at least one letter", param_hint="'--name'")
     Settings()
+    check_plugins()
     check_torch("`lrserve api` does without")
     _become("lrserve.worker", *(["--name", name] if name else []))
+
+
+def check_plugins() -> None:
+    """Raise PluginError if a plug-in cannot be used: API and workers would end as they start."""
+    from lrcore import families, plugins
+
+    if plugins.named():  # else the families need not be built here
+        families.load()
 
 
 def _become(module: str, *arguments: str) -> None:

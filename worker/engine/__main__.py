@@ -13,9 +13,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from lrcore import families
 from lrcore.errors import LrcoreError
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.training_spec import TrainingSpec
+from lrcore.plugins import PluginError
 
 from . import Diverged, Hooks, Interrupted, train
 
@@ -34,6 +36,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
+        families.load()
         os.environ["LRSERVE_DATA_ROOT"] = str(arguments.data_root)  # where an image-folder is counted
         spec = TrainingSpec.model_validate_json(arguments.spec.read_bytes())
         with hooks_of(spec, stop) as hooks:
@@ -41,7 +44,7 @@ def main() -> int:
     except Interrupted:
         print("stopped" + (": call again to go on" if arguments.folder else ""), file=sys.stderr)
         return 130
-    except (OSError, ValidationError, LrcoreError, Diverged) as error:
+    except (OSError, ValidationError, LrcoreError, Diverged, PluginError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
