@@ -46,7 +46,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Tell the streams, then do what uvicorn does."""
-        self._state.follower.end()
+        self._state.event_broadcaster.end()
         await super().shutdown(sockets)
 
 

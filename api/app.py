@@ -68,12 +68,12 @@ def application(settings: ApiSettings) -> FastAPI:
         lifespan=_running,
     )
     redis = connect(settings.redis_url)
-    store, doorbell = JobStore(redis), Notifier(settings)
+    store, notifier = JobStore(redis), Notifier(settings)
     state = app.state
-    state.settings, state.redis, state.store, state.doorbell = settings, redis, store, doorbell
-    state.reaper, state.submits = Reaper(store, settings, doorbell.ring), SubmitBatcher(store)
+    state.settings, state.redis, state.store, state.notifier = settings, redis, store, notifier
+    state.reaper, state.submit_batcher = Reaper(store, settings, notifier.notify), SubmitBatcher(store)
     state.artifacts = Artifacts(settings.artifact_url)
-    state.webhooks, state.guard = WebhookStore(redis), AddressPolicy(settings.webhook_allow)
+    state.webhooks, state.address_policy = WebhookStore(redis), AddressPolicy(settings.webhook_allow)
     state.auth, state.keys, state.audit = settings.auth, KeyStore(redis), AuditLog(redis)
     problems.install(app)
     for router, lenient in discovered():
@@ -121,7 +121,7 @@ def __getattr__(name: str) -> FastAPI:
 async def _running(app: FastAPI) -> AsyncIterator[None]:
     """Run what the routes of a serving process need beside them."""
     state = app.state
-    state.follower = EventBroadcaster(state.settings.redis_url)
+    state.event_broadcaster = EventBroadcaster(state.settings.redis_url)
     retention, dispatcher = Retention(state.store, state.settings), Dispatcher(state.settings)
     state.reaper.start()
     retention.start()
@@ -132,7 +132,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
 
     def prepare() -> None:
         """Make what the first to ask for would have to wait for, and what the first curve need not."""
-        state.doorbell.prepare()
+        state.notifier.prepare()
         web.prepare()
         catalogue.prepare()
 
@@ -147,7 +147,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     await dispatcher.stop()
     retention.stop()
     state.reaper.stop()
-    await state.follower.close()
+    await state.event_broadcaster.close()
     await asyncio.to_thread(state.processes.stop)
     state.redis.close()
     traces.stop()

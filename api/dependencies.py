@@ -44,7 +44,7 @@ async def _artifacts(request: Request) -> Artifacts:
 
 Who = Annotated[Caller, Depends(_caller)]
 Store = Annotated[JobStore, Depends(_store)]
-CurrentNotifier = Annotated[Reaper, Depends(_reaper)]
+CurrentReaper = Annotated[Reaper, Depends(_reaper)]
 Files = Annotated[Artifacts, Depends(_artifacts)]
 
 

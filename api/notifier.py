@@ -34,6 +34,6 @@ class Notifier:
         """What the first ring would have to wait for."""
         self._celery  # noqa: B018
 
-    def ring(self, queue: str) -> None:
+    def notify(self, queue: str) -> None:
         """Put one message into the queue. Raises whatever kombu raises."""
         self._celery.send_task(NOTIFY_TASK, args=(queue,), queue=broker_queue(queue), retry=False)

@@ -15,7 +15,7 @@ class JobSubmission(SchedulingOptions):
     """A job of any kind, and what does not change its result."""
 
     @property
-    def terms(self) -> JobOptions:
+    def options(self) -> JobOptions:
         """How it is to be run."""
         return JobOptions.model_construct(**self._of(JobOptions))
 

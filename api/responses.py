@@ -23,7 +23,7 @@ from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.store import JobStore, NewJob
 
-from .dependencies import CurrentNotifier
+from .dependencies import CurrentReaper
 from .requests import JobSubmission
 
 log = logging.getLogger("lrserve.api")
@@ -105,22 +105,22 @@ def links_of(job: JobSummary) -> Links:
     )
 
 
-async def submitted(asked: JobSubmission, key: str, request: Request, bell: CurrentNotifier) -> Response:
+async def submitted(asked: JobSubmission, key: str, request: Request, reaper: CurrentReaper) -> Response:
     """Put a new job into the store. `key`: the request's Idempotency-Key, or ""."""
-    wanted = NewJob(asked.spec, asked.terms, key, request.state.caller.tenant, traces.current())
-    return created(await request.app.state.submits.create(wanted), bell)
+    wanted = NewJob(asked.spec, asked.options, key, request.state.caller.tenant, traces.current())
+    return created(await request.app.state.submit_batcher.create(wanted), reaper)
 
 
-def created(job: Job, bell: CurrentNotifier, status: int = 202) -> Response:
+def created(job: Job, reaper: CurrentReaper, status: int = 202) -> Response:
     """The answer as bytes: FastAPI would check and copy it first, at the cost of all else that a submit takes."""
-    bell.wake()
+    reaper.wake()
     if status != HTTP_200_OK:  # else it was there
         log.info("submitted", extra={"job": job.key})
     headers = {"Location": path_of(job)}
     return Response(linked(job).model_dump_json(), status, headers, media_type="application/json")
 
 
-def doubts_of_store(spec: JobSpec, terms: JobOptions, store: JobStore) -> list[dict[str, Any]]:
+def doubts_of_store(spec: JobSpec, options: JobOptions, store: JobStore) -> list[dict[str, Any]]:
     """A doubt, if nobody would take the job. Raises JobTooLarge; says nothing where Redis does not answer."""
     try:
         store.check_size(spec)
@@ -130,11 +130,11 @@ def doubts_of_store(spec: JobSpec, terms: JobOptions, store: JobStore) -> list[d
     except RedisError:  # then nobody knows, and the curve is none of Redis' business
         return []
     if used:
-        if any(used <= set(each.plugins) and terms.hardware in (None, *each.hardware) for each in workers):
+        if any(used <= set(each.plugins) and options.hardware in (None, *each.hardware) for each in workers):
             return []
-    elif (terms.hardware or QUEUE) in served:
+    elif (options.hardware or QUEUE) in served:
         return []
-    wanted = f"with hardware {terms.hardware!r} " if terms.hardware else ""
+    wanted = f"with hardware {options.hardware!r} " if options.hardware else ""
     wanted += f"with plug-in {', '.join(sorted(used))} " if used else ""
     known = ", ".join(name for name in served if name != QUEUE) or "none"
     return [{"code": "no_worker", "message": f"no worker {wanted}lives now; there are: {known}", "step": None}]
@@ -150,5 +150,5 @@ async def waited(job: Job, prefer: str, store: JobStore, request: Request, respo
         return job
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await request.app.state.follower.wait_for(store.events_key(job.key), "end")
+            await request.app.state.event_broadcaster.wait_for(store.events_key(job.key), "end")
     return await run_in_threadpool(store.get, job.id)

@@ -57,11 +57,11 @@ class Presence:
         store: JobStore,
         name: str,
         queues: Sequence[str],
-        vitals: Callable[[], WorkerStats],
+        worker_stats: Callable[[], WorkerStats],
         alive_file: Path | None = None,
     ) -> None:
         self._store, self._name, self._queues = store, name, queues
-        self._vitals, self._alive_file = vitals, alive_file
+        self._vitals, self._alive_file = worker_stats, alive_file
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="presence", daemon=True)
 
@@ -162,14 +162,14 @@ def main() -> int:
     labels = settings.hardware.split(",") if settings.hardware else hardware()
     queues = queues_of(labels, map(str, plugins.load()))
 
-    def ring(queue: str) -> None:
+    def notify(queue: str) -> None:
         celery.send_task(NOTIFY_TASK, args=(queue,), queue=broker_queue(queue), retry=False)
 
     most_runs = settings.runs_at_once or (8 if pick_device().type == "cpu" else 64)
-    runner = Runner(store, settings, name, queues, ring, most_runs)
+    runner = Runner(store, settings, name, queues, notify, most_runs)
     celery = create_celery(runner)
     presence = Presence(store, name, queues, StatsSampler(labels, runner.trained).take, settings.alive_file)
-    reaper = Reaper(store, settings, ring)
+    reaper = Reaper(store, settings, notify)
 
     def begin(**_: object) -> None:
         try:

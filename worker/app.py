@@ -1,4 +1,4 @@
-"""The Celery application: one queue of doorbells, one job at a time, trained in the process itself (pool solo)."""
+"""The Celery application: one task, one job at a time, trained in the process itself (pool solo)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .runner import Runner
 
 
 def create_celery(runner: Runner) -> Celery:
-    """The app whose one task answers a doorbell."""
+    """The app whose one task takes a waiting job."""
     app = Celery("lrserve")
     app.conf.update(celery_config(runner.settings.redis_url))
 
     @app.task(name=NOTIFY_TASK)  # type: ignore[untyped-decorator]
-    def ring(queue: str) -> None:
+    def notify(queue: str) -> None:
         runner.answer(queue)
 
     return app

@@ -64,7 +64,7 @@ class FilesNotKept(Exception):
 
 
 class Runner:
-    """Answers doorbells until it is told to drain.
+    """Takes a waiting job at each notification, until it is told to drain.
 
     Args:
         name: the worker's name, the same after a restart.
@@ -79,7 +79,7 @@ class Runner:
         settings: Settings,
         name: str,
         queues: Sequence[str] = (QUEUE,),
-        ring: Callable[[str], None] = lambda queue: None,
+        notify: Callable[[str], None] = lambda queue: None,
         most_runs: int = 1,
     ) -> None:
         self.settings = settings
@@ -87,7 +87,7 @@ class Runner:
         self.name = name
         self.queues = tuple(queues)
         self._plugins = tuple(map(str, plugins.load()))
-        self._store, self._ring = store, ring
+        self._store, self._notify = store, notify
         self._draining = threading.Event()
         self._swept_at = time.monotonic()  # a worker begins with it
         self._looking = threading.Lock()
@@ -176,7 +176,7 @@ class Runner:
     def _pass_on(self, queue: str) -> None:
         """Ring again for a queue whose message was spent on another one's job, which has a message of its own."""
         try:
-            self._ring(queue)
+            self._notify(queue)
         except Exception as error:  # kombu raises its own and redis'
             log.warning("could not ring for queue %s, the reaper will: %s", queue, error)
 
@@ -264,7 +264,7 @@ class Runner:
         def put() -> None:
             try:
                 job = self._store.get(claim.id)
-                self._store.of(job.tenant).put(job_id, spec, job.terms)
+                self._store.of(job.tenant).put(job_id, spec, job.options)
             except JobExists:  # a lost worker's, whose device rounds otherwise
                 pass
             except (StoreFull, LimitReached, JobTooLarge) as error:

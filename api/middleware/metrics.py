@@ -161,13 +161,13 @@ class Hardware:
     memory_used: int = 0
     memory_total: int = 0
 
-    def add(self, vitals: WorkerStats) -> None:
+    def add(self, worker_stats: WorkerStats) -> None:
         """Count a worker in."""
-        self.busy += vitals.busy
-        self.steps += vitals.steps_per_second
-        self.images += vitals.images_per_second
-        self.memory_used += vitals.memory_used or 0
-        self.memory_total += vitals.memory_total or 0
+        self.busy += worker_stats.busy
+        self.steps += worker_stats.steps_per_second
+        self.images += worker_stats.images_per_second
+        self.memory_used += worker_stats.memory_used or 0
+        self.memory_total += worker_stats.memory_total or 0
 
 
 GAUGES = {
@@ -191,10 +191,10 @@ def _by_hardware(stats: ServiceStats) -> Iterator[Metric]:
         each = found.setdefault(name if name in shown else OTHER, Hardware())
         each.waiting, each.workers = each.waiting + waiting, each.workers + workers
         each.oldest = max(each.oldest, stats.oldest.get(name, 0.0))
-    for vitals in stats.workers.values():
-        for name in ("default", *vitals.hardware):
+    for worker_stats in stats.workers.values():
+        for name in ("default", *worker_stats.hardware):
             if name in found:
-                found[name].add(vitals)
+                found[name].add(worker_stats)
     for field, (metric, help_text) in GAUGES.items():
         values = ((name, getattr(each, field)) for name, each in found.items())
         yield _gauges(metric, help_text, "hardware", values)

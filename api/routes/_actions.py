@@ -14,7 +14,7 @@ from lrcore.jobs.job_types import kind_of
 from lrcore.jobs.states import State
 from lrcore.jobs.store import IllegalMove
 
-from ..dependencies import CurrentJob, CurrentNotifier, Files, Store, Who, json_body
+from ..dependencies import CurrentJob, CurrentReaper, Files, Store, Who, json_body
 from ..documented import DocumentedRoute, documented
 from ..events.streams import until_revoked
 from ..problems import Invalid, readable
@@ -78,10 +78,10 @@ def _stopping(job: Job, wanted: State, response: Response) -> JobResponse:
 
 
 @router.post("/{job_id}/resume", summary="Resume a paused job", responses=documented(404, 409))
-def resume_job(job_id: str, store: Store, bell: CurrentNotifier) -> JobResponse:
+def resume_job(job_id: str, store: Store, reaper: CurrentReaper) -> JobResponse:
     """Back into the queue at its old place; it goes on at the step where it was paused. 409 if it has ended."""
     job = store.resume(job_id)
-    bell.wake()
+    reaper.wake()
     return linked(job)
 
 
@@ -92,12 +92,12 @@ def resume_job(job_id: str, store: Store, bell: CurrentNotifier) -> JobResponse:
     response_model=JobResponse,
     responses=documented(409),
 )
-def retry_job(old: CurrentJob, store: Store, bell: CurrentNotifier, idempotency_key: IdempotencyKey = "") -> Any:
+def retry_job(old: CurrentJob, store: Store, reaper: CurrentReaper, idempotency_key: IdempotencyKey = "") -> Any:
     """A new job, the same as the old one, from the beginning; 409 if the old one has not ended."""
     if not old.state.ended:
         raise IllegalMove(old.id, old.state, "retried")
     spec = kind_of(old.kind).model_validate(old.spec)
-    return created(store.create(spec, old.terms, key=_of_this("retry", old, idempotency_key)), bell)
+    return created(store.create(spec, old.options, key=_of_this("retry", old, idempotency_key)), reaper)
 
 
 @router.post(
@@ -111,18 +111,18 @@ def clone_job(
     old: CurrentJob,
     changes: Annotated[dict[str, Any], Body(examples=[{"optimizer": {"lr": 0.1}, "epochs": 20}])],
     store: Store,
-    bell: CurrentNotifier,
+    reaper: CurrentReaper,
     idempotency_key: IdempotencyKey = "",
 ) -> Any:
     """A new job from the old one's spec and terms and a JSON merge patch, RFC 7396: null takes a field out."""
     request = REQUESTS[old.kind]
-    patched = merged(old.spec | old.terms.model_dump(mode="json", include=set(request.model_fields)), changes)
+    patched = merged(old.spec | old.options.model_dump(mode="json", include=set(request.model_fields)), changes)
     try:
         job = request.model_validate(patched)
     except ValidationError as error:
         raise Invalid(*[(("body", *loc), message) for loc, message in readable(error.errors(), patched)]) from None
     job.spec.check()
-    return created(store.create(job.spec, job.terms, key=_of_this("clone", old, idempotency_key)), bell)
+    return created(store.create(job.spec, job.options, key=_of_this("clone", old, idempotency_key)), reaper)
 
 
 def _of_this(action: str, job: Job, key: str) -> str:
@@ -184,7 +184,7 @@ async def follow_job(
 ) -> EventStream:
     """Server-sent events from the job's beginning, or after Last-Event-ID: state, progress, epoch; the last is end."""
     stream, after, growing = store.events_key(job.key), last_event_id or "0", not job.state.ended
-    events = request.app.state.follower.follow(stream, after, growing=growing)
+    events = request.app.state.event_broadcaster.follow(stream, after, growing=growing)
     if who.key:
         events = until_revoked(events, request.app.state.keys, who.key)
     return EventStream(events, headers=NOT_STORED)

@@ -17,7 +17,7 @@ from lrcore.jobs.leaderboard import By, Row, as_csv
 from lrcore.jobs.states import State
 from lrcore.jobs.store import JobStore
 
-from ..dependencies import CurrentJob, CurrentNotifier, Store, json_body
+from ..dependencies import CurrentJob, CurrentReaper, Store, json_body
 from ..documented import DocumentedRoute, documented
 from ..encoding.json import dumps
 from ..encoding.negotiate import choose
@@ -131,7 +131,7 @@ async def submit_experiment(
     experiment: ExperimentRequest,
     request: Request,
     store: Store,
-    bell: CurrentNotifier,
+    reaper: CurrentReaper,
     idempotency_key: IdempotencyKey = "",
     dry_run: Annotated[bool, Query(description="validate, and say how much there is to do; nothing is made")] = False,
 ) -> Any:
@@ -143,12 +143,12 @@ async def submit_experiment(
     await run_in_threadpool(experiment.spec.check)
     if dry_run:
         return Response(
-            await run_in_threadpool(_plan, experiment.spec, experiment.terms, store), media_type=METRICS["json"]
+            await run_in_threadpool(_plan, experiment.spec, experiment.options, store), media_type=METRICS["json"]
         )
-    return await submitted(experiment, idempotency_key, request, bell)
+    return await submitted(experiment, idempotency_key, request, reaper)
 
 
-def _plan(spec: ExperimentSpec, terms: JobOptions, store: JobStore) -> bytes:
+def _plan(spec: ExperimentSpec, options: JobOptions, store: JobStore) -> bytes:
     return dumps(
         {
             "spec": spec.model_dump(mode="json"),
@@ -156,7 +156,7 @@ def _plan(spec: ExperimentSpec, terms: JobOptions, store: JobStore) -> bytes:
             "runs": spec.runs,
             "steps": spec.runs * spec.base.steps,
             "steps_per_epoch": spec.base.steps_per_epoch,
-            "warnings": doubts_of_store(spec, terms, store),
+            "warnings": doubts_of_store(spec, options, store),
         }
     )
 
@@ -195,8 +195,8 @@ async def get_experiment(
 
 def _whole(job: Job, store: JobStore, by: By, baseline: int | None) -> bytes:
     """An ExperimentResponse as JSON: FastAPI would check ten thousand runs one by one."""
-    overview = ExperimentReport.of(job, store)
-    rows = overview.rows()
+    report = ExperimentReport.of(job, store)
+    rows = report.rows()
     counts: dict[str, int] = {}
     for row in rows:
         counts[row.state.value] = counts.get(row.state, 0) + 1
@@ -205,15 +205,15 @@ def _whole(job: Job, store: JobStore, by: By, baseline: int | None) -> bytes:
         | {
             "counts": counts,
             "runs": [row.model_dump(mode="json") for row in rows],
-            "leaderboard": [row.model_dump(mode="json") for row in _ranked(overview, by, baseline)],
+            "leaderboard": [row.model_dump(mode="json") for row in _ranked(report, by, baseline)],
         }
     )
 
 
-def _ranked(overview: ExperimentReport, by: By, baseline: int | None) -> list[Row]:
-    if baseline is not None and baseline >= overview.spec.configurations:
-        raise Invalid((("query", "baseline"), f"there are {overview.spec.configurations} configurations, from 0 on"))
-    return overview.leaderboard(by, baseline)
+def _ranked(report: ExperimentReport, by: By, baseline: int | None) -> list[Row]:
+    if baseline is not None and baseline >= report.spec.configurations:
+        raise Invalid((("query", "baseline"), f"there are {report.spec.configurations} configurations, from 0 on"))
+    return report.leaderboard(by, baseline)
 
 
 @router.get(
@@ -276,10 +276,10 @@ def get_curves(job: Experiment, store: Store, figure: Figure = "test_accuracy") 
 )
 def get_experiment_run(job: Experiment, run: Annotated[int, Path(ge=0)], store: Store) -> Any:
     """What it is, as a job of its own would be described, and every finished epoch."""
-    overview = ExperimentReport.of(job, store)
-    if run >= overview.spec.runs:
-        raise HTTPException(404, f"there is no run {run}: there are {overview.spec.runs}, from 0 on")
-    row, spec = overview.row(run), overview.spec
+    report = ExperimentReport.of(job, store)
+    if run >= report.spec.runs:
+        raise HTTPException(404, f"there is no run {run}: there are {report.spec.runs}, from 0 on")
+    row, spec = report.row(run), report.spec
     (epochs,) = store.run_epochs(job.key, [run])
     return RunResponse(
         **dict(row), settings=spec.plain_settings(row.configuration), spec=spec.run(run).model_dump(), epochs=epochs

@@ -19,7 +19,7 @@ from lrcore.jobs.states import State
 from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.lint import warnings
 
-from ..dependencies import CurrentJob, CurrentNotifier, Store, json_body
+from ..dependencies import CurrentJob, CurrentReaper, Store, json_body
 from ..documented import DocumentedRoute, documented
 from ..encoding.json import dumps
 from ..encoding.negotiate import choose
@@ -96,7 +96,7 @@ async def submit_job(
     job: JobRequest,
     request: Request,
     store: Store,
-    bell: CurrentNotifier,
+    reaper: CurrentReaper,
     idempotency_key: IdempotencyKey = "",
     dry_run: Annotated[
         bool, Query(description="validate, and answer with the whole rate curve; no job is made")
@@ -108,8 +108,8 @@ async def submit_job(
     The same key with another body is refused.
     """
     if dry_run:
-        return Response(await run_in_threadpool(_dry_run, job.spec, job.terms, store), media_type="application/json")
-    return await submitted(job, idempotency_key, request, bell)
+        return Response(await run_in_threadpool(_dry_run, job.spec, job.options, store), media_type="application/json")
+    return await submitted(job, idempotency_key, request, reaper)
 
 
 @router.put(
@@ -121,14 +121,14 @@ async def submit_job(
     responses=documented(409, _200={"description": "It was submitted before", "model": JobResponse}),
 )
 def submit_job_with_id(
-    job_id: Annotated[str, Path(pattern=CLIENT_ID)], job: JobRequest, store: Store, bell: CurrentNotifier
+    job_id: Annotated[str, Path(pattern=CLIENT_ID)], job: JobRequest, store: Store, reaper: CurrentReaper
 ) -> Any:
     """202 if the job is new, 200 if this very request has made it before; 409 if the id belongs to another job."""
-    made, new = store.put(job_id, job.spec, job.terms)
-    return created(made, bell, 202 if new else 200)
+    made, new = store.put(job_id, job.spec, job.options)
+    return created(made, reaper, 202 if new else 200)
 
 
-def _dry_run(spec: TrainingSpec, terms: JobOptions, store: Store) -> bytes:
+def _dry_run(spec: TrainingSpec, options: JobOptions, store: Store) -> bytes:
     base_lrs, lr = spec.optimizer.base_lrs, spec.tables().lr
     doubts = []
     if lr is not None:
@@ -137,7 +137,7 @@ def _dry_run(spec: TrainingSpec, terms: JobOptions, store: Store) -> bytes:
         )
         extents = tuple(map(extent, lr))
         doubts = warnings(asked, Curve(Grid(0, 1, spec.intervals), lr, None, extents))
-    return planned(spec, lr, [doubt._asdict() for doubt in doubts] + doubts_of_store(spec, terms, store))
+    return planned(spec, lr, [doubt._asdict() for doubt in doubts] + doubts_of_store(spec, options, store))
 
 
 def planned(spec: TrainingSpec | RangeTestSpec, lr: Any, doubts: list[dict[str, Any]]) -> bytes:

@@ -12,7 +12,7 @@ from lrcore.jobs.job import JobOptions
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec, as_csv
 from lrcore.jobs.store import JobStore
 
-from ..dependencies import CurrentJob, CurrentNotifier, Store, json_body
+from ..dependencies import CurrentJob, CurrentReaper, Store, json_body
 from ..documented import DocumentedRoute, documented
 from ..encoding.negotiate import choose
 from ..requests import RangeTestRequest
@@ -41,7 +41,7 @@ async def submit_range_test(
     test: RangeTestRequest,
     request: Request,
     store: Store,
-    bell: CurrentNotifier,
+    reaper: CurrentReaper,
     idempotency_key: IdempotencyKey = "",
     dry_run: Annotated[bool, Query(description="validate, and answer with the rates to try; no job is made")] = False,
 ) -> Any:
@@ -51,13 +51,15 @@ async def submit_range_test(
     once the test has succeeded, exactly once; the result has its id.
     """
     if dry_run:
-        return Response(await run_in_threadpool(_dry_run, test.spec, test.terms, store), media_type="application/json")
-    return await submitted(test, idempotency_key, request, bell)
+        return Response(
+            await run_in_threadpool(_dry_run, test.spec, test.options, store), media_type="application/json"
+        )
+    return await submitted(test, idempotency_key, request, reaper)
 
 
-def _dry_run(spec: RangeTestSpec, terms: JobOptions, store: JobStore) -> bytes:
+def _dry_run(spec: RangeTestSpec, options: JobOptions, store: JobStore) -> bytes:
     rates = spec.rates()
-    return planned(spec, [rates * ratio for ratio in spec.ratios], doubts_of_store(spec, terms, store))
+    return planned(spec, [rates * ratio for ratio in spec.ratios], doubts_of_store(spec, options, store))
 
 
 @router.get(

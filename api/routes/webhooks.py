@@ -86,16 +86,16 @@ def _store(request: Request) -> WebhookStore:
 
 
 def _guard(request: Request) -> AddressPolicy:
-    guard: AddressPolicy = request.app.state.guard
-    return guard
+    address_policy: AddressPolicy = request.app.state.address_policy
+    return address_policy
 
 
 Webhooks = Annotated[WebhookStore, Depends(_store)]
-Guarded = Annotated[AddressPolicy, Depends(_guard)]
+CurrentAddressPolicy = Annotated[AddressPolicy, Depends(_guard)]
 
 
-def _checked(url: HttpUrl, guard: AddressPolicy) -> str:
-    if guard.refuses_literal(url.host or ""):
+def _checked(url: HttpUrl, address_policy: AddressPolicy) -> str:
+    if address_policy.refuses_literal(url.host or ""):
         raise Invalid((("body", "url"), "the address is not public, and LRSERVE_WEBHOOK_ALLOW does not name it"))
     return str(url)
 
@@ -107,9 +107,11 @@ def _checked(url: HttpUrl, guard: AddressPolicy) -> str:
     dependencies=[Depends(json_body)],
     responses=documented(_409=FULL),
 )
-def create_webhook(asked: WebhookRequest, store: Webhooks, guard: Guarded, response: Response) -> NewWebhook:
+def create_webhook(
+    asked: WebhookRequest, store: Webhooks, address_policy: CurrentAddressPolicy, response: Response
+) -> NewWebhook:
     """The answer is the only one that shows the secret. Events are sent from now on."""
-    url = _checked(asked.url, guard)
+    url = _checked(asked.url, address_policy)
     made, secret = store.register(url, list(asked.events), asked.label, asked.description)
     response.headers["Location"] = f"/v1/webhooks/{made.id}"
     return NewWebhook(**vars(made), secret=secret)
@@ -133,11 +135,13 @@ def get_webhook(webhook_id: str, store: Webhooks) -> Webhook:
     dependencies=[Depends(json_body)],
     responses=documented(404),
 )
-def change_webhook(webhook_id: str, change: WebhookChange, store: Webhooks, guard: Guarded) -> Webhook:
+def change_webhook(
+    webhook_id: str, change: WebhookChange, store: Webhooks, address_policy: CurrentAddressPolicy
+) -> Webhook:
     """While it is disabled nothing is sent and nothing new is kept for it; what waited goes out once it is enabled."""
     changes: dict[str, Any] = {name: getattr(change, name) for name in change.model_fields_set}
     if "url" in changes:
-        changes["url"] = _checked(change.url, guard)
+        changes["url"] = _checked(change.url, address_policy)
     if "events" in changes:
         changes["events"] = list(change.events)
     return store.change(webhook_id, changes)

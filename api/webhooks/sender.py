@@ -31,14 +31,16 @@ class Sender:
         ssl_context: httpcore's default one if None.
     """
 
-    def __init__(self, guard: AddressPolicy, timeout_seconds: float, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, address_policy: AddressPolicy, timeout_seconds: float, ssl_context: ssl.SSLContext | None = None
+    ) -> None:
         self._timeout = timeout_seconds
         # no connection is kept: deliveries are rare, and each is to be judged by what the name means then
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context or httpcore.default_ssl_context(),  # made once: reading the authorities takes long
             max_connections=MOST_IN_FLIGHT,
             max_keepalive_connections=0,
-            network_backend=GuardedBackend(guard),
+            network_backend=GuardedBackend(address_policy),
         )
 
     async def send(self, parcel: Parcel) -> Attempt:
@@ -91,8 +93,8 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     httpcore still checks the certificate against the host's name.
     """
 
-    def __init__(self, guard: AddressPolicy) -> None:
-        self._guard = guard
+    def __init__(self, address_policy: AddressPolicy) -> None:
+        self._guard = address_policy
         self._backend = httpcore.AnyIOBackend()
 
     async def connect_tcp(

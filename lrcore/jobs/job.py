@@ -151,7 +151,7 @@ class Job(JobSummary):
     )
 
     @property
-    def terms(self) -> JobOptions:
+    def options(self) -> JobOptions:
         """How it is run."""
         return JobOptions.model_validate({name: getattr(self, name) for name in JobOptions.model_fields})
 

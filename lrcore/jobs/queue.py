@@ -1,6 +1,6 @@
 """The names that API and worker share on the broker.
 
-A message is a doorbell: it says that a job waits in a queue, not which. The store knows the order.
+A message is a notification: it says that a job waits in a queue, not which. The store knows the order.
 
 A queue is named by the hardware that its jobs need, and by the plug-ins if they need any: `gpu,acme==1.2,other==3.0`.
 """
@@ -54,7 +54,7 @@ def broker_list(queue: str) -> str:
 
 
 def celery_config(redis_url: str) -> dict[str, Any]:
-    """Celery's settings, for the side that rings and for the side that answers."""
+    """Celery's settings, for the side that announces jobs and for the side that takes them."""
     return {
         "broker_url": broker_url(redis_url),
         "broker_transport_options": {

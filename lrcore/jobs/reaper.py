@@ -20,20 +20,20 @@ BREATH_SECONDS = 0.005  # between two looks, however many jobs come: the first o
 
 
 class Reaper:
-    """Rings for waiting jobs, and requeues those whose lease ran out.
+    """Announces waiting jobs, and requeues those whose lease ran out.
 
     Any number of them may run at once. Messages do get lost, when a worker is killed as it takes one: so each round
-    makes up the difference between what waits and what rings. A surplus ring is harmless: its worker finds an empty
-    queue.
+    makes up the difference between what waits and what is announced. A surplus message is harmless: its worker finds an
+    empty queue.
 
     Args:
-        ring: puts one message into a queue; may raise anything.
+        notify: puts one message into a queue; may raise anything.
     """
 
-    def __init__(self, store: JobStore, settings: Settings, ring: Callable[[str], None]) -> None:
+    def __init__(self, store: JobStore, settings: Settings, notify: Callable[[str], None]) -> None:
         self._store = store
         self._settings = settings
-        self._ring = ring
+        self._notify = notify
         self._woken, self._stopped = threading.Event(), False
         self._thread = threading.Thread(target=self._loop, name="reaper", daemon=True)
 
@@ -42,7 +42,7 @@ class Reaper:
         self._thread.start()
 
     def wake(self) -> None:
-        """Ring at once: a job has come. Costs nothing, and many calls make one look."""
+        """Announce at once: a job has come. Costs nothing, and many calls make one look."""
         self._woken.set()
 
     def stop(self) -> None:
@@ -62,7 +62,7 @@ class Reaper:
         """Ring for every waiting job that no message announces."""
         for queue in self._store.queues():
             for _ in range(queue.missing_notifications):
-                self._ring(queue.name)
+                self._notify(queue.name)
 
     def _loop(self) -> None:
         round_at = 0.0

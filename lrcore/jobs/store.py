@@ -176,7 +176,7 @@ class NewJob(NamedTuple):
     """
 
     spec: JobSpec
-    terms: JobOptions
+    options: JobOptions
     key: str = ""
     tenant: str = ""
     trace: str = ""
@@ -248,7 +248,7 @@ class JobStore:
         """Migrate the records of an older version. Raises StoreTooNew, as every other method does."""
         self._format.check()
 
-    def create(self, spec: JobSpec, terms: JobOptions | None = None, *, key: str = "") -> Job:
+    def create(self, spec: JobSpec, options: JobOptions | None = None, *, key: str = "") -> Job:
         """Put a new job into its queue, behind those with the same priority or a higher one.
 
         Args:
@@ -258,7 +258,7 @@ class JobStore:
             KeyReused: the key has come with another job.
             StoreFull, LimitReached, JobTooLarge: nothing was stored.
         """
-        [made] = self.create_many([NewJob(spec, terms or JobOptions(), key, trace=traces.current())])
+        [made] = self.create_many([NewJob(spec, options or JobOptions(), key, trace=traces.current())])
         if isinstance(made, Exception):
             raise made
         return made
@@ -269,12 +269,14 @@ class JobStore:
         with self._redis.pipeline(transaction=False) as pipe:
             for each in wanted:
                 tenant = each.tenant or self._tenant or NOBODY
-                fields = _creation(each.spec, each.terms, each.key, tenant=tenant, trace=each.trace, share=self._share)
+                fields = _creation(
+                    each.spec, each.options, each.key, tenant=tenant, trace=each.trace, share=self._share
+                )
                 self._run(scripts.CREATE, *fields, client=pipe)
             answers = pipe.execute(raise_on_error=False)
         return [_created(answer, each) for each, answer in zip(wanted, answers, strict=True)]
 
-    def put(self, job_id: str, spec: JobSpec, terms: JobOptions | None = None) -> tuple[Job, bool]:
+    def put(self, job_id: str, spec: JobSpec, options: JobOptions | None = None) -> tuple[Job, bool]:
         """Put a new job under a chosen id into its queue, unless it is there already.
 
         Returns:
@@ -285,16 +287,16 @@ class JobStore:
             StoreFull, LimitReached, JobTooLarge: nothing was stored.
         """
         self._check_room()
-        terms = terms or JobOptions()
+        options = options or JobOptions()
         try:
             tenant = self._tenant or NOBODY
             inner = job_id if tenant == NOBODY or ":" in job_id else f"{tenant}:{job_id}"
-            fields = _creation(spec, terms, "", inner, tenant=tenant, trace=traces.current(), share=self._share)
+            fields = _creation(spec, options, "", inner, tenant=tenant, trace=traces.current(), share=self._share)
             answer = self._run(scripts.CREATE, *fields)
         except OutOfMemoryError as error:
             raise StoreFull(f"nothing was stored: {error}") from error
         if answer[0] == "taken":
-            if answer[1] and _is(job := _job(answer[1]), spec, terms):
+            if answer[1] and _is(job := _job(answer[1]), spec, options):
                 return job, False
             raise JobExists(job_id)
         if refusal := _refusal(answer, spec):
@@ -559,12 +561,14 @@ class JobStore:
         taken = self._run(scripts.STALE, _ms(days * 86_400), _ms(lease_seconds))
         return (taken[0], int(taken[1])) if taken else None
 
-    def present(self, worker: str, queues: Sequence[str], seconds: float, vitals: WorkerStats | None = None) -> None:
+    def present(
+        self, worker: str, queues: Sequence[str], seconds: float, worker_stats: WorkerStats | None = None
+    ) -> None:
         """Say that a worker lives, which queues it serves and how it does, for the next `seconds`.
 
         With the plug-ins of `vitals` it serves the queues that `claim` says.
         """
-        text, names = (vitals.model_dump_json(), vitals.plugins) if vitals else ("", ())
+        text, names = (worker_stats.model_dump_json(), worker_stats.plugins) if worker_stats else ("", ())
         self._run(scripts.PRESENT, worker, _ms(seconds), text, ",".join(names), *queues)
 
     def absent(self, worker: str) -> None:
@@ -582,7 +586,7 @@ class JobStore:
     def service_stats(self) -> ServiceStats:
         """All that is known of the service as a whole, over all tenants, in one look."""
         queues = self.queues()
-        now, counters, states, ages, vitals = self._run(scripts.SURVEY)
+        now, counters, states, ages, worker_stats = self._run(scripts.SURVEY)
         return ServiceStats(
             at=int(now) / 1000,
             counters={name: int(value) for name, value in zip(counters[::2], counters[1::2], strict=True)},
@@ -590,7 +594,7 @@ class JobStore:
             experiments={State(state): experiments for state, _, experiments in states},
             queues={queue.name: (queue.waiting, queue.workers) for queue in queues},
             oldest={queue: age / 1000 for queue, age in ages if age >= 0},
-            workers=readable(vitals),
+            workers=readable(worker_stats),
         )
 
     def events_key(self, job_id: str) -> str:
@@ -644,7 +648,7 @@ class JobStore:
 
 def _creation(
     spec: JobSpec,
-    terms: JobOptions,
+    options: JobOptions,
     key: str,
     job_id: str = "",
     *,
@@ -655,18 +659,18 @@ def _creation(
     """The arguments of CREATE. `share`: bytes of records that a tenant may have without a limit; 0 if unknown."""
     used = plugins.used_by(spec)
     record = _record(spec) | {
-        "queue": queue_for(terms.hardware, used),
-        "labels": json.dumps(terms.labels),
-        "priority": terms.priority,
-        "max_attempts": terms.max_attempts,
+        "queue": queue_for(options.hardware, used),
+        "labels": json.dumps(options.labels),
+        "priority": options.priority,
+        "max_attempts": options.max_attempts,
     }
-    if terms.max_seconds is not None:
-        record["max_ms"] = _ms(terms.max_seconds)
+    if options.max_seconds is not None:
+        record["max_ms"] = _ms(options.max_seconds)
     if used:
         record["plugins"] = json.dumps(used)
     if trace:
         record["trace"] = trace
-    content = hashlib.sha256(f"{record['spec']}\n{terms.model_dump_json()}".encode()).hexdigest()
+    content = hashlib.sha256(f"{record['spec']}\n{options.model_dump_json()}".encode()).hexdigest()
     fields = (part for item in record.items() for part in item)
     sizes = SPEC_BYTES, share, RECORD_BYTES
     return [job_id or new_id(), int(bool(job_id)), key, content, tenant, *sizes, *fields]
@@ -701,13 +705,13 @@ def _refusal(answer: Sequence[str], spec: JobSpec) -> LimitReached | JobTooLarge
     return LimitReached(*answer[1:]) if answer[0] == "limit" else None
 
 
-def _is(job: Job, spec: JobSpec, terms: JobOptions) -> bool:
+def _is(job: Job, spec: JobSpec, options: JobOptions) -> bool:
     """Whether a job is the wanted one, however its record is written.
 
     A version may write the same spec with its fields in another order, or leave out those that it does not know yet.
     """
     try:
-        return (kind_of(job.kind).model_validate_json(json.dumps(job.spec)), job.terms) == (spec, terms)
+        return (kind_of(job.kind).model_validate_json(json.dumps(job.spec)), job.options) == (spec, options)
     except (ValidationError, UnknownKind):
         return False
 
@@ -722,7 +726,7 @@ def _created(answer: Any, wanted: NewJob) -> Job | Exception:
     if refusal := _refusal(answer, wanted.spec):
         return refusal
     job = _job(answer[1])
-    if answer[0] == "reused" and not _is(job, wanted.spec, wanted.terms):
+    if answer[0] == "reused" and not _is(job, wanted.spec, wanted.options):
         return KeyReused(f"the key {wanted.key[:80]!r} was used for another job")
     return job
 

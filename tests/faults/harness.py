@@ -271,9 +271,9 @@ class Rig:
     # what happens on the broker
 
     def ring(self, times: int) -> None:
-        doorbell = Notifier(Settings(redis_url=self.redis_url))
+        notifier = Notifier(Settings(redis_url=self.redis_url))
         for _ in range(times):
-            doorbell.ring(QUEUE)
+            notifier.notify(QUEUE)
 
     def try_ring(self, times: int) -> None:
         """Ring, if the broker can be reached."""

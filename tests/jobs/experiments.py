@@ -17,13 +17,13 @@ BROKE = JobError(type="error", message="it broke")
 DIVERGED = JobError(type="diverged", message="the loss is not finite")
 
 
-def create(store: JobStore, runs: int, **terms: Any) -> Job:
-    return store.create(experiment_of(runs), JobOptions(**terms))
+def create(store: JobStore, runs: int, **options: Any) -> Job:
+    return store.create(experiment_of(runs), JobOptions(**options))
 
 
-def held(store: JobStore, runs: int = 4, parts: int = 2, **terms: Any) -> tuple[str, list[Claim]]:
+def held(store: JobStore, runs: int = 4, parts: int = 2, **options: Any) -> tuple[str, list[Claim]]:
     """An experiment all of whose runs are held, in parts of the same size."""
-    job = create(store, runs, **terms)
+    job = create(store, runs, **options)
     return job.id, [claimed_runs(store, "ab"[i], runs // parts) for i in range(parts)]
 
 

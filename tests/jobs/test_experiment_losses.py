@@ -178,7 +178,7 @@ def test_a_worker_whose_part_is_no_longer_its_own_writes_nothing(taken: str, sto
 
 def test_a_claim_that_redis_hears_twice_takes_one_part(store: JobStore, redis: Redis) -> None:
     job = create(store, 4)
-    arguments = (scripts.CLAIM, "a", "a-token", 30_000, 2, QUEUE)
+    arguments = (scripts.CLAIM, "a", "a-token", 30_000, 2, "", QUEUE)
     first = store._run(*arguments)
     before = values(redis)
 

@@ -116,13 +116,13 @@ class LimitsMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.jobs()) < 8)
     @rule(tenant=TENANTS, work=st.sampled_from(WORKS), chosen=st.booleans(), priority=st.integers(0, 1))
     def submit(self, tenant: str, work: JobSpec, chosen: bool, priority: int) -> None:
-        reasons, store, terms = self.expected(tenant, work), self.store.of(tenant), JobOptions(priority=priority)
+        reasons, store, options = self.expected(tenant, work), self.store.of(tenant), JobOptions(priority=priority)
         self.chosen += 1
         try:
             if chosen:
-                store.put(f"chosen-{self.chosen}", work, terms)
+                store.put(f"chosen-{self.chosen}", work, options)
             else:
-                store.create(work, terms)
+                store.create(work, options)
         except (JobTooLarge, LimitReached) as refused:
             outcome = getattr(refused, "name", "large")
         else:

@@ -123,7 +123,7 @@ def refused(url: str, home: Path) -> None:
     with pytest.raises(RedisConnectionError, match=r"(?i)certificate verify failed"):
         connect(url).ping()
     with pytest.raises(Exception, match=r"(?i)certificate verify failed"):
-        Notifier(Settings(redis_url=url, home=home)).ring(QUEUE)
+        Notifier(Settings(redis_url=url, home=home)).notify(QUEUE)
 
     async def asynchronous() -> None:
         redis = _connect(url)
