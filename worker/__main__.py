@@ -21,8 +21,10 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from celery import Celery
 from celery.apps import worker as celery_worker
 from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
@@ -132,6 +134,28 @@ def death(settings: Settings) -> tuple[int | None, str]:
     return settings.max_kills, how
 
 
+def _configure_logs(settings: Settings) -> None:
+    logs.configure(settings.log_format, settings.log_level)
+    # Celery warns root of pickled messages: this worker accepts JSON alone
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    setup_logging.connect(lambda **_: None, weak=False)  # or Celery would set up its own
+    celery_worker.safe_say = lambda *_: None  # it tells its shutdown past all loggers
+
+
+def _consumer(celery: Celery, name: str, queues: Sequence[str]) -> Any:
+    """Celery's own worker: one message at a time, in this process."""
+    return celery.Worker(
+        hostname=name,
+        pool_cls="solo",
+        concurrency=1,
+        queues=[broker_queue(queue) for queue in queues],
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+
+
 def main() -> int:
     """Work until SIGTERM or SIGINT: then the present job goes back to the queue, and the process ends with status 0."""
     parser = argparse.ArgumentParser(prog="python -m lrserve.worker", description=__doc__)
@@ -142,11 +166,7 @@ def main() -> int:
     )
     name = parser.parse_args().name
     settings = Settings()
-    logs.configure(settings.log_format, settings.log_level)
-    # Celery warns root of pickled messages: this worker accepts JSON alone
-    warnings.filterwarnings("ignore", category=SecurityWarning)
-    setup_logging.connect(lambda **_: None, weak=False)  # or Celery would set up its own
-
+    _configure_logs(settings)
     traces.start("lrserve-worker")
     store = JobStore(connect(settings.redis_url))
     try:
@@ -184,17 +204,7 @@ def main() -> int:
     worker_init.connect(begin, weak=False)
     worker_ready.connect(lambda **_: log.info("worker %s ready, for %s", name, ", ".join(queues)), weak=False)
     worker_shutting_down.connect(lambda **_: runner.drain(), weak=False)
-    process = celery.Worker(
-        hostname=name,
-        pool_cls="solo",
-        concurrency=1,
-        queues=[broker_queue(queue) for queue in queues],
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-        quiet=True,
-    )
-    celery_worker.safe_say = lambda *_: None  # it tells its shutdown past all loggers
+    process = _consumer(celery, name, queues)
     try:
         process.start()
     finally:
