@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from redis import Redis
 
 from lrcore.jobs import scripts
-from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import Claim, Gap, JobStore, Judgement, LeaseLost, RunEnd
 from tests.factories import ALL_RUNS, LEASE, MOST, SHORT, claimed_runs, epoch, lapsed
@@ -28,6 +26,7 @@ from tests.jobs.experiments import (
     told_epoch,
     values,
 )
+from tests.jobs.repeating import Repeating
 
 # workers that are lost
 
@@ -178,41 +177,33 @@ def test_a_worker_whose_part_is_no_longer_its_own_writes_nothing(taken: str, sto
 
 def test_a_claim_that_redis_hears_twice_takes_one_part(store: JobStore, redis: Redis) -> None:
     job = create(store, 4)
-    arguments = (scripts.CLAIM, "a", "a-token", 30_000, 2, "", QUEUE)
-    first = store._run(*arguments)
-    before = values(redis)
+    client = Repeating.of(redis)
+    claimed_runs(JobStore(client), "a", 2)
+    before = values(redis, without="lrserve:leases")
 
-    assert store._run(*arguments) == first
-    assert values(redis) == before
+    assert client.again(scripts.CLAIM) == client.answered(scripts.CLAIM)
+    assert values(redis, without="lrserve:leases") == before
     assert states(store, job.id) == ["running"] * 2
 
 
 @pytest.mark.parametrize("script", ["REPORT", "JUDGE", "CANCEL", "PAUSE", "RESUME"])
-def test_what_redis_hears_twice_is_done_once(
-    script: str, store: JobStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_redis_hears_twice_is_done_once(script: str, store: JobStore, redis: Redis) -> None:
     job_id, (claim, _) = held(store)
     if script == "RESUME":
         store.pause(job_id)
-    run, heard = store._run, []
-
-    def twice(called: str, *arguments: Any) -> Any:
-        answer = run(called, *arguments)
-        if called == getattr(scripts, script):
-            before = values(redis, without="lrserve:leases")
-            heard.append(run(called, *arguments) == answer and values(redis, without="lrserve:leases") == before)
-        return answer
-
-    monkeypatch.setattr(store, "_run", twice)
+    client = Repeating.of(redis)
+    sender = JobStore(client)
     if script == "REPORT":
         news = [told_epoch(0, 0), told_epoch(0, 1, 0.9), RunEnd(0, RunState.SUCCEEDED), told_epoch(1, 0)]
-        store.report(claim, LEASE, 9, news)
+        sender.report(claim, LEASE, 9, news)
     elif script == "JUDGE":
-        store.judge(claim, [Judgement("0:0", range(1), False), Judgement("0:1", range(1, 2), True)])
+        sender.judge(claim, [Judgement("0:0", range(1), False), Judgement("0:1", range(1, 2), True)])
     else:
-        getattr(store, script.lower())(job_id)
+        getattr(sender, script.lower())(job_id)
+    before = values(redis, without="lrserve:leases")
 
-    assert heard == [True]
+    assert client.again(getattr(scripts, script)) == client.answered(getattr(scripts, script))
+    assert values(redis, without="lrserve:leases") == before
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.QUEUED])

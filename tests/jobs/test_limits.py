@@ -24,8 +24,8 @@ DAY = 86_400_000  # ms
 RECORD = len(SPEC.model_dump_json().encode()) + stores.RECORD_BYTES
 
 
-def limit(store: JobStore, **limits: int | None) -> None:
-    LimitStore(store._redis).change("mine", limits)
+def limit(redis: Redis, **limits: int | None) -> None:
+    LimitStore(redis).change("mine", limits)
 
 
 @pytest.fixture
@@ -38,8 +38,10 @@ def by_hand(rates: int) -> TrainingSpec:
     return training_spec(schedule={"type": "manual", "values": values}, interval="step", epochs=rates // 4)
 
 
-def test_a_paused_job_keeps_its_place_in_the_limit_of_queued_jobs(store: JobStore, mine: JobStore) -> None:
-    limit(store, queued=2)
+def test_a_paused_job_keeps_its_place_in_the_limit_of_queued_jobs(
+    store: JobStore, mine: JobStore, redis: Redis
+) -> None:
+    limit(redis, queued=2)
     jobs = [mine.create(SPEC).id for _ in range(2)]
     for job_id in jobs:
         mine.pause(job_id)
@@ -55,8 +57,10 @@ def test_a_paused_job_keeps_its_place_in_the_limit_of_queued_jobs(store: JobStor
     assert mine.create(SPEC).state == "queued"
 
 
-def test_what_comes_back_from_a_worker_is_never_refused_but_keeps_new_jobs_out(store: JobStore, mine: JobStore) -> None:
-    limit(store, queued=1)
+def test_what_comes_back_from_a_worker_is_never_refused_but_keeps_new_jobs_out(
+    store: JobStore, mine: JobStore, redis: Redis
+) -> None:
+    limit(redis, queued=1)
     mine.create(SPEC)
     lost, paused = claimed(store, "a", SHORT), mine.create(SPEC)
     until(lambda: store.reap(MOST))
@@ -72,9 +76,9 @@ def test_what_comes_back_from_a_worker_is_never_refused_but_keeps_new_jobs_out(s
 
 
 def test_an_experiment_that_no_worker_has_counts_as_queued_although_it_has_begun(
-    store: JobStore, mine: JobStore
+    store: JobStore, mine: JobStore, redis: Redis
 ) -> None:
-    limit(store, queued=1)
+    limit(redis, queued=1)
     mine.create(experiment_of(4))
     part = store.claim([QUEUE], "a", LEASE, most_runs=1)
     assert part is not None
@@ -88,15 +92,17 @@ def test_an_experiment_that_no_worker_has_counts_as_queued_although_it_has_begun
     assert mine.create(SPEC).state == "queued"
 
 
-def test_jobs_that_are_sent_together_are_held_to_the_limit_one_by_one(store: JobStore) -> None:
-    limit(store, queued=3)
+def test_jobs_that_are_sent_together_are_held_to_the_limit_one_by_one(store: JobStore, redis: Redis) -> None:
+    limit(redis, queued=3)
     made = store.create_many([NewJob(SPEC, JobOptions(), tenant="mine") for _ in range(5)])
 
     assert [isinstance(each, LimitReached) for each in made] == [False] * 3 + [True] * 2
 
 
-def test_a_job_is_held_to_the_limits_on_its_size_where_it_is_stored(store: JobStore, mine: JobStore) -> None:
-    limit(store, steps=12, runs=2)
+def test_a_job_is_held_to_the_limits_on_its_size_where_it_is_stored(
+    store: JobStore, mine: JobStore, redis: Redis
+) -> None:
+    limit(redis, steps=12, runs=2)
     test = range_test_spec(num_iter=8, end_lr=0.1, use_for="valley", epochs=4)
     cases = [
         (training_spec(epochs=4), "epochs"),
@@ -112,13 +118,13 @@ def test_a_job_is_held_to_the_limits_on_its_size_where_it_is_stored(store: JobSt
             assert refused.value.field == field
     assert mine.page()[0] == []
     assert mine.put("x", SPEC)[0].progress.steps == 12
-    limit(store, steps=11)
+    limit(redis, steps=11)
     assert mine.put("x", SPEC)[1] is False  # as it was made before
     assert store.create(training_spec(epochs=4)).tenant == "default"
 
 
 def test_a_job_that_was_queued_before_a_lower_limit_on_steps_fails_when_its_turn_comes(
-    store: JobStore, mine: JobStore
+    store: JobStore, mine: JobStore, redis: Redis
 ) -> None:
     jobs = [
         mine.create(work).id
@@ -129,7 +135,7 @@ def test_a_job_that_was_queued_before_a_lower_limit_on_steps_fails_when_its_turn
             SPEC,
         )
     ]
-    limit(store, steps=12, runs=3)
+    limit(redis, steps=12, runs=3)
 
     assert claimed(store).id == jobs[-1]
     for job_id in jobs[:-1]:
@@ -138,18 +144,18 @@ def test_a_job_that_was_queued_before_a_lower_limit_on_steps_fails_when_its_turn
         assert job.error is not None
         assert "limit" in job.error.message
     assert "16 optimizer steps" in mine.get(jobs[0]).error.message  # type: ignore[union-attr]
-    assert counted(store._redis, "mine") == recounted(store._redis, "mine")
+    assert counted(redis, "mine") == recounted(redis, "mine")
     assert store.claim([QUEUE], "b", LEASE) is None
 
 
 def test_a_job_that_has_begun_is_brought_to_its_end_whatever_the_limits_say_now(
-    store: JobStore, mine: JobStore
+    store: JobStore, mine: JobStore, redis: Redis
 ) -> None:
     job, parts = mine.create(SPEC).id, mine.create(experiment_of(4)).id
     store.finish(claimed(store), State.QUEUED)
     mine.pause(job)
     first = store.claim([QUEUE], "a", LEASE, most_runs=1)
-    limit(store, steps=1, runs=1)
+    limit(redis, steps=1, runs=1)
     mine.resume(job)
 
     assert first is not None
@@ -157,18 +163,20 @@ def test_a_job_that_has_begun_is_brought_to_its_end_whatever_the_limits_say_now(
 
 
 def test_more_than_a_hundred_jobs_over_a_lower_limit_do_not_keep_others_from_running(
-    store: JobStore, mine: JobStore
+    store: JobStore, mine: JobStore, redis: Redis
 ) -> None:
     for _ in range(250):
         mine.create(training_spec(epochs=4))
     last = mine.create(SPEC).id
-    limit(store, steps=12)
+    limit(redis, steps=12)
 
     assert until(lambda: store.claim([QUEUE], "a", LEASE)).id == last
 
 
-def test_checkpoints_count_among_stored_bytes_until_their_jobs_end(store: JobStore, mine: JobStore) -> None:
-    limit(store, stored_bytes=1000)
+def test_checkpoints_count_among_stored_bytes_until_their_jobs_end(
+    store: JobStore, mine: JobStore, redis: Redis
+) -> None:
+    limit(redis, stored_bytes=1000)
     job = mine.create(SPEC).id
     claim = claimed(store)
     store.keeps(claim, 600)
@@ -180,11 +188,13 @@ def test_checkpoints_count_among_stored_bytes_until_their_jobs_end(store: JobSto
     with pytest.raises(LimitReached, match="stored_bytes"):
         mine.create(SPEC)
     mine.cancel(job)
-    assert counted(store._redis, "mine")["stored"] == 0
+    assert counted(redis, "mine")["stored"] == 0
     assert mine.create(SPEC).state == "queued"
 
 
-def test_checkpoints_of_parts_count_until_the_parts_or_their_experiment_end(store: JobStore, mine: JobStore) -> None:
+def test_checkpoints_of_parts_count_until_the_parts_or_their_experiment_end(
+    store: JobStore, mine: JobStore, redis: Redis
+) -> None:
     job = mine.create(experiment_of(4)).id
     for worker in "abc":
         store.present(worker, [QUEUE], 60)
@@ -193,20 +203,22 @@ def test_checkpoints_of_parts_count_until_the_parts_or_their_experiment_end(stor
         assert claim is not None
         store.keeps(claim, 100)
     first, second, third = (claim for claim in claims if claim)
-    assert counted(store._redis, "mine")["stored"] == 300
+    assert counted(redis, "mine")["stored"] == 300
     store.finish(first, State.SUCCEEDED)
-    assert counted(store._redis, "mine")["stored"] == 200
+    assert counted(redis, "mine")["stored"] == 200
     store.finish(second, State.QUEUED)
-    assert counted(store._redis, "mine")["stored"] == 200
+    assert counted(redis, "mine")["stored"] == 200
     mine.cancel(job)
     store.finish(third, State.QUEUED)
 
     assert mine.get(job).state == "cancelled"
-    assert counted(store._redis, "mine") == recounted(store._redis, "mine")
-    assert counted(store._redis, "mine")["stored"] == 0
+    assert counted(redis, "mine") == recounted(redis, "mine")
+    assert counted(redis, "mine")["stored"] == 0
 
 
-def test_jobs_that_wait_begin_only_while_the_tenant_may_store_more(store: JobStore, mine: JobStore) -> None:
+def test_jobs_that_wait_begin_only_while_the_tenant_may_store_more(
+    store: JobStore, mine: JobStore, redis: Redis
+) -> None:
     done, waiting, begun = (mine.create(SPEC).id for _ in range(3))
     mine.prioritize(begun, 1)
     store.finish(claimed(store, "a"), State.QUEUED)
@@ -215,7 +227,7 @@ def test_jobs_that_wait_begin_only_while_the_tenant_may_store_more(store: JobSto
     store.stored(first, 1000)
     store.finish(first, State.SUCCEEDED)
     store.present("a", [QUEUE], 60)
-    limit(store, stored_bytes=1000)
+    limit(redis, stored_bytes=1000)
 
     assert mine.get(waiting).starts_in_seconds is None
     assert claimed(store, "b").id == begun  # although it stands behind the other
@@ -225,13 +237,15 @@ def test_jobs_that_wait_begin_only_while_the_tenant_may_store_more(store: JobSto
     assert claimed(store, "c").id == waiting
 
 
-def test_a_tenant_that_may_store_no_more_leaves_the_workers_to_others(store: JobStore, mine: JobStore) -> None:
+def test_a_tenant_that_may_store_no_more_leaves_the_workers_to_others(
+    store: JobStore, mine: JobStore, redis: Redis
+) -> None:
     first = mine.create(SPEC).id
     claim = claimed(store)
     store.stored(claim, 10)
     store.finish(claim, State.SUCCEEDED)
     waiting = mine.create(SPEC, JobOptions(priority=9)).id
-    limit(store, stored_bytes=10)
+    limit(redis, stored_bytes=10)
 
     other = store.create(SPEC).id
     assert claimed(store).id == other
@@ -240,18 +254,18 @@ def test_a_tenant_that_may_store_no_more_leaves_the_workers_to_others(store: Job
     assert claimed(store, "b").id == waiting
 
 
-def test_records_of_jobs_count_until_they_are_deleted(store: JobStore, mine: JobStore) -> None:
-    limit(store, record_bytes=2 * RECORD)
+def test_records_of_jobs_count_until_they_are_deleted(store: JobStore, mine: JobStore, redis: Redis) -> None:
+    limit(redis, record_bytes=2 * RECORD)
     jobs = [mine.create(SPEC, key=f"{i}").id for i in range(2)]
     assert mine.create(SPEC, key="1").id == jobs[1]
     for job_id in jobs:
         mine.cancel(job_id)
 
-    assert counted(store._redis, "mine")["records"] == 2 * RECORD
+    assert counted(redis, "mine")["records"] == 2 * RECORD
     with pytest.raises(LimitReached, match=r"record_bytes.*delete"):
         mine.create(SPEC)
     mine.forget(jobs[0])
-    assert counted(store._redis, "mine")["records"] == RECORD
+    assert counted(redis, "mine")["records"] == RECORD
     assert mine.create(SPEC).state == "queued"
 
 
@@ -266,7 +280,7 @@ def test_a_tenant_without_a_limit_has_a_share_of_redis_memory(store: JobStore, m
         assert 0 < len(refused) < 60
         assert "record_bytes" in str(refused[0])
         assert store.of("other").create(large).state == "queued"
-        limit(store, record_bytes=2**40)
+        limit(redis, record_bytes=2**40)
         assert mine.create(SPEC).state == "queued"
     finally:
         redis.config_set("maxmemory", before["maxmemory"])
@@ -290,7 +304,7 @@ def test_a_spec_is_kept_up_to_a_size_and_refused_above_it(
 
 def test_seconds_of_yesterday_do_not_count_today(store: JobStore, mine: JobStore, redis: Redis) -> None:
     until(lambda: time.time() * 1000 % DAY > 20_000)
-    limit(store, gpu_seconds_per_day=2 * DAY // 1000)
+    limit(redis, gpu_seconds_per_day=2 * DAY // 1000)
     mine.create(SPEC)
     mine.create(SPEC)
     claim = claimed(store)

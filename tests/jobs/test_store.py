@@ -316,7 +316,7 @@ def test_no_job_is_accepted_before_redis_is_full(store: JobStore, redis: Redis) 
 
 def test_no_job_is_accepted_when_redis_is_full(redis: Redis) -> None:
     store = JobStore(redis)
-    store._check_room()  # and will not look for a second
+    store.check_writable()  # and will not look for a second
     redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(StoreFull, match="nothing was stored"):

@@ -11,12 +11,12 @@ from redis import Redis
 
 from lrcore.jobs import scripts
 from lrcore.jobs.job import JobError, JobOptions
-from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
 from lrcore.jobs.store import DRAINING, JobStore
 from lrcore.jobs.training_spec import TrainingSpec
 from tests.conftest import until
 from tests.factories import LEASE, MOST, SHORT, SPEC, claimed, job_spec, lapsed, progress, running
+from tests.jobs.repeating import Repeating
 
 
 def test_a_lease_that_ran_out_puts_the_job_back(store: JobStore) -> None:
@@ -230,9 +230,10 @@ def test_a_pause_that_comes_before_an_error_is_kept(store: JobStore) -> None:
     assert store.finish(claim, State.FAILED, JobError(type="error", message=""), again=True) == "paused"
 
 
-def test_a_claim_that_redis_hears_twice_takes_one_job(store: JobStore) -> None:
+def test_a_claim_that_redis_hears_twice_takes_one_job(store: JobStore, redis: Redis) -> None:
     first, second = store.create(SPEC), store.create(SPEC)
-    arguments = (scripts.CLAIM, "a", "a-token", 30_000, 1, "", QUEUE)
+    client = Repeating.of(redis)
+    claimed(JobStore(client))
 
-    assert store._run(*arguments) == store._run(*arguments)
+    assert client.again(scripts.CLAIM) == client.answered(scripts.CLAIM)
     assert [store.get(job.id).state for job in (first, second)] == ["running", "queued"]

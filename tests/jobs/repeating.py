@@ -1,0 +1,41 @@
+"""A client of Redis that sends a script again, as one does whose answer was lost."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from redis import Redis
+
+from lrcore.jobs import scripts
+
+
+class Repeating(Redis):
+    """A client over the connections of another one, which remembers how it sent each script."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._sent: dict[str, tuple[tuple[Any, ...], Any]] = {}
+
+    @classmethod
+    def of(cls, redis: Redis) -> Repeating:
+        """Make one that talks to the same server in the same way."""
+        return cls(connection_pool=redis.connection_pool)
+
+    def execute_command(self, *arguments: Any, **options: Any) -> Any:
+        answer = super().execute_command(*arguments, **options)
+        if arguments[0] == "EVALSHA":
+            self._sent[arguments[1]] = arguments, answer
+        return answer
+
+    def answered(self, script: str) -> Any:
+        """Return what Redis answered when it was last sent this script of the store."""
+        return self._sent[_digest(script)][1]
+
+    def again(self, script: str) -> Any:
+        """Send it again in the same way, and return what Redis answers now."""
+        return super().execute_command(*self._sent[_digest(script)][0])
+
+
+def _digest(script: str) -> str:
+    return hashlib.sha1((scripts.COMMON + script).encode()).hexdigest()
