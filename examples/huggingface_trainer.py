@@ -13,7 +13,7 @@ from common import BASE_LR, BATCH, SPEC, STEPS, check, digits, rates, server
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
-from lrcore.torch_lr import SpecLR
+from lrserve import SpecLR
 
 
 class Digits(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from common import BASE_LR, BATCH, SPEC, STEPS, check, digits, rates, server
 from torch import nn
 
-from lrcore.torch_lr import SpecLR
+from lrserve import SpecLR
 
 url = server(__doc__)
 
