@@ -12,7 +12,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := test
-.PHONY: demo up test test-examples test-faults test-security test-siege test-campaign test-web lint format docs bench bench-jobs bench-fleet bench-experiments bench-web bench-train article clean test-generated openapi-lint
+.PHONY: demo up quick test test-slow test-examples test-faults test-security test-siege test-campaign test-web lint format docs bench bench-jobs bench-fleet bench-experiments bench-web bench-train article clean test-generated openapi-lint
 
 demo: .venv/ready
 	$(BIN)/lrserve demo
@@ -20,8 +20,21 @@ demo: .venv/ready
 up: .venv/ready
 	$(BIN)/lrserve up $(ARGS)
 
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# What most changes can break, in a minute: the linters, schedules and specs, and the job store
+SLOWER := campaigns costs fit fit_families translate
+quick: .venv/ready lint redis-server
+	TEST_EXAMPLES=few $(PYTEST) tests/lrcore tests/jobs $(SLOWER:%=--ignore=tests/lrcore/test_%.py) $(ARGS)
+
 test: .venv/ready lint redis-server chromium
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) $(ARGS)
+
+# What `make test` leaves out for its time: tests with the mark `slow`, and all examples of the properties, of which it
+# draws a quarter.
+DESELECTED := faults or security or examples or deploy or generated or siege
+test-slow: .venv/ready redis-server chromium
+	TEST_EXAMPLES=all $(PYTEST) -m "(slow or drawn or hypothesis) and not ($(DESELECTED))" $(ARGS)
 
 # Processes are killed, frozen and cut off, and every job is checked afterwards: twenty minutes, with a table at the end.
 # FAULTS_SEED=n repeats the random rounds of an earlier run.
@@ -186,7 +199,7 @@ test-redis: .venv/ready
 	  tests/security/test_redis_restart.py tests/lrserve/test_embedded.py tests/stories/test_lost_and_found.py $(ARGS)
 
 # All that is to be in order before a version gets its tag; CONTRIBUTING.md says the rest.
-release-check: lint test test-faults test-security test-siege test-deploy test-wheel audit secrets
+release-check: lint test test-slow test-faults test-security test-siege test-deploy test-wheel audit secrets
 	@version=$$($(BIN)/python -c "import lrcore; print(lrcore.__version__)"); \
 	  grep -q "^## \[$$version\]" CHANGELOG.md || { echo "CHANGELOG.md has no section [$$version]"; exit 1; }; \
 	  if git rev-parse -q --verify "refs/tags/v$$version" >/dev/null; then echo "v$$version is there already"; exit 1; fi; \

@@ -31,6 +31,7 @@ from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import RunState, State
 from lrcore.jobs.store import Claim, Gap, IllegalMove, JobStore, Judgement, LeaseLost, RunEnd
 from tests.conftest import redis_process
+from tests.examples import examples
 from tests.factories import LEASE, experiment_of
 from tests.jobs.experiments import BROKE, DIVERGED, STEPS, indices, told_epoch
 from tests.jobs.recount import counted, recounted
@@ -466,13 +467,14 @@ def url() -> Iterator[str]:
         yield ending.enter_context(redis_process(Path(folder)))
 
 
+@pytest.mark.drawn
 def test_the_store_is_its_model(url: str) -> None:
     ExperimentMachine.store = JobStore(connect(url))
 
     run_state_machine_as_test(
         ExperimentMachine,
         settings=settings(
-            max_examples=100,
+            max_examples=examples(100),
             stateful_step_count=40,
             deadline=None,
             derandomize=True,

@@ -35,6 +35,7 @@ from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
 from lrcore.jobs.store import Claim, JobStore, JobTooLarge, LeaseLost, LimitReached, NewJob
 from tests.conftest import redis_process
+from tests.examples import examples
 from tests.factories import LEASE, experiment_of, training_spec
 from tests.jobs.recount import counted, records, recounted, waiting
 
@@ -234,13 +235,14 @@ def url() -> Iterator[str]:
         yield ending.enter_context(redis_process(Path(folder)))
 
 
+@pytest.mark.drawn
 def test_no_call_gets_past_a_limit(url: str) -> None:
     LimitsMachine.store = JobStore(connect(url))
 
     run_state_machine_as_test(
         LimitsMachine,
         settings=settings(
-            max_examples=50,
+            max_examples=examples(50),
             stateful_step_count=40,
             deadline=None,
             derandomize=True,

@@ -29,6 +29,7 @@ from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
 from lrcore.jobs.store import Claim, IllegalMove, JobStore, LeaseLost
 from tests.conftest import redis_process
+from tests.examples import examples
 from tests.factories import LEASE, MOST, SPEC, epoch
 from tests.jobs.recount import counted, recounted
 
@@ -260,13 +261,14 @@ def url() -> Iterator[str]:
         yield ending.enter_context(redis_process(Path(folder)))
 
 
+@pytest.mark.drawn
 def test_the_store_is_its_model(url: str) -> None:
     StoreMachine.store = JobStore(connect(url))
 
     run_state_machine_as_test(
         StoreMachine,
         settings=settings(
-            max_examples=150,
+            max_examples=examples(150),
             stateful_step_count=40,
             deadline=None,
             derandomize=True,

@@ -26,6 +26,7 @@ from lrcore.grid import Grid
 from lrcore.lengths import Span
 from lrcore.schedules import SCHEDULES, AnySchedule, Rates, Schedule
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
+from tests.examples import examples
 
 Json = dict[str, Any]
 
@@ -98,10 +99,10 @@ GROWING = (0.3, 1.2)  # what multiplies again and again
 SHRINKING = (0.3, 1.0)
 
 
-def laws(examples: int) -> settings:
+def laws(count: int) -> settings:
     """Settings under which every run draws the same examples."""
     return settings(
-        max_examples=examples,
+        max_examples=examples(count),
         deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],

@@ -8,6 +8,7 @@ from lrcore.dialects import Framework, translate
 from tests.campaign import curves
 from tests.campaign import translate as translations
 from tests.campaign.drawing import RECIPROCAL
+from tests.examples import examples
 from tests.lrcore.strategies import Json, parse
 
 POWER: Json = {"type": "polynomial_schedule", "init_value": 0.1, "end_value": 0.0, "power": 0.1, "transition_steps": 41}
@@ -30,12 +31,14 @@ def of_length(spec: Json, length: int) -> Json:
     return spec | {LENGTH.get(spec["type"], "decay_steps"): length}
 
 
+@pytest.mark.drawn
 def test_drawn_code_that_is_called_exact_is_so_compiled() -> None:
-    assert translations.faults(60, seed=0) == []
+    assert translations.faults(examples(60), seed=0) == []
 
 
+@pytest.mark.drawn
 def test_drawn_curves_are_those_of_their_frameworks() -> None:
-    assert curves.faults(60, seed=0) == []
+    assert curves.faults(examples(60), seed=0) == []
 
 
 @pytest.mark.parametrize("framework", ["optax", "keras"])

@@ -12,6 +12,7 @@ from lrcore.curve import CurveRequest, sample
 from lrcore.fit import MAX_LENGTH, Fit, fit
 from lrcore.grid import Array
 from lrcore.schedules import SCHEDULES
+from tests.examples import sparse
 from tests.lrcore.strategies import Json, laws, parse
 
 
@@ -244,7 +245,7 @@ def assert_honest(found: list[Fit], rates: Array, start: int = 0, stride: int = 
 FLOAT32 = [case for case in CLEAR if case[0].get("T_max") != 10_000]  # of which float32 keeps too little
 
 
-@pytest.mark.parametrize(("schedule", "steps"), FLOAT32, ids=names(FLOAT32))
+@pytest.mark.parametrize(("schedule", "steps"), sparse(FLOAT32), ids=names(FLOAT32))
 def test_float32_logs_are_recognised(schedule: Json, steps: int) -> None:
     rates = logged(schedule, steps).astype(np.float32).astype(np.float64)
 
@@ -255,7 +256,7 @@ def test_float32_logs_are_recognised(schedule: Json, steps: int) -> None:
     assert_honest(found[:1], rates)
 
 
-@pytest.mark.parametrize(("schedule", "steps"), FLOAT32, ids=names(FLOAT32))
+@pytest.mark.parametrize(("schedule", "steps"), sparse(FLOAT32), ids=names(FLOAT32))
 def test_logs_with_four_digits_are_recognised(schedule: Json, steps: int) -> None:
     rates = np.array([float(f"{rate:.3e}") for rate in logged(schedule, steps)])
 
@@ -265,7 +266,9 @@ def test_logs_with_four_digits_are_recognised(schedule: Json, steps: int) -> Non
     assert found[0].max_error < 5e-4
 
 
-@pytest.mark.parametrize("schedule", [case[0] for case in CLEAR if case[1] == 50 and "LinearLR" not in case[0]["type"]])
+@pytest.mark.parametrize(
+    "schedule", sparse(case[0] for case in CLEAR if case[1] == 50 and "LinearLR" not in case[0]["type"])
+)
 def test_noisy_logs_get_near_specs_with_true_errors(schedule: Json) -> None:
     rates = logged(schedule, 50)
     rates *= 1 + 1e-3 * np.random.default_rng(7).standard_normal(50)

@@ -9,6 +9,7 @@ from lrcore.fit import UNIDENTIFIABLE, fit
 from lrcore.schedules import SCHEDULES
 from tests.campaign.draws import FIELDS, Drawn, draw
 from tests.campaign.fit import explains, logged
+from tests.examples import sparse
 
 # Specs of public reports that were missed once.
 KNOWN = [
@@ -55,7 +56,7 @@ def test_a_family_is_found_from_its_own_curve(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["6 digits", "4 digits", "every 10th"])
-@pytest.mark.parametrize("name", sorted(FIELDS))
+@pytest.mark.parametrize("name", sparse(sorted(FIELDS)))
 def test_a_familys_example_is_found_from_fewer_digits_and_steps(name: str, kind: str) -> None:
     base_lr = None if _has_own(name) else 0.1
     log = logged(Drawn(SCHEDULES[name].example, base_lr, 200 if _length(name) is None else _length(name) or 0), kind)

@@ -47,7 +47,11 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def keys(guarded: Service) -> KeyStore:
-    return KeyStore(connect((guarded.stack.settings.home_folder / "redis.url").read_text()))
+    return KeyStore(connect(redis_url(guarded)))
+
+
+def redis_url(service: Service) -> str:
+    return (service.stack.settings.home_folder / "redis.url").read_text()
 
 
 def caller(service: Service, token: str) -> httpx.Client:
@@ -150,8 +154,8 @@ def test_a_revoked_or_old_key_is_refused_and_its_streams_end(
 
 def test_redis_holds_no_secret(guarded: Service, keys: KeyStore) -> None:
     _, token = keys.create("mine", Role.READ)
-    redis = keys._redis
-    stored = " ".join(str(redis.hgetall(name)) for name in redis.keys("lrserve:key:*"))  # type: ignore[union-attr]
+    with connect(redis_url(guarded)) as redis:
+        stored = " ".join(str(redis.hgetall(name)) for name in redis.keys("lrserve:key:*"))
 
     assert token.rpartition("_")[2] not in stored
     assert token not in guarded.log.read_text()

@@ -31,6 +31,7 @@ from lrserve.worker.engine.grouping import (
 from lrserve.worker.engine.optim import Scheduled
 from lrserve.worker.engine.stacked_models import StackedModels, StackMember
 from lrserve.worker.engine.trainer import built
+from tests.examples import slow
 from tests.factories import training_spec
 
 NOWHERE = Path("/nonexistent")
@@ -326,7 +327,7 @@ def undisturbed(
         return request.param, train_together(jobs, data_root=NOWHERE, device=CPU, folder=folder), folder
 
 
-@pytest.mark.parametrize("stop", [0, 4, 7, 15])
+@pytest.mark.parametrize("stop", [4, 15, *slow(0, 7)])
 def test_runs_that_are_stopped_and_resumed_give_the_figures_of_runs_that_are_not(
     jobs: list[TrainingSpec],
     undisturbed: tuple[float, list[Outcome], Path],

@@ -123,7 +123,7 @@ def test_every_schedule_of_torch_is_tried() -> None:
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.parametrize("interval", ["step", "epoch"])
+@pytest.mark.parametrize("interval", ["step", pytest.param("epoch", marks=pytest.mark.slow)])
 def test_the_losses_are_those_of_torch_s_scheduler(name: str, interval: str) -> None:
     if name == "ReduceLROnPlateau" and interval == "step":
         pytest.skip("it follows a metric, once an epoch")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from redis import Redis
 
 from lrcore.jobs.job import JobOptions
 from lrcore.jobs.limits import LimitStore
@@ -21,6 +23,7 @@ from lrserve.worker.engine import Hooks, Interrupted, grouping, train
 from lrserve.worker.engine.range_test import RangeLosses, range_test
 from lrserve.worker.executors import EXECUTORS, Outcome
 from lrserve.worker.runner import Runner
+from tests.examples import slow
 from tests.factories import job_spec, range_test_spec
 
 NOWHERE = Path("/nonexistent")
@@ -84,7 +87,7 @@ def test_every_step_is_made_at_the_rate_that_the_result_shows(mode: str, monkeyp
         {"dataset": {"type": "fake", "samples": 256, "flip": True, "crop": 2, "validation_split": 0.2}},
     ],
 )
-@pytest.mark.parametrize("stop", [0, 1, 4, 7, 13])
+@pytest.mark.parametrize("stop", [1, 7, *slow(0, 4, 13)])
 def test_a_test_that_is_stopped_anywhere_and_resumed_is_one_that_was_not(
     changes: dict[str, Any], stop: int, tmp_path: Path
 ) -> None:
@@ -197,7 +200,7 @@ def test_seeds_with_dropout_are_trained_one_after_another() -> None:
 
 
 @pytest.mark.parametrize("how", [WIDE, THREADS, PAIRS, NEVER])
-@pytest.mark.parametrize("stop", [0, 4, 13, 29, 34])
+@pytest.mark.parametrize("stop", [4, 29, *slow(0, 13, 34)])
 def test_seeds_that_are_stopped_anywhere_and_resumed_are_those_that_were_not(
     how: str, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,13 +346,12 @@ def test_a_test_that_is_cancelled_at_its_end_makes_no_training(
     store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = store.create(range_test_spec(**LEARNABLE | {"use_for": "valley", "epochs": 1})).id
-    real = Runner._submit
+    tested = EXECUTORS[RangeTestSpec]
 
-    def cancelled(self: Runner, *arguments: Any) -> None:
-        store.cancel(job_id)
-        real(self, *arguments)
+    def cancelled(*arguments: Any, **how: Any) -> Outcome:
+        return replace(tested(*arguments, **how), logged=lambda folder: store.cancel(job_id))
 
-    monkeypatch.setattr(Runner, "_submit", cancelled)
+    monkeypatch.setitem(EXECUTORS, RangeTestSpec, cancelled)
     runner_of(store, tmp_path).answer(QUEUE)
 
     assert [(job.id, job.state) for job in store.page()[0]] == [(job_id, "cancelled")]
@@ -372,13 +374,13 @@ def test_a_test_whose_training_finds_no_room_fails(
     assert "StoreFull" in job.error.message
 
 
-def test_a_test_whose_tenant_has_no_room_for_the_training_fails(store: JobStore, tmp_path: Path) -> None:
+def test_a_test_whose_tenant_has_no_room_for_the_training_fails(store: JobStore, tmp_path: Path, redis: Redis) -> None:
     mine = store.of("mine")
     job_id = mine.create(
         range_test_spec(**LEARNABLE | {"use_for": "valley", "epochs": 1}), JobOptions(priority=1, max_attempts=1)
     ).id
     mine.create(range_test_spec(seed=1))
-    LimitStore(store._redis).change("mine", {"queued": 1})
+    LimitStore(redis).change("mine", {"queued": 1})
     runner_of(store, tmp_path).answer(QUEUE)
     job = store.get(job_id)
 
@@ -387,9 +389,9 @@ def test_a_test_whose_tenant_has_no_room_for_the_training_fails(store: JobStore,
     assert (job.error.type, "the limit queued is reached" in job.error.message) == ("limit_reached", True)
 
 
-def test_a_job_of_an_unknown_kind_fails_and_the_next_one_is_taken(store: JobStore) -> None:
+def test_a_job_of_an_unknown_kind_fails_and_the_next_one_is_taken(store: JobStore, redis: Redis) -> None:
     odd, job_id = store.create(range_test_spec()).id, store.create(range_test_spec(seed=1)).id
-    store._redis.hset(store._key(odd), "kind", "poem")
+    redis.hset(f"lrserve:job:{odd}", "kind", "poem")
     claim = store.claim([QUEUE], "worker", 30)
 
     assert claim is not None
