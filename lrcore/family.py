@@ -213,7 +213,8 @@ def _join(found: dict[str, type[M]], cls: type[Member]) -> None:
         if name in found:
             raise TypeError(f"{cls.__module__} and {found[name].__module__} both define {name!r}")
         found[name] = cls  # type: ignore[assignment]  # a concrete subclass of M
-    missing = [a for a in ("summary", "origin", "example") if not hasattr(cls, a)]
+    shown = ("summary", "origin", "example", "formula")  # the last for schedules alone
+    missing = [a for a in shown if a in cls.__class_vars__ and not hasattr(cls, a)]
     if missing:
         raise TypeError(f"{cls.__module__}.{cls.__name__} lacks {', '.join(missing)}")
 
