@@ -88,7 +88,7 @@ def test_a_new_schedule_is_one_file(tmp_path: Path) -> None:
         from lrcore.curve import CurveRequest, sample
         from lrcore.dialects import FRAMEWORKS, translate
         from lrcore.family import describe
-        from lrcore.jobs.training_spec import JobSpec
+        from lrcore.jobs.training_spec import TrainingSpec
         from lrcore.schedules import SCHEDULES
         from lrserve.api.app import create_app
         nested = {"type": "SequentialLR", "milestones": [2],
@@ -96,7 +96,7 @@ def test_a_new_schedule_is_one_file(tmp_path: Path) -> None:
         print(sample(CurveRequest.model_validate({"schedule": nested, "base_lr": 1.0, "steps": 4})).lr[0].tolist())
         print(describe(SCHEDULES["Halving"])["formula"], "Halving" in create_app().openapi()["components"]["schemas"])
         job = {"model": {"type": "lenet"}, "dataset": {"type": "digits"}, "epochs": 2, "schedule": nested}
-        schedule = JobSpec.model_validate(job).schedule.schedulers[0]
+        schedule = TrainingSpec.model_validate(job).schedule.schedulers[0]
         print(schedule.type, all("return 0.5 ** t" in translate(schedule, 1.0, to).code for to in FRAMEWORKS))
         """,
         cwd=tmp_path,

@@ -102,6 +102,18 @@ def test_its_curve_comes_by_every_way(served: Service) -> None:
     assert "example:" not in fitted.text
 
 
+def test_the_command_draws_it(served: Service, environment: Mapping[str, str]) -> None:
+    command = ["curve", "example:HalfLife", "half_life=2", "--base-lr", "0.8", "--steps", "3", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "lrserve", *command, "--url", served.url],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+    )
+    np.testing.assert_allclose(json.loads(done.stdout)["lr"], [0.8, 0.8 / 2**0.5, 0.4], rtol=1e-15)
+
+
 @pytest.mark.parametrize(
     ("schedule", "field", "message"),
     [
@@ -169,6 +181,8 @@ def test_only_a_worker_with_the_same_version_takes_its_jobs(
         curve = served.http.post("/v1/curves", json=asked).raise_for_status().json()
         assert [epoch["lr"][0] for epoch in epochs] == curve["lr"]
 
+        command = ["submit", str(EXAMPLE / "job.json"), "--watch", "--url", served.url]
+        subprocess.run([sys.executable, "-m", "lrserve", *command], env=environment, check=True, capture_output=True)
         again = served.http.post(f"/v1/jobs/{job['id']}/retry").raise_for_status().json()
         assert again["plugins"] == {NAME: VERSION}
         plain = {"type": "Constant"}
@@ -262,3 +276,22 @@ def test_jobs_with_several_plugins_go_to_workers_that_have_all(any_redis: str, t
         "['ab', None, 'gpu', None]",
         "{'acme-a': '1.0+x', 'acme-b': '1.0+x'} gpu",
     ]
+
+
+@pytest.mark.examples
+def test_the_example_is_installed_by_pip(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    own = tmp_path / "venv" / "bin" / "python"
+    pip = [str(own), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, str(ROOT)], check=True, timeout=280)
+    subprocess.run([*pip, str(EXAMPLE)], check=True, timeout=280)
+    code = "from lrserve import curve; print(curve({'type': 'example:HalfLife', 'half_life': 1}, 3, 1.0).tolist())"
+
+    def printed(names: str) -> subprocess.CompletedProcess[str]:
+        environment = {"LRSERVE_PLUGINS": names, "PATH": ""}
+        return subprocess.run(
+            [own, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+        )
+
+    assert printed(NAME).stdout == "[1.0, 0.5, 0.25]\n"
+    assert "'example:HalfLife'" in printed("").stderr

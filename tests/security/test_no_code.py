@@ -36,7 +36,7 @@ NAMES = (
 )
 KEYS = ("_target_", "__class__", "py/object", "!!python/object", "import", "module", "entry_point", "plugins", "vendor")
 PARTS = ("schedule", "model", "dataset", "optimizer")
-NEW = ("lrcore.", "encodings.")  # what reading a request may import
+NEW = ("lrcore.", "pydantic", "encodings.")  # what reading a request may import
 
 
 @pytest.fixture(scope="module")
