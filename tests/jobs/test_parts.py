@@ -966,7 +966,7 @@ def test_a_second_training_takes_the_place_of_the_epochs_it_repeats(store: JobSt
 
 def test_a_claim_that_redis_hears_twice_takes_one_part(store: JobStore, redis: Redis) -> None:
     job = create(store, 4)
-    arguments = (scripts.CLAIM, "a", "a-token", 30_000, 2, QUEUE)
+    arguments = (scripts.CLAIM, "a", "a-token", 30_000, 2, "", QUEUE)
     first = store._run(*arguments)
     before = values(redis)
 

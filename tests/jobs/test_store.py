@@ -717,7 +717,7 @@ def test_a_pause_that_comes_before_an_error_is_kept(store: JobStore) -> None:
 
 def test_a_claim_that_redis_hears_twice_takes_one_job(store: JobStore) -> None:
     first, second = store.create(SPEC), store.create(SPEC)
-    arguments = (scripts.CLAIM, "a", "a-token", 30_000, 1, QUEUE)
+    arguments = (scripts.CLAIM, "a", "a-token", 30_000, 1, "", QUEUE)
 
     assert store._run(*arguments) == store._run(*arguments)
     assert [store.get(job.id).state for job in (first, second)] == ["running", "queued"]
