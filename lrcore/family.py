@@ -223,11 +223,14 @@ def _join_plugin(found: dict[str, type[M]], plugin: Plugin, group: str, base: ty
     """Add a plug-in's members of a family. Raises PluginError."""
     modules = plugin.modules.get(group, ())
     empty = set(modules)
+    own = {cls.__name__ for cls in found.values() if cls.__module__.startswith("lrcore.")}
     for cls in dict.fromkeys(_concrete(base)):
         module = plugin.module_of(cls)
         if module in modules:
             empty.discard(module)
             plugins.check_member(plugin, cls, cls.names(), base)
+            if cls.__name__ in own:  # the OpenAPI document names schemas by their classes
+                raise PluginError(plugin.name, f"{module}.{cls.__name__} has the name of a built-in class; rename it")
             try:
                 _join(found, cls)
             except TypeError as error:

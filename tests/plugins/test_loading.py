@@ -77,6 +77,7 @@ def test_one_module_may_have_members_of_several_families(tmp_path: Path) -> None
 
 
 WRONG = [
+    ("a built-in class", ENTRY, GOOD.replace("class Flat", "class StepLR"), "acme", "has the name of a built-in class"),
     ("not installed", ENTRY, GOOD, "acme,nowhere", "'nowhere' of LRSERVE_PLUGINS: it is not installed"),
     ("no entry points", {"console_scripts": {"acme": "acme_plugin"}}, GOOD, "acme", "it has no entry points in any of"),
     ("import error", ENTRY, "1 / 0", "acme", "acme_plugin cannot be imported: ZeroDivisionError: division by zero"),
