@@ -19,6 +19,7 @@ from lrcore.dialects._read import known_elsewhere
 from lrcore.errors import CurveError, message
 from lrcore.jobs.artifacts import ArtifactNotFound, ArtifactsUnavailable
 from lrcore.jobs.format import StoreTooNew
+from lrcore.jobs.job_spec import MissingPlugin
 from lrcore.jobs.keys import KeyNotFound, TooManyKeys
 from lrcore.jobs.store import IllegalMove, JobExists, JobNotFound, JobTooLarge, KeyReused, LimitReached, StoreFull
 from lrcore.jobs.webhooks import DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound
@@ -86,6 +87,7 @@ TABLE: dict[type[Exception], tuple[int, str, str]] = {
     KeyNotFound: (404, "key-not-found", "Key not found"),
     TooManyKeys: (409, "too-many-keys", "There are too many keys"),
     KeyReused: (422, "idempotency-key-reused", "The idempotency key belongs to another request"),
+    MissingPlugin: (422, "missing-plugin", "The job needs a plug-in"),
     IllegalMove: (409, "illegal-move", "The job's state does not allow this"),
     StoreFull: (503, "store-full", "The job store has no room for more jobs"),
     StoreTooNew: (503, "store-too-new", "The job store belongs to a newer version"),

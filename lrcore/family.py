@@ -218,7 +218,8 @@ def _join(found: dict[str, type[M]], cls: type[Member]) -> None:
         if name in found:
             raise TypeError(f"{cls.__module__} and {found[name].__module__} both define {name!r}")
         found[name] = cls  # type: ignore[assignment]  # a concrete subclass of M
-    missing = [a for a in ("summary", "origin", "example") if not hasattr(cls, a)]
+    shown = ("summary", "origin", "example", "formula")  # the last for schedules alone
+    missing = [a for a in shown if a in cls.__class_vars__ and not hasattr(cls, a)]
     if missing:
         raise TypeError(f"{cls.__module__}.{cls.__name__} lacks {', '.join(missing)}")
 
@@ -227,11 +228,14 @@ def _join_plugin(found: dict[str, type[M]], plugin: Plugin, group: str, base: ty
     """Add a plug-in's members of a family. Raises PluginError."""
     modules = plugin.modules.get(group, ())
     empty = set(modules)
+    own = {cls.__name__ for cls in found.values() if cls.__module__.startswith("lrcore.")}
     for cls in dict.fromkeys(_concrete(base)):
         module = plugin.module_of(cls)
         if module in modules:
             empty.discard(module)
             plugins.check_member(plugin, cls, cls.names(), base)
+            if cls.__name__ in own:  # the OpenAPI document names schemas by their classes
+                raise PluginError(plugin.name, f"{module}.{cls.__name__} has the name of a built-in class; rename it")
             try:
                 _join(found, cls)
             except TypeError as error:

@@ -40,7 +40,7 @@ class PluginError(Exception):
     """A plug-in cannot be used. The message names its distribution, and what to do."""
 
     def __init__(self, name: str, message: str) -> None:
-        super().__init__(f"plug-in {name!r} of {VARIABLE}: {message}")
+        super().__init__(f"plug-in {name!r} of {VARIABLE}: {' '.join(message.split())}")  # one line
 
 
 @dataclass(frozen=True)

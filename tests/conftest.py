@@ -15,6 +15,7 @@ import httpx
 import pytest
 from redis import Redis
 
+from lrcore.families import FAMILIES
 from lrcore.jobs.connection import connect
 from lrcore.jobs.job import Job
 from lrcore.jobs.settings import Settings
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 # the jobs of the tests are so small that threads would only wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+for _family in FAMILIES.values():
+    len(_family)  # built now: some tests look at every subclass of a base
 
 SERVERS = {"bundled": bundled_server, "installed": installed_server}
 

@@ -96,7 +96,7 @@ def retry_job(old: CurrentJob, store: Store, reaper: CurrentReaper, idempotency_
     """A new job, the same as the old one, from the beginning; 409 if the old one has not ended."""
     if not old.state.ended:
         raise IllegalMove(old.id, old.state, "retried")
-    spec = kind_of(old.kind).model_validate(old.spec)
+    spec = kind_of(old.kind).of(old)
     return created(store.create(spec, old.options, key=_of_this("retry", old, idempotency_key)), reaper)
 
 

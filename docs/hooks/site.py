@@ -90,6 +90,8 @@ def _linked(markdown: str, source: str, target: str) -> str:
         path = posixpath.normpath(posixpath.join(posixpath.dirname(source), to))
         if path in PAGES:
             found = PAGES[path]
+        elif path.startswith("examples/") and (ROOT / path).is_dir():
+            return text
         elif path.startswith("examples"):
             found, anchor = "examples.md", f"#{_anchor(path)}" if "/" in path else ""
         elif path.startswith("docs/"):

@@ -63,7 +63,7 @@ class ExperimentReport:
     """
 
     def __init__(self, job: Job, begun: Mapping[int, RunView]) -> None:
-        self.spec = ExperimentSpec.model_validate(job.spec)
+        self.spec = ExperimentSpec.of(job)
         self._job, self._begun = job, begun
         self._seeds = self.spec.seeds
 

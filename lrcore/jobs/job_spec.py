@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
+from pydantic import ValidationError
+
+from lrcore.errors import LrcoreError
 from lrcore.family import Spec
-from lrcore.jobs.job import Progress
+from lrcore.jobs.job import Job, Progress
+
+
+class MissingPlugin(LrcoreError):
+    """A stored job has members of a plug-in that this process has not loaded."""
 
 
 class JobSpec(Spec):
@@ -13,6 +20,19 @@ class JobSpec(Spec):
 
     kind: ClassVar[str]
     sized_by: ClassVar[str]  # the field on which the number of steps hangs most
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """Return the spec of a stored job. Raises MissingPlugin."""
+        try:
+            return cls.model_validate(job.spec)
+        except ValidationError:
+            if not job.plugins:
+                raise
+            used = ", ".join(f"{name}=={version}" for name, version in job.plugins.items())
+            raise MissingPlugin(
+                f"job {job.id} was submitted with the plug-in {used}, which cannot read it here"
+            ) from None
 
     def progress(self, step: int) -> Progress:
         """How far the job is when `step` steps are done."""

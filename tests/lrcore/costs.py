@@ -191,8 +191,7 @@ def _value(random: Random, name: str, annotation: Any, metadata: list[Any], dept
         return _value(random, name, arguments[0], [*metadata, *flat(arguments[1:])], depth)
     if origin is Literal:
         return random.choice(arguments)
-    classes = arguments if origin in (Union, UnionType) else (annotation,)
-    if all(isinstance(each, type) and issubclass(each, Schedule) for each in classes):
+    if any(each is SCHEDULES for each in metadata):
         return _part(random, depth)
     if origin in (Union, UnionType):
         return _value(random, name, random.choice([a for a in arguments if "tuple" not in str(a)]), metadata, depth)

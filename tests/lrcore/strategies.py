@@ -228,7 +228,7 @@ def _values(name: str, annotation: Any, metadata: list[Any], limits: Limits) -> 
         return _values(name, arguments[0], [*metadata, *flat(arguments[1:])], limits)
     if origin is Literal:
         return st.sampled_from(arguments)
-    if _is_schedule(annotation):
+    if any(each is SCHEDULES for each in metadata):
         return _parts(limits)
     if origin in (Union, UnionType):
         kept = [a for a in arguments if not _is_tuple(a)] or list(arguments)  # one value for all parameter groups
@@ -329,8 +329,3 @@ def _is_tuple(annotation: Any) -> bool:
     if get_origin(annotation) is Annotated:
         return _is_tuple(get_args(annotation)[0])
     return get_origin(annotation) is tuple
-
-
-def _is_schedule(annotation: Any) -> bool:
-    classes = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    return all(isinstance(c, type) and issubclass(c, Schedule) for c in classes)

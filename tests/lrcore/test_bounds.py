@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from lrcore.compare import CompareRequest
 from lrcore.curve import CurveRequest
+from lrcore.family import Family
 from lrserve.api.requests import REQUESTS
 from lrserve.api.routes.fit import FitRequest
 from lrserve.api.routes.translate import TranslationRequest
@@ -35,10 +36,14 @@ def models(body: type[BaseModel]) -> Iterator[type[BaseModel]]:
             continue
         seen.add(model)
         yield model
-        types: list[Any] = [field.annotation for field in model.model_fields.values()]
+        types: list[Any] = [
+            each for field in model.model_fields.values() for each in (field.annotation, *field.metadata)
+        ]
         while types:
             annotation = types.pop()
             types.extend(get_args(annotation))
+            if isinstance(annotation, Family):
+                waiting.extend(annotation.values())
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):
                 waiting.append(annotation)
 
