@@ -17,7 +17,8 @@ import pytest
 
 from lrcore import plugins
 from lrserve.supervisor import REDIS_URL, free_port
-from tests.conftest import Service, job_spec, running_service, until
+from tests.conftest import Service, running_service, until
+from tests.factories import job_spec
 from tests.plugins.installed import EXAMPLE, ROOT, SCHEDULE, install, install_example, python
 
 JOB = json.loads((EXAMPLE / "job.json").read_text())

@@ -20,7 +20,8 @@ from lrcore.errors import CurveError
 from lrcore.families import FAMILIES
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.training_spec import TrainingSpec
-from tests.conftest import Service, job_spec, running_service
+from tests.conftest import Service, running_service
+from tests.factories import job_spec
 from tests.plugins.installed import install, python
 
 # A module on the API's path that shows that it was imported, and a distribution that nobody has named
