@@ -46,6 +46,7 @@ def redis_url(service: Service) -> str:
     return next(s for s in service.stack.services if s.name == "api").environment["LRSERVE_REDIS_URL"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_over_and_over_ends_neither_redis_nor_the_api(service: Service) -> None:
     others = {name: service.process(name).pid for name in ("redis", "api")}
     worker = next(s for s in service.stack.services if s.name == "worker 0")
@@ -100,6 +101,7 @@ def test_a_job_that_kills_its_worker_twice_fails_and_says_so(service: Service) -
     until(lambda: store.get(other.id).state == "succeeded")
 
 
+@pytest.mark.slow
 def test_a_run_that_kills_its_worker_fails_with_its_part_and_the_others_go_on(service: Service) -> None:
     grid = {"lr": [0.1, 0.2], "seed": list(range(8))}  # two parts of eight runs, one after the other
     experiment = service.http.post("/v1/experiments", json={"base": long_job(epochs=30), "grid": grid}).json()["id"]
