@@ -22,7 +22,7 @@ def create(store: JobStore, runs: int, **options: Any) -> Job:
 
 
 def held(store: JobStore, runs: int = 4, parts: int = 2, **options: Any) -> tuple[str, list[Claim]]:
-    """An experiment all of whose runs are held, in parts of the same size."""
+    """An experiment all of whose runs are held, in shards of the same size."""
     job = create(store, runs, **options)
     return job.id, [claimed_runs(store, "ab"[i], runs // parts) for i in range(parts)]
 

@@ -86,7 +86,7 @@ def test_the_parts_of_an_experiment_come_before_later_jobs(store: JobStore) -> N
     assert taken == [f"{first.id}/1", f"{first.id}/2", second.id, f"{third.id}/1"]
 
 
-def test_an_earlier_or_more_urgent_job_comes_between_two_parts(store: JobStore) -> None:
+def test_an_earlier_or_more_urgent_job_comes_between_two_shards(store: JobStore) -> None:
     job, later = create(store, 6), store.create(SPEC)
     claimed_runs(store, most=2)
     urgent = store.create(SPEC, JobOptions(priority=5))

@@ -55,7 +55,7 @@ def test_a_queued_experiment_that_is_cancelled_and_deleted_leaves_nothing(store:
     assert not [key for key in redis.scan_iter() if job.id in key]
 
 
-def test_an_experiment_made_anew_under_its_id_has_new_parts(store: JobStore, redis: Redis) -> None:
+def test_an_experiment_made_anew_under_its_id_has_new_shards(store: JobStore, redis: Redis) -> None:
     for _ in range(2):
         store.put("mine", experiment_of(2))
         store.lose(claimed_runs(store), MOST)
