@@ -58,7 +58,7 @@ class ApiSettings(Settings):
     metrics_open: bool = Field(False, description="whether /metrics is served without a key where keys are asked for")
     cors_origins: tuple[Origin, ...] = Field(
         (),
-        description='origins whose pages may send requests, such as ["https://a.example"]; ["*"]: any; never with cookies',
+        description='origins whose pages may send requests: ["https://a.example"]; ["*"]: any; never with cookies',
     )
     allowed_hosts: tuple[HostName, ...] = Field(
         (),

@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     plugins: str = Field(
         "",
         pattern=rf"^\s*({DISTRIBUTION}(\s*,\s*{DISTRIBUTION})*)?\s*$",
-        description="comma-separated names of installed distributions whose schedules, models, data sets and optimizers "
+        description="comma-separated installed distributions whose schedules, models, data sets and optimizers "
         "are loaded at the start",
     )
     log_format: logs.Format = Field("text", description="text for people, or json: one object per line")

@@ -108,7 +108,7 @@ def test_a_part_that_kills_its_worker_fails_with_the_reason_and_the_others_go_on
 
 
 def test_an_experiment_whose_only_part_loses_too_many_workers_fails(store: JobStore) -> None:
-    job_id, (claim,) = held(store, parts=1)
+    job_id, (claim,) = held(store, shards=1)
 
     store.abandon("a", 0)
 
@@ -208,7 +208,7 @@ def test_what_redis_hears_twice_is_done_once(script: str, store: JobStore, redis
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.QUEUED])
 def test_a_finish_that_redis_hears_twice_ends_a_part_once(state: State, store: JobStore, redis: Redis) -> None:
-    job_id, (claim,) = held(store, parts=1)
+    job_id, (claim,) = held(store, shards=1)
     error = BROKE if state is State.FAILED else None
     store.finish(claim, state, error)
     before = values(redis)
