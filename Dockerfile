@@ -51,7 +51,7 @@ EXPOSE 8000
 # whether it serves; whether it can take jobs, which is Redis' affair, says /readyz
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
-# SIGTERM, which `docker stop` sends: streams are told, requests are answered; within LRSERVE_SHUTDOWN_SECONDS and a few more
+# SIGTERM, which `docker stop` sends: streams end, requests are answered; within LRSERVE_SHUTDOWN_SECONDS and a few more
 CMD ["python", "-m", "lrserve.api", "--host", "0.0.0.0", "--port", "8000"]
 
 FROM base AS worker

@@ -149,7 +149,7 @@ bench-web: .venv/ready chromium
 
 # Runs together, and experiments through the API. On a GPU, 64 runs against plain PyTorch; on two cores five minutes.
 bench-experiments: .venv/ready
-	$(BIN)/python -m benchmarks.fused
+	$(BIN)/python -m benchmarks.grouping
 	$(BIN)/python -m benchmarks.experiments $(ARGS)
 
 # DATA is where torchvision finds FashionMNIST; generated images of the same shape without it.

@@ -45,7 +45,7 @@ class Server(uvicorn.Server):
         self._state = state
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Tell the streams, then do what uvicorn does."""
+        """End the event streams, then do what uvicorn does."""
         self._state.event_broadcaster.end()
         await super().shutdown(sockets)
 

@@ -50,7 +50,7 @@ FORK_SECONDS = 3.0
 
 
 def application(settings: ApiSettings) -> FastAPI:
-    """The routes and what they stand on, without what guards them and without anything that runs beside them."""
+    """The routes and what they stand on, without the middleware and without anything that runs beside them."""
     app = FastAPI(
         title="lrserve",
         version=__version__,
@@ -62,7 +62,7 @@ def application(settings: ApiSettings) -> FastAPI:
         servers=[{"url": "/", "description": "where this document is from"}],
         generate_unique_id_function=openapi.operation_id,
         openapi_url=None,  # a route of system's
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # lrcore.traces and api.metrics are ours
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # lrcore.traces and middleware.metrics are ours
         docs_url=None,
         redoc_url=None,
         lifespan=_running,

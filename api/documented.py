@@ -1,4 +1,4 @@
-"""What a route may answer besides its success, as OpenAPI has it: most of it follows from what the route depends on."""
+"""Which problems OpenAPI lists for a route: most of them follow from the route's dependencies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _refusals: dict[Callable[..., Any], tuple[int, ...]] = {}
 
 
 def refuses(*statuses: int) -> Callable[[Dependency], Dependency]:
-    """Say with which statuses a dependency may refuse a request: every route that has it documents them."""
+    """Declare the statuses with which a dependency may refuse a request; every route that has it documents them."""
 
     def noted(dependency: Dependency) -> Dependency:
         _refusals[dependency] = statuses
@@ -33,7 +33,7 @@ def refuses(*statuses: int) -> Callable[[Dependency], Dependency]:
 
 
 def documented(*statuses: int, **also: str | dict[str, Any]) -> Responses:
-    """OpenAPI entries for problems that no dependency explains, and for a route's other answers.
+    """Return OpenAPI entries for problems that no dependency declares, and for a route's other answers.
 
     Args:
         statuses: of problems.
@@ -52,7 +52,7 @@ def _problem(description: str) -> dict[str, Any]:
 
 
 class DocumentedRoute(APIRoute):
-    """A route that documents what its dependencies may refuse it with."""
+    """A route that documents the statuses with which its dependencies may refuse a request."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

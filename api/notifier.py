@@ -1,4 +1,4 @@
-"""The API's only use of Celery: ringing for workers."""
+"""The API's only use of Celery: messages that a job waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Notifier:
-    """Says that a job waits in a queue, by the name of a task that only the worker defines."""
+    """Tells workers that a job waits in a queue, by the name of a task that only the worker defines."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -31,7 +31,7 @@ class Notifier:
             return self._made
 
     def prepare(self) -> None:
-        """What the first ring would have to wait for."""
+        """Import Celery now, so that the first message need not wait for it."""
         self._celery  # noqa: B018
 
     def notify(self, queue: str) -> None:

@@ -24,7 +24,7 @@ TAGS = [
     {"name": "models", "description": "What a job can train."},
     {"name": "datasets", "description": "What a job can train on."},
     {"name": "optimizers", "description": "What a job can train with."},
-    {"name": "webhooks", "description": "Endpoints that are told when a job changes its state."},
+    {"name": "webhooks", "description": "Endpoints that are notified when a job changes its state."},
     {"name": "keys", "description": "Who may call, and who has done what."},
     {"name": "system", "description": "Whether the service is up."},
 ]
@@ -92,7 +92,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 
 def _define_problem(components: dict[str, Any]) -> None:
-    """Add the schema that `problems.documented` refers to, and take away FastAPI's own errors, which are never sent."""
+    """Add the schema that `documented` refers to, and remove FastAPI's own errors, which are never sent."""
     problem = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     components.update(problem.pop("$defs"))
     components["Problem"] = problem
@@ -101,7 +101,7 @@ def _define_problem(components: dict[str, Any]) -> None:
 
 
 def _refused_before_routes(operation: dict[str, Any], *, asked: bool) -> None:
-    """What is answered before any route: by Authentication and api.origins, and for an unknown query parameter."""
+    """Add what is answered before any route: by the middleware, and for an unknown query parameter."""
     if asked:
         operation["security"] = [{"key": []}]
     answers = {str(status): entry for status, entry in documented(401, 403, 421, 422, 429).items()}

@@ -12,7 +12,7 @@ from lrcore.jobs.training_spec import TrainingSpec
 
 
 class JobSubmission(SchedulingOptions):
-    """A job of any kind, and what does not change its result."""
+    """A job of any type, and what does not change its result."""
 
     @property
     def options(self) -> JobOptions:

@@ -1,4 +1,4 @@
-"""Jobs of all kinds as the API shows them, and how they are submitted."""
+"""Jobs of all types as the API shows them, and how they are submitted."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def doubts_of_store(spec: JobSpec, options: JobOptions, store: JobStore) -> list
         return []
     wanted = f"with hardware {options.hardware!r} " if options.hardware else ""
     wanted += f"with plug-in {', '.join(sorted(used))} " if used else ""
-    known = ", ".join(name for name in served if name != QUEUE) or "none"
+    known = ", ".join(name for name in served if name != QUEUE and "," not in name) or "none"
     return [{"code": "no_worker", "message": f"no worker {wanted}lives now; there are: {known}", "step": None}]
 
 

@@ -26,21 +26,21 @@ HostName = Annotated[str, Field(pattern=r"^(\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)
 
 
 class ApiSettings(Settings):
-    """What only the API needs to know."""
+    """What only the API reads."""
 
     auth: bool = Field(
         True, description="whether callers need a key; `lrserve` sets it to false while it listens on loopback alone"
     )
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="largest request body; larger ones get 413")
     body_seconds: float = Field(
-        30.0, gt=0, le=3600, description="how long a request body may take; slower ones get 408"
+        30.0, gt=0, le=3600, description="seconds that a request body may take; slower ones get 408"
     )
-    head_seconds: float = Field(10.0, gt=0, le=3600, description="how long the headers of a request may take")
+    head_seconds: float = Field(10.0, gt=0, le=3600, description="seconds that the headers of a request may take")
     write_seconds: float = Field(
         30.0,
         gt=0,
         le=3600,
-        description="how long a client may leave what was sent to it unread; then it is cut off",
+        description="seconds that a client may leave a response unread before it is cut off",
     )
     max_connections: int = Field(
         10_000,
@@ -57,7 +57,8 @@ class ApiSettings(Settings):
     )
     metrics_open: bool = Field(False, description="whether /metrics is served without a key where keys are asked for")
     cors_origins: tuple[Origin, ...] = Field(
-        (), description='origins whose pages may ask, such as ["https://a.example"]'
+        (),
+        description='origins whose pages may send requests: ["https://a.example"]; ["*"]: any; never with cookies',
     )
     allowed_hosts: tuple[HostName, ...] = Field(
         (),
@@ -68,13 +69,13 @@ class ApiSettings(Settings):
     trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
         (), description='proxies whose X-Forwarded-For and -Proto are believed, such as ["10.0.0.7", "10.1.0.0/16"]'
     )
-    shutdown_seconds: int = Field(3, ge=0, description="how long open streams may go on after SIGTERM")
+    shutdown_seconds: int = Field(3, ge=0, description="seconds that open streams may go on after SIGTERM")
     webhook_allow: tuple[IPvAnyNetwork, ...] = Field(
         (), description='networks that webhooks may reach though they are not public, such as ["10.0.0.0/8"]'
     )
     webhook_retry_seconds: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400),
         max_length=30,
-        description="after each failed attempt of a delivery, how long until the next",
+        description="seconds from each failed attempt of a delivery to the next",
     )
-    webhook_timeout_seconds: float = Field(15.0, gt=0, le=60, description="how long an endpoint may take to answer")
+    webhook_timeout_seconds: float = Field(15.0, gt=0, le=60, description="seconds that an endpoint may take to answer")

@@ -1,4 +1,4 @@
-"""docs/settings.md, made from the settings: python -m lrserve.api.settings_reference."""
+"""Write docs/settings.md from the settings: python -m lrserve.api.settings_reference."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .settings import ApiSettings
 HEAD = """\
 # Settings
 
-Environment variables. This page is made from the code by `make docs`; `lrserve doctor` says what is wrong with those
-that are set. Lists are JSON, such as `["https://lab.example"]`.
+Environment variables. `lrserve doctor` checks those that are set. Lists are JSON, such as `["https://lab.example"]`.
+This page is made from the code by `make docs`.
 """
 SHARED = "For all processes:"
 OF_THE_API = "For the API alone:"
 
 
 def page() -> str:
-    """The whole page as Markdown."""
+    """Return the whole page as Markdown."""
     shared = Settings.model_fields
     own = {name: field for name, field in ApiSettings.model_fields.items() if name not in shared}
     return "\n".join([HEAD, *_table(SHARED, shared), "", *_table(OF_THE_API, own), ""])
@@ -36,7 +36,7 @@ def _table(title: str, fields: dict[str, Any]) -> Iterator[str]:
 
 
 def _default(value: Any) -> str:
-    if value is None:
+    if value in (None, ""):
         return ""
     if isinstance(value, bool | tuple):
         return f"`{json.dumps(value)}`"

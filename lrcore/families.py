@@ -1,4 +1,4 @@
-"""The four families together, with the plug-ins that the operator has named."""
+"""All four families, with the plug-ins that LRSERVE_PLUGINS names."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load() -> dict[str, dict[str, list[str]]]:
 
 
 def _check_example(plugin: str, name: str, cls: type[Member]) -> None:
-    """Raise PluginError unless a member's example is one."""
+    """Raise PluginError unless a member's example is valid."""
     try:
         cls.model_validate(cls.example | {"type": name})
     except Exception as error:  # its validators are the plug-in's code
@@ -47,7 +47,7 @@ def _check_example(plugin: str, name: str, cls: type[Member]) -> None:
 
 
 def load_or_exit() -> None:
-    """Do what `load` does, at the start of a process: it ends with one line and EX_CONFIG if a plug-in is at fault."""
+    """Build every family as a process starts. If a plug-in cannot be used, print one line and exit with EX_CONFIG."""
     try:
         load()
     except PluginError as error:

@@ -56,7 +56,7 @@ def whole(value: Any) -> Any:
 
 
 def is_none(value: Any) -> bool:
-    """Say whether a field is to be left out of JSON: as `exclude_if`."""
+    """Return whether a value is None, as `exclude_if` of a field that JSON leaves out then."""
     return value is None
 
 

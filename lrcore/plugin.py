@@ -1,4 +1,4 @@
-"""What a plug-in is written with: the bases of the four families, their field types, and helpers.
+"""The public names for plug-ins: the bases of the four families, their field types, and helpers.
 
 Semantic versioning applies to these names and to what their docstrings say; everything else in lrcore may change in
 any version. A plug-in is a distribution whose entry points name its modules:
@@ -6,8 +6,8 @@ any version. A plug-in is a distribution whose entry points name its modules:
     [project.entry-points."lrserve.schedules"]
     acme = "acme_lrserve"
 
-`acme` is the vendor: the `type` of each member is `acme:` and a name. A member is a class that is defined in the
-module, with `summary`, `origin` and `example`, a schedule also with `formula`. Import torch inside `build` or `load`:
+`acme` is the vendor: the `type` of each member is `acme:` and a name. A member is a class defined in the
+module, with `summary`, `origin` and `example`; a schedule also has `formula`. Import torch inside `build` or `load`:
 the API lists models and data sets without it. The operator names the distribution in LRSERVE_PLUGINS.
 """
 

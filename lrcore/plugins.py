@@ -1,7 +1,7 @@
 """Plug-ins: installed distributions that bring schedules, models, data sets and optimizers of their own.
 
-`LRSERVE_PLUGINS` names the distributions; any other is left alone, whatever its entry points are. Each entry point of
-the groups below has a vendor as its name and a module as its value. Importing that module defines the members, whose
+`LRSERVE_PLUGINS` names the distributions; no other is imported, whatever its entry points. In each of the groups below,
+an entry point has a vendor as its name and a module as its value. Importing that module defines the members, whose
 names begin with the vendor. Knows nothing of the families: they ask for the modules of their group.
 """
 
@@ -22,9 +22,9 @@ from pydantic import BaseModel
 VARIABLE = "LRSERVE_PLUGINS"
 GROUPS = ("schedules", "models", "datasets", "optimizers")
 PREFIX = "lrserve."  # of an entry-point group, before the family's name
-HEAVY = ("torch", "torchvision", "sklearn", "safetensors")  # what the API does without
+HEAVY = ("torch", "torchvision", "sklearn", "safetensors")  # the API must start without these
 VENDOR = re.compile(r"[a-z][a-z0-9-]{0,31}")
-RESERVED = ("lrserve", "torch", "torchvision")  # no plug-in may pass for one of these
+RESERVED = ("lrserve", "torch", "torchvision")  # names that no plug-in may use
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 VERSION = re.compile(r"[A-Za-z0-9.!+_-]{1,64}")  # it becomes part of a queue's name
 DISTRIBUTION = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?"  # PEP 508
@@ -62,7 +62,7 @@ class Plugin:
         return f"{self.name}=={self.version}"
 
     def module_of(self, cls: type) -> str | None:
-        """The module of the plug-in that a class is defined in, or below; None if it is not the plug-in's."""
+        """Return the plug-in's module in or below which a class is defined; None if there is none."""
         module = cls.__module__
         while module and module not in self.vendors:
             module = module.rpartition(".")[0]
@@ -81,7 +81,9 @@ class _Loader:
         """Import every module of every plug-in that LRSERVE_PLUGINS names, in that order. Raises PluginError."""
         with self._lock:
             if self._loading:
-                raise RuntimeError("it uses the members of a family while it is imported; do so inside a method")
+                raise RuntimeError(
+                    "the module uses the members of a family while it is imported; do so inside a method"
+                )
             if self._plugins is None:
                 self._loading = True
                 try:
@@ -91,7 +93,7 @@ class _Loader:
             return self._plugins
 
     def skip(self) -> None:
-        """Load nothing in this process, as `lrserve doctor` does."""
+        """Load no plug-ins in this process, as in `lrserve doctor`."""
         self._plugins = ()
 
 
@@ -101,7 +103,7 @@ skip = _LOADER.skip
 
 
 def named(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """The distributions of LRSERVE_PLUGINS, by their normalized names, each once."""
+    """Return the distributions of LRSERVE_PLUGINS: normalized names, each once."""
     text = next((value for name, value in environment.items() if name.upper() == VARIABLE), "")
     return tuple(dict.fromkeys(_normalized(name.strip()) for name in text.split(",") if name.strip()))
 
@@ -111,7 +113,7 @@ def _normalized(name: str) -> str:
 
 
 def _loaded(names: Iterable[str]) -> tuple[Plugin, ...]:
-    """The plug-ins, with all their modules imported. Raises PluginError."""
+    """Import all modules of the plug-ins. Raises PluginError."""
     found: list[Plugin] = []
     owners: dict[str, str] = {}
     for name in names:
@@ -127,9 +129,9 @@ def _loaded(names: Iterable[str]) -> tuple[Plugin, ...]:
 
 
 def _described(name: str) -> Plugin:
-    """What the distribution's metadata say. Raises PluginError."""
+    """Read a distribution's metadata. Raises PluginError."""
     if not re.fullmatch(DISTRIBUTION, name):
-        raise PluginError(name, "this is not the name of a distribution; give names with commas between")
+        raise PluginError(name, "this is not the name of a distribution; separate names by commas")
     try:
         found = distribution(name)
     except PackageNotFoundError:
@@ -208,10 +210,10 @@ def check_member(plugin: Plugin, cls: type, names: Iterable[str], base: type) ->
 
 
 def used_by(spec: Any) -> dict[str, str]:
-    """Version of each plug-in that a spec takes members from, by distribution, in alphabetical order.
+    """Return the version of each plug-in whose members a spec uses, by distribution, in alphabetical order.
 
     Args:
-        spec: a model of pydantic's, with members of families anywhere inside.
+        spec: a pydantic model, with members of families anywhere inside.
     """
     plugins = load()
     if not plugins:

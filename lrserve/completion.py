@@ -1,4 +1,4 @@
-"""What a shell is told when somebody presses Tab. Nothing here may fail, or take long."""
+"""What a shell completes when somebody presses Tab. Nothing here may fail, or take long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A schedule's curve, computed here."""
+"""Curves without a server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def curve(
     Args:
         schedule: as JSON in a dict, or a spec object of lrcore.schedules.
         steps: how many rates.
-        base_lr: the optimizer's initial rate, or one a parameter group; needed unless the schedule brings its own.
+        base_lr: the optimizer's initial rate, or a list with one per parameter group; required unless the schedule has
+            its own.
         start: the first step.
         stride: from one step to the next.
         total_steps: steps of the whole run, for lengths in percent; start + stride * steps if None.
@@ -36,7 +37,7 @@ def curve(
         The rates at start, start + stride, …: float64, shape (steps,), or (groups, steps) if `base_lr` is a list.
 
     Raises:
-        ValueError: the schedule is none, or has no finite rate at one of the steps.
+        ValueError: the schedule is not valid, or a rate is not finite.
     """
     spec = schedule.model_dump(mode="json", by_alias=True) if isinstance(schedule, Schedule) else dict(schedule)
     asked = {

@@ -1,4 +1,4 @@
-"""lrserve doctor: what is out of order on this machine and in its Redis, and how to fix it."""
+"""lrserve doctor: what is wrong on this machine and in its Redis, and how to fix it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
 
 def findings(host: str) -> Iterator[Finding]:
-    """Everything that there is to say, in the order in which one would fix it."""
+    """Yield all findings, in the order in which to fix them."""
     from lrcore import plugins
     from lrserve.api.settings import is_loopback
 
@@ -37,7 +37,7 @@ def doctor(
     host: Annotated[str, typer.Option(help="address that the API listens on")] = "127.0.0.1",
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Look for what is out of order, and say how to fix it. The exit status is 1 if there is a problem.
+    """Check this machine and its Redis, and say how to fix what is wrong. The exit status is 1 if there is a problem.
 
     It reads the same environment as `lrserve api` and `lrserve worker`: run it where they run, as their user. It writes
     a byte into each folder and a few keys into Redis, and removes them.

@@ -1,4 +1,4 @@
-"""Errors as people and programs are told them, and the exit status that each has."""
+"""How errors are printed for people and for programs, and the exit status of each."""
 
 from __future__ import annotations
 
@@ -99,7 +99,8 @@ def explain(error: Exception) -> tuple[Status, dict[str, Any], list[str]] | None
         keyless = ["LRSERVE_KEY takes a key, and `lrserve keys create` makes one"] if error.status == 401 else []
         return status, error.problem or {"title": "No answer of lrserve", "detail": text}, [text, *keyless]
     if isinstance(error, ModuleNotFoundError):
-        text = f"this needs {error.name}: pip install 'lrserve[all]', or 'lrserve[server]' for all but the workers"
+        needed = f"this needs {error.name}, which is not installed"
+        text = f"{needed}: pip install 'lrserve[all]', or 'lrserve[server]' for everything but workers"
         return Status.FAILED, {"title": "Not installed", "detail": text}, [text]
     if "redis" in sys.modules and (explained := _of_the_service(error)):
         return explained
@@ -124,7 +125,7 @@ def _of_the_service(error: Exception) -> tuple[Status, dict[str, Any], list[str]
         return Status.FAILED, {"title": "Cannot run", "detail": text}, [text]
     if isinstance(error, RedisError):  # of the commands that work on it themselves
         text = f"Redis: {text.rstrip('.')}; `lrserve doctor` says more"
-        return Status.FAILED, {"title": "Redis does not do it", "detail": text}, [text]
+        return Status.FAILED, {"title": "Redis refused the command, or does not answer", "detail": text}, [text]
     return None
 
 

@@ -118,7 +118,7 @@ class ProcessSupervisor:
                 own = environment | (
                     {"CUDA_VISIBLE_DEVICES": devices[i % len(devices)]} if devices else share_of_cores(self.workers)
                 )
-                name = f"{socket.gethostname()}-{self.port}-{i}"  # two stacks on one machine have two ports
+                name = f"{socket.gethostname()}-{self.port}-{i}"  # two services on one machine have two ports
                 command = [*python, "lrserve.worker", "--name", name]
                 self._add(ending, Service(f"worker {i}", command, own, essential=False))
             self._wait_until_ready(environment["LRSERVE_REDIS_URL"])

@@ -1,4 +1,4 @@
-"""Run one worker: python -m lrserve.worker [--name NAME]. It trains a job at a time, on the first GPU or on the CPU."""
+"""Run one worker: python -m lrserve.worker [--name NAME]. It trains one job at a time, on the first GPU or the CPU."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Presence:
         alive_file: Path | None = None,
     ) -> None:
         self._store, self._name, self._queues = store, name, queues
-        self._vitals, self._alive_file = worker_stats, alive_file
+        self._worker_stats, self._alive_file = worker_stats, alive_file
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="presence", daemon=True)
 
@@ -81,7 +81,7 @@ class Presence:
     def _loop(self) -> None:
         while True:
             try:
-                self._store.present(self._name, self._queues, 3 * PRESENCE_SECONDS, self._vitals())
+                self._store.present(self._name, self._queues, 3 * PRESENCE_SECONDS, self._worker_stats())
             except RedisError as error:
                 log.warning("Redis does not answer: %s", error)
             except StoreTooNew as error:  # no more signs of life: whoever looks after the worker may replace it

@@ -1,4 +1,4 @@
-"""How a worker runs each kind of job, and what it has to leave behind."""
+"""How a worker runs each job type, and which files each must leave."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Outcome:
 
 
 class Executor(Protocol):
-    """Runs a job of one kind; raises what the engine does."""
+    """Runs a job of one type; raises what the engine does."""
 
     def __call__(self, spec: Any, job_id: str, *, data_root: Path, hooks: Any, folder: Path) -> Outcome:
-        """What came of the job, from the checkpoint in its folder if there is one.
+        """Run the job, from the checkpoint in its folder if there is one.
 
         Args:
-            hooks: of the kind that the kind's reporter has.
+            hooks: as the job type's reporter makes them.
         """
 
 
@@ -72,7 +72,7 @@ def _range_test(spec: RangeTestSpec, job_id: str, *, data_root: Path, hooks: Hoo
     return Outcome(lambda folder: artifacts.write_range_test(folder, spec, found), result=text, then=then)
 
 
-def _part(spec: ShardSpec, job_id: str, *, data_root: Path, hooks: ShardHooks, folder: Path) -> Outcome:
+def _shard(spec: ShardSpec, job_id: str, *, data_root: Path, hooks: ShardHooks, folder: Path) -> Outcome:
     rungs: tuple[int, ...] = ()
     if rule := spec.experiment.prune:
         pruning.check()
@@ -87,4 +87,4 @@ def _part(spec: ShardSpec, job_id: str, *, data_root: Path, hooks: ShardHooks, f
     return Outcome(None)
 
 
-EXECUTORS: dict[type[JobSpec], Executor] = {TrainingSpec: _training, RangeTestSpec: _range_test, ShardSpec: _part}
+EXECUTORS: dict[type[JobSpec], Executor] = {TrainingSpec: _training, RangeTestSpec: _range_test, ShardSpec: _shard}

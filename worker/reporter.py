@@ -42,9 +42,9 @@ class Reporter:
         self._began: tuple[float, int] | None = None  # clock and step of this attempt's start
         self._step = 0
         self._running: tuple[float, float] | None = None
-        self._told: list[tuple[Epoch, Best]] = []
+        self._reported: list[tuple[Epoch, Best]] = []
         # no SimpleQueue: where a signal comes to a thread that waits in its `get`, and the time is over, it waits for
-        # ever (CPython 3.11 and 3.12), as in a process that is told to end and then thawed
+        # ever (CPython 3.11 and 3.12), as in a process that is asked to end and then thawed
         self._reports: queue.Queue[Callable[[], str] | None] = queue.Queue()
         self._lost: LeaseLost | None = None
         self._broken: BaseException | None = None
@@ -79,9 +79,9 @@ class Reporter:
             now = time.time()
             seconds = min(epoch.seconds, time.monotonic() - self._began[0])
             traces.past("epoch", now - seconds, now, epoch=epoch.epoch)
-        index = len(self._told)
-        self._told.append((epoch, best))
-        self._reports.put(lambda: self._tell(index))
+        index = len(self._reported)
+        self._reported.append((epoch, best))
+        self._reports.put(lambda: self._report_epoch(index))
 
     def saved(self) -> None:
         """A checkpoint was written: say what the job takes on this worker's disk."""
@@ -210,15 +210,15 @@ class Reporter:
         phase = "training" if self._trains else "writing files" if step else "loading the data and the model"
         return f"{phase}, step {step} of {self._claim.spec.steps}, with {memory_held()}"
 
-    def _tell(self, index: int) -> str:
+    def _report_epoch(self, index: int) -> str:
         """Record an epoch, and before it those that Redis has lost."""
         while True:
             try:
-                return self._store.add_epoch(self._claim, self._settings.lease_seconds, *self._told[index])
+                return self._store.add_epoch(self._claim, self._settings.lease_seconds, *self._reported[index])
             except Gap as gap:
-                log.warning("%s, and is told again", gap)
+                log.warning("%s; reporting it again", gap)
                 for missing in range(gap.epoch, index):
-                    self._store.add_epoch(self._claim, self._settings.lease_seconds, *self._told[missing])
+                    self._store.add_epoch(self._claim, self._settings.lease_seconds, *self._reported[missing])
 
     def _loop(self) -> None:
         try:

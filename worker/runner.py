@@ -60,16 +60,16 @@ SWEEP_SECONDS = 60.0  # between two looks for folders of jobs that ended while n
 
 
 class FilesNotKept(Exception):
-    """A run succeeded, but what it has to leave behind cannot be written."""
+    """A run succeeded, but the files that it must leave cannot be written."""
 
 
 class Runner:
-    """Takes a waiting job at each notification, until it is told to drain.
+    """Takes a waiting job at each notification, until `drain` is called.
 
     Args:
         name: the worker's name, the same after a restart.
         queues: those whose jobs it takes.
-        ring: announces a job of a queue to other workers; may raise anything.
+        notify: announces a job of a queue to other workers; may raise anything.
         most_runs: of an experiment, that it takes at once.
     """
 
@@ -116,10 +116,10 @@ class Runner:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def answer(self, queue: str) -> None:
-        """Take the best job that waits in any of the worker's queues, if there is one, and see it through.
+        """Take the best job that waits in any of the worker's queues, if there is one, and run it to its end.
 
         Args:
-            queue: which of them has rung.
+            queue: the one that the message came through.
         """
         if self._draining.is_set():
             return
@@ -140,7 +140,7 @@ class Runner:
             self._take(claim)
 
     def _take(self, claim: Claim) -> None:
-        """See the job through, as a part of the trace of the request that made it."""
+        """Run the job to its end, as part of the trace of the request that made it."""
         log.info("started")
         about = {"job": claim.id, "attempt": claim.attempt, "worker": self.name, "queue": claim.queue}
         if claim.trace and all(claim.waited):
@@ -174,11 +174,11 @@ class Runner:
             self._reporter, self._trained = None, (self._trained[0] + steps, self._trained[1] + images)
 
     def _pass_on(self, queue: str) -> None:
-        """Ring again for a queue whose message was spent on another one's job, which has a message of its own."""
+        """Replace a queue's message that was spent on a job of another queue, which has a message of its own."""
         try:
             self._notify(queue)
         except Exception as error:  # kombu raises its own and redis'
-            log.warning("could not ring for queue %s, the reaper will: %s", queue, error)
+            log.warning("could not announce a job of queue %s, the reaper will: %s", queue, error)
 
     def _run_to_end(self, claim: Claim, reporter: Reporter) -> tuple[State, JobError | None]:
         """Train and deliver the end. Raises LeaseLost."""
@@ -252,7 +252,7 @@ class Runner:
         outcome.logged(folder)
 
     def _submit(self, claim: Claim, reporter: Reporter, job_id: str, spec: JobSpec) -> None:
-        """Submit a job with the terms of the present one, unless it is there already.
+        """Submit a job with the options of the present one, unless it is there already.
 
         Raises:
             Interrupted: the present one is to stop.

@@ -1,4 +1,4 @@
-"""Reports of runs that train side by side: a part of an experiment."""
+"""Reports of a shard: the runs of an experiment that one worker trains."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ AT_ONCE = 200  # reports in one call: Redis answers nobody else meanwhile
 
 @dataclass(frozen=True)
 class ShardHooks:
-    """What the training of a part calls.
+    """What the training of a shard calls.
 
     Attributes:
         runs: Hooks of each run.
@@ -44,13 +44,13 @@ class ShardHooks:
 
 
 class ShardReporter(Reporter):
-    """The reporter of a part: one thread, one lease and one call for the epochs of all its runs."""
+    """The reporter of a shard: one thread, one lease and one call for the epochs of all its runs."""
 
     def __init__(self, store: JobStore, claim: Claim, settings: Settings, draining: threading.Event) -> None:
         super().__init__(store, claim, settings, draining)
-        self._part = cast(ShardSpec, claim.spec)
-        self._steps = dict.fromkeys(self._part.indices, 0)
-        self._epochs: dict[int, list[RunEpoch]] = {run: [] for run in self._part.indices}
+        self._shard = cast(ShardSpec, claim.spec)
+        self._steps = dict.fromkeys(self._shard.indices, 0)
+        self._epochs: dict[int, list[RunEpoch]] = {run: [] for run in self._shard.indices}
         self._ends: dict[int, RunEnd] = {}
         self._news: deque[RunEpoch | RunEnd] = deque()
         self._pruned: set[int] = set()
@@ -74,12 +74,12 @@ class ShardReporter(Reporter):
                 ended=functools.partial(self._ended, run),
             )
 
-        return ShardHooks([of(run) for run in self._part.indices], stopped)
+        return ShardHooks([of(run) for run in self._shard.indices], stopped)
 
     def finish(self, state: State, error: JobError | None, *, again: bool = False) -> State:
-        """Say first what became of each run once more: one whose end Redis has lost would be taken to succeed."""
-        for run, told in self._epochs.items():
-            self._news.extend(told[-1:])  # which shows whether those before it are missing
+        """Report each run's end once more first: a run whose end Redis has lost would count as succeeded."""
+        for run, reported in self._epochs.items():
+            self._news.extend(reported[-1:])  # which shows whether those before it are missing
             if run in self._ends:
                 self._news.append(self._ends[run])
             elif run in self._pruned:
@@ -94,18 +94,18 @@ class ShardReporter(Reporter):
             self._reports.put(self._beat)
 
     def _epoch_of(self, run: int, epoch: Epoch, best: Best) -> None:
-        if epoch.epoch < len(self._epochs[run]):  # told before this run made way for others
+        if epoch.epoch < len(self._epochs[run]):  # reported before this run yielded to others
             return
         report = RunEpoch(run, epoch, best)
         self._epochs[run].append(report)
-        done = (epoch.epoch + 1) * self._part.experiment.base.steps_per_epoch
-        self._steps[run] = max(self._steps[run], done)  # of a run that is taken up, epochs are told before steps
-        self._tell_soon(report)
+        done = (epoch.epoch + 1) * self._shard.experiment.base.steps_per_epoch
+        self._steps[run] = max(self._steps[run], done)  # of a resumed run, epochs are reported before steps
+        self._report_soon(report)
 
     def trained(self) -> tuple[int, float]:
         began = self._began_at.copy()  # runs may be added meanwhile
         steps = sum(self._steps[run] - before for run, (_, before) in began.items())
-        return steps, steps * images_per_step(self._part)
+        return steps, steps * images_per_step(self._shard)
 
     def _ended(self, run: int, outcome: object) -> None:
         if run in self._began_at:
@@ -113,33 +113,33 @@ class ShardReporter(Reporter):
         match outcome:
             case Result(together=together, alone=alone):
                 how = GroupingView(together=together, alone=alone)
-                self._tell_end(RunEnd(run, RunState.SUCCEEDED, training=how))
+                self._report_end(RunEnd(run, RunState.SUCCEEDED, training=how))
             case Diverged():
-                self._tell_end(RunEnd(run, RunState.FAILED, JobError(type="diverged", message=str(outcome))))
+                self._report_end(RunEnd(run, RunState.FAILED, JobError(type="diverged", message=str(outcome))))
             case OutOfMemory():
-                self._tell_end(RunEnd(run, RunState.FAILED, JobError(type="out_of_memory", message=str(outcome))))
+                self._report_end(RunEnd(run, RunState.FAILED, JobError(type="out_of_memory", message=str(outcome))))
             case Exception() if not isinstance(outcome, Interrupted):
-                self._tell_end(RunEnd(run, RunState.FAILED, JobError(type="error", message=str(outcome))))
+                self._report_end(RunEnd(run, RunState.FAILED, JobError(type="error", message=str(outcome))))
         if not isinstance(outcome, Interrupted):
-            self._steps[run] = self._part.experiment.base.steps
+            self._steps[run] = self._shard.experiment.base.steps
 
-    def _tell_end(self, end: RunEnd) -> None:
+    def _report_end(self, end: RunEnd) -> None:
         self._ends[end.run] = end
-        self._tell_soon(end)
+        self._report_soon(end)
 
-    def _tell_soon(self, news: RunEpoch | RunEnd) -> None:
+    def _report_soon(self, news: RunEpoch | RunEnd) -> None:
         self._news.append(news)
         if len(self._news) == 1:
             self._reports.put(self._beat)
 
     def _beat(self) -> str:
-        """Keep the lease, and say what is new."""
+        """Keep the lease, and report what is new."""
         while True:
             news = [self._news[i] for i in range(min(len(self._news), AT_ONCE))]
             try:
                 wanted = self._report(news)
             except Gap as gap:
-                log.warning("%s, and is told again", gap)
+                log.warning("%s; reporting it again", gap)
                 self._replay_reports(gap, news)
                 continue
             for _ in news:
@@ -153,7 +153,7 @@ class ShardReporter(Reporter):
 
     def _report(self, news: list[RunEpoch | RunEnd]) -> str:
         step = self._steps_done()
-        if not step and not news:  # a part that is taken up has come further
+        if not step and not news:  # a resumed shard has come further
             return self._store.beat(self._claim, self._settings.lease_seconds, None, self._sign())
         return self._store.report(self._claim, self._settings.lease_seconds, step, news, self._sign())
 
@@ -163,13 +163,13 @@ class ShardReporter(Reporter):
     def _replay_reports(self, gap: Gap, news: list[RunEpoch | RunEnd]) -> None:
         """Record the epochs of a run that Redis has lost, up to those that are new."""
         assert gap.run is not None
-        told = self._epochs[gap.run]
+        reported = self._epochs[gap.run]
         new = next(each.epoch.epoch for each in news if isinstance(each, RunEpoch) and each.run == gap.run)
-        self._report([*told[gap.epoch : new]])
+        self._report([*reported[gap.epoch : new]])
 
     def _judge(self) -> None:
         """Ask whether the configurations that have come to a rung go on."""
-        experiment = self._part.experiment
+        experiment = self._shard.experiment
         if (rule := experiment.prune) is None:
             return
         for rung, epochs in enumerate(rule.rungs(experiment.base.epochs)):
@@ -186,10 +186,10 @@ class ShardReporter(Reporter):
                     self._pruned.update(experiment.runs_of(configuration))
 
     def _at(self, epochs: int) -> Iterator[int]:
-        """Configurations of which a run in this part has finished so many epochs."""
-        seeds = len(self._part.experiment.seeds)
-        for configuration in range(self._part.first // seeds, (self._part.indices.stop - 1) // seeds + 1):
-            runs = [run for run in self._part.experiment.runs_of(configuration) if run in self._epochs]
+        """Configurations of which a run in this shard has finished so many epochs."""
+        seeds = len(self._shard.experiment.seeds)
+        for configuration in range(self._shard.first // seeds, (self._shard.indices.stop - 1) // seeds + 1):
+            runs = [run for run in self._shard.experiment.runs_of(configuration) if run in self._epochs]
             if any(run not in self._pruned and len(self._epochs[run]) >= epochs for run in runs):
                 yield configuration
 
@@ -197,8 +197,8 @@ class ShardReporter(Reporter):
         """Mean accuracy of each configuration all of whose runs have finished so many epochs; NaN if one failed."""
         reached = self._store.reached(self._claim.id.partition("/")[0], epochs - 1)
         found = {}
-        for configuration in range(self._part.experiment.configurations):
-            runs = [reached.get(run) for run in self._part.experiment.runs_of(configuration)]
+        for configuration in range(self._shard.experiment.configurations):
+            runs = [reached.get(run) for run in self._shard.experiment.runs_of(configuration)]
             values = [_accuracy(*run) for run in runs if run is not None]
             known = [value for value in values if value is not None]
             if len(known) == len(runs):

@@ -15,22 +15,22 @@ from .engine.trainer import pick_device
 
 
 class StatsSampler:
-    """Takes a worker's vitals, each time since the time before.
+    """Takes a worker's statistics, each time since the time before.
 
     Args:
         hardware: labels of the worker.
-        look: whether it has a job; and steps and images that it has trained so far, over all its jobs.
+        trained: whether it has a job; and steps and images that it has trained so far, over all its jobs.
     """
 
-    def __init__(self, hardware: Sequence[str], look: Callable[[], tuple[bool, int, float]]) -> None:
-        self._hardware, self._look = tuple(hardware), look
+    def __init__(self, hardware: Sequence[str], trained: Callable[[], tuple[bool, int, float]]) -> None:
+        self._hardware, self._trained = tuple(hardware), trained
         self._plugins = tuple(map(str, plugins.load()))
         self._device = pick_device()
         self._before = time.monotonic(), 0, 0.0
 
     def take(self) -> WorkerStats:
         """How the worker does now."""
-        busy, steps, images = self._look()
+        busy, steps, images = self._trained()
         at, steps_before, images_before = self._before
         self._before = now, *_ = time.monotonic(), steps, images
         seconds = max(now - at, 1e-3)

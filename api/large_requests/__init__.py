@@ -1,1 +1,1 @@
-"""Large requests, each answered by a process of its own."""
+"""Large requests: each is answered by a process of its own."""

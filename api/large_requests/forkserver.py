@@ -1,4 +1,4 @@
-"""The process that large requests are forked from: python -m lrserve.api.forkserver FD.
+"""The process that large requests are forked from: python -m lrserve.api.large_requests.forkserver FD.
 
 It has imported and prepared everything once, holds no thread and no connection, and forks a child for each socket that
 it receives. A child answers one request with the application itself and exits, so that its memory is free again. The

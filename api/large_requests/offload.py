@@ -1,7 +1,7 @@
 """Requests that are not small leave the event loop: each is answered by a process of its own.
 
 Small are requests with a short query and body whose work keeps within a budget. Whatever parses, computes or draws more
-raises OverBudget here, and the request is given to a child of api.forkserver as it came.
+raises OverBudget here, and the request is given to a child of the fork server as it came.
 """
 
 from __future__ import annotations

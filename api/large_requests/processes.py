@@ -114,7 +114,7 @@ class Child:
 
 
 class Processes:
-    """Starts api.forkserver when it is first needed, and again if it has ended."""
+    """Starts the fork server when it is first needed, and again if it has ended."""
 
     def __init__(self, settings: ApiSettings) -> None:
         self._settings = settings

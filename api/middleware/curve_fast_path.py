@@ -25,7 +25,7 @@ PATH = "/v1/curves"
 HEADERS = [(b"content-type", b"application/json"), (b"vary", b"Accept")]
 ANY_JSON = (b"*/*", b"application/json")
 SECONDS = CURVE_SECONDS.labels("json")
-HERE = {"route": SimpleNamespace(path=PATH)}  # for Observed: the route that it would have been
+HERE = {"route": SimpleNamespace(path=PATH)}  # for Telemetry: the route that it would have taken
 
 
 class CurveFastPath:

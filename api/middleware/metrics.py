@@ -114,7 +114,7 @@ class Exposed:
 
 
 def of_store(stats: ServiceStats) -> Iterator[Metric]:
-    """What a survey says, as Prometheus has it."""
+    """Yield the service's statistics as Prometheus metrics."""
     counted = stats.counters
     yield CounterMetricFamily(
         "lrserve_jobs_submitted", "Jobs that were accepted, of all kinds.", counted.get("submitted", 0)

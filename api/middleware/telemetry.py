@@ -24,20 +24,20 @@ INNER = "lrserve.scope"  # where the scope is that the router writes its route i
 
 
 class RouteProbe:
-    """The innermost one: lets Observed see which route a request takes, though those between have copied its scope."""
+    """The innermost layer: shows Telemetry which route a request takes, though those between have copied its scope."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Leave the scope where Observed finds it."""
+        """Leave the scope where Telemetry finds it."""
         if INNER in scope:
             scope[INNER].append(scope)
         await self.app(scope, receive, send)
 
 
 class Telemetry:
-    """The outermost one. A client's own X-Request-ID is taken over if it is a plain word, else one is made."""
+    """The outermost layer. A client's own X-Request-ID is taken over if it is a plain word, else one is made."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""One module a resource, found by being here. It has a `router`, or a list of `routers`."""
+"""One module per resource. Every module here is found, and has a `router` or a list of `routers`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi import APIRouter
 
 
 def discovered() -> Iterator[tuple[APIRouter, bool]]:
-    """Yield the routers of all modules here, and whether they take query parameters that no route declares."""
+    """Yield the router of every module here, and whether it accepts query parameters that no route declares."""
     for info in iter_modules(__path__):
         if not info.name.startswith("_"):  # what several resources share
             module = import_module(f"{__name__}.{info.name}")

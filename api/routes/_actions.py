@@ -1,4 +1,4 @@
-"""What can be done with a job of any kind once it is there."""
+"""What can be done with a submitted job of any type."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def clone_job(
     reaper: CurrentReaper,
     idempotency_key: IdempotencyKey = "",
 ) -> Any:
-    """A new job from the old one's spec and terms and a JSON merge patch, RFC 7396: null takes a field out."""
+    """A new job from the old one's spec and options and a JSON merge patch, RFC 7396: null takes a field out."""
     request = REQUESTS[old.kind]
     patched = merged(old.spec | old.options.model_dump(mode="json", include=set(request.model_fields)), changes)
     try:

@@ -1,4 +1,4 @@
-"""The catalogue of kinds of jobs: what can be submitted, and where."""
+"""The catalogue of job types: what can be submitted, and where."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ PATHS = {"training": "/v1/jobs", "lr_range_test": "/v1/lr-range-tests", "experim
 
 
 class Kind(BaseModel):
-    """A kind of job."""
+    """A job type."""
 
     type: str
     summary: str
-    submit: str = Field(description="where it is posted to; with ?dry_run=true to hear what it would do")
+    submit: str = Field(description="where to post it; with ?dry_run=true to check it without submitting")
     parameters: dict[str, Any] = Field(
         description="JSON Schema of its JSON; where a schema says `catalogue`, each entry there has its own"
     )
 
 
 class Kinds(BaseModel):
-    """All kinds of jobs."""
+    """All job types."""
 
     kinds: list[Kind]
 
 
-@router.get("", summary="List all kinds of jobs", operation_id="list_kinds")
+@router.get("", summary="List all job types", operation_id="list_kinds")
 def list_kinds() -> Kinds:
     """Training, LR range test and experiment, each with the options that are its own."""
     return _kinds()

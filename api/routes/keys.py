@@ -28,7 +28,7 @@ class KeyRequest(Spec):
 class NewKey(Key):
     """A new key, with its token."""
 
-    token: str = Field(repr=False, description="for `Authorization: Bearer`; it is not told again")
+    token: str = Field(repr=False, description="for `Authorization: Bearer`; it is not shown again")
 
 
 class KeyList(BaseModel):

@@ -19,7 +19,7 @@ from ..middleware import headers
 from ..middleware.metrics import Exposed
 
 router = APIRouter(route_class=DocumentedRoute, tags=["system"])
-ANY_QUERY = True  # probes add their own
+ANY_QUERY = True  # probes add parameters of their own
 
 SWAGGER = files("fastapi_swagger") / "resources"
 ASSETS = {

@@ -16,7 +16,7 @@ from ..documented import DocumentedRoute
 from ..encoding.cache import matches
 
 router = APIRouter(route_class=DocumentedRoute, include_in_schema=False)
-ANY_QUERY = True  # pages are no forms
+ANY_QUERY = True  # links to a page may carry parameters of others
 
 ROOT = Path(__file__).parents[1] / "web"
 PLOTLY = Path(getattr(find_spec("plotly"), "origin", "")).parent / "package_data" / "plotly.min.js"  # no import

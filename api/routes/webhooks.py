@@ -1,4 +1,4 @@
-"""Webhooks: endpoints that are told when a job changes its state."""
+"""Webhooks: endpoints that are notified when a job changes its state."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ Description = Annotated[str, Field(max_length=500, strict=True)]
 
 
 class WebhookRequest(Spec):
-    """An endpoint to be told."""
+    """An endpoint to notify."""
 
     url: Url = Field(description="http or https; redirects are not followed")
-    events: Events = Field(EVENTS, description="which changes of state it is told of; all if not given")
+    events: Events = Field(EVENTS, description="which changes of state it is notified of; all if not given")
     label: Label | None = Field(None, description="only jobs with this label")
     description: Description = ""
 
@@ -85,13 +85,13 @@ def _store(request: Request) -> WebhookStore:
     return store.of(request.state.caller.tenant)
 
 
-def _guard(request: Request) -> AddressPolicy:
+def _address_policy(request: Request) -> AddressPolicy:
     address_policy: AddressPolicy = request.app.state.address_policy
     return address_policy
 
 
 Webhooks = Annotated[WebhookStore, Depends(_store)]
-CurrentAddressPolicy = Annotated[AddressPolicy, Depends(_guard)]
+CurrentAddressPolicy = Annotated[AddressPolicy, Depends(_address_policy)]
 
 
 def _checked(url: HttpUrl, address_policy: AddressPolicy) -> str:

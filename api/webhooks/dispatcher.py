@@ -45,7 +45,7 @@ class Dispatcher:
         self._settings = settings
         self._lease = LEASE_TIMEOUTS * settings.webhook_timeout_seconds
         self._outbox = Outbox(_connect(settings.redis_url))
-        self._guard = AddressPolicy(settings.webhook_allow)
+        self._address_policy = AddressPolicy(settings.webhook_allow)
         self._sender: Sender | None = None
         self._wake = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
@@ -55,7 +55,7 @@ class Dispatcher:
     def _make_sender(self) -> Sender:
         from .sender import Sender  # noqa: PLC0415  # an HTTP client would delay the API's start
 
-        return Sender(self._guard, self._settings.webhook_timeout_seconds)
+        return Sender(self._address_policy, self._settings.webhook_timeout_seconds)
 
     def start(self) -> None:
         """Begin. Needs a running event loop."""

@@ -94,7 +94,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     """
 
     def __init__(self, address_policy: AddressPolicy) -> None:
-        self._guard = address_policy
+        self._address_policy = address_policy
         self._backend = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -108,7 +108,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         """A connection to the first address that answers. Raises what httpcore does."""
         fault: Exception | None = None
         try:
-            addresses = await self._guard.resolve(host, port)
+            addresses = await self._address_policy.resolve(host, port)
         except Refused as refusal:
             raise httpcore.ConnectError(str(refusal)) from refusal
         for address in addresses:

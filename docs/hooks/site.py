@@ -1,4 +1,4 @@
-"""What MkDocs calls: adds the pages that are made from the code, and mends links that lead out of docs/."""
+"""What MkDocs calls: adds the pages that are made from the code, and fixes links that lead out of docs/."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Mend a page's links; the one page of all schedules is an overview of theirs here."""
+    """Fix a page's links; the one page of all schedules becomes an index of their own pages."""
     source = page.file.src_uri
     if source == "schedules.md":
         head, _, _ = markdown.partition("\n## ")

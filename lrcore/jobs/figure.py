@@ -91,7 +91,7 @@ def range_test_figure(result: RangeTestResult | None, title: str) -> Figure:
 
 
 def draw_job(job: Job, store: JobStore, form: str) -> bytes:
-    """The figure of a job of any kind; `form` is png or svg."""
+    """The figure of a job of any type; `form` is png or svg."""
     if job.kind == ExperimentSpec.kind:
         return ExperimentReport.of(job, store).picture(store, form)
     if job.kind == RangeTestSpec.kind:

@@ -131,7 +131,7 @@ class JobSummary(_View):
         description="how long it will wait, by what jobs of its queue take and who serves it; null if that is unknown, "
         "or if the tenant has used up its seconds of running for today, or may store no more"
     )
-    attempt: int = Field(description="how many times a worker has taken the job, or a part of the experiment")
+    attempt: int = Field(description="how many times a worker has taken the job, or a shard of the experiment")
     losses: int = Field(description="how many of its workers were lost")
     progress: Progress
     metrics: Epoch | None = Field(description="the last finished epoch")

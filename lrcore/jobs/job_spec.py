@@ -1,4 +1,4 @@
-"""What every kind of job has in common."""
+"""What every job type has in common."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MissingPlugin(LrcoreError):
 
 
 class JobSpec(Spec):
-    """What a job does: everything that decides its result. A kind of job is a subclass, listed in job_types.KINDS."""
+    """What a job does: everything that decides its result. A job type is a subclass, listed in job_types.KINDS."""
 
     kind: ClassVar[str]
     sized_by: ClassVar[str]  # the field on which the number of steps hangs most
@@ -31,11 +31,11 @@ class JobSpec(Spec):
                 raise
             used = ", ".join(f"{name}=={version}" for name, version in job.plugins.items())
             raise MissingPlugin(
-                f"job {job.id} was submitted with the plug-in {used}, which cannot read it here"
+                f"job {job.id} needs {used}, which is not loaded here or can no longer read it"
             ) from None
 
     def progress(self, step: int) -> Progress:
-        """How far the job is when `step` steps are done."""
+        """Return the progress after `step` steps."""
         raise NotImplementedError
 
     @property
@@ -50,12 +50,12 @@ class JobSpec(Spec):
 
     @property
     def title(self) -> str:
-        """What the job is about, in a line."""
+        """One line on what the job does."""
         raise NotImplementedError
 
     def check(self) -> None:
-        """Raise CurveError for what takes too long to find out while it is read."""
+        """Raise CurveError for faults that would take too long to find while the spec is parsed."""
 
     def record(self) -> dict[str, str | int]:
-        """What the store has to know of it beside what every job has."""
+        """Fields of the store's record beside those of every job."""
         return {}

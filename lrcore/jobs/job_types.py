@@ -1,4 +1,4 @@
-"""The kinds of jobs: what the store keeps and reads, by the name under which it does."""
+"""The job types by name, as the store keeps them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class UnknownKind(LrcoreError):
 
 
 def kind_of(name: str) -> type[JobSpec]:
-    """What a job of this kind is described by. Raises UnknownKind."""
+    """Return the spec class of a job type. Raises UnknownKind."""
     try:
         return KINDS[name]
     except KeyError:

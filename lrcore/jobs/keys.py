@@ -113,7 +113,7 @@ class KeyStore:
         self._redis, self._prefix = redis, prefix
 
     def create(self, tenant: str, role: Role, name: str = "", days: float | None = None) -> tuple[Key, str]:
-        """A new key and its token, which nobody can be told again.
+        """Create a key and its token, which cannot be shown again.
 
         Args:
             days: how long it is good for; for ever if None.

@@ -16,7 +16,7 @@ LIMITS = {
     "steps": "optimizer steps of a job; of an experiment, those of all its runs",
     "runs": "of an experiment",
     "queued": "jobs that no worker has: they wait, or are paused",
-    "running": "jobs, and parts of experiments, that run at once",
+    "running": "jobs, and shards of experiments, that run at once",
     "gpu_seconds_per_day": "of running on any device, from midnight UTC; what runs then runs on",
     "stored_bytes": "of ended jobs' files and the others' checkpoints; from then on no job is accepted, or begins",
     "record_bytes": "of jobs' specs, ended ones included, and 2 KiB each; a quarter of Redis' memory if not set",

@@ -1,6 +1,6 @@
 """The names that API and worker share on the broker.
 
-A message is a notification: it says that a job waits in a queue, not which. The store knows the order.
+A message only says that a job waits in a queue, not which one. The store knows the order.
 
 A queue is named by the hardware that its jobs need, and by the plug-ins if they need any: `gpu,acme==1.2,other==3.0`.
 """
@@ -13,7 +13,7 @@ from typing import Any
 from lrcore.jobs.connection import broker_url
 
 QUEUE = "default"
-NOTIFY_TASK = "lrserve.ring"
+NOTIFY_TASK = "lrserve.ring"  # as processes of earlier versions call it
 BROKER_PREFIX = "lrserve:broker:"
 QUEUE_PREFIX = "queue."
 
@@ -54,7 +54,7 @@ def broker_list(queue: str) -> str:
 
 
 def celery_config(redis_url: str) -> dict[str, Any]:
-    """Celery's settings, for the side that announces jobs and for the side that takes them."""
+    """Return Celery's settings, for the API and the workers alike."""
     return {
         "broker_url": broker_url(redis_url),
         "broker_transport_options": {

@@ -66,7 +66,8 @@ class RangeTestSpec(Setup):
         4.0, description="the test ends once the smoothed loss is above this times its lowest value; null: never"
     )
     use_for: Suggested | None = Field(
-        None, description="once the test has succeeded, submit a training of the same spec and terms at this suggestion"
+        None,
+        description="once the test has succeeded, submit a training with the same spec and options at this suggestion",
     )
     epochs: Annotated[int, Whole(ge=1, le=MAX_EPOCHS)] | None = Field(
         None, description="of the training that use_for asks for; the test itself has num_iter steps"

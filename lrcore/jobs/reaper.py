@@ -16,15 +16,14 @@ from lrcore.jobs.store import JobStore
 log = logging.getLogger("lrserve.reaper")
 
 STOP_SECONDS = 1.0
-BREATH_SECONDS = 0.005  # between two looks, however many jobs come: the first of them has been announced by then
+BREATH_SECONDS = 0.005  # between two rounds, however many jobs come: the first of them has been announced by then
 
 
 class Reaper:
     """Announces waiting jobs, and requeues those whose lease ran out.
 
-    Any number of them may run at once. Messages do get lost, when a worker is killed as it takes one: so each round
-    makes up the difference between what waits and what is announced. A surplus message is harmless: its worker finds an
-    empty queue.
+    Any number of reapers may run at once. A message is lost when a worker is killed as it takes one, so each round
+    sends as many as are missing. A surplus message is harmless: its worker finds an empty queue.
 
     Args:
         notify: puts one message into a queue; may raise anything.
@@ -42,7 +41,7 @@ class Reaper:
         self._thread.start()
 
     def wake(self) -> None:
-        """Announce at once: a job has come. Costs nothing, and many calls make one look."""
+        """Announce waiting jobs at once. Costs nothing: many calls make one round."""
         self._woken.set()
 
     def stop(self) -> None:
@@ -53,13 +52,13 @@ class Reaper:
             self._thread.join(STOP_SECONDS)
 
     def round(self) -> None:
-        """One look at everything."""
+        """Requeue lost jobs, and announce waiting ones."""
         for job_id in self._store.reap(self._settings.max_losses):
             log.warning("lease ran out", extra={"job": job_id})
         self.announce()
 
     def announce(self) -> None:
-        """Ring for every waiting job that no message announces."""
+        """Send a message for every waiting job that none announces."""
         for queue in self._store.queues():
             for _ in range(queue.missing_notifications):
                 self._notify(queue.name)

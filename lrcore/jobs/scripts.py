@@ -76,7 +76,7 @@ end
 local function ended(state)
   return state == 'succeeded' or state == 'failed' or state == 'cancelled'
 end
--- what is wanted of a job, or of the experiment that it is a part of
+-- what is wanted of a job, or of the experiment that it is a shard of
 local function want(id)
   local record = redis.call('HMGET', job(id), 'want', 'parent')
   return record[1] or record[2] and redis.call('HGET', job(record[2]), 'want')
@@ -116,7 +116,7 @@ local function progressed(id, progress)
   if before then redis.call('XDEL', P .. 'events:' .. id, before) end
   redis.call('HSET', job(id), 'progress', progress, 'news', say(id, 'progress', progress))
 end
--- a part has done so many steps, all its runs together
+-- a shard has done so many steps, all its runs together
 local function stepped(id, step)
   local parent, before = unpack(redis.call('HMGET', job(id), 'parent', 'step'))
   redis.call('HSET', job(id), 'step', step)
@@ -164,7 +164,7 @@ local function full(tenant)
   return most and tonumber(redis.call('GET', own(tenant, 'stored')) or 0) >= most
 end
 local settle
--- a part of an experiment moves. It waits for its next worker in the experiment's place; its end is that of its runs.
+-- a shard of an experiment moves. It waits for its next worker in the experiment's place; its end is that of its runs.
 local function move_part(id, before, after, error)
   local parent, first, count = unpack(redis.call('HMGET', job(id), 'parent', 'first', 'count'))
   if after == 'paused' then after = 'queued' end
@@ -216,7 +216,7 @@ local function move(id, after, error)
   if after == 'queued' then enqueue(id) end
   if after ~= 'running' then redis.call('HDEL', job(id), 'token', 'worker', 'sign', 'want') end
   if after == 'running' then redis.call('HSET', job(id), 'claimed_at', now()) end
-  if after == 'succeeded' and not record[5] then pace(id, queue) end  -- an experiment's parts have theirs
+  if after == 'succeeded' and not record[5] then pace(id, queue) end  -- an experiment's shards have theirs
   if ended(after) then
     takes(id, 'checkpoint', 0)
     for _, part in ipairs(redis.call('LRANGE', runs(id, 'returned'), 0, -1)) do
@@ -238,7 +238,7 @@ end
 local function fail(id, kind, message)
   return move(id, 'failed', cjson.encode({type = kind, message = message}))
 end
--- whether no part of an experiment is held
+-- whether no shard of an experiment is held
 local function idle(id) return redis.call('HGET', job(id), 'runs') and redis.call('SCARD', runs(id, 'held')) == 0 end
 -- how many of a tenant's jobs have not ended and are in no worker's hands: they wait, are paused, or are experiments
 -- that have begun and wait for their next worker
@@ -260,7 +260,8 @@ local function too_large(tenant, record)
   if steps > most then return {'steps', most, steps} end
   if after > most then return {'steps_after', most, after} end
 end
--- an experiment goes where its parts have left it. After one that ended it waits for its next worker as it is: it runs.
+-- an experiment goes where its shards have left it. After one that ended it waits for its next worker as it is,
+-- running.
 settle = function(id, after)
   local wanted = redis.call('HGET', job(id), 'want')
   if offers(id) and not wanted and (ended(after) or not idle(id)) then
@@ -289,7 +290,7 @@ settle = function(id, after)
     end
   end
 end
--- take runs of an experiment: a part that has come back, or a fair share of those that nobody has had, at most `most`
+-- take runs of an experiment: a shard that has come back, or a fair share of those that nobody has had, at most `most`
 local function part_of(id, most, queue)
   local part = redis.call('LPOP', runs(id, 'returned'))
   if not part then
@@ -497,7 +498,7 @@ return found
 
 # worker, token, lease in ms, most runs of an experiment, its plug-ins, then queues as for `served` -> {id, spec,
 # attempt, queue, kind, whether there are more, its trace or '', since when it waited or 0, when it was taken} of the
-# best job of them all, or nothing. Of an experiment it is a part, with the spec of the whole.
+# best job of them all, or nothing. Of an experiment it is a shard, with the spec of the whole.
 CLAIM = """
 local function taken(id)
   local found = redis.call('HMGET', job(id), 'id', 'spec', 'attempt', 'queue', 'kind')
@@ -607,7 +608,7 @@ return keep(id, ARGV[4], ARGV[5])
 """
 
 # id, token, lease in ms, index, row, best -> held | fenced | missing | gap, want; of a gap, the index that is missing.
-# A row whose figures are there already, as when a run is taken up again, changes nothing; another one takes the place
+# A row whose figures are there already, as when a run is resumed, changes nothing; another one takes the place
 # of what an earlier attempt wrote from this epoch on.
 RECORD = """
 local function figures(text) return (string.gsub(text, '"seconds":[^,}]*', '')) end
@@ -633,7 +634,7 @@ end
 return keep(id, ARGV[4])
 """
 
-# id of a part, token, lease in ms, what the worker does or '', steps of all its runs, then of each report five values:
+# id of a shard, token, lease in ms, what the worker does or '', steps of all its runs, then of each report five values:
 # 'epoch', run, index, row, best; or 'end', run, state, error or '', how it was trained or '' -> held | fenced | missing
 # | gap, want; of a gap, run and index. What a run has come to stays, whatever a worker says that trains it once more.
 REPORT = f"""{RECORD}{REPORTED}
@@ -670,7 +671,7 @@ end
 return found
 """
 
-# id of a part, token, then of each judgement: key, go | stop, first run, how many runs -> held | fenced | missing, the
+# id of a shard, token, then of each judgement: key, go | stop, first run, how many runs -> held | fenced | missing, the
 # verdicts that count: those that were given first. Runs of what is to stop are pruned, whoever has them.
 JUDGE = f"""{REPORTED}
 local parent, verdicts = redis.call('HGET', job(id), 'parent'), {{}}
@@ -822,7 +823,7 @@ redis.call('ZADD', P .. 'finished', now() - ARGV[2] + ARGV[3], first[1])
 return {first[1], redis.call('HGET', job(first[1]), 'finished_at')}
 """
 
-# worker, time to live in ms, its vitals as JSON or '', its plug-ins, then queues as for `served`
+# worker, time to live in ms, its statistics as JSON or '', its plug-ins, then queues as for `served`
 PRESENT = """
 redis.call('ZADD', P .. 'workers', now() + ARGV[3], ARGV[2])
 if ARGV[4] ~= '' then redis.call('HSET', P .. 'vitals', ARGV[2], ARGV[4]) end
@@ -861,8 +862,8 @@ return queues
 """
 
 # -> the time in ms; what was counted; {state, jobs, experiments} of each state, over all tenants; {queue, ms since its
-# oldest job began to wait or -1}; {worker, its vitals} of each that lives
-SURVEY = f"""
+# oldest job began to wait or -1}; {worker, its statistics} of each that lives
+SERVICE_STATS = f"""
 -- an entry whose job does not wait is of an older process, which knows nothing of these
 local function age(queue)
   for _ = 1, 100 do
@@ -889,11 +890,11 @@ local living = {{}}
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', P .. 'workers', now(), '+inf')) do
   living[worker] = true
 end
-local vitals, known = {{}}, redis.call('HGETALL', P .. 'vitals')
+local stats, known = {{}}, redis.call('HGETALL', P .. 'vitals')
 for i = 1, #known, 2 do
-  if living[known[i]] then table.insert(vitals, {{known[i], known[i + 1]}}) end
+  if living[known[i]] then table.insert(stats, {{known[i], known[i + 1]}}) end
 end
-return {{now(), redis.call('HGETALL', P .. 'counters'), states, ages, vitals}}
+return {{now(), redis.call('HGETALL', P .. 'counters'), states, ages, stats}}
 """
 
 # a write that leaves nothing behind: where Redis takes none, it fails as that of a new job would

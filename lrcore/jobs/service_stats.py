@@ -1,4 +1,4 @@
-"""What operators want to know of the service as a whole: its jobs, its queues, and how its workers do."""
+"""Statistics of the service as a whole: its jobs, queues and workers."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from lrcore.jobs.states import State
 
 
 class WorkerStats(BaseModel):
-    """How a worker does. It says so every few seconds, and what it said is forgotten when it dies.
+    """Statistics that a worker reports every few seconds. They are dropped when it dies.
 
     Attributes:
-        host: the machine, so that it can be told which workers share a disk.
-        plugins: those that it has loaded, each as name==version.
+        host: the machine: workers on one machine share a disk.
+        plugins: loaded ones, each as name==version.
         device: the card's name, or cpu.
         busy: whether it has a job.
-        steps_per_second, images_per_second: of training, since it said so before; all runs of a part together.
+        steps_per_second, images_per_second: of training since the report before; all runs of a shard together.
         memory_used, memory_total: bytes of the device, by all processes on it; None for a CPU.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")  # a newer worker may say more
+    model_config = ConfigDict(frozen=True, extra="ignore")  # a newer worker may report more
 
     version: str
     host: str = ""
@@ -45,11 +45,11 @@ class ServiceStats:
         at: seconds since 1970 by Redis' clock.
         counters: how often things have happened since the store was made: submitted, retried, ended:STATE,
             lost:lease|restart|stalled, webhooks:delivered|retry|failed|gone|dropped.
-        jobs: of all kinds, experiments included, by state.
+        jobs: of all types, experiments included, by state.
         experiments: by state.
         queues: jobs that wait and workers that live, by queue.
         oldest: seconds that the oldest job of a queue has waited; nothing for a queue in which none waits.
-        workers: by name; of those that say how they do.
+        workers: by name, those that report statistics.
     """
 
     at: float
@@ -61,10 +61,10 @@ class ServiceStats:
     workers: dict[str, WorkerStats]
 
 
-def readable(told: Iterable[tuple[str, str]]) -> dict[str, WorkerStats]:
-    """Statistics by worker, from JSON; without those that this version cannot read."""
+def readable(reports: Iterable[tuple[str, str]]) -> dict[str, WorkerStats]:
+    """Parse the workers' reports, and leave out those that this version cannot read."""
     found = {}
-    for worker, text in told:
+    for worker, text in reports:
         try:
             found[worker] = WorkerStats.model_validate_json(text)
         except ValidationError:

@@ -13,7 +13,7 @@ from lrcore.plugins import DISTRIBUTION
 
 
 class Settings(BaseSettings):
-    """Raises pydantic.ValidationError, naming the variable, if one has no sense."""
+    """What all processes read. Raises pydantic.ValidationError, which names the variable, if one is not valid."""
 
     model_config = SettingsConfigDict(env_prefix="LRSERVE_", frozen=True, hide_input_in_errors=True)
 
@@ -30,20 +30,22 @@ class Settings(BaseSettings):
         min_length=1,
         description="where jobs leave their files: a folder or an fsspec URL; HOME/artifacts if not set",
     )
-    lease_seconds: float = Field(45.0, ge=1, description="how long a silent worker keeps its job")
+    lease_seconds: float = Field(45.0, ge=1, description="seconds that a silent worker keeps its job")
     heartbeat_seconds: float = Field(
-        0.5, gt=0, description="between two reports of a training worker: a cancelled job stops as soon"
+        0.5,
+        gt=0,
+        description="seconds between two reports of a training worker; a cancelled job stops within about as long",
     )
     stall_seconds: float = Field(
-        600.0, gt=0, description="a worker ends that long after the last sign of work on its job, which goes to another"
+        600.0, gt=0, description="seconds without progress after which a worker ends; its job goes to another"
     )
     alive_file: Path | None = Field(
         None, description="file that a worker touches every 5 s, for the health check of its container; none if not set"
     )
-    reap_seconds: float = Field(2.0, gt=0, description="between two looks for lost jobs and lost messages")
+    reap_seconds: float = Field(2.0, gt=0, description="seconds between two checks for lost jobs and lost messages")
     max_losses: int = Field(3, ge=0, description="workers a job may lose before it fails")
     max_kills: int = Field(
-        2, ge=1, description="deaths of its worker's process, as where memory runs out, at which a job fails"
+        2, ge=1, description="deaths of its worker's process, such as for lack of memory, at which a job fails"
     )
     previous_status: int | None = Field(
         None,
@@ -51,7 +53,7 @@ class Settings(BaseSettings):
         "`lrserve up` sets it",
     )
     retention_days: float | None = Field(
-        None, gt=0, description="how long ended jobs are kept, with their files; for ever if not set"
+        None, gt=0, description="days that ended jobs are kept, with their files; for ever if not set"
     )
     runs_at_once: int | None = Field(
         None, ge=1, description="runs of an experiment that a worker takes at once; 64 on a GPU, else 8, if not set"
@@ -59,17 +61,19 @@ class Settings(BaseSettings):
     hardware: str | None = Field(
         None,
         pattern=r"^[a-z0-9][a-z0-9._-]{0,31}(,[a-z0-9][a-z0-9._-]{0,31})*$",
-        description="labels of this machine's workers, with commas between; if not set, what they find: "
+        description="comma-separated labels of this machine's workers; if not set, what is found: "
         "cpu, or gpu and the card's name, such as gpu.h200",
     )
     plugins: str = Field(
         "",
         pattern=rf"^\s*({DISTRIBUTION}(\s*,\s*{DISTRIBUTION})*)?\s*$",
-        description="installed distributions, with commas between, whose schedules, models, data sets and optimizers "
+        description="comma-separated installed distributions whose schedules, models, data sets and optimizers "
         "are loaded at the start",
     )
-    log_format: logs.Format = Field("text", description="text for people, or json: an object a line")
-    log_level: logs.Level = Field("info", description="debug, info, warning or error: what is logged and what is worse")
+    log_format: logs.Format = Field("text", description="text for people, or json: one object per line")
+    log_level: logs.Level = Field(
+        "info", description="debug, info, warning or error: the least severe messages that are logged"
+    )
 
     @field_validator("redis_url")
     @classmethod

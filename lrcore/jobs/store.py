@@ -42,8 +42,8 @@ RECORD_BYTES = 2048  # of a short job in Redis beside its spec, about: 3 kB were
 SHARE = 0.25  # of Redis' memory: what a tenant's records may take if no limit says otherwise
 READING_SECONDS = 120.0  # of a lease while a job is read: ten times what the largest spec takes, with all its rates
 TAKEN = "the worker had taken the job"  # the first sign of life
-DRAINING = "draining"  # the sign of life of a worker that was told to end
-RINGS = 100  # messages on the broker that are always enough to keep its workers busy between two looks
+DRAINING = "draining"  # the sign of life of a worker that was asked to end
+ENOUGH_MESSAGES = 100  # on the broker, to keep its workers busy between two rounds
 
 
 class JobNotFound(LrcoreError):
@@ -108,7 +108,7 @@ class StoreFault(LrcoreError):
 
 
 class Gap(LrcoreError):
-    """Redis has lost epochs of the job: they are to be told again, from `epoch` on; of a part, those of a `run`."""
+    """Redis has lost epochs of the job. The worker must resend epochs from `epoch` on; of a shard, those of `run`."""
 
     def __init__(self, job_id: str, epoch: int, run: int | None = None) -> None:
         super().__init__(f"of {f'run {run} of ' if run is not None else ''}job {job_id}, epoch {epoch} is missing")
@@ -189,18 +189,18 @@ class Queue:
     Attributes:
         waiting: jobs.
         workers: that serve the queue and live.
-        ringing: messages on the broker.
+        messages: on the broker.
     """
 
     name: str
     waiting: int
     workers: int
-    ringing: int
+    messages: int
 
     @property
     def missing_notifications(self) -> int:
         """Messages that must be sent so that every waiting job is announced, or as many as can matter."""
-        return max(0, min(self.waiting, max(RINGS, 2 * self.workers)) - self.ringing)
+        return max(0, min(self.waiting, max(ENOUGH_MESSAGES, 2 * self.workers)) - self.messages)
 
 
 class JobStore:
@@ -343,7 +343,7 @@ class JobStore:
     def epochs(self, job_id: str) -> list[Epoch]:
         """Every finished epoch, in order. Raises JobNotFound."""
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hexists(self._key(job_id), "spec")  # a part of an experiment has none
+            pipe.hexists(self._key(job_id), "spec")  # a shard of an experiment has none
             pipe.lrange(f"{self._prefix}epochs:{job_id}", 0, -1)
             exists, rows = pipe.execute()
         if not exists:
@@ -404,10 +404,11 @@ class JobStore:
     ) -> Claim | None:
         """Take the best waiting job of all the queues together; None if none waits.
 
-        With plug-ins, each as name==version, those queues join whose jobs need some of them and no others.
+        `plugins` are the worker's, each as name==version: jobs that need some of these and no others count as well.
 
-        Of an experiment it is a part: at most so many runs, and no more than its share of all that live; or one that
-        has come back, whole, as its checkpoint is. The lease is longer while the spec is read: nobody keeps it then.
+        Of an experiment it takes a shard: at most `most_runs` runs, and no more than a fair share among the living
+        workers; or a whole shard that came back with its checkpoint. The lease is longer while the spec is read: nobody
+        renews it then.
         """
         while True:
             token = secrets.token_hex(16)
@@ -455,10 +456,10 @@ class JobStore:
     def report(
         self, claim: Claim, lease_seconds: float, step: int, news: Sequence[RunEpoch | RunEnd], sign: str = ""
     ) -> str:
-        """Record epochs and ends of the runs of a part, in order. Returns what is wanted of it, as `beat` does.
+        """Record epochs and ends of the runs of a shard, in order. Returns what is wanted of it, as `beat` does.
 
         Args:
-            step: optimizer steps that are done, of all the part's runs together.
+            step: optimizer steps that are done, of all the shard's runs together.
             sign: as for `beat`.
 
         Raises LeaseLost, and Gap if an epoch before one of them is missing.
@@ -564,9 +565,9 @@ class JobStore:
     def present(
         self, worker: str, queues: Sequence[str], seconds: float, worker_stats: WorkerStats | None = None
     ) -> None:
-        """Say that a worker lives, which queues it serves and how it does, for the next `seconds`.
+        """Record for the next `seconds` that a worker lives, which queues it serves, and its statistics.
 
-        With the plug-ins of `vitals` it serves the queues that `claim` says.
+        With plug-ins in `worker_stats` it also serves the queues of jobs that need them, as in `claim`.
         """
         text, names = (worker_stats.model_dump_json(), worker_stats.plugins) if worker_stats else ("", ())
         self._run(scripts.PRESENT, worker, _ms(seconds), text, ",".join(names), *queues)
@@ -584,9 +585,9 @@ class JobStore:
         return [Queue(name, *map(int, counts)) for name, *counts in self._run(scripts.QUEUES, broker_list(""))]
 
     def service_stats(self) -> ServiceStats:
-        """All that is known of the service as a whole, over all tenants, in one look."""
+        """Return what is known of the service as a whole, over all tenants."""
         queues = self.queues()
-        now, counters, states, ages, worker_stats = self._run(scripts.SURVEY)
+        now, counters, states, ages, worker_stats = self._run(scripts.SERVICE_STATS)
         return ServiceStats(
             at=int(now) / 1000,
             counters={name: int(value) for name, value in zip(counters[::2], counters[1::2], strict=True)},

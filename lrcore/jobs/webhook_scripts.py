@@ -1,4 +1,4 @@
-"""The webhook store's writes, each one Lua script, by the rules of `scripts`; the keys are told in `webhooks`."""
+"""The webhook store's writes, each one Lua script, by the rules of `scripts`; the keys are documented in `webhooks`."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Webhook(_View):
 
     id: str
     url: str
-    events: list[Event] = Field(description="which changes of state it is told of")
+    events: list[Event] = Field(description="which changes of state it is notified of")
     label: str | None = Field(description="only jobs with this label; null for all")
     description: str
     enabled: bool
@@ -120,14 +120,14 @@ class WebhookStore:
     def register(self, url: str, events: list[Event], label: str | None, description: str) -> tuple[Webhook, str]:
         """A new endpoint and its secret, which no other call tells. Raises TooManyWebhooks."""
         secret, webhook_id = new_secret(), new_id()
-        told = {
+        fields = {
             "url": url,
             "events": events,
             "label": label,
             "description": description,
             "enabled": True,
         }
-        if not self._run(webhook_scripts.REGISTER, webhook_id, self._tenant, "secret", secret, *_flat(told)):
+        if not self._run(webhook_scripts.REGISTER, webhook_id, self._tenant, "secret", secret, *_flat(fields)):
             raise TooManyWebhooks
         return self.get(webhook_id), secret
 

@@ -1,4 +1,4 @@
-"""What `lrserve doctor` looks at: one module for each thing that can be out of order."""
+"""What `lrserve doctor` checks: one module for each thing that can be wrong."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Finding:
     """One line of the doctor's.
 
     Attributes:
-        name: what was looked at.
-        found: what is so.
-        fix: what to do about it; "" if there is nothing to do.
+        name: what was checked.
+        found: what the check found.
+        fix: what to do about it; "" if nothing needs to be done.
     """
 
     name: str
@@ -31,17 +31,17 @@ class Finding:
 
 
 def ok(name: str, found: str) -> Finding:
-    """All is well."""
+    """A finding that needs no action."""
     return Finding(name, Level.OK, found)
 
 
 def warning(name: str, found: str, fix: str) -> Finding:
-    """It works, but."""
+    """A finding that needs attention, though nothing has failed yet."""
     return Finding(name, Level.WARNING, found, fix)
 
 
 def problem(name: str, found: str, fix: str) -> Finding:
-    """It does not work."""
+    """A finding that keeps something from working, or may lose jobs."""
     return Finding(name, Level.PROBLEM, found, fix)
 
 

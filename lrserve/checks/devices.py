@@ -17,35 +17,35 @@ from lrserve.supervisor import gpus
 SECONDS = 180.0
 PROBE = """
 import json, warnings
-told = {}
+report = {}
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     try:
         import torch
-        told["torch"], told["cuda"] = torch.__version__, torch.version.cuda
-        told["available"] = torch.cuda.is_available()
-        told["cards"] = []
-        for i in range(torch.cuda.device_count() if told["available"] else 0):
+        report["torch"], report["cuda"] = torch.__version__, torch.version.cuda
+        report["available"] = torch.cuda.is_available()
+        report["cards"] = []
+        for i in range(torch.cuda.device_count() if report["available"] else 0):
             free, total = torch.cuda.mem_get_info(i)
             ones = torch.ones(64, 64, device=f"cuda:{i}")
             assert float((ones @ ones).sum()) == 64.0**3
-            told["cards"].append([torch.cuda.get_device_name(i), free, total])
+            report["cards"].append([torch.cuda.get_device_name(i), free, total])
     except BaseException as error:
-        told["torch_error"] = f"{type(error).__name__}: {error}"
+        report["torch_error"] = f"{type(error).__name__}: {error}"
     try:
         from lrcore.datasets._torchvision import torchvision_datasets
         torchvision_datasets()
     except BaseException as error:
-        told["data_error"] = f"{type(error).__name__}: {error}"
+        report["data_error"] = f"{type(error).__name__}: {error}"
     try:
         import torch, torchvision
-        told["torchvision"] = torchvision.__version__
+        report["torchvision"] = torchvision.__version__
         boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
         assert torchvision.ops.nms(boxes, torch.ones(1), 0.5).tolist() == [0]
     except BaseException as error:
-        told["torchvision_error"] = f"{type(error).__name__}: {error}"
-told["said"] = [str(each.message) for each in said if "CUDA" in str(each.message)]
-print("\\n" + json.dumps(told))
+        report["torchvision_error"] = f"{type(error).__name__}: {error}"
+report["said"] = [str(each.message) for each in said if "CUDA" in str(each.message)]
+print("\\n" + json.dumps(report))
 """
 MATCHING = "install torch and torchvision of one release: https://pytorch.org/get-started/locally"
 
@@ -55,26 +55,26 @@ def check(settings: Settings) -> Iterator[Finding]:
     if find_spec("torch") is None:
         yield ok("torch", "not installed: this is an API, or a client; pip install 'lrserve[worker]' makes it a worker")
         return
-    told = _probed()
-    if "torch_error" in told:
-        yield problem("torch", told["torch_error"], MATCHING)
+    report = _probed()
+    if "torch_error" in report:
+        yield problem("torch", report["torch_error"], MATCHING)
     else:
-        build = f"CUDA {told['cuda']}" if told["cuda"] else "the CPU build"
-        yield ok("torch", f"{told['torch']}, {build}")
-    if "data_error" in told:
-        yield problem("torchvision", told["data_error"], MATCHING)
-    elif "torchvision_error" in told:
+        build = f"CUDA {report['cuda']}" if report["cuda"] else "the CPU build"
+        yield ok("torch", f"{report['torch']}, {build}")
+    if "data_error" in report:
+        yield problem("torchvision", report["data_error"], MATCHING)
+    elif "torchvision_error" in report:
         # what follows the first sentence is torchvision's advice
-        error = told["torchvision_error"].partition(". ")[0].rstrip(".")
+        error = report["torchvision_error"].partition(". ")[0].rstrip(".")
         yield warning("torchvision", f"{error}; lrserve does without its operators", MATCHING)
-    elif "torchvision" in told:
-        yield ok("torchvision", f"{told['torchvision']}, its operators load")
-    if "torch" in told:
-        yield from _cards(told, settings)
+    elif "torchvision" in report:
+        yield ok("torchvision", f"{report['torchvision']}, its operators load")
+    if "torch" in report:
+        yield from _cards(report, settings)
 
 
-def _cards(told: dict[str, Any], settings: Settings) -> Iterator[Finding]:
-    there, cards = gpus(), told.get("cards", [])
+def _cards(report: dict[str, Any], settings: Settings) -> Iterator[Finding]:
+    there, cards = gpus(), report.get("cards", [])
     for name, free, total in cards:
         if free < total / 10:
             yield warning("gpu", f"{name}: {size(free)} of {size(total)} free", "see with nvidia-smi who uses it")
@@ -84,15 +84,15 @@ def _cards(told: dict[str, Any], settings: Settings) -> Iterator[Finding]:
         return
     if not there:
         yield no_card(settings)
-    elif not told["cuda"]:
+    elif not report["cuda"]:
         yield problem(
             "gpu", f"nvidia-smi sees {len(there)}, but torch is the CPU build", "install a CUDA build of torch"
         )
     else:
-        said = "; ".join(told["said"]) or "torch.cuda.is_available() is false"
+        said = "; ".join(report["said"]) or "torch.cuda.is_available() is false"
         yield problem(
             "gpu",
-            f"nvidia-smi sees {len(there)} with driver {_driver()}, but torch for CUDA {told['cuda']} "
+            f"nvidia-smi sees {len(there)} with driver {_driver()}, but torch for CUDA {report['cuda']} "
             f"cannot use it: {said}",
             "install a newer driver, or torch for an older CUDA; in a container, give it the GPU (--gpus all)",
         )
@@ -121,12 +121,12 @@ def no_card(settings: Settings) -> Finding:
 def _probed() -> dict[str, Any]:
     try:
         done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, timeout=SECONDS)
-        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except subprocess.TimeoutExpired:
         return {"torch_error": f"it did not load within {SECONDS:g} s"}
     except (IndexError, ValueError):
         return {"torch_error": f"it ended its process with {done.returncode}: {done.stderr.strip()[-300:]}"}
-    return told
+    return report
 
 
 def _driver() -> str:

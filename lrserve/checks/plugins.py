@@ -1,4 +1,4 @@
-"""The plug-ins that LRSERVE_PLUGINS names, loaded by a process of its own: they are other people's code."""
+"""Check the plug-ins that LRSERVE_PLUGINS names, in a process of its own: they are other people's code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ print("\\n" + json.dumps(found))
 
 
 def check() -> Iterator[Finding]:
-    """What each of them adds, or why the first that cannot be used cannot."""
+    """Yield what each plug-in adds, or the first error."""
     names = named()
     if not names:
         yield ok("plug-ins", "LRSERVE_PLUGINS names none")
@@ -41,7 +41,7 @@ def check() -> Iterator[Finding]:
 
 
 def _probed() -> str | Mapping[str, Mapping[str, list[str]]]:
-    """What families.load returns, or what went wrong."""
+    """Return what families.load returns, or what went wrong."""
     try:
         done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, timeout=SECONDS)
         found: str | Mapping[str, Mapping[str, list[str]]] = json.loads(done.stdout.splitlines()[-1])

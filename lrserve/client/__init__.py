@@ -1,6 +1,6 @@
 """A typed client of the HTTP API, for programs that wait and for those with an event loop.
 
-    from lrserve.client import Client
+    from lrserve import Client
 
     with Client("http://127.0.0.1:8000") as client:
         rates = client.curve({"type": "StepLR", "step_size": 5, "gamma": 0.5}, steps=20, base_lr=0.1)

@@ -108,7 +108,7 @@ def nothing(response: httpx.Response) -> None:
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """A part of a list, and the cursor of what follows; None on the last page."""
+    """One page of a list, and the cursor of the next; None on the last page."""
 
     items: list[T]
     next_cursor: str | None

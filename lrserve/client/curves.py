@@ -186,7 +186,7 @@ def fit(lr: Metrics, limit: int = 5, *, step: Sequence[int] | None = None) -> Ca
 
 
 class CurveMethods:
-    """What both clients can ask about schedules."""
+    """The methods of both clients for schedules and curves."""
 
     curve = Method(curve)
     curve_details = Method(curve_details)

@@ -190,7 +190,7 @@ def retry(job_id: str) -> Call[Job]:
 
 
 def clone(job_id: str, changes: SpecLike | None = None) -> Call[Job]:
-    """Submit a job like another one. `changes` is a merge patch of its spec and terms: None takes a field out."""
+    """Submit a job like another one. `changes` is a merge patch of its spec and options: None takes a field out."""
     return Call("POST", path("jobs", job_id, "clone"), as_job, body=as_json(changes or {}), headers=_once())
 
 
@@ -332,7 +332,7 @@ def _object(response: httpx.Response) -> dict[str, Any]:
 
 
 class JobMethods:
-    """What both clients can ask about jobs and experiments; what returns a handle is in lrserve.client."""
+    """The methods of both clients for jobs and experiments. Those that return a handle are in lrserve.client."""
 
     dry_run = Method(dry_run)
     jobs = Listing(jobs_page)

@@ -1,4 +1,4 @@
-"""What the calls about curves send, as typed objects."""
+"""The bodies of requests for curves."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Metrics = Sequence[float] | Floats
 
 @dataclass(frozen=True)
 class Sampling:
-    """Which steps of a curve are asked for.
+    """Which steps of a curve are requested.
 
     Attributes:
         steps: how many values come back.
         total_steps: steps of the whole run, for lengths in percent; start + stride * steps if None.
         steps_per_epoch: for lengths in epochs.
-        where: a rate, of which the first step with at most this is wanted.
+        where: a rate; the answer has the first step at or below it.
     """
 
     steps: int
@@ -32,11 +32,15 @@ class Sampling:
     where: float | None = None
 
     def of(self, schedule: SpecLike, base_lr: Rates | None, metrics: Metrics | None = None) -> dict[str, Any]:
-        """The body that asks for one curve."""
+        """Return the request body for one curve."""
         return {"schedule": schedule} | given(base_lr=base_lr, metrics=metrics, **vars(self))
 
     def of_several(self, curves: Mapping[str, SpecLike], base_lr: Rates | None) -> dict[str, Any]:
-        """The body that asks for several, each a schedule, or {"schedule": …} with a rate or metrics of its own."""
+        """Return the request body for several curves.
+
+        Args:
+            curves: schedules by name, or {"schedule": …} with a rate or metrics of its own.
+        """
         entries = []
         for name, each in curves.items():
             entry = plain(each)

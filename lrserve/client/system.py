@@ -131,7 +131,7 @@ def _with_token(response: httpx.Response) -> tuple[ApiKey, str]:
 
 
 class SystemMethods:
-    """What both clients can ask about the service itself."""
+    """The methods of both clients for webhooks, keys and the service itself."""
 
     webhooks = Method(webhooks)
     webhook = Method(webhook)

@@ -51,7 +51,7 @@ def submit(
             show_plan(client, body, as_json)
             return
         job = client.submit(body, job_id=job_id)
-        told(job, follow, as_json)
+        print_job(job, follow, as_json)
 
 
 def show_plan(client: Client, body: dict[str, Any], as_json: bool) -> None:
@@ -65,8 +65,8 @@ def show_plan(client: Client, body: dict[str, Any], as_json: bool) -> None:
         tell(f"{doubt['code']}: {doubt['message']}")
 
 
-def told(job: JobHandle, follow: bool, as_json: bool) -> None:
-    """Print a new job: its id, or with JSON all of it; then watch it, if wanted."""
+def print_job(job: JobHandle, follow: bool, as_json: bool) -> None:
+    """Print a new job: its id, or all of it with --json; then watch it, if asked to."""
     if follow and as_json:
         print_line(job.job)
     elif as_json:
@@ -197,7 +197,7 @@ def _print_state(job: Job, as_json: bool) -> None:
 def retry(job_id: JobId, follow: Watch = False, url: Url = None, as_json: AsJson = False) -> None:
     """Run an ended job again, as a new one, and print its id."""
     with connect(url) as client:
-        told(client.retry(job_id), follow, as_json)
+        print_job(client.retry(job_id), follow, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -207,7 +207,7 @@ def clone(
     """Submit a job like another one, with changes, and print its id; null takes a field out."""
     patch = patch_of(changes or [])
     with connect(url) as client:
-        told(client.clone(job_id, patch), follow, as_json)
+        print_job(client.clone(job_id, patch), follow, as_json)
 
 
 def patch_of(changes: list[str]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def create(
     days: Annotated[float | None, typer.Option(help="how long it is good for", min=0.001)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and print its token, which is not told again."""
+    """Make a key and print its token, which is not shown again."""
     from lrcore.jobs.audit import AuditLog, Entry
     from lrcore.jobs.keys import KeyStore, Role, TooManyKeys
 

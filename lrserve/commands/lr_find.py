@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lrserve.commands.jobs import told, watch_to_end
+from lrserve.commands.jobs import print_job, watch_to_end
 from lrserve.errors import tell
 from lrserve.options import AsJson, Url, connect, read_object
 from lrserve.output import draw_losses, print_json, say
@@ -45,7 +45,7 @@ def lr_find(
     with connect(url) as client:
         test = client.lr_range_test(base, start_lr=start_lr, end_lr=end_lr, num_iter=num_iter, **options)
         if detach:
-            told(test, False, as_json)
+            print_job(test, False, as_json)
             return
         if as_json:
             print_json({"id": test.id} | test.result().model_dump(mode="json"))

@@ -63,16 +63,16 @@ def up(
 
     settings = ApiSettings() if home is None else ApiSettings(home=home)
     check_plugins()
-    stack = ProcessSupervisor(settings, host, port, workers if workers is not None else len(gpus()) or 1, say=tell)
-    facts: dict[str, Any] = {"url": stack.url, "home": str(settings.home_folder), "data": str(settings.data_folder)}
+    processes = ProcessSupervisor(settings, host, port, workers if workers is not None else len(gpus()) or 1, say=tell)
+    facts: dict[str, Any] = {"url": processes.url, "home": str(settings.home_folder), "data": str(settings.data_folder)}
     try:
-        with _ended_by_signals(), stack.running():
+        with _ended_by_signals(), processes.running():
             if as_json:
                 print_line({"state": "up"} | facts)
             else:
-                say(f"lrserve is up at {stack.url}  (docs: {stack.url}/docs)")
+                say(f"lrserve is up at {processes.url}  (docs: {processes.url}/docs)")
                 say(f"data in {facts['home']}, data sets in {facts['data']}; Ctrl-C ends it")
-            stack.watch()
+            processes.watch()
     except KeyboardInterrupt:
         if as_json:
             print_line({"state": "ended"} | facts)
@@ -100,14 +100,16 @@ def demo(
         log = Path(home) / "log"
         try:
             with _ended_by_signals(), log.open("wb") as file:
-                stack = ProcessSupervisor(Settings(home=Path(home)), "127.0.0.1", free_port(), 1, say=tell, log=file)
-                with stack.running(), Client(stack.url) as client:
+                processes = ProcessSupervisor(
+                    Settings(home=Path(home)), "127.0.0.1", free_port(), 1, say=tell, log=file
+                )
+                with processes.running(), Client(processes.url) as client:
                     found = run(client, output.resolve(), Console(stderr=as_json))
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except (ApiError, SupervisorError, NoRedis):
-            if told := log.read_text(errors="replace")[-4000:] if log.exists() else "":
-                say(told, err=True)
+            if printed := log.read_text(errors="replace")[-4000:] if log.exists() else "":
+                say(printed, err=True)
             raise
         if found is None:
             raise typer.Exit(Status.NOT_SUCCEEDED)
@@ -117,10 +119,10 @@ def demo(
 
 @app.command(rich_help_panel=PANEL)
 def api(host: Host = "127.0.0.1", port: Port = 8000, as_json: AsJson = False) -> None:
-    """Serve the HTTP API alone, against the Redis of LRSERVE_REDIS_URL. Goes on as `python -m lrserve.api`; logs."""
+    """Serve the HTTP API alone, with the Redis of LRSERVE_REDIS_URL. It becomes `python -m lrserve.api`, and logs."""
     from lrserve.api.settings import ApiSettings
 
-    ApiSettings()  # what is wrong with them is told here
+    ApiSettings()  # wrong settings are reported here
     check_plugins()
     _become("lrserve.api", "--host", host, "--port", str(port))
 
@@ -132,7 +134,7 @@ def worker(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run one worker alone, against the Redis of LRSERVE_REDIS_URL. Goes on as `python -m lrserve.worker`; logs."""
+    """Run one worker alone, with the Redis of LRSERVE_REDIS_URL. It becomes `python -m lrserve.worker`, and logs."""
     from lrcore.jobs.settings import Settings
     from lrserve.supervisor import check_torch
 
@@ -153,5 +155,5 @@ def check_plugins() -> None:
 
 
 def _become(module: str, *arguments: str) -> None:
-    """Go on as another program: signals and exit status are then its own."""
+    """Replace this process by another program, which has its own signals and exit status."""
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])

@@ -1,4 +1,4 @@
-"""lrserve webhooks: endpoints that are told when a job changes its state."""
+"""lrserve webhooks: endpoints that are notified when a job changes its state."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def _events(webhook: Webhook) -> str:
 
 @app.command()
 def add(
-    endpoint: Annotated[str, typer.Argument(help="URL to be told", metavar="ENDPOINT")],
+    endpoint: Annotated[str, typer.Argument(help="URL to notify", metavar="ENDPOINT")],
     event: Events = None,
     label: Annotated[str | None, typer.Option(help="only jobs with this label")] = None,
     description: Annotated[str, typer.Option(help="what it is for")] = "",
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Register a webhook and print its id and its secret, which is not told again."""
+    """Register a webhook and print its id and its secret, which is not shown again."""
     with connect(url) as client:
         made, secret = client.create_webhook(endpoint, event or None, label=label, description=description)
     _print_secret(made, secret, as_json)
@@ -67,7 +67,7 @@ def change(
     webhook: WebhookId,
     endpoint: Annotated[str | None, typer.Option(help="another URL")] = None,
     event: Events = None,
-    enable: Annotated[bool | None, typer.Option("--enable/--disable", help="whether it is told")] = None,
+    enable: Annotated[bool | None, typer.Option("--enable/--disable", help="whether it is notified")] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:

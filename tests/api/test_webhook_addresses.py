@@ -78,11 +78,11 @@ def test_only_public_addresses_are_reached(address: str, public: bool) -> None:
 
 
 def test_an_allowed_network_is_reached_however_its_addresses_are_written() -> None:
-    guard = AddressPolicy([ipaddress.IPv4Network("10.0.0.0/8"), ipaddress.IPv6Network("fd00::/8")])
+    policy = AddressPolicy([ipaddress.IPv4Network("10.0.0.0/8"), ipaddress.IPv6Network("fd00::/8")])
 
     for address in ("10.1.2.3", "::ffff:10.1.2.3", "fd00::1", "8.8.8.8"):
-        assert guard.permits(ipaddress.ip_address(address))
-    assert not guard.permits(ipaddress.ip_address("192.168.0.1"))
+        assert policy.permits(ipaddress.ip_address(address))
+    assert not policy.permits(ipaddress.ip_address("192.168.0.1"))
 
 
 def test_a_unix_socket_is_not_connected_to() -> None:
@@ -101,18 +101,18 @@ def test_a_certificate_must_be_that_of_the_name_in_the_url(receiver: Receiver, t
     serving.load_cert_chain(certificate, key)
     receiver.server.socket = serving.wrap_socket(receiver.server.socket, server_side=True)
     trusting = ssl.create_default_context(cafile=str(certificate))
-    guard = AddressPolicy([ipaddress.IPv4Network("127.0.0.0/8")])
+    policy = AddressPolicy([ipaddress.IPv4Network("127.0.0.0/8")])
 
-    assert send(guard, f"https://localhost:{receiver.port}/", trusting).status == 204
-    assert "CERTIFICATE_VERIFY_FAILED" in str(send(guard, f"https://127.0.0.1:{receiver.port}/", trusting).error)
-    assert "CERTIFICATE_VERIFY_FAILED" in str(send(guard, f"https://localhost:{receiver.port}/").error)
+    assert send(policy, f"https://localhost:{receiver.port}/", trusting).status == 204
+    assert "CERTIFICATE_VERIFY_FAILED" in str(send(policy, f"https://127.0.0.1:{receiver.port}/", trusting).error)
+    assert "CERTIFICATE_VERIFY_FAILED" in str(send(policy, f"https://localhost:{receiver.port}/").error)
 
 
-def send(guard: AddressPolicy, url: str, ssl_context: ssl.SSLContext | None = None) -> Any:
+def send(policy: AddressPolicy, url: str, ssl_context: ssl.SSLContext | None = None) -> Any:
     """One attempt to deliver something to a URL."""
 
     async def attempt() -> Any:
-        sender = Sender(guard, 5, ssl_context=ssl_context)
+        sender = Sender(policy, 5, ssl_context=ssl_context)
         try:
             return await sender.send(
                 Parcel("id", "webhook", NOBODY, url, 1, 0, 0, b'{"type": "webhook.test"}', (new_secret(),))

@@ -33,7 +33,7 @@ def row(request: pytest.FixtureRequest) -> Row:
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reference]:
-    """A service to which nothing happens. Its experiments have parts of two runs, as all in the stories have."""
+    """A service to which nothing happens. Its experiments have shards of two runs, as all in the stories have."""
     with running_service(tmp_path_factory.mktemp("undisturbed") / "home", runs_at_once=2) as service:
         yield Reference(service)
 

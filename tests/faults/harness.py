@@ -270,15 +270,15 @@ class Rig:
 
     # what happens on the broker
 
-    def ring(self, times: int) -> None:
+    def notify(self, times: int) -> None:
         notifier = Notifier(Settings(redis_url=self.redis_url))
         for _ in range(times):
             notifier.notify(QUEUE)
 
-    def try_ring(self, times: int) -> None:
-        """Ring, if the broker can be reached."""
+    def try_notify(self, times: int) -> None:
+        """Send messages, if the broker can be reached."""
         with suppress(Exception):  # kombu raises its own and others'
-            self.ring(times)
+            self.notify(times)
 
     def delete_messages(self) -> None:
         self.redis.delete(broker_list(QUEUE))

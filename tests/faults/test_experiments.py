@@ -54,7 +54,7 @@ def run_of(part: str, run: int) -> str:
 
 
 def with_checkpoints(rig: Rig, job: str) -> None:
-    """Pause the experiment inside its first part and let it go on, so that there is something to go back to."""
+    """Pause the experiment inside its first shard and let it go on, so that there is something to go back to."""
     go_on(rig, f"{job}/1", 0)
     rig.client.pause(job)
     until(lambda: rig.state(job) == "paused")
@@ -98,7 +98,7 @@ def test_after_the_death_of_everything_an_experiment_goes_on(trial: Trial) -> No
 
 @pytest.mark.faults("experiment: worker frozen past its lease, then thawed")
 @pytest.mark.parametrize("told_to_end", [False, True], ids=["thawed", "and told to end"])
-def test_a_part_s_worker_that_was_frozen_writes_over_nothing(trial: Trial, told_to_end: bool) -> None:
+def test_a_shard_s_worker_that_was_frozen_writes_over_nothing(trial: Trial, told_to_end: bool) -> None:
     with service(trial, workers=2) as rig:
         job = rig.submit(LONGER)
         part = f"{job}/1"

@@ -40,7 +40,7 @@ class Chance:
             self.freeze_redis: 3,
             self.kill_api: 2,
             self.lose_messages: 2,
-            self.ring: 2,
+            self.notify: 2,
             self.cancel: 1,
             self.pause: 3,
             self.resume: 3,
@@ -123,8 +123,8 @@ class Chance:
     def lose_messages(self) -> None:
         self.rig.ask(self.rig.delete_messages)
 
-    def ring(self) -> None:
-        self.rig.try_ring(50)
+    def notify(self) -> None:
+        self.rig.try_notify(50)
 
     def cancel(self) -> None:
         if job := self.job(State.RUNNING, State.QUEUED, State.PAUSED):

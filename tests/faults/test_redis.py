@@ -221,17 +221,17 @@ def test_jobs_run_though_every_message_is_lost(trial: Trial) -> None:
         assert {job.attempt for job in rig.all_ended()} == {1}
 
 
-@pytest.mark.faults("the same doorbell 50 times")
-def test_a_doorbell_that_rings_too_often_does_no_harm(trial: Trial) -> None:
+@pytest.mark.faults("the same message 50 times")
+def test_surplus_messages_do_no_harm(trial: Trial) -> None:
     with trial.service(workers=2) as rig:
-        rig.ring(50)
+        rig.notify(50)
         jobs = [rig.submit(job_of(10, seed)) for seed in range(4)]
-        rig.ring(50)
+        rig.notify(50)
         rig.in_mid_epoch(jobs[0])
-        rig.ring(50)
+        rig.notify(50)
 
         assert {(job.state, job.attempt) for job in rig.all_ended()} == {(State.SUCCEEDED, 1)}
-        until(lambda: not rig.redis.llen(broker_list(QUEUE)))  # every ring is answered in the end
+        until(lambda: not rig.redis.llen(broker_list(QUEUE)))  # every message is taken in the end
         rig.row.rounds = 3
 
 

@@ -38,7 +38,7 @@ def test_a_queued_job_that_is_cancelled_never_runs(trial: Trial) -> None:
         assert rig.client.cancel(queued).state == "cancelled"
         rig.kill("worker 0")
         rig.revive()
-        rig.ring(5)
+        rig.notify(5)
 
         assert rig.ended(first).state == "succeeded"
         wait(rig, 1.0)

@@ -60,7 +60,7 @@ def test_another_worker_takes_over_when_the_lease_has_run_out(trial: Trial) -> N
         second = rig.holder(job)
 
         assert second != first
-        assert again - died < 2000 + 1000  # the lease, a look of the reaper, a ring
+        assert again - died < 2000 + 1000  # the lease, a round of the reaper, a message
         assert rig.ended(job).state == "succeeded"
 
 

@@ -21,10 +21,10 @@ def create(store: JobStore, runs: int, **options: Any) -> Job:
     return store.create(experiment_of(runs), JobOptions(**options))
 
 
-def held(store: JobStore, runs: int = 4, parts: int = 2, **options: Any) -> tuple[str, list[Claim]]:
-    """An experiment all of whose runs are held, in parts of the same size."""
+def held(store: JobStore, runs: int = 4, shards: int = 2, **options: Any) -> tuple[str, list[Claim]]:
+    """An experiment all of whose runs are held, in shards of the same size."""
     job = create(store, runs, **options)
-    return job.id, [claimed_runs(store, "ab"[i], runs // parts) for i in range(parts)]
+    return job.id, [claimed_runs(store, "ab"[i], runs // shards) for i in range(shards)]
 
 
 def indices(claim: Claim) -> list[int]:

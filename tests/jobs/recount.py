@@ -26,7 +26,7 @@ def counted(redis: Redis, tenant: str = NOBODY) -> dict[str, Any]:
 
 
 def records(redis: Redis, tenant: str) -> dict[str, dict[str, str]]:
-    """Every record of a tenant, parts of experiments included, by id."""
+    """Every record of a tenant, shards of experiments included, by id."""
     found: Any = (redis.hgetall(key) for key in redis.scan_iter(f"{PREFIX}job:*"))
     return {each["id"]: each for each in found if each.get("tenant", NOBODY) == tenant}
 

@@ -86,7 +86,7 @@ def test_the_parts_of_an_experiment_come_before_later_jobs(store: JobStore) -> N
     assert taken == [f"{first.id}/1", f"{first.id}/2", second.id, f"{third.id}/1"]
 
 
-def test_an_earlier_or_more_urgent_job_comes_between_two_parts(store: JobStore) -> None:
+def test_an_earlier_or_more_urgent_job_comes_between_two_shards(store: JobStore) -> None:
     job, later = create(store, 6), store.create(SPEC)
     claimed_runs(store, most=2)
     urgent = store.create(SPEC, JobOptions(priority=5))
@@ -105,7 +105,7 @@ def test_a_running_experiment_may_be_given_another_priority(store: JobStore) -> 
     assert (last.id, last.more) == (f"{job.id}/2", False)
 
     urgent = store.create(SPEC, JobOptions(priority=5))
-    store.prioritize(job.id, 9)  # it is in no queue now, until a part comes back
+    store.prioritize(job.id, 9)  # it is in no queue now, until a shard comes back
     assert store.queues()[0].waiting == 1
     store.finish(last, State.QUEUED)
     assert [claimed_runs(store).id for _ in range(2)] == [last.id, urgent.id]
@@ -138,7 +138,7 @@ def test_a_part_that_came_back_stays_whole(store: JobStore) -> None:
 
 
 def test_a_part_is_no_job(store: JobStore) -> None:
-    job_id, (claim,) = held(store, parts=1)
+    job_id, (claim,) = held(store, shards=1)
 
     for look in (store.get, store.cancel, store.pause, store.resume, store.forget, store.epochs):
         with pytest.raises(JobNotFound):

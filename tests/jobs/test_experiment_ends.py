@@ -62,7 +62,7 @@ def test_lost_workers_do_not_count_as_errors(store: JobStore) -> None:
 
 
 def test_a_pause_that_comes_before_an_error_is_kept(store: JobStore) -> None:
-    job_id, (claim,) = held(store, parts=1, max_attempts=2)
+    job_id, (claim,) = held(store, shards=1, max_attempts=2)
     store.pause(job_id)
 
     store.finish(claim, State.FAILED, BROKE, again=True)
@@ -87,7 +87,7 @@ def test_an_experiment_of_which_all_runs_failed_has_failed(store: JobStore, redi
 
 
 def test_one_run_that_succeeds_is_enough(store: JobStore) -> None:
-    job_id, (claim,) = held(store, parts=1)
+    job_id, (claim,) = held(store, shards=1)
     ends = [RunEnd(run, RunState.FAILED, DIVERGED) for run in (0, 1, 2)]
     store.report(claim, LEASE, 36, ends)
 
@@ -97,7 +97,7 @@ def test_one_run_that_succeeds_is_enough(store: JobStore) -> None:
 
 
 def test_an_experiment_of_which_all_runs_failed_or_were_pruned_has_failed(store: JobStore) -> None:
-    job_id, (claim,) = held(store, parts=1)
+    job_id, (claim,) = held(store, shards=1)
     store.judge(claim, [Judgement("0:0", range(3), False)])
     store.report(claim, LEASE, 36, [RunEnd(3, RunState.FAILED, DIVERGED)])
 
@@ -110,7 +110,7 @@ def test_an_experiment_of_which_all_runs_failed_or_were_pruned_has_failed(store:
 
 
 def test_an_experiment_of_which_all_runs_were_pruned_has_failed(store: JobStore) -> None:
-    job_id, (claim,) = held(store, parts=1)
+    job_id, (claim,) = held(store, shards=1)
     store.judge(claim, [Judgement("0:0", range(4), False)])
 
     assert store.finish(claim, State.SUCCEEDED) == "succeeded"
@@ -121,7 +121,7 @@ def test_an_experiment_of_which_all_runs_were_pruned_has_failed(store: JobStore)
 
 
 def test_a_part_may_fail_without_saying_why(store: JobStore) -> None:
-    job_id, (claim,) = held(store, parts=1)
+    job_id, (claim,) = held(store, shards=1)
 
     store.finish(claim, State.FAILED)
 
@@ -210,7 +210,7 @@ def test_runs_of_another_worker_s_part_are_pruned_too(store: JobStore) -> None:
 
 @pytest.mark.parametrize("then", ["ended", "given back", "failed", "cancelled", "lost too often"])
 def test_a_pruned_run_stays_so(then: str, store: JobStore) -> None:
-    job_id, (claim,) = held(store, parts=1)
+    job_id, (claim,) = held(store, shards=1)
     store.judge(claim, [Judgement("0:0", range(2), False)])
     if then == "ended":
         store.report(claim, LEASE, 24, [RunEnd(0, RunState.SUCCEEDED), RunEnd(1, RunState.FAILED, BROKE)])

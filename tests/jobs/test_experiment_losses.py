@@ -108,7 +108,7 @@ def test_a_part_that_kills_its_worker_fails_with_the_reason_and_the_others_go_on
 
 
 def test_an_experiment_whose_only_part_loses_too_many_workers_fails(store: JobStore) -> None:
-    job_id, (claim,) = held(store, parts=1)
+    job_id, (claim,) = held(store, shards=1)
 
     store.abandon("a", 0)
 
@@ -131,7 +131,7 @@ def test_a_lost_part_goes_where_the_experiment_is_wanted(ask: str, went: str, st
     assert store.get(job_id).state == went
 
 
-def test_a_report_keeps_the_lease_of_a_part(store: JobStore) -> None:
+def test_a_report_keeps_the_lease_of_a_shard(store: JobStore) -> None:
     create(store, 2)
     claim = claimed_runs(store, lease=SHORT)
     store.report(claim, LEASE, 1, [])
@@ -175,7 +175,7 @@ def test_a_worker_whose_part_is_no_longer_its_own_writes_nothing(taken: str, sto
     assert values(redis) == before
 
 
-def test_a_claim_that_redis_hears_twice_takes_one_part(store: JobStore, redis: Redis) -> None:
+def test_a_claim_that_redis_receives_twice_takes_one_shard(store: JobStore, redis: Redis) -> None:
     job = create(store, 4)
     client = Repeating.of(redis)
     claimed_runs(JobStore(client), "a", 2)
@@ -208,7 +208,7 @@ def test_what_redis_hears_twice_is_done_once(script: str, store: JobStore, redis
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.QUEUED])
 def test_a_finish_that_redis_hears_twice_ends_a_part_once(state: State, store: JobStore, redis: Redis) -> None:
-    job_id, (claim,) = held(store, parts=1)
+    job_id, (claim,) = held(store, shards=1)
     error = BROKE if state is State.FAILED else None
     store.finish(claim, state, error)
     before = values(redis)

@@ -56,8 +56,8 @@ class Run:
             self.state, self.error = state, error if state is RunState.FAILED else None
 
 
-class Part:
-    """What it knows of a part."""
+class Shard:
+    """What it knows of a shard."""
 
     def __init__(self, runs: dict[int, Run]) -> None:
         self.runs = runs
@@ -74,13 +74,13 @@ class Experiment:
         self.state, self.want = State.QUEUED, ""
         self.attempt = self.losses = 0
         self.runs: dict[int, Run] = {}  # that have begun
-        self.parts: dict[str, Part] = {}
-        self.returned: list[str] = []  # parts, the one that goes first is the first
+        self.shards: dict[str, Shard] = {}
+        self.returned: list[str] = []  # shards, the one that goes first is the first
         self.verdicts: dict[str, bool] = {}
 
     @property
-    def held(self) -> list[Part]:
-        return [part for part in self.parts.values() if part.token]
+    def held(self) -> list[Shard]:
+        return [shard for shard in self.shards.values() if shard.token]
 
     @property
     def offers(self) -> bool:
@@ -94,30 +94,30 @@ class Experiment:
     def take(self, worker: str, token: str) -> tuple[str, list[int]]:
         self.state, self.attempt = State.RUNNING, self.attempt + 1
         if self.returned:
-            part_id = self.returned.pop(0)
+            shard_id = self.returned.pop(0)
         else:
             first, left = len(self.runs), self.count - len(self.runs)
             new = {first + i: Run() for i in range(min(RUNS, math.ceil(left / len(WORKERS))))}
-            part_id = str(len(self.parts) + 1)
+            shard_id = str(len(self.shards) + 1)
             self.runs |= new
-            self.parts[part_id] = Part(new)
-        part = self.parts[part_id]
-        part.worker, part.token = worker, token
-        for run in part.runs.values():
+            self.shards[shard_id] = Shard(new)
+        shard = self.shards[shard_id]
+        shard.worker, shard.token = worker, token
+        for run in shard.runs.values():
             run.go(RunState.RUNNING)
-        return part_id, list(part.runs)
+        return shard_id, list(shard.runs)
 
-    def end(self, part_id: str, state: RunState, error: JobError | None = None) -> None:
-        """A part ends, or comes back."""
-        part = self.parts[part_id]
-        part.worker = part.token = None
-        cut = state is RunState.CANCELLED and not all(run.state.ended for run in part.runs.values())
-        for run in part.runs.values():
+    def end(self, shard_id: str, state: RunState, error: JobError | None = None) -> None:
+        """A shard ends, or comes back."""
+        shard = self.shards[shard_id]
+        shard.worker = shard.token = None
+        cut = state is RunState.CANCELLED and not all(run.state.ended for run in shard.runs.values())
+        for run in shard.runs.values():
             run.go(state, error)
         if state is RunState.QUEUED:
-            self.returned.append(part_id)
+            self.returned.append(shard_id)
         elif not cut:
-            part.step = STEPS * len(part.runs)
+            shard.step = STEPS * len(shard.runs)
         if self.held:
             return
         if not self.offers:
@@ -132,16 +132,16 @@ class Experiment:
     def move(self, state: State) -> None:
         self.state, self.want = state, ""
 
-    def give_back(self, part_id: str) -> None:
-        self.end(part_id, RunState.CANCELLED if self.want == "cancel" else RunState.QUEUED)
+    def give_back(self, shard_id: str) -> None:
+        self.end(shard_id, RunState.CANCELLED if self.want == "cancel" else RunState.QUEUED)
 
-    def lose(self, part_id: str) -> None:
-        part = self.parts[part_id]
-        part.losses, self.losses = part.losses + 1, self.losses + 1
-        if part.losses > MOST and not self.want:
-            self.end(part_id, RunState.FAILED, LOST)
+    def lose(self, shard_id: str) -> None:
+        shard = self.shards[shard_id]
+        shard.losses, self.losses = shard.losses + 1, self.losses + 1
+        if shard.losses > MOST and not self.want:
+            self.end(shard_id, RunState.FAILED, LOST)
         else:
-            self.give_back(part_id)
+            self.give_back(shard_id)
 
 
 LOST = JobError(type="worker_lost", message=f"{MOST + 1} workers were lost while they ran this job")
@@ -164,12 +164,12 @@ class ExperimentMachine(RuleBasedStateMachine):
         waiting = [job_id for job_id, job in self.experiments.items() if job.waits]
         return sorted(waiting, key=lambda job_id: -self.experiments[job_id].priority)
 
-    def part_of(self, claim: Claim) -> tuple[Experiment, str, Part] | None:
-        """What the model has of a claim, if its token is still the part's."""
-        job_id, _, part_id = claim.id.partition("/")
+    def shard_of(self, claim: Claim) -> tuple[Experiment, str, Shard] | None:
+        """What the model has of a claim, if its token is still the shard's."""
+        job_id, _, shard_id = claim.id.partition("/")
         job = self.experiments.get(job_id)
-        part = job.parts.get(part_id) if job else None
-        return (job, part_id, part) if job and part and part.token == claim.token else None
+        shard = job.shards.get(shard_id) if job else None
+        return (job, shard_id, shard) if job and shard and shard.token == claim.token else None
 
     @property
     def alive(self) -> list[str]:
@@ -198,8 +198,8 @@ class ExperimentMachine(RuleBasedStateMachine):
         claim = self.store.claim([QUEUE], worker, LEASE, RUNS)
         assert claim is not None
         job = self.experiments[job_id]
-        part_id, runs = job.take(worker, claim.token)
-        assert (claim.id, indices(claim), claim.more) == (f"{job_id}/{part_id}", runs, job.offers)
+        shard_id, runs = job.take(worker, claim.token)
+        assert (claim.id, indices(claim), claim.more) == (f"{job_id}/{shard_id}", runs, job.offers)
         return claim
 
     @precondition(lambda self: not self.queue())
@@ -210,40 +210,40 @@ class ExperimentMachine(RuleBasedStateMachine):
     @rule(claim=claims, data=st.data(), skip=st.integers(-1, 1))
     def report_an_epoch(self, claim: Claim, data: st.DataObject, skip: int) -> None:
         run = data.draw(st.sampled_from(indices(claim)))
-        found = self.part_of(claim)
+        found = self.shard_of(claim)
         if not found:
             with pytest.raises(LeaseLost):
                 self.store.report(claim, LEASE, 1, [told_epoch(run, 0)])
             return
-        job, _, part = found
-        index = max(0, part.runs[run].epochs + skip)
-        if index > part.runs[run].epochs and not part.runs[run].state.ended:
+        job, _, shard = found
+        index = max(0, shard.runs[run].epochs + skip)
+        if index > shard.runs[run].epochs and not shard.runs[run].state.ended:
             with pytest.raises(Gap) as gap:
-                self.store.report(claim, LEASE, part.step, [told_epoch(run, index)])
-            assert (gap.value.run, gap.value.epoch) == (run, part.runs[run].epochs)
+                self.store.report(claim, LEASE, shard.step, [told_epoch(run, index)])
+            assert (gap.value.run, gap.value.epoch) == (run, shard.runs[run].epochs)
             return
-        part.step = data.draw(st.integers(0, STEPS * len(part.runs)))
-        assert self.store.report(claim, LEASE, part.step, [told_epoch(run, index)]) == job.want
-        if not part.runs[run].state.ended:
-            part.runs[run].epochs = index + 1
+        shard.step = data.draw(st.integers(0, STEPS * len(shard.runs)))
+        assert self.store.report(claim, LEASE, shard.step, [told_epoch(run, index)]) == job.want
+        if not shard.runs[run].state.ended:
+            shard.runs[run].epochs = index + 1
 
     @rule(claim=claims, data=st.data(), good=st.booleans())
     def report_an_end(self, claim: Claim, data: st.DataObject, good: bool) -> None:
         run = data.draw(st.sampled_from(indices(claim)))
         end = RunEnd(run, RunState.SUCCEEDED) if good else RunEnd(run, RunState.FAILED, DIVERGED)
-        found = self.part_of(claim)
+        found = self.shard_of(claim)
         if not found:
             with pytest.raises(LeaseLost):
                 self.store.report(claim, LEASE, 1, [end])
             return
-        job, _, part = found
+        job, _, shard = found
         for _ in range(2):  # as if Redis had heard it twice
-            assert self.store.report(claim, LEASE, part.step, [end]) == job.want
-        part.runs[run].go(end.state, end.error)
+            assert self.store.report(claim, LEASE, shard.step, [end]) == job.want
+        shard.runs[run].go(end.state, end.error)
 
     @rule(claim=claims, data=st.data(), goes_on=st.booleans())
     def judge(self, claim: Claim, data: st.DataObject, goes_on: bool) -> None:
-        found = self.part_of(claim)
+        found = self.shard_of(claim)
         if not found:
             with pytest.raises(LeaseLost):
                 self.store.judge(claim, [Judgement("0:0", range(1), goes_on)])
@@ -257,25 +257,25 @@ class ExperimentMachine(RuleBasedStateMachine):
 
     @rule(claim=consumes(claims), state=ENDS, again=st.booleans())
     def finish(self, claim: Claim, state: State, again: bool) -> None:
-        found, error = self.part_of(claim), BROKE if state is State.FAILED else None
+        found, error = self.shard_of(claim), BROKE if state is State.FAILED else None
         if not found:
             with pytest.raises(LeaseLost):
                 self.store.finish(claim, state, error, again=again)
             return
-        job, part_id, part = found
+        job, shard_id, shard = found
         went = self.store.finish(claim, state, error, again=again)
         if state is State.FAILED and again:
-            part.errors += 1
-        if state is State.QUEUED or (state is State.FAILED and again and part.errors < ATTEMPTS):
+            shard.errors += 1
+        if state is State.QUEUED or (state is State.FAILED and again and shard.errors < ATTEMPTS):
             assert went == (State.CANCELLED if job.want == "cancel" else State.QUEUED)
-            job.give_back(part_id)
+            job.give_back(shard_id)
         else:
             assert went is state
-            job.end(part_id, RunState(state), error)
+            job.end(shard_id, RunState(state), error)
 
     @rule(claim=claims, size=st.integers(0, 9))
     def write_a_checkpoint(self, claim: Claim, size: int) -> None:
-        if self.part_of(claim):
+        if self.shard_of(claim):
             self.store.keeps(claim, size)
         else:
             with pytest.raises(LeaseLost):
@@ -283,29 +283,29 @@ class ExperimentMachine(RuleBasedStateMachine):
 
     @rule(claim=claims)
     def fall_silent(self, claim: Claim) -> None:
-        found = self.part_of(claim)
+        found = self.shard_of(claim)
         if not found:
             return
-        job, part_id, part = found
-        self.store.report(claim, 0.001, part.step, [])
+        job, shard_id, shard = found
+        self.store.report(claim, 0.001, shard.step, [])
         time.sleep(0.003)
         assert self.store.reap(MOST) == [claim.id]
-        job.lose(part_id)
+        job.lose(shard_id)
 
     @precondition(lambda self: any(job.held for job in self.experiments.values()))
     @rule(worker=st.sampled_from(WORKERS))
     def start_again(self, worker: str) -> None:
         left = {
-            f"{job_id}/{part_id}": (job, part_id)
+            f"{job_id}/{shard_id}": (job, shard_id)
             for job_id, job in self.experiments.items()
-            for part_id, part in job.parts.items()
-            if part.worker == worker
+            for shard_id, shard in job.shards.items()
+            if shard.worker == worker
         }
         abandoned = self.store.abandon(worker, MOST)
         assert set(abandoned) == set(left)
         for claim_id in abandoned:
-            job, part_id = left[claim_id]
-            job.lose(part_id)
+            job, shard_id = left[claim_id]
+            job.lose(shard_id)
 
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
@@ -380,7 +380,7 @@ class ExperimentMachine(RuleBasedStateMachine):
         }
         for job in listed:
             mine = self.experiments[job.id]
-            assert job.progress.step == sum(part.step for part in mine.parts.values()) <= job.progress.steps
+            assert job.progress.step == sum(shard.step for shard in mine.shards.values()) <= job.progress.steps
             if mine.state in (State.SUCCEEDED, State.FAILED):
                 assert job.progress.step == job.progress.steps
             assert (job.error is not None) == (mine.state is State.FAILED)
@@ -412,31 +412,31 @@ class ExperimentMachine(RuleBasedStateMachine):
                 assert redis.smembers(f"lrserve:runs:{job_id}:held") == set()
                 continue
             held: Counter[int] = Counter()
-            for part_id, part in job.parts.items():
-                key = f"lrserve:job:{job_id}/{part_id}"
-                assert redis.hmget(key, "worker", "token") == [part.worker, part.token]
-                held.update(run for run in part.runs if part.token)
-            waiting = [run for part_id in job.returned for run in job.parts[part_id].runs]
+            for shard_id, shard in job.shards.items():
+                key = f"lrserve:job:{job_id}/{shard_id}"
+                assert redis.hmget(key, "worker", "token") == [shard.worker, shard.token]
+                held.update(run for run in shard.runs if shard.token)
+            waiting = [run for shard_id in job.returned for run in job.shards[shard_id].runs]
             for run in range(job.count):
                 nobody_had_it = run not in job.runs
                 places = held[run] + waiting.count(run) + nobody_had_it
                 assert places == 1 or (places == 0 and job.runs[run].state.ended)
             returned = redis.lrange(f"lrserve:runs:{job_id}:returned", 0, -1)
-            assert returned == [f"{job_id}/{part_id}" for part_id in job.returned]
+            assert returned == [f"{job_id}/{shard_id}" for shard_id in job.returned]
 
     @invariant()
     def each_experiment_is_in_its_place(self) -> None:
         redis = self.store._redis
         assert redis.zrange(f"lrserve:queue:{QUEUE}", 0, -1) == self.queue()
         held = {
-            f"{job_id}/{part_id}"
+            f"{job_id}/{shard_id}"
             for job_id, job in self.experiments.items()
-            for part_id, part in job.parts.items()
-            if part.token
+            for shard_id, shard in job.shards.items()
+            if shard.token
         }
         assert set(redis.zrange("lrserve:leases", 0, -1)) == held
         for job_id, job in self.experiments.items():
-            assert redis.smembers(f"lrserve:runs:{job_id}:held") == {f"{job_id}/{p}" for p in job.parts} & held
+            assert redis.smembers(f"lrserve:runs:{job_id}:held") == {f"{job_id}/{p}" for p in job.shards} & held
             kinds = [fields["type"] for _, fields in redis.xrange(f"lrserve:events:{job_id}")]
             assert kinds.count("end") == job.state.ended
             assert kinds.count("progress") <= 1

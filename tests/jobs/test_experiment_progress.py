@@ -44,7 +44,7 @@ def test_the_life_of_an_experiment_with_two_workers(store: JobStore, redis: Redi
 
 
 def test_an_experiment_whose_only_part_comes_back_is_queued(store: JobStore) -> None:
-    job_id, (claim,) = held(store, parts=1)
+    job_id, (claim,) = held(store, shards=1)
 
     assert store.finish(claim, State.QUEUED) == "queued"
 
@@ -173,7 +173,7 @@ def test_runs_that_end_early_count_as_done(store: JobStore) -> None:
 
 
 def test_a_cancelled_experiment_has_not_done_what_it_had_not_done(store: JobStore) -> None:
-    job_id, (claim,) = held(store, parts=1)
+    job_id, (claim,) = held(store, shards=1)
     store.report(claim, LEASE, 7, [])
     store.cancel(job_id)
 
@@ -183,7 +183,7 @@ def test_a_cancelled_experiment_has_not_done_what_it_had_not_done(store: JobStor
 
 
 def test_a_part_that_is_cancelled_after_the_ends_of_its_runs_is_done(store: JobStore) -> None:
-    job_id, (claim,) = held(store, runs=2, parts=1)
+    job_id, (claim,) = held(store, runs=2, shards=1)
     store.report(claim, LEASE, 2 * STEPS - 1, [RunEnd(run, RunState.SUCCEEDED) for run in (0, 1)])
     store.cancel(job_id)
 

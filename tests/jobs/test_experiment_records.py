@@ -39,7 +39,7 @@ def test_a_deleted_experiment_leaves_records_of_its_parts_for_an_hour(end: str, 
     store.forget(job.id)
 
     left = {key: redis.ttl(key) for key in redis.scan_iter() if job.id in key}
-    assert set(left) <= {f"lrserve:job:{job.id}/{part}" for part in (1, 2, 3)}
+    assert set(left) <= {f"lrserve:job:{job.id}/{shard}" for shard in (1, 2, 3)}
     assert all(0 < seconds <= 3600 for seconds in left.values())
     everywhere = {key for key in redis.scan_iter() if job.id not in key and job.id.encode() in (redis.dump(key) or b"")}
     assert everywhere <= {"lrserve:claims"}
@@ -55,7 +55,7 @@ def test_a_queued_experiment_that_is_cancelled_and_deleted_leaves_nothing(store:
     assert not [key for key in redis.scan_iter() if job.id in key]
 
 
-def test_an_experiment_made_anew_under_its_id_has_new_parts(store: JobStore, redis: Redis) -> None:
+def test_an_experiment_made_anew_under_its_id_has_new_shards(store: JobStore, redis: Redis) -> None:
     for _ in range(2):
         store.put("mine", experiment_of(2))
         store.lose(claimed_runs(store), MOST)
@@ -70,7 +70,7 @@ def test_an_experiment_made_anew_under_its_id_has_new_parts(store: JobStore, red
 
 
 def test_an_experiment_that_ended_long_ago_is_stale(store: JobStore) -> None:
-    job_id, (claim,) = held(store, parts=1)
+    job_id, (claim,) = held(store, shards=1)
     assert store.take_stale(0, LEASE) is None
     store.finish(claim, State.SUCCEEDED)
     time.sleep(0.01)

@@ -29,11 +29,11 @@ def test_a_queued_experiment_is_cancelled_at_once(came_back: bool, store: JobSto
         store.resume(job.id)
 
 
-@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("shards", [1, 2])
 @pytest.mark.parametrize("runs", [4, 9])  # in the latter, nobody has some
-def test_the_workers_of_an_experiment_are_asked_to_stop(runs: int, parts: int, store: JobStore) -> None:
+def test_the_workers_of_an_experiment_are_asked_to_stop(runs: int, shards: int, store: JobStore) -> None:
     job = create(store, runs)
-    claims = [claimed_runs(store, "ab"[i], 2) for i in range(parts)]
+    claims = [claimed_runs(store, "ab"[i], 2) for i in range(shards)]
     assert {store.report(claim, LEASE, 1, []) for claim in claims} == {""}
 
     asked = store.cancel(job.id)
@@ -48,7 +48,7 @@ def test_the_workers_of_an_experiment_are_asked_to_stop(runs: int, parts: int, s
         assert store.finish(claim, State.QUEUED) == "cancelled"
     ended = store.get(job.id)
     assert (ended.state, ended.requested, ended.error) == ("cancelled", None, None)
-    assert states(store, job.id) == ["cancelled"] * 2 * parts
+    assert states(store, job.id) == ["cancelled"] * 2 * shards
     assert store.claim([QUEUE], "c", LEASE, ALL_RUNS) is None
 
 
@@ -100,11 +100,11 @@ def test_a_queued_experiment_is_paused_at_once(came_back: bool, store: JobStore)
     assert runs == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("shards", [1, 2])
 @pytest.mark.parametrize("runs", [4, 9])
-def test_an_experiment_is_paused_once_all_its_workers_have_noticed(runs: int, parts: int, store: JobStore) -> None:
+def test_an_experiment_is_paused_once_all_its_workers_have_noticed(runs: int, shards: int, store: JobStore) -> None:
     job = create(store, runs)
-    claims = [claimed_runs(store, "ab"[i], 2) for i in range(parts)]
+    claims = [claimed_runs(store, "ab"[i], 2) for i in range(shards)]
 
     assert store.pause(job.id).requested == "pause"
     for claim in claims:
@@ -115,11 +115,11 @@ def test_an_experiment_is_paused_once_all_its_workers_have_noticed(runs: int, pa
 
     paused = store.get(job.id)
     assert (paused.state, paused.requested, paused.losses) == ("paused", None, 0)
-    assert states(store, job.id) == ["queued"] * 2 * parts
+    assert states(store, job.id) == ["queued"] * 2 * shards
     assert store.claim([QUEUE], "c", LEASE, ALL_RUNS) is None
 
     assert store.resume(job.id).state == "queued"
-    again = [claimed_runs(store, "c", 2) for _ in range(parts)]
+    again = [claimed_runs(store, "c", 2) for _ in range(shards)]
     assert [(claim.id, claim.attempt) for claim in again] == [(claim.id, 2) for claim in claims]
     assert store.report(again[0], LEASE, 2, []) == ""
 

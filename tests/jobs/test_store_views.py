@@ -13,7 +13,7 @@ from lrcore.jobs.job import Best, JobOptions
 from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.states import State
-from lrcore.jobs.store import RINGS, JobNotFound, JobStore, Queue
+from lrcore.jobs.store import ENOUGH_MESSAGES, JobNotFound, JobStore, Queue
 from tests.conftest import until
 from tests.factories import LEASE, MOST, SHORT, SPEC, claimed, epoch, progress, running
 
@@ -85,12 +85,12 @@ def test_a_waiting_job_without_a_message_is_noticed(store: JobStore, redis: Redi
 
 
 def test_more_messages_than_jobs_are_no_matter() -> None:
-    assert Queue(QUEUE, waiting=1, workers=1, ringing=2).missing_notifications == 0
+    assert Queue(QUEUE, waiting=1, workers=1, messages=2).missing_notifications == 0
 
 
 def test_a_long_queue_is_not_announced_job_by_job() -> None:
-    assert Queue(QUEUE, waiting=10**6, workers=3, ringing=10).missing_notifications == RINGS - 10
-    assert Queue(QUEUE, waiting=10**6, workers=10**4, ringing=0).missing_notifications == 2 * 10**4
+    assert Queue(QUEUE, waiting=10**6, workers=3, messages=10).missing_notifications == ENOUGH_MESSAGES - 10
+    assert Queue(QUEUE, waiting=10**6, workers=10**4, messages=0).missing_notifications == 2 * 10**4
 
 
 def test_workers_are_counted_while_they_show_themselves(store: JobStore) -> None:

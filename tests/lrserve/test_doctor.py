@@ -68,7 +68,7 @@ def looked(url: str, *, exposed: bool = False, **changes: Any) -> dict[str, Find
 
 def test_a_redis_as_it_should_be(started: Callable[..., str]) -> None:
     url = started("--appendonly", "yes", "--maxmemory", "100mb", "--maxmemory-policy", "noeviction")
-    JobStore(Redis.from_url(url, decode_responses=True)).present("w", ["cpu", "default"], 60, vitals())
+    JobStore(Redis.from_url(url, decode_responses=True)).present("w", ["cpu", "default"], 60, worker_stats())
 
     found = looked(url)
 
@@ -83,7 +83,7 @@ def test_a_redis_as_it_should_be(started: Callable[..., str]) -> None:
     assert not Redis.from_url(url).keys("*doctor*")
 
 
-def vitals(**changes: Any) -> WorkerStats:
+def worker_stats(**changes: Any) -> WorkerStats:
     return WorkerStats(version=__version__, host=socket.gethostname(), hardware=("cpu",)).model_copy(update=changes)
 
 
@@ -203,7 +203,7 @@ def test_workers_of_another_version_or_machine_and_jobs_that_no_worker_takes(sta
     jobs = JobStore(Redis.from_url(url, decode_responses=True))
     assert "none lives" in looked(url)["workers"].found
 
-    jobs.present("w", ["cpu", "default"], 60, vitals(version="0.0.9", host="elsewhere"))
+    jobs.present("w", ["cpu", "default"], 60, worker_stats(version="0.0.9", host="elsewhere"))
     jobs.present("old", ["cpu", "default"], 60)
     jobs.create(SPEC, JobOptions(hardware="gpu.x9"))
     found = looked(url)

@@ -121,7 +121,7 @@ def test_one_trace_leads_from_the_client_s_own_span_through_the_queue_to_the_tra
     assert "trace" not in json.dumps(observed.http.get(f"/v1/jobs/{job['id']}").json()["spec"])
 
 
-def test_the_parts_of_an_experiment_belong_to_its_trace(observed: Telemetry) -> None:
+def test_the_shards_of_an_experiment_belong_to_its_trace(observed: Telemetry) -> None:
     trace = TRACE[::-1]
     asked = {"base": job_spec(), "grid": {"seed": [0, 1]}}
     given = {"traceparent": f"00-{trace}-{PARENT}-01"}

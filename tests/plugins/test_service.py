@@ -209,7 +209,7 @@ def test_a_job_outlives_the_plug_in_of_the_api(served: Service, environment: Map
         assert http.post(f"/v1/jobs/{job['id']}/cancel").json()["state"] == "cancelled"
         refused = http.post(f"/v1/jobs/{job['id']}/retry")
         assert refused.status_code == 422, refused.text
-        assert f"was submitted with the plug-in {NAME}=={VERSION}, which cannot read it here" in refused.text
+        assert f"needs {NAME}=={VERSION}, which is not loaded here" in refused.text
         cloned = http.post(f"/v1/jobs/{job['id']}/clone", json={})
         assert cloned.status_code == 422
         assert "unknown type 'example:conv'" in cloned.text

@@ -88,9 +88,9 @@ def test_what_python_does_not_call_global_is_not_reached(which: str) -> None:
     python = sys.executable if which == "this" else newest()
     if python is None:
         pytest.skip(f"no Python newer than {sys.version.split()[0]} on this machine")
-    guard, found = AddressPolicy(), judged(python)
+    policy, found = AddressPolicy(), judged(python)
 
-    reached = [address for address, public in found.items() if guard.permits(ipaddress.ip_address(address))]
+    reached = [address for address, public in found.items() if policy.permits(ipaddress.ip_address(address))]
     assert [address for address in reached if not found[address]] == []
 
     def stricter(address: str) -> bool:
@@ -128,20 +128,20 @@ def test_what_python_does_not_call_global_is_not_reached(which: str) -> None:
     ],
 )
 def test_neither_a_cloud_s_own_address_nor_a_special_one_is_reached(address: str) -> None:
-    guard = AddressPolicy()
+    policy = AddressPolicy()
     given = ipaddress.ip_address(address)
 
-    assert not guard.permits(given)
-    assert guard.refuses_literal(address)
+    assert not policy.permits(given)
+    assert policy.refuses_literal(address)
     if given.version == 4:
         for wrapped in (f"::ffff:{address}", f"64:ff9b::{address}"):
-            assert guard.refuses_literal(wrapped)
+            assert policy.refuses_literal(wrapped)
 
 
 def test_an_address_behind_nat64_is_judged_as_the_one_inside() -> None:
-    guard = AddressPolicy([ipaddress.IPv4Network("10.0.0.0/8"), ipaddress.IPv6Network("64:ff9b::172.16.0.0/108")])
+    policy = AddressPolicy([ipaddress.IPv4Network("10.0.0.0/8"), ipaddress.IPv6Network("64:ff9b::172.16.0.0/108")])
 
     for address in ("64:ff9b::8.8.8.8", "64:ff9b::10.1.2.3", "64:ff9b::172.16.0.1"):
-        assert guard.permits(ipaddress.ip_address(address))
+        assert policy.permits(ipaddress.ip_address(address))
     for address in ("64:ff9b::127.0.0.1", "64:ff9b::192.168.0.1", "64:ff9b::168.63.129.16", "172.16.0.1"):
-        assert not guard.permits(ipaddress.ip_address(address))
+        assert not policy.permits(ipaddress.ip_address(address))

@@ -114,7 +114,7 @@ def test_a_run_that_kills_its_worker_fails_with_its_part_and_the_others_go_on(se
         return [run for run in runs if run["state"] == "failed"]
 
     runs = until(failed)
-    until(lambda: connect(redis_url(service)).hget(f"lrserve:job:{experiment}/2", "sign"))  # the other part's turn
+    until(lambda: connect(redis_url(service)).hget(f"lrserve:job:{experiment}/2", "sign"))  # the other shard's turn
     service.client.cancel(experiment)
     service.ended(experiment)
 

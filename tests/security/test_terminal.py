@@ -218,7 +218,7 @@ def test_commands_print_by_one_function_alone() -> None:
             if isinstance(node, ast.Call) and name not in own:
                 called = ast.unparse(node.func)
                 assert called not in ("print", "typer.echo", "typer.secho", "sys.stdout.write", "sys.stderr.write"), (
-                    f"{name}:{node.lineno}: {called}, not cli.output.say"
+                    f"{name}:{node.lineno}: {called}, not lrserve.output.say"
                 )
 
 

@@ -134,7 +134,7 @@ def test_a_job_whose_message_was_lost_runs_all_the_same(steady: Service) -> None
     assert [steady.ended(job_id).state for job_id in waiting] == ["succeeded"] * 3
 
 
-def test_epochs_that_redis_lost_are_told_again(steady: Service, undisturbed: list[dict[str, Any]]) -> None:
+def test_epochs_that_redis_lost_are_sent_again(steady: Service, undisturbed: list[dict[str, Any]]) -> None:
     job = steady.client.submit(long_job())
     a_few_epochs(steady, job.id)
 

@@ -1,4 +1,4 @@
-"""What earlier versions have left behind, in this one: listed, read, taken up and brought to its end.
+"""What earlier versions have left behind, in this one: listed, read, resumed and finished.
 
 `jobs` was recorded at 864d128, before there were experiments, tenants and seeds of range tests; `experiments` at
 e39790a. record.py says how.

@@ -201,13 +201,13 @@ def first_step(job: TrainingSpec, folder: Path) -> int:
     return done[0]
 
 
-def test_a_checkpoint_of_another_job_is_not_taken_up(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_job_is_not_resumed(tmp_path: Path) -> None:
     interrupt(training_spec(seed=1), tmp_path, 5)
 
     assert first_step(training_spec(seed=2), tmp_path) == 0
 
 
-def test_in_place_of_a_truncated_checkpoint_the_one_before_it_is_taken_up(tmp_path: Path) -> None:
+def test_the_checkpoint_before_a_truncated_one_is_resumed(tmp_path: Path) -> None:
     file = tmp_path / "checkpoint.safetensors"
 
     def truncate() -> None:

@@ -36,7 +36,7 @@ from tests.factories import training_spec
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")
-WIDE, THREADS = float("inf"), 0.0  # multiplications in a step below which runs become one wide network
+STACKED, THREADS = float("inf"), 0.0  # multiplications in a step below which runs become one stacked network
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -48,15 +48,15 @@ def one_thread() -> Any:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(params=[WIDE, THREADS], ids=["wide", "threads"])
+@pytest.fixture(params=[STACKED, THREADS], ids=["stacked", "threads"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one wide network, and as a thread for each run."""
+    """As one stacked network, and as a thread for each run."""
     monkeypatch.setattr(grouping, "SMALL", request.param)
 
 
 @pytest.fixture
-def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grouping, "SMALL", WIDE)
+def stacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grouping, "SMALL", STACKED)
 
 
 def spec(**changes: Any) -> TrainingSpec:
@@ -138,7 +138,7 @@ def accepted(schedule: type[Schedule]) -> TrainingSpec | None:
     return spec(schedule=example, optimizer=optimizer, seed=seed, **given)
 
 
-def test_a_hundred_steps_of_every_schedule_at_once(wide: None) -> None:
+def test_a_hundred_steps_of_every_schedule_at_once(stacked: None) -> None:
     specs = [job for schedule in SCHEDULES.values() if (job := accepted(schedule))]
     assert len(specs) == len(SCHEDULES) - 1  # all but the one that follows a metric, once an epoch
 
@@ -186,11 +186,11 @@ def test_a_hundred_steps(name: str, way: None) -> None:
 
 
 @pytest.mark.parametrize("name", ["lenet", "mlp"])
-def test_the_first_steps_in_float32(name: str, wide: None) -> None:
+def test_the_first_steps_in_float32(name: str, stacked: None) -> None:
     assert_same(three(precision="float32", **MODELS[name]), rtol=1e-5, steps=10)
 
 
-def test_the_first_steps_of_a_resnet_in_float32(wide: None) -> None:
+def test_the_first_steps_of_a_resnet_in_float32(stacked: None) -> None:
     data = {"type": "fake", "samples": 320, "test_samples": 20, "image_size": 12, "noise": 0.3}
     given: dict[str, Any] = {"dataset": data, "batch_size": 32, "epochs": 1, "model": {"type": "resnet"}}
     # a larger rate lets float32's own rounding grow beyond that in ten steps, also alone against float64
@@ -218,7 +218,7 @@ OPTIMIZERS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("changes", OPTIMIZERS, ids=str)
-def test_each_way_to_step(changes: dict[str, Any], wide: None) -> None:
+def test_each_way_to_step(changes: dict[str, Any], stacked: None) -> None:
     assert_same(three(**changes))
 
 
@@ -240,7 +240,7 @@ def test_a_step_mixes_no_devices_and_reads_nothing_back(changes: dict[str, Any])
     assert {tensor.device for named in stack.state(1).values() for tensor in named.values()} == {device}
 
 
-def test_runs_differ_in_every_number_of_their_optimizer(wide: None) -> None:
+def test_runs_differ_in_every_number_of_their_optimizer(stacked: None) -> None:
     cycle = {"type": "CyclicLR", "base_lr": 0.01, "max_lr": 0.1, "step_size_up": 3}
     groups = [{"params": "*.bias", "lr": 0.02, "weight_decay": 0.0}]
     sgd = [
@@ -261,7 +261,7 @@ def test_runs_differ_in_every_number_of_their_optimizer(wide: None) -> None:
     assert_same(adam)
 
 
-def test_images_that_do_not_fit_on_the_device(wide: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_do_not_fit_on_the_device(stacked: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lrserve.worker.engine.data.Split.resident", property(lambda self: False))
     assert_same(three(dataset=AUGMENTED))
 
@@ -316,7 +316,7 @@ def jobs(request: pytest.FixtureRequest) -> list[TrainingSpec]:
     return [*runs, runs[0].model_copy(update={"optimizer": breaking(request.param)})]
 
 
-@pytest.fixture(scope="module", params=[WIDE, THREADS], ids=["wide", "threads"])
+@pytest.fixture(scope="module", params=[STACKED, THREADS], ids=["stacked", "threads"])
 def undisturbed(
     request: pytest.FixtureRequest, jobs: list[TrainingSpec], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[float, list[Outcome], Path]:
@@ -406,7 +406,7 @@ def test_runs_that_differ_in_more_than_numbers_train_alone(changes: dict[str, An
         ({"optimizer": {"type": "Muon"}}, "Muon train one after another; together can SGD, Adam, AdamW"),
     ],
 )
-def test_what_cannot_be_made_wide_is_named(changes: dict[str, Any], part: str) -> None:
+def test_a_layer_that_cannot_be_stacked_is_named(changes: dict[str, Any], part: str) -> None:
     reason = incompatibility([spec(**changes)] * 2)
 
     assert reason is not None
@@ -416,7 +416,7 @@ def test_what_cannot_be_made_wide_is_named(changes: dict[str, Any], part: str) -
 
 
 def test_any_runs_are_trained_as_it_suits_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grouping, "SMALL", WIDE)
+    monkeypatch.setattr(grouping, "SMALL", STACKED)
     monkeypatch.setattr(grouping, "MOST", 2)
     adam = {"type": "AdamW"}
     jobs = [spec(), spec(optimizer=adam), spec(seed=1), spec(optimizer={"type": "SGD", "lr": 1e200}), spec(seed=2)]
@@ -433,7 +433,7 @@ def test_a_run_says_why_it_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert grouping.why_alone(0, [spec()] * 2, CPU) == "on 1 core, runs of lenet side by side would not be done sooner"
     assert grouping.why_alone(0, [spec()], CPU) is None
-    monkeypatch.setattr(grouping, "SMALL", WIDE)
+    monkeypatch.setattr(grouping, "SMALL", STACKED)
     monkeypatch.setattr(grouping, "MOST", 1)
     outcomes = train_many([spec(), spec(seed=1)], data_root=NOWHERE, device=CPU)
     assert {outcome.alone for outcome in outcomes} == {"there is no memory for one more"}  # type: ignore[union-attr]

@@ -143,11 +143,11 @@ def test_a_rate_that_is_too_high_ends_the_test() -> None:
 
 SEEDS = (5, 0, 3)
 RATIO = {"type": "SGD", "lr": 0.2, "momentum": 0.9, "param_groups": [{"params": "*.bias", "lr": 0.05}]}
-NEVER, WIDE, THREADS, PAIRS = "never", "wide", "threads", "pairs"
+NEVER, STACKED, THREADS, PAIRS = "never", "stacked", "threads", "pairs"
 
 
 def way(how: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Train several seeds one after another, as one wide network, with a stack each, or two and then one.
+    """Train several seeds one after another, as one stacked network, with a stack each, or two and then one.
 
     Returns how many of SEEDS are trained together.
     """
@@ -171,7 +171,7 @@ def way(how: str, monkeypatch: pytest.MonkeyPatch) -> int:
     ],
     ids=["diverges", "groups", "lenet", "augmented", "not finite", "earlier"],
 )
-@pytest.mark.parametrize("how", [WIDE, THREADS, PAIRS, NEVER])
+@pytest.mark.parametrize("how", [STACKED, THREADS, PAIRS, NEVER])
 def test_several_seeds_have_the_losses_that_each_has_alone(
     how: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,7 +199,7 @@ def test_seeds_with_dropout_are_trained_one_after_another() -> None:
     assert done.losses == [losses_of(range_test_spec(**given, seed=seed))[0] for seed in SEEDS]
 
 
-@pytest.mark.parametrize("how", [WIDE, THREADS, PAIRS, NEVER])
+@pytest.mark.parametrize("how", [STACKED, THREADS, PAIRS, NEVER])
 @pytest.mark.parametrize("stop", [4, 29, *slow(0, 13, 34)])
 def test_seeds_that_are_stopped_anywhere_and_resumed_are_those_that_were_not(
     how: str, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -241,7 +241,7 @@ def test_a_worker_that_is_killed_among_seeds_loses_none_that_was_done(
     assert again[0] == 10
 
 
-@pytest.mark.parametrize("how", [WIDE, THREADS])
+@pytest.mark.parametrize("how", [STACKED, THREADS])
 def test_the_running_figures_are_means_over_the_seeds(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     way(how, monkeypatch)
     told: list[tuple[int, float]] = []

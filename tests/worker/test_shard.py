@@ -1,4 +1,4 @@
-"""Reports of a part of an experiment, and what comes back, with a real Redis."""
+"""Reports of a shard of an experiment, and what comes back, with a real Redis."""
 
 from __future__ import annotations
 
@@ -94,13 +94,13 @@ def test_a_run_s_weights_are_gone_before_the_next_run_has_its_own(tmp_path: Path
         weights.append(weakref.ref(outcome.model))
 
     hooks = ShardHooks([Hooks(ended=ended)] * 3, lambda: False)
-    part = ShardSpec(first=0, count=3, experiment=spec)
-    executors.EXECUTORS[ShardSpec](part, "x/1", data_root=tmp_path, hooks=hooks, folder=tmp_path)
+    shard = ShardSpec(first=0, count=3, experiment=spec)
+    executors.EXECUTORS[ShardSpec](shard, "x/1", data_root=tmp_path, hooks=hooks, folder=tmp_path)
 
     assert left == [0, 0, 0]
 
 
-def test_progress_does_not_fall_back_while_a_part_is_taken_up(store: JobStore) -> None:
+def test_progress_does_not_fall_back_while_a_shard_is_resumed(store: JobStore) -> None:
     job = store.create(experiment(seed=[0, 1]))
 
     def step() -> int:

@@ -1,6 +1,6 @@
 """The training loop. Knows tensors and callbacks; nothing of Celery, Redis or HTTP.
 
-from . import train
+from lrserve.worker.engine import train
 result = train(TrainingSpec.model_validate(...), data_root=Path("data"), folder=Path("run"))
 """
 

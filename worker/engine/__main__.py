@@ -30,7 +30,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m lrserve.worker.engine", description=__doc__)
     parser.add_argument("spec", type=Path, help="the job as JSON, as POST /v1/jobs takes it")
     parser.add_argument("--data-root", type=Path, default=Path("data"), help="folder of the data sets (default: data)")
-    parser.add_argument("--folder", type=Path, help="takes the weights, and a checkpoint that the next call takes up")
+    parser.add_argument(
+        "--folder", type=Path, help="takes the weights, and a checkpoint from which the next call resumes"
+    )
     arguments = parser.parse_args()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

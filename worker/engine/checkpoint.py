@@ -33,7 +33,7 @@ class Position:
     """Where a run stands, between two steps.
 
     Attributes:
-        spec: what `key` gives for the job, so that a file of another one is never taken up.
+        spec: what `key` gives for the job, so that the file of another job is never resumed.
         epoch: the epoch under way, or the next one.
         step: optimizer steps of it that are done.
         seconds: time spent in them.

@@ -44,7 +44,7 @@ class StepValues:
 
 
 @dataclass(frozen=True)
-class LayerTraits:
+class OptimizerTraits:
     """What is never needed in any run and step can be left out.
 
     Attributes:
@@ -63,13 +63,13 @@ class FlatOptimizer(Protocol):
 
     Attributes:
         state: by torch's names, each (p,).
-        numbers: how many `course` gives.
+        numbers: how many `numbers_of` returns.
     """
 
     state: dict[str, Tensor]
     numbers: int
 
-    def course(self, course: StepValues) -> list[Floats]:
+    def numbers_of(self, values: StepValues) -> list[Floats]:
         """The numbers that `step` takes, each (t, k)."""
         ...
 
@@ -83,31 +83,31 @@ class FlatSGD:
 
     numbers = 5
 
-    def __init__(self, runs: Sequence[SGD], like: Tensor, habits: LayerTraits) -> None:
-        self._layer_traits, self._nesterov, self._maximize = habits, runs[0].nesterov, runs[0].maximize
+    def __init__(self, runs: Sequence[SGD], like: Tensor, traits: OptimizerTraits) -> None:
+        self._traits, self._nesterov, self._maximize = traits, runs[0].nesterov, runs[0].maximize
         self._dampening = np.array([run.dampening for run in runs])
-        self.state = {"momentum_buffer": torch.zeros_like(like)} if habits.momentum else {}
+        self.state = {"momentum_buffer": torch.zeros_like(like)} if traits.momentum else {}
 
-    def course(self, course: StepValues) -> list[Floats]:
-        used = course.momentum != 0  # else torch leaves the buffer alone
-        steps = course.first + np.arange(len(course.lr))[:, None]
-        whole = steps == course.begun  # the first gradient is taken whole
-        share = 1 - np.tile(self._dampening, len(course.begun) // len(self._dampening))
+    def numbers_of(self, values: StepValues) -> list[Floats]:
+        used = values.momentum != 0  # else torch leaves the buffer alone
+        steps = values.first + np.arange(len(values.lr))[:, None]
+        whole = steps == values.begun  # the first gradient is taken whole
+        share = 1 - np.tile(self._dampening, len(values.begun) // len(self._dampening))
         take = np.where(used, np.where(whole, 1.0, share), 0.0)
-        return [-course.lr, course.weight_decay, course.momentum, np.where(used, course.momentum, 1.0), take]
+        return [-values.lr, values.weight_decay, values.momentum, np.where(used, values.momentum, 1.0), take]
 
     def step(self, p: Tensor, grad: Tensor, *numbers: Tensor) -> None:
         minus_lr, weight_decay, momentum, keep, take = numbers
         if self._maximize:
             grad.neg_()
-        if self._layer_traits.weight_decay:
+        if self._traits.weight_decay:
             grad.addcmul_(p, weight_decay)
-        if self._layer_traits.momentum:
+        if self._traits.momentum:
             buffer = self.state["momentum_buffer"].mul_(keep).addcmul_(grad, take)
             if self._nesterov:
                 grad.addcmul_(buffer, momentum)
             else:
-                grad = buffer if self._layer_traits.always_momentum else torch.where(momentum != 0, buffer, grad)
+                grad = buffer if self._traits.always_momentum else torch.where(momentum != 0, buffer, grad)
         p.addcmul_(grad, minus_lr)
 
 
@@ -116,30 +116,30 @@ class FlatAdam:
 
     numbers = 7
 
-    def __init__(self, runs: Sequence[Adam | AdamW], like: Tensor, habits: LayerTraits) -> None:
-        self._layer_traits, self._amsgrad, self._maximize = habits, runs[0].amsgrad, runs[0].maximize
+    def __init__(self, runs: Sequence[Adam | AdamW], like: Tensor, traits: OptimizerTraits) -> None:
+        self._traits, self._amsgrad, self._maximize = traits, runs[0].amsgrad, runs[0].maximize
         self._decoupled = isinstance(runs[0], AdamW) or runs[0].decoupled_weight_decay
         self._beta2, self._eps = (np.array(values) for values in zip(*((r.betas[1], r.eps) for r in runs), strict=True))
         names = ("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if self._amsgrad else []))
         self.state = {name: torch.zeros_like(like) for name in names}
 
-    def course(self, course: StepValues) -> list[Floats]:
-        steps = course.first + 1 + np.arange(len(course.lr))[:, None]
+    def numbers_of(self, values: StepValues) -> list[Floats]:
+        steps = values.first + 1 + np.arange(len(values.lr))[:, None]
         beta2, eps = (
-            np.broadcast_to(np.tile(values, course.lr.shape[1] // len(values)), course.lr.shape)
-            for values in (self._beta2, self._eps)
+            np.broadcast_to(np.tile(own, values.lr.shape[1] // len(own)), values.lr.shape)
+            for own in (self._beta2, self._eps)
         )
-        decay = 1 - course.lr * course.weight_decay if self._decoupled else course.weight_decay
-        size = -course.lr / (1 - course.momentum**steps)
-        return [decay, 1 - course.momentum, beta2, 1 - beta2, np.sqrt(1 - beta2**steps), eps, size]
+        decay = 1 - values.lr * values.weight_decay if self._decoupled else values.weight_decay
+        size = -values.lr / (1 - values.momentum**steps)
+        return [decay, 1 - values.momentum, beta2, 1 - beta2, np.sqrt(1 - beta2**steps), eps, size]
 
     def step(self, p: Tensor, grad: Tensor, *numbers: Tensor) -> None:
         decay, share, beta2, rest, correction, eps, size = numbers
         if self._maximize:
             grad.neg_()
-        if self._layer_traits.weight_decay and self._decoupled:
+        if self._traits.weight_decay and self._decoupled:
             p.mul_(decay)
-        elif self._layer_traits.weight_decay:
+        elif self._traits.weight_decay:
             grad.addcmul_(p, decay)
         mean = self.state["exp_avg"].lerp_(grad, share)
         square = self.state["exp_avg_sq"].mul_(beta2).addcmul_(grad * rest, grad)
@@ -149,7 +149,9 @@ class FlatAdam:
         p.addcmul_(mean / root, size)
 
 
-RULES: dict[type[Optimizer], tuple[Any, tuple[str, ...]]] = {  # the rule, and the flags that all runs must share
+FLAT_OPTIMIZERS: dict[
+    type[Optimizer], tuple[Any, tuple[str, ...]]
+] = {  # the class, and the flags that all runs must share
     SGD: (FlatSGD, ("nesterov", "maximize")),
     Adam: (FlatAdam, ("amsgrad", "maximize", "decoupled_weight_decay")),
     AdamW: (FlatAdam, ("amsgrad", "maximize")),

@@ -51,7 +51,7 @@ class GroupMember:
     """One of the runs.
 
     Args:
-        ratios: as of a Member.
+        ratios: as of a StackMember.
 
     Attributes:
         at: its epochs so far.
@@ -84,7 +84,7 @@ class GroupMember:
         self.outcome = outcome
         self.hooks.ended(outcome)
 
-    def member(self) -> StackMember:
+    def stack_member(self) -> StackMember:
         """As a stack takes it."""
         return StackMember(self.spec, self.scheduled, self.model, self._ratios)
 
@@ -133,24 +133,30 @@ class GroupTrainer:
     """
 
     def __init__(
-        self, lanes: list[GroupMember], data: Data, device: torch.device, folder: Path | None, partition: Partition
+        self, members: list[GroupMember], data: Data, device: torch.device, folder: Path | None, partition: Partition
     ) -> None:
-        self._lanes, self._data, self._device, self._folder, self._partition = lanes, data, device, folder, partition
-        self._spec = lanes[0].spec
-        self._at = Position(spec=checkpoints.key(*(lane.spec for lane in lanes)))
+        self._members, self._data, self._device, self._folder, self._partition = (
+            members,
+            data,
+            device,
+            folder,
+            partition,
+        )
+        self._spec = members[0].spec
+        self._at = Position(spec=checkpoints.key(*(member.spec for member in members)))
         self._stacks: list[tuple[StackedModels, list[GroupMember], Live]] = []
         self._pool: ThreadPoolExecutor | None = None
         self._began, self._done = time.perf_counter(), 0  # of the epoch: its clock, its steps
-        any_hooks = lanes[0].hooks  # each of them knows
+        any_hooks = members[0].hooks  # each of them knows
         self._saver = Saver(folder and folder / CHECKPOINT, any_hooks.stop, any_hooks.saved)
         self._sizes = sizes_of(self._spec)
 
     @property
     def _live(self) -> list[GroupMember]:
-        return [lane for lane in self._lanes if lane.outcome is None]
+        return [member for member in self._members if member.outcome is None]
 
     def train(self) -> list[Outcome]:
-        """See all runs through."""
+        """Train all runs to the end."""
         self._resume()
         with self.arranged(), contextlib.suppress(Interrupted):
             for epoch in range(self._at.epoch, self._spec.epochs):
@@ -158,8 +164,8 @@ class GroupTrainer:
                     break
                 self._train_epoch(epoch)
                 self._save_if_due()
-        for lane in self._live:
-            lane.outcome = Interrupted()
+        for member in self._live:
+            member.outcome = Interrupted()
         return self._left()
 
     @contextlib.contextmanager
@@ -173,39 +179,39 @@ class GroupTrainer:
 
     def _left(self) -> list[Outcome]:
         """The outcomes; the weights are in the folder."""
-        outcomes = [lane.outcome for lane in self._lanes if lane.outcome is not None]
+        outcomes = [member.outcome for member in self._members if member.outcome is not None]
         if not any(isinstance(outcome, Interrupted) for outcome in outcomes):
             self._save()  # the caller may have to come back for what is left to do
         if self._folder:
-            for i, lane in enumerate(self._lanes):
-                if lane.last:
-                    checkpoints.save_weights(self._folder / str(i) / BEST, lane.best_weights)
-                    checkpoints.save_weights(self._folder / str(i) / LAST, lane.last)
+            for i, member in enumerate(self._members):
+                if member.last:
+                    checkpoints.save_weights(self._folder / str(i) / BEST, member.best_weights)
+                    checkpoints.save_weights(self._folder / str(i) / LAST, member.last)
         return outcomes
 
     def _arrange(self) -> None:
         """Put the runs that are left into stacks; a stack that has lost none stays."""
-        live, before = self._live, {tuple(map(id, lanes)): entry for entry in self._stacks for lanes in [entry[1]]}
+        live, before = self._live, {tuple(map(id, members)): entry for entry in self._stacks for members in [entry[1]]}
         self._stacks, begin = [], 0
         for width in self._partition(len(live)) if live else []:
-            lanes = live[begin : begin + width]
+            members = live[begin : begin + width]
             begin += width
-            self._stacks.append(before.get(tuple(map(id, lanes))) or self._stacked(lanes))
+            self._stacks.append(before.get(tuple(map(id, members))) or self._stacked(members))
 
-    def _stacked(self, lanes: list[GroupMember]) -> tuple[StackedModels, list[GroupMember], Live]:
-        stack = StackedModels([lane.member() for lane in lanes], self._data, self._device)
-        for row, lane in enumerate(lanes):
-            if lane.state:
-                stack.load(row, lane.state)
-            lane.state = stack.state(row)
+    def _stacked(self, members: list[GroupMember]) -> tuple[StackedModels, list[GroupMember], Live]:
+        stack = StackedModels([member.stack_member() for member in members], self._data, self._device)
+        for row, member in enumerate(members):
+            if member.state:
+                stack.load(row, member.state)
+            member.state = stack.state(row)
 
         def tell(step: int, done: int, losses: Tensor, hits: Tensor) -> None:
             images = sum(self._sizes[step + 1 - RUNNING : step + 1])
-            for lane, loss, right in zip(lanes, losses.mean(0).tolist(), hits.sum(0).tolist(), strict=True):
-                if not lane.leaving:
-                    lane.hooks.running(done, loss, right / images)
+            for member, loss, right in zip(members, losses.mean(0).tolist(), hits.sum(0).tolist(), strict=True):
+                if not member.leaving:
+                    member.hooks.running(done, loss, right / images)
 
-        return stack, lanes, Live(self._device, tell)
+        return stack, members, Live(self._device, tell)
 
     def _each(self, call: Callable[[StackedModels], None]) -> None:
         """Do the same with every stack, at the same time if there are threads."""
@@ -245,17 +251,17 @@ class GroupTrainer:
 
     def after_step(self, step: int, total: int) -> None:
         """Report the epoch's step `step`, which is the last of `total` that are done."""
-        for stack, lanes, live in self._stacks:
-            for lane in lanes:
-                if not lane.leaving:
-                    lane.hooks.step(total)
+        for stack, members, live in self._stacks:
+            for member in members:
+                if not member.leaving:
+                    member.hooks.step(total)
             live.after(step, total, stack.losses, stack.hits)
 
     def _stop_if_asked(self) -> None:
         """Mark who is to stop; Interrupted if nobody is left."""
-        for lane in self._live:
-            lane.leaving = lane.leaving or lane.hooks.stop()
-        if all(lane.leaving for lane in self._live):
+        for member in self._live:
+            member.leaving = member.leaving or member.hooks.stop()
+        if all(member.leaving for member in self._live):
             self._save()
             raise Interrupted
 
@@ -265,52 +271,52 @@ class GroupTrainer:
         test = self._evaluate(self._data.test)
         validation = self._evaluate(self._data.validation) if self._data.validation else None
         seconds = time.perf_counter() - self._began
-        if any(lane.leaving for lane in self._live):
+        if any(member.leaving for member in self._live):
             self._stop_if_asked()  # if all are stopped at about the same time, none is to be lost
-        for stack, lanes, _ in self._stacks:
-            for row, lane in enumerate(lanes):
-                if lane.leaving:
-                    lane.end(Interrupted())
+        for stack, members, _ in self._stacks:
+            for row, member in enumerate(members):
+                if member.leaving:
+                    member.end(Interrupted())
                     continue
-                figures = trained[lane], validation[lane] if validation else None, test[lane]
-                self._finish_lane(lane, stack, row, figures, seconds)
+                figures = trained[member], validation[member] if validation else None, test[member]
+                self._finish_member(member, stack, row, figures, seconds)
         self._done = 0
         self._at = replace(self._at, epoch=epoch + 1, step=0, seconds=0.0)
-        if any(lane.outcome is not None for _, lanes, _ in self._stacks for lane in lanes):
+        if any(member.outcome is not None for _, members, _ in self._stacks for member in members):
             self._arrange()
-            for lane in self._lanes:
-                lane.state = {} if lane.outcome is not None else lane.state
+            for member in self._members:
+                member.state = {} if member.outcome is not None else member.state
 
-    def _finish_lane(
+    def _finish_member(
         self,
-        lane: GroupMember,
+        member: GroupMember,
         stack: StackedModels,
         row: int,
         figures: tuple[Figures, Figures | None, Figures],
         seconds: float,
     ) -> None:
         try:
-            lane.at, report, best = finish_epoch(lane.spec, lane.scheduled, lane.at, figures, seconds)
+            member.at, report, best = finish_epoch(member.spec, member.scheduled, member.at, figures, seconds)
         except Diverged as error:
-            lane.end(error)
+            member.end(error)
             return
         if best.epoch == report.epoch:
-            lane.best_weights = stack.weights(row)
-        lane.hooks.epoch(report, best)
-        if lane.at.epoch == lane.spec.epochs or out_of_patience(lane.spec, lane.at):
-            lane.succeed(stack.weights(row), len(self._lanes))
+            member.best_weights = stack.weights(row)
+        member.hooks.epoch(report, best)
+        if member.at.epoch == member.spec.epochs or out_of_patience(member.spec, member.at):
+            member.succeed(stack.weights(row), len(self._members))
 
     def figures(self, epoch: int) -> dict[GroupMember, Figures]:
-        """Loss and accuracy of the epoch's steps, which are also told."""
+        """Loss and accuracy of the epoch's steps, which are also reported."""
         found, images = {}, sum(self._sizes)
-        for stack, lanes, live in self._stacks:
+        for stack, members, live in self._stacks:
             rows = stack.losses.t().tolist(), stack.hits.t().tolist()  # sync point
             live.flush()
-            for lane, losses, hits in zip(lanes, *rows, strict=True):
-                if not lane.leaving:
-                    lane.hooks.losses(epoch, losses)
+            for member, losses, hits in zip(members, *rows, strict=True):
+                if not member.leaving:
+                    member.hooks.losses(epoch, losses)
                 loss = math.fsum(loss * size for loss, size in zip(losses, self._sizes, strict=True)) / images
-                found[lane] = loss, sum(hits) / images
+                found[member] = loss, sum(hits) / images
         return found
 
     def _evaluate(self, split: Split) -> dict[GroupMember, Figures]:
@@ -321,9 +327,9 @@ class GroupTrainer:
             self._stop_if_asked()
             self._each(lambda stack, batch=(images, labels): stack.test(*batch))  # type: ignore[misc]
         return {
-            lane: figures
-            for stack, lanes, _ in self._stacks
-            for lane, figures in zip(lanes, stack.tested(len(split)), strict=True)
+            member: figures
+            for stack, members, _ in self._stacks
+            for member, figures in zip(members, stack.tested(len(split)), strict=True)
         }
 
     def _resume(self) -> None:
@@ -333,12 +339,12 @@ class GroupTrainer:
         if self._folder and (found := checkpoints.load(self._folder / CHECKPOINT, self._at.spec)):
             parts, self._at = found
             self._done = self._at.step
-            for i, (lane, saved) in enumerate(zip(self._lanes, self._at.runs, strict=True)):
+            for i, (member, saved) in enumerate(zip(self._members, self._at.runs, strict=True)):
                 mine = {part.partition("-")[2]: named for part, named in parts.items() if part.startswith(f"{i}-")}
-                lane.resume(saved, mine, len(self._lanes))
+                member.resume(saved, mine, len(self._members))
             log.info("goes on from epoch %d, step %d", self._at.epoch, self._at.step)
-        for lane in self._live:
-            lane.hooks.step(self._at.epoch * self._spec.steps_per_epoch + self._at.step)
+        for member in self._live:
+            member.hooks.step(self._at.epoch * self._spec.steps_per_epoch + self._at.step)
 
     def _save_if_due(self) -> None:
         if self._saver.due:
@@ -353,13 +359,15 @@ class GroupTrainer:
             self._at,
             step=self._done,
             seconds=time.perf_counter() - self._began if self._done else 0.0,
-            runs=[lane.to_json() for lane in self._lanes],
+            runs=[member.to_json() for member in self._members],
         )
         return self._at
 
     def _parts(self) -> Parts:
         """What the checkpoint keeps beside the position."""
-        return {f"{i}-{part}": named for i, lane in enumerate(self._lanes) for part, named in lane.tensors().items()}
+        return {
+            f"{i}-{part}": named for i, member in enumerate(self._members) for part, named in member.tensors().items()
+        }
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Several runs at once, each the same as if it were trained alone.
 
-On a GPU the runs are one wide network: what keeps a small model slow is the number of kernels, and one kernel can
+On a GPU the runs are one stacked network: what keeps a small model slow is the number of kernels, and one kernel can
 serve all runs. On a CPU that gains nothing unless the steps are tiny; but a core for each run does: threads that work
 on one small operation together wait for each other more than they work.
 """
@@ -24,7 +24,7 @@ from lrcore.models import Model
 from lrcore.models.torchvision import TorchvisionModel
 
 from .data import DTYPES, load
-from .flat_optimizers import RULES
+from .flat_optimizers import FLAT_OPTIMIZERS
 from .footprint import OutOfMemory, footprint, made_on_meta
 from .group_trainer import GroupMember, GroupTrainer, Outcome
 from .memory import free_memory
@@ -37,7 +37,7 @@ BUSY = 4e7  # the same above which Python's lock holds up threads with a run eac
 REUSED = 500  # multiplications a parameter, above which steps of threads gain more than the optimizer's copies cost
 LARGE = 2e9  # the same above which one run alone is taken to keep a GPU busy
 MOST = 64  # runs at once: each has hooks to call at every step
-ROOM = 4  # times what a run takes at least: a wide network has its numbers for each parameter, and copies of these
+ROOM = 4  # times what a run takes at least: a stacked network has its numbers for each parameter, and copies of these
 SHARED = (  # what runs must have in common to train together
     *("model", "dataset", "batch_size", "drop_last", "micro_batch_size", "eval_batch_size", "epochs", "interval"),
     *("precision", "label_smoothing", "ema_decay", "deterministic"),
@@ -54,10 +54,10 @@ def incompatibility(specs: Sequence[TrainingSpec]) -> str | None:
             return f"the runs differ in {field}"
     if any(type(spec.optimizer) is not type(first.optimizer) for spec in specs):
         return "the runs differ in the type of their optimizer"
-    if type(first.optimizer) not in RULES:
-        known = ", ".join(cls.name() for cls in RULES)
+    if type(first.optimizer) not in FLAT_OPTIMIZERS:
+        known = ", ".join(cls.name() for cls in FLAT_OPTIMIZERS)
         return f"runs with {first.optimizer.type} train one after another; together can {known}"
-    for flag in RULES[type(first.optimizer)][1]:
+    for flag in FLAT_OPTIMIZERS[type(first.optimizer)][1]:
         if any(getattr(spec.optimizer, flag) != getattr(first.optimizer, flag) for spec in specs):
             return f"the runs differ in optimizer.{flag}"
     return _incompatible_model(first.model, first.dataset.image_shape, first.dataset.num_classes)
@@ -158,8 +158,8 @@ def train_in_turn(
     """What `train_many` does, a group of runs at a time: the weights of them all might not fit into memory.
 
     Args:
-        rungs: finished epochs, rising, after which a run that trains alone makes way until all such runs have come as
-            far, so that they can be compared there. It goes on from its checkpoint: there has to be a folder.
+        rungs: finished epochs, rising, after which a run that trains alone yields to the others until all such runs
+            have come as far and can be compared there. It resumes from its checkpoint, so `folder` is required.
 
     Yields the places of a group's runs in specs, and what became of each.
     """
@@ -264,10 +264,10 @@ def train_together(
     """Train runs side by side, from their checkpoint if there is one.
 
     Args:
-        specs: runs for which `incompatibility` has nothing to say.
+        specs: runs for which `incompatibility` returns None.
         hooks: one for each run, all called in the caller's thread.
         folder: takes one checkpoint for all runs, and at the end a folder for each, 0, 1, ..., with its best and last
-            weights. Runs that are taken up give the same figures as runs that were never stopped, as with `train`.
+            weights. Resumed runs give the same figures as runs that were never stopped, as with `train`.
         device, data_root, memory: as for `train`.
 
     Returns what became of each run: its Result; Diverged; SpecError; or Interrupted. If all are asked to stop, all are
@@ -286,19 +286,19 @@ def train_together(
         try:
             with hooks[0].preparing():  # who stops one then, stops all
                 data = load(first.dataset, data_root, device, DTYPES[first.precision], memory)
-                lanes = [GroupMember(spec, hook, device) for spec, hook in zip(specs, hooks, strict=True)]
+                members = [GroupMember(spec, hook, device) for spec, hook in zip(specs, hooks, strict=True)]
         except Interrupted:
             return [Interrupted() for _ in specs]
-        together = GroupTrainer(lanes, data, device, folder, functools.partial(widths, first, device))
+        trainer = GroupTrainer(members, data, device, folder, functools.partial(widths, first, device))
         try:
-            return together.train()
+            return trainer.train()
         finally:  # the next runs need the memory
             if device.type == "cuda":
-                del together, lanes, data
+                del trainer, members, data
                 gc.collect()
                 torch.cuda.empty_cache()
 
 
 def widths(spec: TrainingSpec, device: torch.device, runs: int) -> list[int]:
-    """How many runs each wide network has: all on a GPU, or if the steps are small; else each run a thread."""
+    """How many runs each stacked network has: all on a GPU, or if the steps are small; else each run a thread."""
     return [runs] if device.type == "cuda" or _work_of(spec) < SMALL else [1] * runs

@@ -1,6 +1,6 @@
 """The LR range test: the first steps of a training whose rate rises at every step, and the loss of each.
 
-The losses are looked at one by one, so each step waits for the device; there are no evaluation passes. Seeds that
+The losses are checked one by one, so each step waits for the device; there are no evaluation passes. Seeds that
 cannot be trained side by side are trained one after another, each until its loss is no longer finite: only when all
 have been, their mean says where the test ends.
 """
@@ -55,8 +55,8 @@ def range_test(
 ) -> RangeLosses:
     """See the test through. From its checkpoint, if there is one.
 
-    Arguments and errors are those of `loop.train`, but for Diverged: that is what the test looks for. A test that is
-    taken up from a checkpoint gives the same losses as one that was never stopped, under the same conditions.
+    Arguments and errors are those of `train`, but for Diverged: that is what the test looks for. A test that is
+    resumed from a checkpoint gives the same losses as one that was never stopped, under the same conditions.
     """
     device, hooks = device or pick_device(), hooks or Hooks()
     chosen = groups([spec.run(seed) for seed in spec.tried], device)
@@ -67,8 +67,8 @@ def range_test(
     try:
         for group in chosen:
             if part := _part(spec, [spec.tried[i] for i in group if i >= len(losses)]):
-                heard = _shifted(hooks, len(losses) * spec.num_iter, len(part.tried))
-                losses += _tested(part, data, device, heard, folder)
+                shifted = _shifted(hooks, len(losses) * spec.num_iter, len(part.tried))
+                losses += _tested(part, data, device, shifted, folder)
                 _remember(spec, losses, folder, hooks)
     finally:  # the next job needs the memory
         if device.type == "cuda":
@@ -95,9 +95,9 @@ def _tested(
     """The losses of seeds that are trained side by side."""
     with torch_state(spec.run(), device):
         if len(spec.tried) > 1:
-            return RangesTogether(spec, data, device, hooks, folder).test()
+            return RangeTestGroup(spec, data, device, hooks, folder).test()
         torch.manual_seed(spec.tried[0])
-        run = RangeRun(spec, data, device, hooks, folder)
+        run = RangeTestTrainer(spec, data, device, hooks, folder)
         try:
             return run.test()
         finally:  # a graph and its run hold each other, and the next seed needs the memory
@@ -108,7 +108,7 @@ def _tested(
 
 
 def _shifted(hooks: Hooks, done: int, seeds: int) -> Hooks:
-    """Hooks for some seeds, with the steps of all seeds told: `done` of others were made before."""
+    """Hooks for some seeds, which report the steps of all seeds: `done` steps of other seeds came before."""
     return replace(
         hooks,
         step=lambda step: hooks.step(done + step * seeds),
@@ -129,7 +129,7 @@ def _remember(spec: RangeTestSpec, losses: list[list[float]], folder: Path | Non
         Saver(folder and folder / SEEDS, hooks.stop, hooks.saved).save(dict, lambda: position)
 
 
-class RangeRun(Trainer):
+class RangeTestTrainer(Trainer):
     """A range test of one seed between its beginning and its end."""
 
     def __init__(self, spec: RangeTestSpec, data: Data, device: torch.device, hooks: Hooks, folder: Path | None):
@@ -158,33 +158,33 @@ class RangeRun(Trainer):
         self.begin(epoch)
 
 
-class RangesTogether(GroupTrainer):
+class RangeTestGroup(GroupTrainer):
     """A range test of several seeds side by side."""
 
     def __init__(self, spec: RangeTestSpec, data: Data, device: torch.device, hooks: Hooks, folder: Path | None):
-        heard: list[tuple[float, float]] = []
+        reported: list[tuple[float, float]] = []
 
         def running(step: int, loss: float, accuracy: float) -> None:
-            heard.append((loss, accuracy))
-            if len(heard) == len(spec.tried):
-                loss, accuracy = (sum(values) / len(heard) for values in zip(*heard, strict=True))
-                heard.clear()
+            reported.append((loss, accuracy))
+            if len(reported) == len(spec.tried):
+                loss, accuracy = (sum(values) / len(reported) for values in zip(*reported, strict=True))
+                reported.clear()
                 hooks.running(step, loss, accuracy)
 
         with hooks.preparing():
-            heard_of = Hooks(running=running, stop=hooks.stop, saved=hooks.saved)
-            lanes = [GroupMember(spec.run(seed), heard_of, device, spec.ratios) for seed in spec.tried]
-        for lane in lanes:
-            if isinstance(lane.outcome, Exception):
-                raise lane.outcome
-        super().__init__(lanes, data, device, folder, functools.partial(widths, spec.run(), device))
+            shared = Hooks(running=running, stop=hooks.stop, saved=hooks.saved)
+            members = [GroupMember(spec.run(seed), shared, device, spec.ratios) for seed in spec.tried]
+        for member in members:
+            if isinstance(member.outcome, Exception):
+                raise member.outcome
+        super().__init__(members, data, device, folder, functools.partial(widths, spec.run(), device))
         self._at = replace(self._at, spec=checkpoints.key(spec))
         self._test, self._hooks = spec, hooks
 
     def test(self) -> list[list[float]]:
         """The losses of each seed up to the end of the test. Raises Interrupted."""
         self._resume()
-        losses = [lane.at.losses for lane in self._lanes]
+        losses = [member.at.losses for member in self._members]
         self._hooks.step(len(losses[0]))
         with self.arranged():
             _advance(self._test, losses, self._begin_pass, self.train_steps)
@@ -195,8 +195,8 @@ class RangesTogether(GroupTrainer):
 
     def after_step(self, step: int, total: int) -> None:
         found = [loss for stack, _, _ in self._stacks for loss in stack.losses[step].tolist()]  # sync point
-        for lane, loss in zip(self._lanes, found, strict=True):
-            lane.at.losses.append(loss)
+        for member, loss in zip(self._members, found, strict=True):
+            member.at.losses.append(loss)
         self._hooks.step(total)
         super().after_step(step, total)
 

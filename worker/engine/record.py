@@ -88,9 +88,9 @@ def out_of_patience(spec: TrainingSpec, at: Position) -> bool:
     return rule is not None and at.stale[0] >= rule.patience
 
 
-def replay_reports(at: Position, told: Callable[[Epoch, Best], None]) -> None:
-    """Report the epochs of a run that is taken up again."""
+def replay_reports(at: Position, report: Callable[[Epoch, Best], None]) -> None:
+    """Report the epochs of a resumed run again."""
     best: Best | None = None
     for epoch in map(Epoch.model_validate, at.epochs):
         best = best.after(epoch) if best else Best.of(epoch)
-        told(epoch, best)
+        report(epoch, best)

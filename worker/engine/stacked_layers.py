@@ -1,6 +1,6 @@
-"""One wide network in place of several of one kind: their channels side by side, each run's apart from the others'.
+"""One stacked network in place of several of one kind: their channels side by side, each run's apart from the others'.
 
-A wide module has the parameters and buffers of its modules under the same names, stacked along a first dimension of
+A stacked module has the parameters and buffers of its modules under the same names, stacked along a first dimension of
 runs. Images and feature maps have the runs' channels beside each other, so that a convolution in groups, a batch
 normalization over all channels and a pooling are one operation for all runs; behind Flatten or GlobalMax the runs are
 a dimension of their own, and a linear layer is a batched product of matrices.
@@ -46,8 +46,8 @@ class _Stacked(nn.Module):
         super().__init__()
         self.runs = len(layers)
         for name, parameter in layers[0].named_parameters(recurse=False):
-            wide = stacked([getattr(layer, name) for layer in layers])
-            self.register_parameter(name, nn.Parameter(wide, requires_grad=parameter.requires_grad))
+            values = stacked([getattr(layer, name) for layer in layers])
+            self.register_parameter(name, nn.Parameter(values, requires_grad=parameter.requires_grad))
         for name, _ in layers[0].named_buffers(recurse=False):
             self.register_buffer(name, stacked([getattr(layer, name) for layer in layers]))
         for name in ("weight", "bias"):
@@ -150,7 +150,7 @@ def _whole_image(layer: nn.Flatten) -> bool:
     return (layer.start_dim, layer.end_dim) == (1, -1)
 
 
-WIDE: dict[type[nn.Module], tuple[Callable[[Modules], nn.Module], Callable[[Any], bool]]] = {
+STACKED: dict[type[nn.Module], tuple[Callable[[Modules], nn.Module], Callable[[Any], bool]]] = {
     nn.Conv2d: (Conv2d, _plain_conv),
     nn.BatchNorm2d: (BatchNorm2d, _plain_norm),
     nn.Linear: (Linear, lambda layer: True),
@@ -163,20 +163,22 @@ CONTAINERS = (nn.Sequential, Residual, BasicBlock)  # they only pass on, or add
 
 
 def unsupported_layer(model: nn.Module) -> str | None:
-    """The name of a part of the model that cannot be made wide, or None."""
+    """The name of a part of the model that cannot be stacked, or None."""
     for module in model.modules():
         hooked = module._forward_pre_hooks or module._forward_hooks
-        known = type(module) in (*ANY_WIDTH, *CONTAINERS) or (type(module) in WIDE and WIDE[type(module)][1](module))
+        known = type(module) in (*ANY_WIDTH, *CONTAINERS) or (
+            type(module) in STACKED and STACKED[type(module)][1](module)
+        )
         if hooked or not known:
             return type(module).__name__
     return None
 
 
 def stack_modules(models: Sequence[nn.Module]) -> nn.Module:
-    """The wide network of models of one kind, with copies of their parameters. It gives logits (r, n, classes)."""
-    wide = copied(models[0])
+    """Return one network for models of one kind, with copies of their parameters. It gives logits (r, n, classes)."""
+    network = copied(models[0])
     for name, module in models[0].named_modules():
-        if type(module) in WIDE:
-            make = WIDE[type(module)][0]
-            wide.set_submodule(name, make([model.get_submodule(name) for model in models]))
-    return wide
+        if type(module) in STACKED:
+            make = STACKED[type(module)][0]
+            network.set_submodule(name, make([model.get_submodule(name) for model in models]))
+    return network

@@ -1,4 +1,4 @@
-"""Several runs as one wide network: what is done in a step and in a test pass. Knows nothing of epochs and reports.
+"""Several runs as one stacked network: what is done in a step and in a test pass. Knows nothing of epochs and reports.
 
 All that changes from step to step is read on the device, and nothing is read back from it: a step can be captured.
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from lrcore.jobs.training_spec import TrainingSpec
 
 from .data import DTYPES, Data, Plan, permutation
-from .flat_optimizers import RULES, FlatOptimizer, Floats, LayerTraits, StepValues
+from .flat_optimizers import FLAT_OPTIMIZERS, FlatOptimizer, Floats, OptimizerTraits, StepValues
 from .graph import Captured
 from .optim import Average, Scheduled, parameter_groups
 from .stacked_layers import memory_order, model_order, stack_modules
@@ -63,7 +63,7 @@ class StackedModels:
         self.hits = torch.zeros((steps, runs), dtype=torch.int64, device=device)
         self._order = torch.zeros(len(data.training) * runs, dtype=torch.int64, device=device)
         self._plan: Plan | None = None
-        self._numbers = torch.zeros((steps, self._rule.numbers, self._cells), dtype=dtype, device=device)
+        self._numbers = torch.zeros((steps, self._optimizer.numbers, self._cells), dtype=dtype, device=device)
         self._cursor = torch.zeros(1, dtype=torch.int64, device=device)
         self._places = torch.arange(spec.batch_size * runs, device=device)
         self._sizes = sizes_of(spec)
@@ -76,7 +76,7 @@ class StackedModels:
 
     @property
     def evaluated(self) -> nn.Module:
-        """The wide network that is evaluated and kept."""
+        """The stacked network that is evaluated and kept."""
         return self.average.model if self.average else self.model
 
     def _flatten(self) -> None:
@@ -94,19 +94,19 @@ class StackedModels:
             begin += p.numel()
         self._cells = len(self._groups) * runs
         self._owner = torch.cat(owners).to(self.device, torch.int32)  # (p,), the cell of each
-        rule, _ = RULES[type(self.spec.optimizer)]
-        self._rule: FlatOptimizer = rule(
-            [member.spec.optimizer for member in self.members], self._flat, self._layer_traits()
+        make, _ = FLAT_OPTIMIZERS[type(self.spec.optimizer)]
+        self._optimizer: FlatOptimizer = make(
+            [member.spec.optimizer for member in self.members], self._flat, self._traits()
         )
 
     @staticmethod
     def _block(flat: Tensor, begin: int, like: Tensor) -> Tensor:
         return model_order(flat[begin : begin + like.numel()].view(memory_order(like).shape))
 
-    def _layer_traits(self) -> LayerTraits:
+    def _traits(self) -> OptimizerTraits:
         tables = [member.scheduled.tables() for member in self.members]
         momenta, decays = [table[1] for table in tables], [table[2] for table in tables]
-        return LayerTraits(
+        return OptimizerTraits(
             momentum=any((values > 0).any() for values in momenta),
             always_momentum=all((values > 0).all() for values in momenta),
             weight_decay=any((values > 0).any() for values in decays),
@@ -128,7 +128,7 @@ class StackedModels:
         self.model.train()
         pieces = [piece for step in range(step, len(self._sizes)) for piece in self._pieces(step)]
         if not training.resident:
-            self._batches = map(self._wide, training.batches(self._order, pieces, self._plan))
+            self._batches = map(self._beside_each_other, training.batches(self._order, pieces, self._plan))
 
     def _numbers_of(self, epoch: int) -> Floats:
         """What the optimizer takes for each cell in each step of the epoch, (steps, numbers, k)."""
@@ -144,7 +144,9 @@ class StackedModels:
                 for table, factor, values in zip(tables, (scale, 1.0, float(decays)), found, strict=True):
                     part = table if len(table) == 1 else table[epoch * length : (epoch + 1) * length]
                     values[:, j * runs + i] = part[:, column] * factor
-        return np.stack(self._rule.course(StepValues(epoch * steps, found[0], found[1], found[2], begun)), axis=1)
+        return np.stack(
+            self._optimizer.numbers_of(StepValues(epoch * steps, found[0], found[1], found[2], begun)), axis=1
+        )
 
     def _pieces(self, step: int) -> list[slice]:
         runs = len(self.members)
@@ -167,18 +169,18 @@ class StackedModels:
         training = self.data.training
         for piece in self._pieces(step):
             if training.resident:
-                yield self._wide(training.batch(self._order, piece, self._plan))
+                yield self._beside_each_other(training.batch(self._order, piece, self._plan))
             else:
                 yield next(self._batches)
 
     def _whole_step(self, *, first: bool = False) -> None:
         """What is captured: the step at the cursor."""
         places = self._cursor * len(self._places) + self._places
-        batch = self._wide(self.data.training.batch(self._order, places, self._plan))
+        batch = self._beside_each_other(self.data.training.batch(self._order, places, self._plan))
         self._step([batch], self.spec.batch_size, first=first)
 
-    def _wide(self, batch: Batch) -> Batch:
-        """Images (b * r, c, h, w) and labels (b * r,), the runs next to each other, as the wide network takes them."""
+    def _beside_each_other(self, batch: Batch) -> Batch:
+        """Images (b * r, c, h, w) and labels (b * r,), the runs side by side, as the stacked network takes them."""
         images, labels = batch
         runs = len(self.members)
         if runs > 1:
@@ -218,7 +220,7 @@ class StackedModels:
             norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
             factor = torch.where(self._limits.isinf(), 1.0, (self._limits / (norm + 1e-6)).clamp(max=1.0))
             grad.mul_(self._spread(factor.repeat(len(self._groups))[None])[0])
-        self._rule.step(self._flat, grad, *self._spread(self._numbers.index_select(0, self._cursor)[0]))
+        self._optimizer.step(self._flat, grad, *self._spread(self._numbers.index_select(0, self._cursor)[0]))
 
     def _spread(self, values: Tensor) -> Tensor:
         """Numbers of the cells, (m, k), as numbers of the elements, (m, p); (m, 1) if there is but one cell."""
@@ -267,7 +269,7 @@ class StackedModels:
         """All that changes in training, each tensor with the runs first."""
         optimizer, begin = {}, 0
         for name, p in self._parameters.items():
-            for key, flat in self._rule.state.items():
+            for key, flat in self._optimizer.state.items():
                 optimizer[f"{name}.{key}"] = self._block(flat, begin, p)
             begin += p.numel()
         parts = {"model": self.model.state_dict(), "optimizer": optimizer}

@@ -53,13 +53,13 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the caller wants to hear, and to say. All must return at once.
+    """Callbacks of the caller. All must return at once.
 
     Attributes:
         step: called before the first and after each optimizer step with the number of steps done.
         running: called every RUNNING steps with the steps done, and mean loss and accuracy over that many.
         losses: called when an epoch's steps are done, before the test pass, with its number and the loss of each.
-        epoch: called after each epoch with its figures and the best epoch so far; for a run that is taken up again,
+        epoch: called after each epoch with its figures and the best epoch so far; for a resumed run,
             also for the epochs before.
         stop: asked before each step and each batch of a test pass; True raises Interrupted. Also asked before a
             checkpoint takes its place, for what it raises: the files may be another process's by now.
@@ -114,7 +114,7 @@ def train(
     Args:
         data_root: folder of the data sets.
         device: where to train; the first GPU, or the CPU, if not given.
-        folder: takes the checkpoint, and at the end the best and the last weights. A run that is taken up from a
+        folder: takes the checkpoint, and at the end the best and the last weights. A run that is resumed from a
             checkpoint gives the same figures as one that was never stopped, on the same device; on a GPU if the spec
             says `deterministic`, and not with dropout inside an lstm or gru, of which cuDNN keeps a state of its own.
         memory: bytes of images kept on the device; half of what is free if None.

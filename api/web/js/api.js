@@ -1,19 +1,19 @@
 // A client of the public API. What fails is thrown: Problem, what the API answered; Offline, when it did not.
 
-import {t, told} from "./texts.js";
+import {t, translated} from "./texts.js";
 
 const KEY = "lrserve.key";
 
 /** An answer that is an error: RFC 9457, with `errors` as a list of {loc: [..], msg}. What it says is in the language in use. */
 export class Problem extends Error {
   constructor(status, body) {
-    super(told(body.detail || body.title || `HTTP ${status}`));
+    super(translated(body.detail || body.title || `HTTP ${status}`));
     this.name = "Problem";
     this.status = status;
     this.kind = String(body.type ?? "").split(":").pop();
-    this.title = told(body.title ?? `HTTP ${status}`);
-    this.detail = told(body.detail ?? "");
-    this.errors = Array.isArray(body.errors) ? body.errors.map((each) => ({...each, msg: told(each.msg)})) : [];
+    this.title = translated(body.title ?? `HTTP ${status}`);
+    this.detail = translated(body.detail ?? "");
+    this.errors = Array.isArray(body.errors) ? body.errors.map((each) => ({...each, msg: translated(each.msg)})) : [];
   }
 }
 

@@ -1,12 +1,12 @@
 // A form made from a pydantic JSON Schema. What it holds is the JSON to send, defaults left out.
 //
 // Numbers have a slider and a field; lengths also take "10%" and "5ep"; one-value-a-group fields take "0.1, 0.01". Unions
-// that are told apart by `type` are forms inside forms, for which the picker offers the members.
+// that `type` distinguishes are forms inside forms, for which the picker offers the members.
 
 import {h, fill, icon, uid} from "./dom.js";
 import {number as shown} from "./parts.js";
 import {picker} from "./picker.js";
-import {t, told} from "./texts.js";
+import {t, translated} from "./texts.js";
 
 const STEPS_IN_SLIDER = 1000;
 const LENGTH = /^\d{1,15}(\.\d{1,15})?(%|ep)$/;
@@ -115,7 +115,7 @@ function composed(items, context) {
 
 function field(name, schema, input, {label = name, extra = null, block = null} = {}) {
   const id = uid("field");
-  const help = schema.description ? h("span", {class: "help", id: `${id}-help`}, told(schema.description)) : null;
+  const help = schema.description ? h("span", {class: "help", id: `${id}-help`}, translated(schema.description)) : null;
   const error = h("span", {class: "error", id: `${id}-error`, hidden: true});
   input.id = id;
   input.setAttribute("aria-describedby", [help && `${id}-help`, `${id}-error`].filter(Boolean).join(" "));
@@ -349,7 +349,7 @@ function flag(name, schema, value, context) {
   const element = h(
     "div", {class: "field", dataset: {name}},
     h("div", {class: "check"}, box, h("label", {for: id}, h("code", {}, name))),
-    schema.description && h("span", {class: "help"}, told(schema.description)), error,
+    schema.description && h("span", {class: "help"}, translated(schema.description)), error,
   );
   return {
     element,
@@ -484,7 +484,7 @@ function union(name, schema, one, value, context, title = h("code", {}, name)) {
   const place = h("div", {});
   function draw(now) {
     inner = object(member(one, type, context), {...now, type}, context);
-    fill(place, context.catalogue[type]?.summary && h("p", {class: "help muted"}, told(context.catalogue[type].summary)), inner.element);
+    fill(place, context.catalogue[type]?.summary && h("p", {class: "help muted"}, translated(context.catalogue[type].summary)), inner.element);
   }
   const choose = picker({
     label: name,
@@ -574,7 +574,7 @@ function parts(name, schema, list, value, context) {
   for (const each of value ?? schema.default ?? []) rows.push(row(each));
   arrange();
   return {
-    element: h("fieldset", {dataset: {name}}, h("legend", {}, h("code", {}, name)), schema.description && h("p", {class: "help muted"}, told(schema.description)), own, holder, add),
+    element: h("fieldset", {dataset: {name}}, h("legend", {}, h("code", {}, name)), schema.description && h("p", {class: "help muted"}, translated(schema.description)), own, holder, add),
     get: () => rows.map((each) => each.control.get()),
     error(loc, message) {
       const hit = rows[loc[0]];

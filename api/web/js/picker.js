@@ -1,7 +1,7 @@
 // A field that finds one of many by what is typed: ARIA's combobox with a list box.
 
 import {h, fill, uid} from "./dom.js";
-import {t, told} from "./texts.js";
+import {t, translated} from "./texts.js";
 
 /**
  * Picks one of `members` (names, or a function that returns them). `catalogue` has {summary, origin} by name, which are searched and shown, too.
@@ -30,7 +30,7 @@ export function picker({label, value, members, catalogue = {}, onPick, visibleLa
     return (typeof members === "function" ? members() : members)
       .filter((name) => {
         const {summary = "", origin = ""} = catalogue[name] ?? {};
-        const text = `${name} ${summary} ${told(summary)} ${origin}`.toLowerCase();
+        const text = `${name} ${summary} ${translated(summary)} ${origin}`.toLowerCase();
         return wanted.every((word) => text.includes(word));
       })
       .sort((a, b) => rank(a) - rank(b));
@@ -46,7 +46,7 @@ export function picker({label, value, members, catalogue = {}, onPick, visibleLa
           "li",
           {role: "option", id: `${id}-${i}`, "aria-selected": String(name === now), onmousedown: (event) => event.preventDefault(), onclick: () => pick(name)},
           h("span", {class: "option-name"}, name),
-          catalogue[name]?.summary ? h("span", {class: "option-text"}, told(catalogue[name].summary)) : null,
+          catalogue[name]?.summary ? h("span", {class: "option-text"}, translated(catalogue[name].summary)) : null,
         ))
         : h("li", {class: "nothing", role: "option", "aria-disabled": "true", "aria-selected": "false"}, t("form.nothing_found")),
     );

@@ -116,7 +116,7 @@ export function withAxes(schema, optimizer, grid) {
   return {...schema, $defs: {...schema.$defs, Axes: {...axes, properties}}};
 }
 
-const TERMS = ["labels", "priority", "hardware", "max_attempts", "max_seconds"];
+const OPTIONS = ["labels", "priority", "hardware", "max_attempts", "max_seconds"];
 const SCHEDULED = ["schedule", "interval", "momentum_schedule", "weight_decay_schedule", "epochs"];
 const TESTED = ["start_lr", "end_lr", "num_iter", "seeds", "mode", "smoothing", "stop_factor", "use_for"];
 
@@ -133,25 +133,25 @@ export function converted(value, from, to) {
   if (from === to) return value;
   const training =
     from === "experiment"
-      ? {...omit(value.base, TERMS), ...pick(value, TERMS)}
+      ? {...omit(value.base, OPTIONS), ...pick(value, OPTIONS)}
       : from === "lr_range_test"
         ? {epochs: 10, ...omit(value, TESTED)}
         : value;
   if (to === "training") return training;
   if (to === "lr_range_test") return omit(training, SCHEDULED);
-  const {schedule, ...base} = omit(training, [...TERMS, "export"]);
+  const {schedule, ...base} = omit(training, [...OPTIONS, "export"]);
   return {
     base,
     grid: {...(schedule ? {schedule: [schedule]} : {}), seed: [0, 1, 2]},
-    ...omit(pick(training, TERMS), ["max_seconds"]),
+    ...omit(pick(training, OPTIONS), ["max_seconds"]),
   };
 }
 
 /** What a job that was made is asked for with: its spec, and how it is run. */
 export function request(job) {
-  const terms = Object.fromEntries(
-    TERMS.map((name) => [name, job[name]]).filter(([, each]) => each !== null && each !== undefined),
+  const options = Object.fromEntries(
+    OPTIONS.map((name) => [name, job[name]]).filter(([, each]) => each !== null && each !== undefined),
   );
-  if (job.kind === "experiment") delete terms.max_seconds;
-  return {...job.spec, ...terms};
+  if (job.kind === "experiment") delete options.max_seconds;
+  return {...job.spec, ...options};
 }

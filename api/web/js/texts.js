@@ -54,7 +54,7 @@ export function tOr(key, other) {
 }
 
 /** A text of the API in the language in use, or as it is. */
-export function told(text) {
+export function translated(text) {
   if (Object.hasOwn(catalogue, text)) return catalogue[text];
   for (const [pattern, other] of patterns) {
     const [, ...values] = pattern.exec(text) ?? [];

@@ -358,7 +358,7 @@ export async function show(root, params) {
   }
 
   // One trace for all runs of a leading configuration, and one for all runs of a band of the others: a trace costs more
-  // than its points, and of these no more are drawn than can be told apart.
+  // than its points, and of these no more are drawn than can be distinguished.
   function overlay(made) {
     const ranks = new Map(job.leaderboard.map((row) => [row.configuration, row.rank]));
     const known = job.runs.filter((run) => curves.has(run.run));

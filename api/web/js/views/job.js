@@ -41,7 +41,7 @@ export async function show(root, params) {
   const files = h("section", {class: "card stack"});
   const curves = h("div");
   const rates = h("div");
-  const told = h("ol", {class: "events"});
+  const list = h("ol", {class: "events"});
   const logarithmic = h("input", {
     type: "checkbox",
     onchange: () => {
@@ -76,7 +76,7 @@ export async function show(root, params) {
         "section",
         {class: "card stack"},
         h("h2", {}, t("job.events")),
-        h("div", {class: "scroll tall", tabindex: 0, role: "region", "aria-label": t("job.events")}, told),
+        h("div", {class: "scroll tall", tabindex: 0, role: "region", "aria-label": t("job.events")}, list),
       ),
     ),
     json(t("job.spec"), job.spec),
@@ -194,7 +194,7 @@ export async function show(root, params) {
   const redraw = throttled(() => {
     draw();
     describe();
-    fill(told, [...events].reverse());
+    fill(list, [...events].reverse());
   });
   const stopFollowing = follow(
     job.links.events,

@@ -4,7 +4,7 @@ import {follow, get} from "../api.js";
 import {chart, traceColour} from "../chart.js";
 import {fill, h} from "../dom.js";
 import {number} from "../parts.js";
-import {t, told} from "../texts.js";
+import {t, translated} from "../texts.js";
 import {address, ended, failed, heading, json, polling, progress, throttled} from "../work.js";
 
 const SUGGESTIONS = ["valley", "max_lr", "steepest"]; // in rising boldness, most often
@@ -134,7 +134,7 @@ export async function show(root, params) {
         {},
         h("th", {scope: "row"}, h("code", {}, name)),
         h("td", {class: "number"}, rate === null ? "–" : h("strong", {}, number(rate, 3))),
-        h("td", {}, rate === null ? h("span", {class: "error"}, told(suggestion.reasons[name])) : t(`range.${name}`)),
+        h("td", {}, rate === null ? h("span", {class: "error"}, translated(suggestion.reasons[name])) : t(`range.${name}`)),
         h(
           "td",
           {class: "right"},

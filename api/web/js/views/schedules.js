@@ -8,7 +8,7 @@ import {announce, fill, h, icon, isNarrow, uid} from "../dom.js";
 import {form, stretched} from "../form.js";
 import {copyButton, empty, failure, loading, number} from "../parts.js";
 import {picker} from "../picker.js";
-import {t, tOr, told} from "../texts.js";
+import {t, tOr, translated} from "../texts.js";
 
 const POINTS = 1000;  // of a curve on the screen; longer runs are sampled evenly
 const FRAMEWORKS = ["torch", "optax", "keras", "transformers", "timm"];
@@ -307,7 +307,7 @@ class Schedules {
       this.editor,
       h("div", {class: "field"}, h("label", {for: nameId}, t("schedules.name")), name),
       this.pick(curve),
-      h("div", {class: "about"}, h("p", {}, capital(told(summary))), h("p", {class: "formula"}, h("code", {}, told(formula))), h("p", {class: "muted"}, t("schedules.origin", {origin: told(origin)}))),
+      h("div", {class: "about"}, h("p", {}, capital(translated(summary))), h("p", {class: "formula"}, h("code", {}, translated(formula))), h("p", {class: "muted"}, t("schedules.origin", {origin: translated(origin)}))),
       this.wrapping,
       this.forms.rest, metrics?.element, rate.element, schedule.element,
     );
@@ -383,7 +383,7 @@ class Schedules {
     const holders = Object.values(catalogue).map((each) => [each.type, slot(each.parameters)]).filter(([, where]) => where);
     const id = uid("wrap");
     // with its place from the beginning: what is below must not move under the pointer when the catalogue comes
-    const select = h("select", {id, disabled: !holders.length}, h("option", {value: ""}, t("schedules.wrap_none")), holders.map(([type]) => h("option", {value: type}, `${type}: ${told(catalogue[type].summary)}`)));
+    const select = h("select", {id, disabled: !holders.length}, h("option", {value: ""}, t("schedules.wrap_none")), holders.map(([type]) => h("option", {value: type}, `${type}: ${translated(catalogue[type].summary)}`)));
     select.addEventListener("change", () => this.wrap(curve, select.value));
     return fill(this.wrapping, h("label", {for: id}, t("schedules.wrap")), select);
   }
@@ -628,7 +628,7 @@ class Schedules {
           columns.map((each) => h("td", {class: "number"}, number(summary[each]))),
         ))),
       )),
-      warnings.map(({curve, code, message, step}) => h("p", {class: "note warn"}, h("strong", {}, shown.length > 1 ? `${curve.name}: ` : "", tOr(`warning.${code}`, code)), ` ${t("schedules.warned", {message: told(message), step})}`)),
+      warnings.map(({curve, code, message, step}) => h("p", {class: "note warn"}, h("strong", {}, shown.length > 1 ? `${curve.name}: ` : "", tOr(`warning.${code}`, code)), ` ${t("schedules.warned", {message: translated(message), step})}`)),
     );
   }
 
@@ -696,7 +696,7 @@ class Schedules {
       const {code, exact, notes} = await post("/v1/schedules/translate", body, {signal: AbortSignal.any([this.asking.signal, this.closing.signal])});
       if (this.tab !== to) return;
       this.sayCode(code, h("span", {class: `badge ${exact ? "good" : "warn"}`, title: t(exact ? "code.exact_help" : "code.not_exact_help")}, t(exact ? "code.exact" : "code.not_exact")));
-      this.panel.append(h("ul", {class: "notes"}, notes.map((each) => h("li", {}, told(each)))));
+      this.panel.append(h("ul", {class: "notes"}, notes.map((each) => h("li", {}, translated(each)))));
     } catch (error) {
       if (error.name === "AbortError" || this.tab !== to) return;
       this.code.dataset.tab = to;

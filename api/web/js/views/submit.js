@@ -6,7 +6,7 @@ import {fill, h, uid} from "../dom.js";
 import {form} from "../form.js";
 import {copyButton, number} from "../parts.js";
 import {converted, kinds, request as asked, withAxes} from "../spec.js";
-import {t, told} from "../texts.js";
+import {t, translated} from "../texts.js";
 import {address, facts} from "../work.js";
 
 const WAIT = 200; // ms without a key before the service is asked
@@ -269,7 +269,7 @@ export async function show(root, params) {
     fill(
       plan,
       facts(pairs),
-      answer.warnings.map((each) => h("p", {class: "note warn"}, told(each.message))),
+      answer.warnings.map((each) => h("p", {class: "note warn"}, translated(each.message))),
       answer.lr === null && h("p", {class: "note"}, t("submit.follows_metric")),
     );
     box.hidden = !answer.lr;

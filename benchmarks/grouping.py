@@ -5,7 +5,7 @@ least 1.2 times as fast together as one after the other; where together would be
 the other, and says so here. On a GPU, 64 of them train at least 20 times as fast together as in a plain PyTorch loop,
 one after the other.
 
-    python -m benchmarks.fused [--device cuda] [--samples 2560] [--rounds 5]
+    python -m benchmarks.grouping [--device cuda] [--samples 2560] [--rounds 5]
 
 Generated images. The sides of a comparison run in one process, in turns, an epoch of all runs each without test pass;
 medians of the turns' ratios are compared, and beside them each side's best turn, which a busy machine disturbs least.
@@ -81,8 +81,8 @@ class SideBySide:
     """The same runs together."""
 
     def __init__(self, specs: Sequence[TrainingSpec], data: Data, device: torch.device) -> None:
-        lanes = [GroupMember(spec, Hooks(), device) for spec in specs]
-        self.together = GroupTrainer(lanes, data, device, None, functools.partial(widths, specs[0], device))
+        members = [GroupMember(spec, Hooks(), device) for spec in specs]
+        self.together = GroupTrainer(members, data, device, None, functools.partial(widths, specs[0], device))
         self.done = 0
 
     def epoch(self) -> None:

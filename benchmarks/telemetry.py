@@ -1,9 +1,9 @@
 """What counting, timing and naming a request costs the short way of a curve, which has no time to lose.
 
-The whole application is called as uvicorn calls it, with and without what observes it, in turns; of each side the least
+The whole application is called as uvicorn calls it, with and without its telemetry, in turns; of each side the least
 processor time a request counts, since that is the one which nothing else disturbed.
 
-    python -m benchmarks.observed
+    python -m benchmarks.telemetry
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ UVICORN = {"the same": 95e-6, "different": 270e-6}  # seconds
 
 
 async def main() -> None:
-    observed = create_app(ApiSettings(redis_url="redis://127.0.0.1:9/0", auth=False)).build_middleware_stack()
-    plain = without(observed)
+    measured = create_app(ApiSettings(redis_url="redis://127.0.0.1:9/0", auth=False)).build_middleware_stack()
+    plain = without(measured)
     for name in ("the same", "different"):
-        least = {"plain": 1.0, "observed": 1.0}
+        least = {"plain": 1.0, "measured": 1.0}
         n = 0
         for _ in range(ROUNDS):
-            for side, app in (("plain", plain), ("observed", observed)):
+            for side, app in (("plain", plain), ("measured", measured)):
                 bodies = [BODY % (0.1 if name == "the same" else 0.1 + (n := n + 1) * 1e-7) for _ in range(CALLS)]
                 least[side] = min(least[side], await seconds(app, bodies))
-        more = least["observed"] - least["plain"]
+        more = least["measured"] - least["plain"]
         print(
             f"requests that are {name:10} without {least['plain'] * 1e6:6.1f} µs, "
-            f"with {least['observed'] * 1e6:6.1f} µs: "
+            f"with {least['measured'] * 1e6:6.1f} µs: "
             f"{more * 1e6:.1f} µs more, {more / least['plain']:.1%}",
             flush=True,
         )
 
 
 def without(app: ASGIApp) -> ASGIApp:
-    """The application's layers without Observed, which is the outermost but for Starlette's own."""
+    """The application's layers without Telemetry, which is the outermost but for Starlette's own."""
     outer: Any = app
     while not isinstance(outer, Telemetry):
         outer = outer.app

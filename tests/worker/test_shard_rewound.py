@@ -31,7 +31,7 @@ def reported(store: JobStore, home: Path, spec: ExperimentSpec) -> tuple[ShardRe
     return reporter, reporter.hooks(lambda: False, nullcontext)
 
 
-def test_what_became_of_runs_is_told_again_if_redis_has_lost_it(store: JobStore, redis: Redis, tmp_path: Path) -> None:
+def test_the_ends_of_runs_are_sent_again_if_redis_has_lost_them(store: JobStore, redis: Redis, tmp_path: Path) -> None:
     reporter, hooks = reported(store, tmp_path, experiment_of(4))
     [job] = store.page()[0]
     for run in hooks.runs:
