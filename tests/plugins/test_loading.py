@@ -118,7 +118,7 @@ WRONG = [
         ENTRY,
         "from lrcore.schedules import SCHEDULES\nlen(SCHEDULES)",
         "acme",
-        "it uses the members of a family while it is imported",
+        "the module uses the members of a family while it is imported",
     ),
     (
         "torch",
