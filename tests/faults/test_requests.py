@@ -46,7 +46,7 @@ def test_a_queued_job_that_is_cancelled_never_runs(trial: Trial) -> None:
 
 
 BUILDING: dict[str, dict[str, Any]] = {
-    "data": job_spec(dataset={"type": "fake", "samples": 120_000, "test_samples": 100, "image_size": 28}),
+    "data": job_spec(dataset={"type": "fake", "samples": 200_000, "test_samples": 100, "image_size": 48}),
     "model": job_spec(model={"type": "mlp", "hidden": [8192] * 5}),
 }
 
