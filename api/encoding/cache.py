@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 
 from cachetools import LRUCache
 
@@ -31,8 +32,12 @@ class Answers:
 
 def etag(*parts: bytes) -> str:
     """A strong validator of the answer that the parts of a request determine."""
-    versions = " ".join((__version__, *map(str, plugins.load())))
-    return '"' + hashlib.blake2b(b"\0".join((versions.encode(), *parts)), digest_size=16).hexdigest() + '"'
+    return '"' + hashlib.blake2b(b"\0".join((_versions(), *parts)), digest_size=16).hexdigest() + '"'
+
+
+@cache
+def _versions() -> bytes:
+    return " ".join((__version__, *map(str, plugins.load()))).encode()
 
 
 def matches(if_none_match: str | None, tag: str) -> bool:

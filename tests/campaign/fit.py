@@ -84,7 +84,7 @@ def verdict(drawn: Drawn, log: Log, fits: list[Fit]) -> Verdict:
 
 @dataclass(frozen=True)
 class Case:
-    """What came of one log of one drawn schedule, and the seconds of a core that it took."""
+    """One log of one drawn schedule: the verdict, and the seconds of a core that it took."""
 
     drawn: Drawn
     kind: str

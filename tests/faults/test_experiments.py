@@ -54,7 +54,7 @@ def run_of(part: str, run: int) -> str:
 
 
 def with_checkpoints(rig: Rig, job: str) -> None:
-    """Pause the experiment inside its first shard and let it go on, so that there is something to go back to."""
+    """Pause the experiment inside its first shard and let it go on, which leaves a checkpoint to resume from."""
     go_on(rig, f"{job}/1", 0)
     rig.client.pause(job)
     until(lambda: rig.state(job) == "paused")

@@ -5,36 +5,26 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import ClassVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
-    RuleBasedStateMachine,
     consumes,
     initialize,
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
-from lrcore.jobs.connection import connect
 from lrcore.jobs.job import JobError, JobOptions
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import RunState, State
-from lrcore.jobs.store import Claim, Gap, IllegalMove, JobStore, Judgement, LeaseLost, RunEnd
-from tests.conftest import redis_process
-from tests.examples import examples
+from lrcore.jobs.store import Claim, Gap, IllegalMove, Judgement, LeaseLost, RunEnd
 from tests.factories import LEASE, experiment_of
 from tests.jobs.experiments import BROKE, DIVERGED, STEPS, indices, told_epoch
 from tests.jobs.recount import counted, recounted
+from tests.machines import StoreModel, run_machine
 
 MOST = 1  # losses
 RUNS = 3  # that a worker takes at once
@@ -147,10 +137,9 @@ class Experiment:
 LOST = JobError(type="worker_lost", message=f"{MOST + 1} workers were lost while they ran this job")
 
 
-class ExperimentMachine(RuleBasedStateMachine):
+class ExperimentMachine(StoreModel):
     """Every call either raises what its docstring says, or does what the model does."""
 
-    store: ClassVar[JobStore]
     claims = Bundle("claims")
 
     def __init__(self) -> None:
@@ -460,24 +449,6 @@ class ExperimentMachine(RuleBasedStateMachine):
                 assert all(view.state.ended for view in views.values())
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with ExitStack() as ending:
-        folder = ending.enter_context(TemporaryDirectory())
-        yield ending.enter_context(redis_process(Path(folder)))
-
-
 @pytest.mark.drawn
-def test_the_store_is_its_model(url: str) -> None:
-    ExperimentMachine.store = JobStore(connect(url))
-
-    run_state_machine_as_test(
-        ExperimentMachine,
-        settings=settings(
-            max_examples=examples(100),
-            stateful_step_count=40,
-            deadline=None,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+def test_the_store_is_its_model() -> None:
+    run_machine(ExperimentMachine, 100)

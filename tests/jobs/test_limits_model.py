@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import ClassVar
+from contextlib import suppress
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     MultipleResults,
-    RuleBasedStateMachine,
     consumes,
     initialize,
     invariant,
     multiple,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from lrcore.jobs import store as stores
-from lrcore.jobs.connection import connect
 from lrcore.jobs.ids import NOBODY
 from lrcore.jobs.job import Job, JobOptions
 from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.limits import LimitStore
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
-from lrcore.jobs.store import Claim, JobStore, JobTooLarge, LeaseLost, LimitReached, NewJob
-from tests.conftest import redis_process
-from tests.examples import examples
+from lrcore.jobs.store import Claim, JobTooLarge, LeaseLost, LimitReached, NewJob
 from tests.factories import LEASE, experiment_of, training_spec
 from tests.jobs.recount import counted, records, recounted, waiting
+from tests.machines import StoreModel, run_machine
 
 MINE = "mine"
 TENANTS = st.sampled_from([MINE, NOBODY])
@@ -64,10 +55,9 @@ def size(work: JobSpec) -> int:
     return len(work.model_dump_json().encode()) + stores.RECORD_BYTES
 
 
-class LimitsMachine(RuleBasedStateMachine):
+class LimitsMachine(StoreModel):
     """What counts is counted anew from all records, before and after each call."""
 
-    store: ClassVar[JobStore]
     claims = Bundle("claims")
 
     def __init__(self) -> None:
@@ -228,24 +218,6 @@ def runs_of(job: Job) -> int:
     return len(job.spec["grid"]["seed"]) if "grid" in job.spec else 1
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with ExitStack() as ending:
-        folder = ending.enter_context(TemporaryDirectory())
-        yield ending.enter_context(redis_process(Path(folder)))
-
-
 @pytest.mark.drawn
-def test_no_call_gets_past_a_limit(url: str) -> None:
-    LimitsMachine.store = JobStore(connect(url))
-
-    run_state_machine_as_test(
-        LimitsMachine,
-        settings=settings(
-            max_examples=examples(50),
-            stateful_step_count=40,
-            deadline=None,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+def test_no_call_gets_past_a_limit() -> None:
+    run_machine(LimitsMachine, 50)

@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import ClassVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
-    RuleBasedStateMachine,
     consumes,
     initialize,
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
-from lrcore.jobs.connection import connect
 from lrcore.jobs.job import Best, JobOptions
 from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
-from lrcore.jobs.store import Claim, IllegalMove, JobStore, LeaseLost
-from tests.conftest import redis_process
-from tests.examples import examples
+from lrcore.jobs.store import Claim, IllegalMove, LeaseLost
 from tests.factories import LEASE, MOST, SPEC, epoch
 from tests.jobs.recount import counted, recounted
+from tests.machines import StoreModel, run_machine
 
 LABELS = ["one", "team=two"]
 GIVEN_BACK = {"": State.QUEUED, "pause": State.PAUSED, "cancel": State.CANCELLED}
@@ -59,10 +49,9 @@ class Record:
         self.end(State.FAILED if self.losses > MOST and not self.want else GIVEN_BACK[self.want])
 
 
-class StoreMachine(RuleBasedStateMachine):
+class StoreMachine(StoreModel):
     """Every call either raises what its docstring says, or does what the model does."""
 
-    store: ClassVar[JobStore]
     claims = Bundle("claims")
 
     def __init__(self) -> None:
@@ -254,24 +243,6 @@ class StoreMachine(RuleBasedStateMachine):
         assert members("leases") == set(self.in_state(State.RUNNING))
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with ExitStack() as ending:
-        folder = ending.enter_context(TemporaryDirectory())
-        yield ending.enter_context(redis_process(Path(folder)))
-
-
 @pytest.mark.drawn
-def test_the_store_is_its_model(url: str) -> None:
-    StoreMachine.store = JobStore(connect(url))
-
-    run_state_machine_as_test(
-        StoreMachine,
-        settings=settings(
-            max_examples=examples(150),
-            stateful_step_count=40,
-            deadline=None,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+def test_the_store_is_its_model() -> None:
+    run_machine(StoreMachine, 150)

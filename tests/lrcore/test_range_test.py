@@ -273,7 +273,7 @@ def test_the_rates_go_from_the_first_to_the_last(mode: str, middle: float) -> No
 
 
 def test_a_test_takes_as_many_passes_as_its_steps_need() -> None:
-    test = range_test_spec(num_iter=10)  # four steps an epoch
+    test = range_test_spec(num_iter=10)  # four steps per epoch
 
     assert test.progress(0).model_dump(include={"epochs", "steps", "fraction"}) == {
         "epochs": 3,
