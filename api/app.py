@@ -12,15 +12,16 @@ from fastapi import Depends, FastAPI
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
 from lrcore import __version__, traces
-from lrcore.jobs.artifacts import Artifacts
-from lrcore.jobs.audit import AuditLog
-from lrcore.jobs.connection import connect
-from lrcore.jobs.keys import KeyStore
-from lrcore.jobs.limits import LimitStore
-from lrcore.jobs.reaper import Reaper
-from lrcore.jobs.retention import Retention
-from lrcore.jobs.store import JobStore
-from lrcore.jobs.webhooks import WebhookStore
+from lrcore.access.audit import AuditLog
+from lrcore.access.keys import KeyStore
+from lrcore.access.limits import LimitStore
+from lrcore.artifacts import Artifacts
+from lrcore.store.client import ClientStore
+from lrcore.store.connection import connect
+from lrcore.store.operator import OperatorStore
+from lrcore.store.reaper import Reaper
+from lrcore.store.retention import Retention
+from lrcore.webhooks.endpoints import WebhookStore
 
 from . import openapi, problems
 from .events.event_broadcaster import EventBroadcaster
@@ -68,10 +69,11 @@ def application(settings: ApiSettings) -> FastAPI:
         lifespan=_running,
     )
     redis = connect(settings.redis_url)
-    store, notifier = JobStore(redis), Notifier(settings)
+    store, operator, notifier = ClientStore(redis), OperatorStore(redis), Notifier(settings)
     state = app.state
-    state.settings, state.redis, state.store, state.notifier = settings, redis, store, notifier
-    state.reaper, state.submit_batcher = Reaper(store, settings, notifier.notify), SubmitBatcher(store)
+    state.settings, state.redis, state.notifier = settings, redis, notifier
+    state.store, state.operator = store, operator
+    state.reaper, state.submit_batcher = Reaper(operator, settings, notifier.notify), SubmitBatcher(store)
     state.artifacts = Artifacts(settings.artifact_url)
     state.webhooks, state.address_policy = WebhookStore(redis), AddressPolicy(settings.webhook_allow)
     state.auth, state.keys, state.audit = settings.auth, KeyStore(redis), AuditLog(redis)
@@ -122,7 +124,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     """Run what the routes of a serving process need beside them."""
     state = app.state
     state.event_broadcaster = EventBroadcaster(state.settings.redis_url)
-    retention, dispatcher = Retention(state.store, state.settings), Dispatcher(state.settings)
+    retention, dispatcher = Retention(state.operator, state.settings), Dispatcher(state.settings)
     state.reaper.start()
     retention.start()
     dispatcher.start()

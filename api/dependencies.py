@@ -7,11 +7,12 @@ from typing import Annotated, Any
 from fastapi import Depends, HTTPException, Request
 
 from lrcore import unique_keys
-from lrcore.jobs.artifacts import Artifacts
+from lrcore.artifacts import Artifacts
 from lrcore.jobs.job import Job
-from lrcore.jobs.reaper import Reaper
-from lrcore.jobs.store import JobStore
 from lrcore.lengths import MAX_DEPTH
+from lrcore.store.client import ClientStore
+from lrcore.store.operator import OperatorStore
+from lrcore.store.reaper import Reaper
 
 from .documented import refuses
 from .middleware.auth import Caller
@@ -26,9 +27,15 @@ async def _caller(request: Request) -> Caller:
 
 
 @refuses(503)
-async def _store(request: Request) -> JobStore:
-    store: JobStore = request.app.state.store
+async def _store(request: Request) -> ClientStore:
+    store: ClientStore = request.app.state.store
     return store.of(request.state.caller.tenant)
+
+
+@refuses(503)
+async def _operator(request: Request) -> OperatorStore:
+    operator: OperatorStore = request.app.state.operator
+    return operator
 
 
 async def _reaper(request: Request) -> Reaper:
@@ -43,7 +50,8 @@ async def _artifacts(request: Request) -> Artifacts:
 
 
 Who = Annotated[Caller, Depends(_caller)]
-Store = Annotated[JobStore, Depends(_store)]
+Store = Annotated[ClientStore, Depends(_store)]
+Operator = Annotated[OperatorStore, Depends(_operator)]
 CurrentReaper = Annotated[Reaper, Depends(_reaper)]
 Files = Annotated[Artifacts, Depends(_artifacts)]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from lrcore.jobs.queue import NOTIFY_TASK, broker_queue, celery_config
-from lrcore.jobs.settings import Settings
+from lrcore.settings import Settings
+from lrcore.store.queue import NOTIFY_TASK, broker_queue, celery_config
 
 if TYPE_CHECKING:
     from celery import Celery

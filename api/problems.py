@@ -9,22 +9,22 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
-from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.status import HTTP_422_UNPROCESSABLE_CONTENT, HTTP_429_TOO_MANY_REQUESTS
 
 from lrcore import logs
+from lrcore.access.keys import KeyNotFound, TooManyKeys
+from lrcore.artifacts import ArtifactNotFound, ArtifactsUnavailable
 from lrcore.dialects._read import known_elsewhere
 from lrcore.errors import CurveError, message
-from lrcore.jobs.artifacts import ArtifactNotFound, ArtifactsUnavailable
-from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.job_spec import MissingPlugin
-from lrcore.jobs.keys import KeyNotFound, TooManyKeys
-from lrcore.jobs.store import IllegalMove, JobExists, JobNotFound, JobTooLarge, KeyReused, LimitReached, StoreFull
-from lrcore.jobs.webhooks import DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound
 from lrcore.schedules import SCHEDULES
+from lrcore.store.connection import OutOfMemoryError, RedisError
+from lrcore.store.errors import IllegalMove, JobExists, JobNotFound, JobTooLarge, KeyReused, LimitReached, StoreFull
+from lrcore.store.format import StoreTooNew
 from lrcore.text import did_you_mean
+from lrcore.webhooks.endpoints import DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound
 
 from .encoding.json import dumps
 from .middleware.headers import HEADERS

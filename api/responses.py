@@ -12,7 +12,6 @@ from typing import Annotated, Any
 from fastapi import Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import AfterValidator, BaseModel, Field
-from redis.exceptions import RedisError
 from starlette.status import HTTP_200_OK
 
 from lrcore import plugins, traces
@@ -20,8 +19,11 @@ from lrcore.family import is_none
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Job, JobOptions, JobSummary
 from lrcore.jobs.job_spec import JobSpec
-from lrcore.jobs.queue import QUEUE
-from lrcore.jobs.store import JobStore, NewJob
+from lrcore.store.client import ClientStore
+from lrcore.store.connection import RedisError
+from lrcore.store.operator import OperatorStore
+from lrcore.store.queue import QUEUE
+from lrcore.store.records import NewJob
 
 from .dependencies import CurrentReaper
 from .requests import JobSubmission
@@ -120,13 +122,15 @@ def created(job: Job, reaper: CurrentReaper, status: int = 202) -> Response:
     return Response(linked(job).model_dump_json(), status, headers, media_type="application/json")
 
 
-def doubts_of_store(spec: JobSpec, options: JobOptions, store: JobStore) -> list[dict[str, Any]]:
+def doubts_of_store(
+    spec: JobSpec, options: JobOptions, store: ClientStore, operator: OperatorStore
+) -> list[dict[str, Any]]:
     """A doubt, if nobody would take the job. Raises JobTooLarge; says nothing where Redis does not answer."""
     try:
         store.check_size(spec)
         used = {f"{name}=={version}" for name, version in plugins.used_by(spec).items()}
-        served = [queue.name for queue in store.queues() if queue.workers]
-        workers = store.service_stats().workers.values() if used else ()
+        served = [queue.name for queue in operator.queues() if queue.workers]
+        workers = operator.service_stats().workers.values() if used else ()
     except RedisError:  # then nobody knows, and the curve is none of Redis' business
         return []
     if used:
@@ -140,7 +144,7 @@ def doubts_of_store(spec: JobSpec, options: JobOptions, store: JobStore) -> list
     return [{"code": "no_worker", "message": f"no worker {wanted}lives now; there are: {known}", "step": None}]
 
 
-async def waited(job: Job, prefer: str, store: JobStore, request: Request, response: Response) -> Job:
+async def waited(job: Job, prefer: str, store: ClientStore, request: Request, response: Response) -> Job:
     """The job once it has ended, or after as many seconds as the client prefers to wait, by RFC 7240."""
     if (asked := WAIT.search(prefer)) is None:
         return job

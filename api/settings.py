@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, IPvAnyNetwork
 
-from lrcore.jobs.settings import Settings
+from lrcore.settings import Settings
 
 
 def is_loopback(host: str) -> bool:

@@ -7,7 +7,8 @@ import asyncio
 from fastapi.concurrency import run_in_threadpool
 
 from lrcore.jobs.job import Job
-from lrcore.jobs.store import JobStore, NewJob
+from lrcore.store.client import ClientStore
+from lrcore.store.records import NewJob
 
 MOST_AT_ONCE = 64
 
@@ -18,13 +19,13 @@ class SubmitBatcher:
     A thread and a round trip a request would cost several times what Redis has to do for it.
     """
 
-    def __init__(self, store: JobStore) -> None:
+    def __init__(self, store: ClientStore) -> None:
         self._store = store
         self._waiting: list[tuple[NewJob, asyncio.Future[Job]]] = []
         self._running: asyncio.Task[None] | None = None
 
     async def create(self, wanted: NewJob) -> Job:
-        """What JobStore.create does. Raises what it raises."""
+        """What ClientStore.create does. Raises what it raises."""
         made: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
         self._waiting.append((wanted, made))
         if self._running is None:

@@ -35,12 +35,12 @@ from benchmarks.service import ARTICLE, LEASE_SECONDS, Service, elapsed, made, m
 from benchmarks.streams import streams
 from benchmarks.submits import submits
 from benchmarks.wire import Connection, Stream, opened, post
-from lrcore.jobs.connection import connect
 from lrcore.jobs.job import JobOptions
-from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
-from lrcore.jobs.store import JobStore
+from lrcore.store.connection import connect
+from lrcore.store.queue import QUEUE
 from lrserve.embedded import EmbeddedRedis, find_server, version
+from tests.stores import JobStore
 
 SIZES = (100, 1_000, 10_000, 100_000)
 LOOKS = 200  # at each size, of each kind

@@ -22,9 +22,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.http import DIFFERENT, ROUNDS, SAME, SECONDS, _until_it_listens, requests
-from lrcore.jobs.connection import connect
-from lrcore.jobs.keys import KeyStore, Role
-from lrcore.jobs.limits import LimitStore
+from lrcore.access.keys import KeyStore, Role
+from lrcore.access.limits import LimitStore
+from lrcore.store.connection import connect
 from lrserve.supervisor import free_port
 from tests.conftest import redis_process
 

@@ -28,11 +28,12 @@ import httpx
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.service import Service, service, verdict
-from lrcore.jobs.connection import connect
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Best, Epoch, JobOptions
 from lrcore.jobs.states import RunState, State
-from lrcore.jobs.store import Claim, JobStore, RunEnd, RunEpoch
+from lrcore.store.connection import connect
+from lrcore.store.records import Claim, RunEnd, RunEpoch
+from tests.stores import JobStore
 
 SLOW_MS, SLOW_SHARE, LOAD_SECONDS = 100.0, 0.05, 5.0
 LEASE = 600.0

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lrcore.jobs.job import JobOptions
-from lrcore.jobs.settings import Settings
-from lrcore.jobs.store import JobStore
 from lrcore.jobs.training_spec import TrainingSpec
+from lrcore.settings import Settings
 from lrserve.supervisor import ProcessSupervisor, free_port
+from tests.stores import JobStore
 
 FIRST_SEED = 10**9  # all seeds have ten digits, so all requests are of one length
 LEASE_SECONDS = 600.0

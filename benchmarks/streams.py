@@ -16,11 +16,12 @@ from redis import Redis
 
 from benchmarks.service import LEASE_SECONDS, Service, made, ms, service, shares, verdict
 from benchmarks.wire import Connection, Stream, get, opened
-from lrcore.jobs.connection import connect
 from lrcore.jobs.job import Best, Epoch
-from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
-from lrcore.jobs.store import Claim, JobStore
+from lrcore.store.connection import connect
+from lrcore.store.queue import QUEUE
+from lrcore.store.records import Claim
+from tests.stores import JobStore
 
 JOBS, STREAMS_A_JOB = 100, 10
 BEATS = 8  # of each job, one a second

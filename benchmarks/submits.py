@@ -19,9 +19,9 @@ from celery import Celery, Task
 
 from benchmarks.service import BODY, FIRST_SEED, Service, ms, service, shares, verdict
 from benchmarks.wire import Answer, Connection, opened, post
-from lrcore.jobs.connection import connect
-from lrcore.jobs.queue import QUEUE, celery_config
-from lrcore.jobs.store import JobStore
+from lrcore.store.connection import connect
+from lrcore.store.queue import QUEUE, celery_config
+from tests.stores import JobStore
 
 CLIENTS = 16
 ROUNDS = 3

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Page, sync_playwright
 
-from lrcore.jobs.settings import Settings
+from lrcore.settings import Settings
 from lrserve.supervisor import ProcessSupervisor, free_port
 
 VISITS, MOVES = 6, 200

@@ -11,8 +11,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from redis import Redis
-from redis.exceptions import BusyLoadingError, RedisError
+from lrcore.store.connection import BusyLoadingError, Redis, RedisError
 
 START_SECONDS = 60  # a long append-only file is read first
 # of the machine's memory. The rest is for the workers, and for the copy that a rewrite of the file may need for a while

@@ -115,8 +115,7 @@ def explain(error: Exception) -> tuple[Status, dict[str, Any], list[str]] | None
 
 def _of_the_service(error: Exception) -> tuple[Status, dict[str, Any], list[str]] | None:
     """What `explain` says of the errors of commands that need more than the client."""
-    from redis.exceptions import RedisError
-
+    from lrcore.store.connection import RedisError
     from lrserve.embedded import NoRedis
     from lrserve.supervisor import SupervisorError
 

@@ -12,7 +12,7 @@ import typer
 from lrcore.text import visible
 
 if TYPE_CHECKING:
-    from lrcore.jobs.leaderboard import Row
+    from lrcore.reports.leaderboard import Row
 
 BAR = 40
 MOST_ROWS = 40

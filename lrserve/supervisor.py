@@ -17,13 +17,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
-from redis.exceptions import RedisError
-
 from lrcore.exits import how_it_ended
-from lrcore.jobs.connection import connect
-from lrcore.jobs.settings import Settings
-from lrcore.jobs.store import JobStore
 from lrcore.machine import cores
+from lrcore.settings import Settings
+from lrcore.store.connection import RedisError, connect
+from lrcore.store.operator import OperatorStore
 from lrserve.client import ApiError, Client
 from lrserve.embedded import EmbeddedRedis
 
@@ -186,7 +184,7 @@ class ProcessSupervisor:
         deadline = time.monotonic() + START_SECONDS
         # the API counts workers only for those who have a key where keys are asked for, which this one may not have
         with connect(redis_url) as redis, Client(self.url, timeout=5, retries=0) as client:
-            store = JobStore(redis)
+            store = OperatorStore(redis)
             while time.monotonic() < deadline:
                 self.keep_running()
                 for service in self.services:

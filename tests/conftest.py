@@ -16,13 +16,13 @@ import pytest
 from redis import Redis
 
 from lrcore.families import FAMILIES
-from lrcore.jobs.connection import connect
 from lrcore.jobs.job import Job
-from lrcore.jobs.settings import Settings
-from lrcore.jobs.store import JobStore
+from lrcore.settings import Settings
+from lrcore.store.connection import connect
 from lrserve.client import Client
 from lrserve.embedded import EmbeddedRedis, bundled_server, installed_server
 from lrserve.supervisor import ProcessSupervisor, free_port
+from tests.stores import JobStore
 
 T = TypeVar("T")
 

@@ -11,11 +11,12 @@ import httpx
 
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Epoch, Progress
-from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.range_test import RangeTestSpec
-from lrcore.jobs.store import Claim, JobStore
 from lrcore.jobs.training_spec import TrainingSpec
+from lrcore.store.queue import QUEUE
+from lrcore.store.records import Claim
 from tests.conftest import until
+from tests.stores import JobStore
 
 LEASE = 30.0  # seconds, longer than any test
 SHORT = 0.05  # seconds of a lease that a test waits for

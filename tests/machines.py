@@ -9,10 +9,10 @@ from typing import ClassVar
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from lrcore.jobs.connection import connect
-from lrcore.jobs.store import JobStore
+from lrcore.store.connection import connect
 from tests.conftest import redis_process
 from tests.examples import examples
+from tests.stores import JobStore
 
 
 class StoreModel(RuleBasedStateMachine):

@@ -28,18 +28,19 @@ from celery import Celery
 from celery.apps import worker as celery_worker
 from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
-from redis.exceptions import RedisError
 
 from lrcore import exits, logs, plugins, traces
-from lrcore.jobs.connection import connect
-from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.job_types import KINDS
-from lrcore.jobs.queue import NOTIFY_TASK, broker_queue, queues_of
-from lrcore.jobs.reaper import Reaper
-from lrcore.jobs.service_stats import WorkerStats
-from lrcore.jobs.settings import Settings
-from lrcore.jobs.store import JobStore
 from lrcore.jobs.training_spec import TrainingSpec
+from lrcore.settings import Settings
+from lrcore.store.client import ClientStore
+from lrcore.store.connection import RedisError, connect
+from lrcore.store.format import StoreTooNew
+from lrcore.store.lease import LeaseStore
+from lrcore.store.operator import OperatorStore
+from lrcore.store.queue import NOTIFY_TASK, broker_queue, queues_of
+from lrcore.store.reaper import Reaper
+from lrcore.store.service_stats import WorkerStats
 
 from .app import create_celery
 from .engine.trainer import pick_device, train
@@ -56,7 +57,7 @@ class Presence:
 
     def __init__(
         self,
-        store: JobStore,
+        store: LeaseStore,
         name: str,
         queues: Sequence[str],
         worker_stats: Callable[[], WorkerStats],
@@ -168,7 +169,8 @@ def main() -> int:
     settings = Settings()
     _configure_logs(settings)
     traces.start("lrserve-worker")
-    store = JobStore(connect(settings.redis_url))
+    redis = connect(settings.redis_url)
+    store = LeaseStore(redis)
     try:
         store.check_format()
     except StoreTooNew as error:
@@ -186,10 +188,10 @@ def main() -> int:
         celery.send_task(NOTIFY_TASK, args=(queue,), queue=broker_queue(queue), retry=False)
 
     most_runs = settings.runs_at_once or (8 if pick_device().type == "cpu" else 64)
-    runner = Runner(store, settings, name, queues, notify, most_runs)
+    runner = Runner(store, ClientStore(redis), settings, name, queues, notify, most_runs)
     celery = create_celery(runner)
     presence = Presence(store, name, queues, StatsSampler(labels, runner.trained).take, settings.alive_file)
-    reaper = Reaper(store, settings, notify)
+    reaper = Reaper(OperatorStore(redis), settings, notify)
 
     def begin(**_: object) -> None:
         try:

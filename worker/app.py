@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import Celery
 
-from lrcore.jobs.queue import NOTIFY_TASK, celery_config
+from lrcore.store.queue import NOTIFY_TASK, celery_config
 
 from .runner import Runner
 

@@ -12,15 +12,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from lrcore import exits, traces
 from lrcore.jobs.experiment import ShardSpec
-from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.job import Best, Epoch, JobError, Progress
-from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
-from lrcore.jobs.store import DRAINING, Claim, Gap, JobStore, LeaseLost
+from lrcore.settings import Settings
+from lrcore.store.connection import RedisError
+from lrcore.store.errors import Gap, LeaseLost
+from lrcore.store.format import StoreTooNew
+from lrcore.store.lease import DRAINING, LeaseStore
+from lrcore.store.records import Claim
 
 from .engine.memory import memory_held
 from .engine.trainer import Hooks
@@ -37,7 +38,7 @@ class Reporter:
         draining: set once the process is to end: from then on Redis is not waited for.
     """
 
-    def __init__(self, store: JobStore, claim: Claim, settings: Settings, draining: threading.Event) -> None:
+    def __init__(self, store: LeaseStore, claim: Claim, settings: Settings, draining: threading.Event) -> None:
         self._store, self._claim, self._settings, self._draining = store, claim, settings, draining
         self._began: tuple[float, int] | None = None  # clock and step of this attempt's start
         self._step = 0
@@ -92,7 +93,7 @@ class Reporter:
             return
 
         def tell() -> str:
-            self._store.keeps(self._claim, size)
+            self._store.set_checkpoint_bytes(self._claim, size)
             return self.wanted
 
         self._reports.put(tell)
@@ -140,7 +141,7 @@ class Reporter:
             raise self._lost
 
     def finish(self, state: State, error: JobError | None, *, again: bool = False) -> State:
-        """Deliver everything and end the job; arguments and result as of JobStore.finish. Raises LeaseLost."""
+        """Deliver everything and end the job; arguments and result as of LeaseStore.finish. Raises LeaseLost."""
         went = state
 
         def end() -> str:

@@ -12,29 +12,21 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from redis.exceptions import RedisError
-
 from lrcore import logs, plugins, traces
+from lrcore.artifacts import ArtifactsUnavailable
 from lrcore.errors import DataUnavailable, LrcoreError, MissingPackage
-from lrcore.jobs.artifacts import ArtifactsUnavailable
 from lrcore.jobs.experiment import ShardSpec
-from lrcore.jobs.format import StoreTooNew
 from lrcore.jobs.job import JobError
 from lrcore.jobs.job_spec import JobSpec
-from lrcore.jobs.queue import QUEUE, broker_queue
-from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
-from lrcore.jobs.store import (
-    Claim,
-    JobExists,
-    JobNotFound,
-    JobStore,
-    JobTooLarge,
-    LeaseLost,
-    LimitReached,
-    StoreFault,
-    StoreFull,
-)
+from lrcore.settings import Settings
+from lrcore.store.client import ClientStore
+from lrcore.store.connection import RedisError
+from lrcore.store.errors import JobExists, JobNotFound, JobTooLarge, LeaseLost, LimitReached, StoreFault, StoreFull
+from lrcore.store.format import StoreTooNew
+from lrcore.store.lease import LeaseStore
+from lrcore.store.queue import QUEUE, broker_queue
+from lrcore.store.records import Claim
 
 from . import artifacts
 from .engine import Diverged, Interrupted, OutOfMemory
@@ -67,6 +59,7 @@ class Runner:
     """Takes a waiting job at each notification, until `drain` is called.
 
     Args:
+        clients: where a job that follows from another one is submitted.
         name: the worker's name, the same after a restart.
         queues: those whose jobs it takes.
         notify: announces a job of a queue to other workers; may raise anything.
@@ -75,7 +68,8 @@ class Runner:
 
     def __init__(
         self,
-        store: JobStore,
+        store: LeaseStore,
+        clients: ClientStore,
         settings: Settings,
         name: str,
         queues: Sequence[str] = (QUEUE,),
@@ -87,7 +81,7 @@ class Runner:
         self.name = name
         self.queues = tuple(queues)
         self._plugins = tuple(map(str, plugins.load()))
-        self._store, self._notify = store, notify
+        self._store, self._clients, self._notify = store, clients, notify
         self._draining = threading.Event()
         self._swept_at = time.monotonic()  # a worker begins with it
         self._looking = threading.Lock()
@@ -264,7 +258,7 @@ class Runner:
         def put() -> None:
             try:
                 job = self._store.get(claim.id)
-                self._store.of(job.tenant).put(job_id, spec, job.options)
+                self._clients.of(job.tenant).put(job_id, spec, job.options)
             except JobExists:  # a lost worker's, whose device rounds otherwise
                 pass
             except (StoreFull, LimitReached, JobTooLarge) as error:
@@ -283,7 +277,7 @@ class Runner:
             try:
                 artifacts.publish(folder, self.settings.artifact_url, claim.id)
                 size = sum(file.stat().st_size for file in artifacts.files(folder))
-                return reporter.while_held(functools.partial(self._store.stored, claim, size))
+                return reporter.while_held(functools.partial(self._store.set_stored_bytes, claim, size))
             except ArtifactsUnavailable as error:
                 if pause is None:
                     raise

@@ -16,9 +16,11 @@ from typing import cast
 from lrcore import traces
 from lrcore.jobs.experiment import ShardSpec
 from lrcore.jobs.job import Best, Epoch, GroupingView, JobError
-from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import RunState, State
-from lrcore.jobs.store import Claim, Gap, JobStore, Judgement, RunEnd, RunEpoch
+from lrcore.settings import Settings
+from lrcore.store.errors import Gap
+from lrcore.store.lease import LeaseStore
+from lrcore.store.records import Claim, Judgement, RunEnd, RunEpoch
 
 from .engine import Diverged, Interrupted, OutOfMemory, Result
 from .engine.trainer import Hooks
@@ -46,7 +48,7 @@ class ShardHooks:
 class ShardReporter(Reporter):
     """The reporter of a shard: one thread, one lease and one call for the epochs of all its runs."""
 
-    def __init__(self, store: JobStore, claim: Claim, settings: Settings, draining: threading.Event) -> None:
+    def __init__(self, store: LeaseStore, claim: Claim, settings: Settings, draining: threading.Event) -> None:
         super().__init__(store, claim, settings, draining)
         self._shard = cast(ShardSpec, claim.spec)
         self._steps = dict.fromkeys(self._shard.indices, 0)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from lrcore import __version__, plugins
-from lrcore.jobs.service_stats import WorkerStats
+from lrcore.store.service_stats import WorkerStats
 
 from .engine.trainer import pick_device
 

@@ -10,12 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, NamedTuple
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from lrcore.store.connection import PubSub, RedisConnectionError, RedisError, connect_pubsub, connect_reader
 
 log = logging.getLogger("lrserve.api")
 
@@ -94,19 +89,9 @@ class EventBroadcaster:
     """
 
     def __init__(self, url: str) -> None:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=COMMAND_SECONDS,
-            retry=Retry(NoBackoff(), 1),
-            max_connections=8,
-            timeout=COMMAND_SECONDS,
-        )
-        self._redis = Redis.from_pool(pool)
+        self._redis = connect_reader(url)
         # silence is no error here, and a break must be seen: `_listen` asks after a while, and is begun again
-        self._channels = Redis.from_url(
-            url, decode_responses=True, socket_timeout=COMMAND_SECONDS, retry=Retry(NoBackoff(), 0)
-        )
+        self._channels = connect_pubsub(url)
         self._watches: defaultdict[str, set[_Watch]] = defaultdict(set)
         self._pubsub: PubSub | None = None
         self._listener: asyncio.Task[None] | None = None

@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from fastapi.concurrency import run_in_threadpool
-from redis.exceptions import RedisError
 
-from lrcore.jobs.keys import KeyNotFound, KeyStore
+from lrcore.access.keys import KeyNotFound, KeyStore
+from lrcore.store.connection import RedisError
 
 from ..middleware.auth import FRESH_SECONDS
 

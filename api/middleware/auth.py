@@ -12,14 +12,14 @@ from typing import Any
 
 from cachetools import TTLCache
 from fastapi.concurrency import run_in_threadpool
-from redis.exceptions import RedisError
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lrcore.jobs.audit import AuditLog, Entry
+from lrcore.access.audit import AuditLog, Entry
+from lrcore.access.keys import Key, KeyStore, Role
+from lrcore.access.limits import LimitStore
 from lrcore.jobs.ids import NOBODY
-from lrcore.jobs.keys import Key, KeyStore, Role
-from lrcore.jobs.limits import LimitStore
+from lrcore.store.connection import RedisError
 
 from ..problems import problem
 from .rates import Rate, Rates
@@ -42,7 +42,7 @@ class Caller:
     Attributes:
         key: id of the key; "" where none is asked for.
         known: False on an open path where keys are asked for, without a good one.
-        limits: of the tenant, by the names of lrcore.jobs.limits.
+        limits: of the tenant, by the names of lrcore.access.limits.
     """
 
     tenant: str = NOBODY

@@ -8,12 +8,11 @@ import sys
 import threading
 from typing import Literal
 
-from redis.exceptions import RedisError
-
-from lrcore.jobs.audit import AuditLog, Entry
+from lrcore.access.audit import AuditLog, Entry
+from lrcore.access.keys import KeyStore, Role, new_key
 from lrcore.jobs.ids import NOBODY
 from lrcore.jobs.job import rfc3339
-from lrcore.jobs.keys import KeyStore, Role, new_key
+from lrcore.store.connection import RedisError
 
 log = logging.getLogger("lrserve.api")
 

@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.utils import floatToGoString
-from redis.exceptions import RedisError
 
 from lrcore import __version__
-from lrcore.jobs.service_stats import ServiceStats, WorkerStats
-from lrcore.jobs.store import JobStore
-from lrcore.jobs.webhooks import WebhookStore
+from lrcore.store.connection import RedisError
+from lrcore.store.operator import OperatorStore
+from lrcore.store.service_stats import ServiceStats, WorkerStats
+from lrcore.webhooks.endpoints import WebhookStore
 
 log = logging.getLogger("lrserve.metrics")
 
@@ -97,7 +97,7 @@ DELIVERED = ("delivered", "retry", "failed", "gone", "dropped")
 class Exposed:
     """A registry for one scrape: what the process counts, and one look at the store."""
 
-    def __init__(self, store: JobStore, webhooks: WebhookStore) -> None:
+    def __init__(self, store: OperatorStore, webhooks: WebhookStore) -> None:
         self._store, self._webhooks = store, webhooks
 
     def collect(self) -> Iterator[Metric]:

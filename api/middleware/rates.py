@@ -9,7 +9,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from redis.exceptions import RedisError
+from lrcore.store.connection import RedisError
 
 if TYPE_CHECKING:
     from limits.aio.strategies import SlidingWindowCounterRateLimiter

@@ -12,7 +12,7 @@ from lrcore.family import Spec
 from lrcore.jobs.job import Job, Priority
 from lrcore.jobs.job_types import kind_of
 from lrcore.jobs.states import State
-from lrcore.jobs.store import IllegalMove
+from lrcore.store.errors import IllegalMove
 
 from ..dependencies import CurrentJob, CurrentReaper, Files, Store, Who, json_body
 from ..documented import DocumentedRoute, documented

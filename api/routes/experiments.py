@@ -11,13 +11,14 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from lrcore.jobs.experiment import ExperimentSpec
-from lrcore.jobs.experiment_report import EpochRow, ExperimentReport, RunRow
 from lrcore.jobs.job import Epoch, Job, JobOptions
-from lrcore.jobs.leaderboard import By, Row, as_csv
 from lrcore.jobs.states import State
-from lrcore.jobs.store import JobStore
+from lrcore.reports.experiment_report import EpochRow, ExperimentReport, RunRow
+from lrcore.reports.leaderboard import By, Row, as_csv
+from lrcore.store.client import ClientStore
+from lrcore.store.operator import OperatorStore
 
-from ..dependencies import CurrentJob, CurrentReaper, Store, json_body
+from ..dependencies import CurrentJob, CurrentReaper, Operator, Store, json_body
 from ..documented import DocumentedRoute, documented
 from ..encoding.json import dumps
 from ..encoding.negotiate import choose
@@ -131,6 +132,7 @@ async def submit_experiment(
     experiment: ExperimentRequest,
     request: Request,
     store: Store,
+    operator: Operator,
     reaper: CurrentReaper,
     idempotency_key: IdempotencyKey = "",
     dry_run: Annotated[bool, Query(description="validate, and say how much there is to do; nothing is made")] = False,
@@ -142,13 +144,12 @@ async def submit_experiment(
     """
     await run_in_threadpool(experiment.spec.check)
     if dry_run:
-        return Response(
-            await run_in_threadpool(_plan, experiment.spec, experiment.options, store), media_type=METRICS["json"]
-        )
+        body = await run_in_threadpool(_plan, experiment.spec, experiment.options, store, operator)
+        return Response(body, media_type=METRICS["json"])
     return await submitted(experiment, idempotency_key, request, reaper)
 
 
-def _plan(spec: ExperimentSpec, options: JobOptions, store: JobStore) -> bytes:
+def _plan(spec: ExperimentSpec, options: JobOptions, store: ClientStore, operator: OperatorStore) -> bytes:
     return dumps(
         {
             "spec": spec.model_dump(mode="json"),
@@ -156,7 +157,7 @@ def _plan(spec: ExperimentSpec, options: JobOptions, store: JobStore) -> bytes:
             "runs": spec.runs,
             "steps": spec.runs * spec.base.steps,
             "steps_per_epoch": spec.base.steps_per_epoch,
-            "warnings": doubts_of_store(spec, options, store),
+            "warnings": doubts_of_store(spec, options, store, operator),
         }
     )
 
@@ -193,7 +194,7 @@ async def get_experiment(
     return Response(content, headers=dict(response.headers), media_type=METRICS["json"])
 
 
-def _whole(job: Job, store: JobStore, by: By, baseline: int | None) -> bytes:
+def _whole(job: Job, store: ClientStore, by: By, baseline: int | None) -> bytes:
     """An ExperimentResponse as JSON: FastAPI would check ten thousand runs one by one."""
     report = ExperimentReport.of(job, store)
     rows = report.rows()

@@ -11,15 +11,17 @@ from pydantic import BaseModel, Field
 
 from lrcore.curve import Curve, CurveRequest
 from lrcore.grid import Grid, extent
-from lrcore.jobs.figure import draw_job
 from lrcore.jobs.job import Epoch, Job, JobOptions, Label
-from lrcore.jobs.metrics import as_csv
 from lrcore.jobs.range_test import RangeTestSpec
 from lrcore.jobs.states import State
 from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.lint import warnings
+from lrcore.reports.figure import draw_job
+from lrcore.reports.metrics import as_csv
+from lrcore.store.client import ClientStore
+from lrcore.store.operator import OperatorStore
 
-from ..dependencies import CurrentJob, CurrentReaper, Store, json_body
+from ..dependencies import CurrentJob, CurrentReaper, Operator, Store, json_body
 from ..documented import DocumentedRoute, documented
 from ..encoding.json import dumps
 from ..encoding.negotiate import choose
@@ -96,6 +98,7 @@ async def submit_job(
     job: JobRequest,
     request: Request,
     store: Store,
+    operator: Operator,
     reaper: CurrentReaper,
     idempotency_key: IdempotencyKey = "",
     dry_run: Annotated[
@@ -108,7 +111,8 @@ async def submit_job(
     The same key with another body is refused.
     """
     if dry_run:
-        return Response(await run_in_threadpool(_dry_run, job.spec, job.options, store), media_type="application/json")
+        body = await run_in_threadpool(_dry_run, job.spec, job.options, store, operator)
+        return Response(body, media_type="application/json")
     return await submitted(job, idempotency_key, request, reaper)
 
 
@@ -128,7 +132,7 @@ def submit_job_with_id(
     return created(made, reaper, 202 if new else 200)
 
 
-def _dry_run(spec: TrainingSpec, options: JobOptions, store: Store) -> bytes:
+def _dry_run(spec: TrainingSpec, options: JobOptions, store: ClientStore, operator: OperatorStore) -> bytes:
     base_lrs, lr = spec.optimizer.base_lrs, spec.tables().lr
     doubts = []
     if lr is not None:
@@ -137,7 +141,8 @@ def _dry_run(spec: TrainingSpec, options: JobOptions, store: Store) -> bytes:
         )
         extents = tuple(map(extent, lr))
         doubts = warnings(asked, Curve(Grid(0, 1, spec.intervals), lr, None, extents))
-    return planned(spec, lr, [doubt._asdict() for doubt in doubts] + doubts_of_store(spec, options, store))
+    unserved = doubts_of_store(spec, options, store, operator)
+    return planned(spec, lr, [doubt._asdict() for doubt in doubts] + unserved)
 
 
 def planned(spec: TrainingSpec | RangeTestSpec, lr: Any, doubts: list[dict[str, Any]]) -> bytes:

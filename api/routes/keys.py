@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from lrcore.access.audit import AuditLog
+from lrcore.access.keys import MOST_KEYS, Key, KeyNotFound, KeyStore, Role
 from lrcore.family import Number, Spec
-from lrcore.jobs.audit import AuditLog
-from lrcore.jobs.keys import MOST_KEYS, Key, KeyNotFound, KeyStore, Role
 
 from ..dependencies import Who, json_body
 from ..documented import DocumentedRoute, documented, refuses

@@ -10,9 +10,10 @@ from pydantic import BaseModel, Field
 
 from lrcore.jobs.job import JobOptions
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec, as_csv
-from lrcore.jobs.store import JobStore
+from lrcore.store.client import ClientStore
+from lrcore.store.operator import OperatorStore
 
-from ..dependencies import CurrentJob, CurrentReaper, Store, json_body
+from ..dependencies import CurrentJob, CurrentReaper, Operator, Store, json_body
 from ..documented import DocumentedRoute, documented
 from ..encoding.negotiate import choose
 from ..requests import RangeTestRequest
@@ -41,6 +42,7 @@ async def submit_range_test(
     test: RangeTestRequest,
     request: Request,
     store: Store,
+    operator: Operator,
     reaper: CurrentReaper,
     idempotency_key: IdempotencyKey = "",
     dry_run: Annotated[bool, Query(description="validate, and answer with the rates to try; no job is made")] = False,
@@ -51,15 +53,14 @@ async def submit_range_test(
     once the test has succeeded, exactly once; the result has its id.
     """
     if dry_run:
-        return Response(
-            await run_in_threadpool(_dry_run, test.spec, test.options, store), media_type="application/json"
-        )
+        body = await run_in_threadpool(_dry_run, test.spec, test.options, store, operator)
+        return Response(body, media_type="application/json")
     return await submitted(test, idempotency_key, request, reaper)
 
 
-def _dry_run(spec: RangeTestSpec, options: JobOptions, store: JobStore) -> bytes:
+def _dry_run(spec: RangeTestSpec, options: JobOptions, store: ClientStore, operator: OperatorStore) -> bytes:
     rates = spec.rates()
-    return planned(spec, [rates * ratio for ratio in spec.ratios], doubts_of_store(spec, options, store))
+    return planned(spec, [rates * ratio for ratio in spec.ratios], doubts_of_store(spec, options, store, operator))
 
 
 @router.get(

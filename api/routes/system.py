@@ -10,9 +10,7 @@ from fastapi.responses import HTMLResponse
 from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel, Field
 
-from lrcore.jobs.store import JobStore
-
-from ..dependencies import Who
+from ..dependencies import Operator, Who
 from ..documented import DocumentedRoute, documented
 from ..encoding.json import dumps
 from ..middleware import headers
@@ -78,17 +76,16 @@ async def get_health() -> Health:
 
 
 @router.get("/readyz", summary="Can jobs be taken?", response_model_exclude_none=True, responses=documented(503))
-def get_readiness(request: Request, who: Who) -> Readiness:
+def get_readiness(operator: Operator, who: Who) -> Readiness:
     """Redis takes writes; with a key, how many workers live and what waits for which of them.
 
     503 while no job could be stored: Redis is away, full, a replica, or cannot write to its disk.
     """
-    store: JobStore = request.app.state.store
-    store.check_writable()
+    operator.check_writable()
     if not who.known:
         return Readiness()
-    queues = {queue.name: QueueState(waiting=queue.waiting, workers=queue.workers) for queue in store.queues()}
-    return Readiness(workers=store.workers(), queues=queues)
+    queues = {queue.name: QueueState(waiting=queue.waiting, workers=queue.workers) for queue in operator.queues()}
+    return Readiness(workers=operator.workers(), queues=queues)
 
 
 class ExpositionResponse(Response):
@@ -108,7 +105,7 @@ def metrics(request: Request, accept: Annotated[str, Header(include_in_schema=Fa
 
     Where keys are asked for, it needs one, of any role, unless LRSERVE_METRICS_OPEN says otherwise.
     """
-    exposed = Exposed(request.app.state.store, request.app.state.webhooks)
+    exposed = Exposed(request.app.state.operator, request.app.state.webhooks)
     encode, content_type = choose_encoder(accept)
     return Response(encode(exposed), headers={"Content-Type": content_type, "Vary": "Accept"})
 

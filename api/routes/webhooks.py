@@ -9,8 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, HttpUrl
 
 from lrcore.family import Flag, Items, Spec
 from lrcore.jobs.job import Label
-from lrcore.jobs.webhook_scripts import MOST_OF_ALL, MOST_WEBHOOKS
-from lrcore.jobs.webhooks import Delivery, Event, Webhook, WebhookStore
+from lrcore.webhooks.endpoints import BOUNDS, Delivery, Event, Webhook, WebhookStore
 
 from ..dependencies import json_body
 from ..documented import DocumentedRoute, documented, refuses
@@ -20,7 +19,7 @@ from ..webhooks.address_policy import AddressPolicy
 router = APIRouter(route_class=DocumentedRoute, prefix="/v1/webhooks", tags=["webhooks"])
 
 EVENTS: tuple[Event, ...] = get_args(Event)
-FULL = f"There are {MOST_WEBHOOKS} webhooks of the tenant already, or {MOST_OF_ALL} of all tenants"
+FULL = f"There are {BOUNDS.endpoints} webhooks of the tenant already, or {BOUNDS.all_endpoints} of all tenants"
 
 
 def _without_credentials(url: HttpUrl) -> HttpUrl:

@@ -11,14 +11,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
-from lrcore.jobs.connection import COMMAND_SECONDS
-from lrcore.jobs.outbox import Outbox, Outcome, Parcel
-from lrcore.jobs.webhooks import Attempt
+from lrcore.store.connection import RedisError, connect_async
+from lrcore.webhooks.endpoints import Attempt
+from lrcore.webhooks.outbox import Outbox, Outcome, Parcel
 
 from ..settings import ApiSettings
 from .address_policy import AddressPolicy
@@ -44,7 +39,7 @@ class Dispatcher:
     def __init__(self, settings: ApiSettings) -> None:
         self._settings = settings
         self._lease = LEASE_TIMEOUTS * settings.webhook_timeout_seconds
-        self._outbox = Outbox(_connect(settings.redis_url))
+        self._outbox = Outbox(connect_async(settings.redis_url, POLL_SECONDS))
         self._address_policy = AddressPolicy(settings.webhook_allow)
         self._sender: Sender | None = None
         self._wake = asyncio.Event()
@@ -134,15 +129,3 @@ class Dispatcher:
         if parcel.failures >= len(delays):
             return "failed", 0.0
         return "retry", delays[parcel.failures] * random.uniform(1 - JITTER, 1 + JITTER)
-
-
-def _connect(url: str) -> Redis:
-    """A client for short commands and short waits."""
-    return Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=COMMAND_SECONDS + POLL_SECONDS,
-        socket_connect_timeout=COMMAND_SECONDS,
-        retry=Retry(NoBackoff(), 1),
-        max_connections=2 * MOST_IN_FLIGHT,
-    )

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import httpcore
 
 from lrcore import __version__
-from lrcore.jobs.outbox import Parcel, signature
-from lrcore.jobs.webhooks import Attempt
+from lrcore.webhooks.endpoints import Attempt
+from lrcore.webhooks.outbox import Parcel, signature
 
 from .address_policy import AddressPolicy, Refused
 from .dispatcher import MOST_IN_FLIGHT

@@ -1,1 +1,1 @@
-"""What a training job is, which states it can be in, and where jobs are kept."""
+"""What a job is: its type and spec, its states, and what its readers see. Knows no store."""

@@ -12,13 +12,13 @@ from lrcore.datasets import DATASETS, Dataset
 from lrcore.family import Member
 from lrcore.jobs.experiment import Axes, ExperimentSpec
 from lrcore.jobs.job import JobOptions
-from lrcore.jobs.leaderboard import Difference, Row
 from lrcore.jobs.prune import Asha
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec, Suggestion
 from lrcore.jobs.training_spec import EarlyStopping, Setup, TrainingSpec
 from lrcore.models import MODELS, Model
 from lrcore.optimizers import OPTIMIZERS, Optimizer
 from lrcore.reference import introduction, table
+from lrcore.reports.leaderboard import Difference, Row
 
 HEAD = """# Training jobs
 

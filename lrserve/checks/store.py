@@ -8,16 +8,15 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from redis import Redis
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
-
 from lrcore import __version__
-from lrcore.jobs.connection import connect
-from lrcore.jobs.keys import KeyStore
-from lrcore.jobs.service_stats import ServiceStats
-from lrcore.jobs.settings import Settings
-from lrcore.jobs.store import FULL, PREFIX, JobStore
+from lrcore.access.keys import KeyStore
 from lrcore.logs import masked
+from lrcore.settings import Settings
+from lrcore.store.connection import AuthenticationError, Redis, RedisError, ResponseError, connect
+from lrcore.store.memory import FULL
+from lrcore.store.operator import OperatorStore
+from lrcore.store.scripts import PREFIX, source
+from lrcore.store.service_stats import ServiceStats
 from lrserve.api.settings import ApiSettings
 from lrserve.checks import Finding, ok, problem, size, warning
 from lrserve.embedded import NoRedis, find_server, version
@@ -26,39 +25,6 @@ from lrserve.supervisor import REDIS_URL
 OLDEST = (6, 2)
 UPGRADE = "upgrade it to Redis 6.2 or later, or to Valkey"
 SKEW, TOO_MUCH = 1.0, 60.0  # seconds between two clocks
-
-# what a worker does to jobs, each once, on keys that are removed again; and what only an API does
-WORKER = """
-local k, refused = ARGV[1], {}
-local function try(...)
-  local answer = redis.pcall(...)
-  if type(answer) == 'table' and answer.err then table.insert(refused, string.lower(select(1, ...))) end
-end
-try('HSET', k, 'f', 1) try('HSETNX', k, 'g', 1) try('HGET', k, 'f') try('HMGET', k, 'f', 'g') try('HGETALL', k)
-try('HEXISTS', k, 'f') try('HINCRBY', k, 'f', 1) try('HVALS', k) try('HDEL', k, 'f') try('EXISTS', k)
-try('EXPIRE', k, 60)
-try('ZADD', k .. ':z', 1, 'm') try('ZSCORE', k .. ':z', 'm') try('ZRANK', k .. ':z', 'm') try('ZCARD', k .. ':z')
-try('ZCOUNT', k .. ':z', 0, 1) try('ZRANGE', k .. ':z', 0, -1) try('ZRANGEBYSCORE', k .. ':z', 0, 1)
-try('ZREMRANGEBYSCORE', k .. ':z', 0, 1) try('ZREM', k .. ':z', 'm')
-try('RPUSH', k .. ':l', 1) try('LPUSH', k .. ':l', 1) try('LINDEX', k .. ':l', 0) try('LLEN', k .. ':l')
-try('LRANGE', k .. ':l', 0, -1) try('LTRIM', k .. ':l', 0, 1) try('LPOP', k .. ':l')
-try('SADD', k .. ':s', 1) try('SMEMBERS', k .. ':s') try('SCARD', k .. ':s') try('SREM', k .. ':s', 1)
-try('INCR', k .. ':n') try('INCRBY', k .. ':n', 1) try('DECRBY', k .. ':n', 1) try('GET', k .. ':n') try('TIME')
-try('XADD', k .. ':x', '*', 'f', 1) try('XRANGE', k .. ':x', '-', '+') try('XDEL', k .. ':x', '0-1')
-try('PUBLISH', ARGV[2] .. 'events:doctor', '') try('DEL', k, k .. ':z', k .. ':l', k .. ':s', k .. ':n', k .. ':x')
-return refused
-"""
-API = """
-local refused = {}
-for _, each in ipairs({{'HGET', 'key:doctor', 'f'}, {'ZCARD', 'keys'}, {'HGET', 'webhook:doctor', 'f'},
-    {'XLEN', 'outbox'}, {'XREVRANGE', 'audit', '+', '-', 'COUNT', 1}}) do
-  local answer = redis.pcall(each[1], ARGV[1] .. each[2], unpack(each, 3))
-  if type(answer) == 'table' and answer.err then
-    table.insert(refused, string.lower(each[1]) .. ' ' .. ARGV[1] .. each[2])
-  end
-end
-return refused
-"""
 
 
 def check(settings: ApiSettings, exposed: bool) -> Iterator[Finding]:
@@ -89,7 +55,7 @@ def check(settings: ApiSettings, exposed: bool) -> Iterator[Finding]:
         yield _clock(redis)
         yield _rights(redis)
         yield from _replay(redis)
-        yield from _service(JobStore(redis).service_stats(), settings)
+        yield from _service(OperatorStore(redis).service_stats(), settings)
         yield _keys(redis, settings, exposed)
     except RedisError as error:
         yield problem(
@@ -212,14 +178,14 @@ def _clock(redis: Redis) -> Finding:
 
 
 def _rights(redis: Redis) -> Finding:
-    refused: list[str] = redis.eval(WORKER, 0, f"{PREFIX}job:doctor-{secrets.token_hex(8)}", PREFIX)
+    refused: list[str] = redis.eval(source("doctor/worker_rights"), 0, PREFIX, f"doctor-{secrets.token_hex(8)}")
     if refused:
         return problem(
             "redis rights",
             f"this user may not do what API and workers do: {', '.join(dict.fromkeys(refused))}",
             "give it the rights of docs/deploy/redis.acl",
         )
-    if redis.eval(API, 0, PREFIX):
+    if redis.eval(source("doctor/api_rights"), 0, PREFIX):
         return ok("redis rights", "those of a worker; an API needs a user with more")
     return ok("redis rights", "those of an API and a worker")
 

@@ -16,10 +16,10 @@ import httpx
 from pydantic import BaseModel
 
 from lrcore.jobs.job import Epoch, Job
-from lrcore.jobs.leaderboard import By, Row
-from lrcore.jobs.leaderboard import as_csv as ranked_csv
-from lrcore.jobs.metrics import as_csv as epochs_csv
 from lrcore.jobs.states import State
+from lrcore.reports.leaderboard import By, Row
+from lrcore.reports.leaderboard import as_csv as ranked_csv
+from lrcore.reports.metrics import as_csv as epochs_csv
 from lrcore.text import cell
 from lrserve.client.calls import Call, Flow, Page, SpecLike, as_json, content, given, model, nothing, path, plain
 from lrserve.client.errors import ApiError, JobNotSucceeded
@@ -27,9 +27,9 @@ from lrserve.client.methods import Listing, Method
 from lrserve.client.responses import Plan, Records
 
 if TYPE_CHECKING:
-    from lrcore.jobs.artifacts import Artifact
-    from lrcore.jobs.experiment_report import RunRow
+    from lrcore.artifacts import Artifact
     from lrcore.jobs.range_test import RangeTestResult
+    from lrcore.reports.experiment_report import RunRow
 
 T = TypeVar("T")
 LOOK_SECONDS = 30.0  # that the server keeps a request of wait() before it answers
@@ -229,7 +229,7 @@ def artifacts(job_id: str) -> Call[list[Artifact]]:
 
 
 def _artifacts(response: httpx.Response) -> list[Artifact]:
-    from lrcore.jobs.artifacts import Artifact
+    from lrcore.artifacts import Artifact
 
     return [Artifact.model_validate(each) for each in response.json()["artifacts"]]
 
@@ -300,7 +300,7 @@ def runs(job_id: str) -> Call[Records[RunRow]]:
 
 
 def _runs(response: httpx.Response) -> Records[RunRow]:
-    from lrcore.jobs.experiment_report import RunRow
+    from lrcore.reports.experiment_report import RunRow
 
     return Records(map(RunRow.model_validate, response.json()["runs"]), _table)
 

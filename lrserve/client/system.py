@@ -12,7 +12,7 @@ from lrserve.client.methods import Listing, Method
 from lrserve.client.responses import ApiKey, Health, Readiness
 
 if TYPE_CHECKING:
-    from lrcore.jobs.webhooks import Delivery, Webhook
+    from lrcore.webhooks.endpoints import Delivery, Webhook
 
 
 def health() -> Call[Health]:
@@ -88,13 +88,13 @@ def _one(response: httpx.Response) -> Delivery:
 
 
 def _delivery(answer: dict[str, Any]) -> Delivery:
-    from lrcore.jobs.webhooks import Delivery
+    from lrcore.webhooks.endpoints import Delivery
 
     return Delivery.model_validate(answer)
 
 
 def _webhook(answer: dict[str, Any]) -> Webhook:
-    from lrcore.jobs.webhooks import Webhook
+    from lrcore.webhooks.endpoints import Webhook
 
     return Webhook.model_validate(answer)
 

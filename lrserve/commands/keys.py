@@ -11,7 +11,7 @@ from lrserve.options import AsJson
 from lrserve.output import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from redis import Redis
+    from lrcore.store.connection import Redis
 
 app = typer.Typer(
     help="Keys of the API: create, list, revoke. They work on the Redis of LRSERVE_REDIS_URL, or of `lrserve up`.",
@@ -23,8 +23,8 @@ TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 
 def redis_of_settings() -> Redis:
     """The Redis that LRSERVE_REDIS_URL names, else the one that `lrserve up` runs. Raises typer.BadParameter."""
-    from lrcore.jobs.connection import connect
-    from lrcore.jobs.settings import Settings
+    from lrcore.settings import Settings
+    from lrcore.store.connection import connect
     from lrserve.supervisor import REDIS_URL
 
     settings = Settings()
@@ -55,8 +55,8 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and print its token, which is not shown again."""
-    from lrcore.jobs.audit import AuditLog, Entry
-    from lrcore.jobs.keys import KeyStore, Role, TooManyKeys
+    from lrcore.access.audit import AuditLog, Entry
+    from lrcore.access.keys import KeyStore, Role, TooManyKeys
 
     check_tenant(tenant, "TENANT")
     redis = redis_of_settings()
@@ -76,7 +76,7 @@ def list_keys(
     tenant: Annotated[str | None, typer.Option(help="of one tenant alone")] = None, as_json: AsJson = False
 ) -> None:
     """Show keys, without their secrets."""
-    from lrcore.jobs.keys import KeyStore
+    from lrcore.access.keys import KeyStore
 
     found = KeyStore(redis_of_settings()).all(tenant)
     if as_json:
@@ -91,8 +91,8 @@ def revoke(
     key_id: Annotated[str, typer.Argument(help="as listed; also the middle of a token")], as_json: AsJson = False
 ) -> None:
     """Make a key useless, within five seconds."""
-    from lrcore.jobs.audit import AuditLog, Entry
-    from lrcore.jobs.keys import KeyNotFound, KeyStore
+    from lrcore.access.audit import AuditLog, Entry
+    from lrcore.access.keys import KeyNotFound, KeyStore
 
     redis = redis_of_settings()
     try:

@@ -14,14 +14,14 @@ app = typer.Typer(
     help="Limits of tenants: show, set. They work on the Redis of LRSERVE_REDIS_URL, or of `lrserve up`.",
     no_args_is_help=True,
 )
-ALL = "*"  # every tenant that has no limit of its own, as lrcore.jobs.limits has it
+ALL = "*"  # every tenant that has no limit of its own, as lrcore.access.limits has it
 Tenant = Annotated[str, typer.Option(help="all that have no limit of their own, if not given")]
 
 
 @app.command()
 def show(tenant: Tenant = ALL, as_json: AsJson = False) -> None:
     """What holds for a tenant."""
-    from lrcore.jobs.limits import LIMITS, LimitStore
+    from lrcore.access.limits import LIMITS, LimitStore
 
     limits = LimitStore(redis_of_settings()).of(tenant)
     if as_json:
@@ -38,8 +38,8 @@ def set_limits(
     as_json: AsJson = False,
 ) -> None:
     """Set limits. They hold for jobs at once, and for requests within five seconds."""
-    from lrcore.jobs.audit import AuditLog, Entry
-    from lrcore.jobs.limits import LIMITS, LimitStore
+    from lrcore.access.audit import AuditLog, Entry
+    from lrcore.access.limits import LIMITS, LimitStore
 
     if tenant != ALL:
         check_tenant(tenant, "--tenant")

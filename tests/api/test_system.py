@@ -4,7 +4,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from lrcore.jobs.connection import connect
+from lrcore.store.connection import connect
 from tests.conftest import Service, until
 
 

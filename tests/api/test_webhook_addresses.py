@@ -14,8 +14,8 @@ import httpcore
 import pytest
 
 from lrcore.jobs.ids import NOBODY
-from lrcore.jobs.outbox import Parcel
-from lrcore.jobs.webhooks import new_secret
+from lrcore.webhooks.endpoints import new_secret
+from lrcore.webhooks.outbox import Parcel
 from lrserve.api.webhooks.address_policy import AddressPolicy
 from lrserve.api.webhooks.sender import GuardedBackend, Sender
 from tests.api.receiver import Receiver

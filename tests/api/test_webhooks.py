@@ -15,15 +15,15 @@ from typing import Any
 import httpx
 import pytest
 
-from lrcore.jobs.connection import connect
-from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
-from lrcore.jobs.store import JobStore
-from lrcore.jobs.webhooks import new_secret
+from lrcore.store.connection import connect
+from lrcore.store.queue import QUEUE
+from lrcore.webhooks.endpoints import new_secret
 from lrserve.supervisor import free_port
 from tests.api.receiver import Json, Message, Receiver
 from tests.conftest import Service, running_service, until
 from tests.factories import job_spec, submitted
+from tests.stores import JobStore
 
 ROOT = Path(__file__).parent.parent.parent
 SETTINGS = {

@@ -17,11 +17,11 @@ import httpx
 from redis import Redis
 from redis.exceptions import RedisError
 
-from lrcore.jobs.connection import connect
 from lrcore.jobs.job import Epoch, Job
-from lrcore.jobs.queue import QUEUE, broker_list
-from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import RunState, State, may_move
+from lrcore.settings import Settings
+from lrcore.store.connection import connect
+from lrcore.store.queue import QUEUE, broker_list
 from lrserve.api.notifier import Notifier
 from lrserve.client import ApiError
 from tests.conftest import Service, running_service, until

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.states import State
+from lrcore.store.queue import QUEUE, broker_list
 from tests.conftest import until
 from tests.factories import job_spec
 from tests.faults.harness import SHORT, Rig, Trial, job_of, wait

@@ -9,8 +9,9 @@ from redis import Redis
 
 from lrcore.jobs.experiment import ShardSpec
 from lrcore.jobs.job import Best, Job, JobError, JobOptions
-from lrcore.jobs.store import Claim, JobStore, RunEpoch
+from lrcore.store.records import Claim, RunEpoch
 from tests.factories import claimed_runs, epoch, experiment_of
+from tests.stores import JobStore
 
 STEPS = 12  # of a run
 BROKE = JobError(type="error", message="it broke")

@@ -6,8 +6,8 @@ from typing import Any
 
 from redis import Redis
 
-from lrcore.jobs import store as stores
 from lrcore.jobs.ids import NOBODY
+from lrcore.store import client as stores
 
 PREFIX = "lrserve:"
 

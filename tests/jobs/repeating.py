@@ -7,7 +7,7 @@ from typing import Any
 
 from redis import Redis
 
-from lrcore.jobs import scripts
+from lrcore.store.scripts import source
 
 
 class Repeating(Redis):
@@ -29,7 +29,7 @@ class Repeating(Redis):
         return answer
 
     def answered(self, script: str) -> Any:
-        """Return what Redis answered when it was last sent this script of the store."""
+        """Return what Redis answered when it was last sent this script of the store, by its name."""
         return self._sent[_digest(script)][1]
 
     def again(self, script: str) -> Any:
@@ -38,4 +38,4 @@ class Repeating(Redis):
 
 
 def _digest(script: str) -> str:
-    return hashlib.sha1((scripts.COMMON + script).encode()).hexdigest()
+    return hashlib.sha1(source(script).encode()).hexdigest()

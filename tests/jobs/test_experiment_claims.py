@@ -8,12 +8,13 @@ import pytest
 
 from lrcore.jobs.experiment import ExperimentSpec, ShardSpec
 from lrcore.jobs.job import JobOptions
-from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
-from lrcore.jobs.store import JobNotFound, JobStore
+from lrcore.store.errors import JobNotFound
+from lrcore.store.queue import QUEUE
 from tests.conftest import until
 from tests.factories import ALL_RUNS, LEASE, SHORT, SPEC, claimed_runs, experiment_of
 from tests.jobs.experiments import STEPS, create, held, indices
+from tests.stores import JobStore
 
 # what is handed out
 

@@ -7,9 +7,10 @@ from redis import Redis
 
 from lrcore.jobs.job import JobError
 from lrcore.jobs.states import RunState, State
-from lrcore.jobs.store import JobStore, Judgement, RunEnd, RunView
+from lrcore.store.records import Judgement, RunEnd, RunView
 from tests.factories import LEASE, MOST, SPEC, claimed_runs, epoch, experiment_of
 from tests.jobs.experiments import BROKE, DIVERGED, STEPS, create, events, held, indices, states, told_epoch
+from tests.stores import JobStore
 
 # errors
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 from redis import Redis
 
-from lrcore.jobs import scripts
 from lrcore.jobs.states import RunState, State
-from lrcore.jobs.store import Claim, Gap, JobStore, Judgement, LeaseLost, RunEnd
+from lrcore.store.errors import Gap, LeaseLost
+from lrcore.store.records import Claim, Judgement, RunEnd
 from tests.factories import ALL_RUNS, LEASE, MOST, SHORT, claimed_runs, epoch, lapsed
 from tests.jobs.experiments import (
     BROKE,
@@ -27,6 +27,7 @@ from tests.jobs.experiments import (
     values,
 )
 from tests.jobs.repeating import Repeating
+from tests.stores import JobStore
 
 # workers that are lost
 
@@ -181,28 +182,28 @@ def test_a_claim_that_redis_receives_twice_takes_one_shard(store: JobStore, redi
     claimed_runs(JobStore(client), "a", 2)
     before = values(redis, without="lrserve:leases")
 
-    assert client.again(scripts.CLAIM) == client.answered(scripts.CLAIM)
+    assert client.again("claim") == client.answered("claim")
     assert values(redis, without="lrserve:leases") == before
     assert states(store, job.id) == ["running"] * 2
 
 
-@pytest.mark.parametrize("script", ["REPORT", "JUDGE", "CANCEL", "PAUSE", "RESUME"])
+@pytest.mark.parametrize("script", ["report", "judge", "cancel", "pause", "resume"])
 def test_what_redis_hears_twice_is_done_once(script: str, store: JobStore, redis: Redis) -> None:
     job_id, (claim, _) = held(store)
     if script == "RESUME":
         store.pause(job_id)
     client = Repeating.of(redis)
     sender = JobStore(client)
-    if script == "REPORT":
+    if script == "report":
         news = [told_epoch(0, 0), told_epoch(0, 1, 0.9), RunEnd(0, RunState.SUCCEEDED), told_epoch(1, 0)]
         sender.report(claim, LEASE, 9, news)
-    elif script == "JUDGE":
+    elif script == "judge":
         sender.judge(claim, [Judgement("0:0", range(1), False), Judgement("0:1", range(1, 2), True)])
     else:
-        getattr(sender, script.lower())(job_id)
+        getattr(sender, script)(job_id)
     before = values(redis, without="lrserve:leases")
 
-    assert client.again(getattr(scripts, script)) == client.answered(getattr(scripts, script))
+    assert client.again(script) == client.answered(script)
     assert values(redis, without="lrserve:leases") == before
 
 

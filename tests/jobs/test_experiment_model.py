@@ -18,9 +18,10 @@ from hypothesis.stateful import (
 )
 
 from lrcore.jobs.job import JobError, JobOptions
-from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import RunState, State
-from lrcore.jobs.store import Claim, Gap, IllegalMove, Judgement, LeaseLost, RunEnd
+from lrcore.store.errors import Gap, IllegalMove, LeaseLost
+from lrcore.store.queue import QUEUE
+from lrcore.store.records import Claim, Judgement, RunEnd
 from tests.factories import LEASE, experiment_of
 from tests.jobs.experiments import BROKE, DIVERGED, STEPS, indices, told_epoch
 from tests.jobs.recount import counted, recounted
@@ -265,10 +266,10 @@ class ExperimentMachine(StoreModel):
     @rule(claim=claims, size=st.integers(0, 9))
     def write_a_checkpoint(self, claim: Claim, size: int) -> None:
         if self.shard_of(claim):
-            self.store.keeps(claim, size)
+            self.store.set_checkpoint_bytes(claim, size)
         else:
             with pytest.raises(LeaseLost):
-                self.store.keeps(claim, size)
+                self.store.set_checkpoint_bytes(claim, size)
 
     @rule(claim=claims)
     def fall_silent(self, claim: Claim) -> None:

@@ -6,9 +6,10 @@ from redis import Redis
 
 from lrcore.jobs.job import Best, GroupingView
 from lrcore.jobs.states import RunState, State
-from lrcore.jobs.store import JobStore, Judgement, RunEnd, RunEpoch, RunView
+from lrcore.store.records import Judgement, RunEnd, RunEpoch, RunView
 from tests.factories import LEASE, claimed_runs, epoch
 from tests.jobs.experiments import BROKE, DIVERGED, STEPS, create, events, held, indices, states, told_epoch
+from tests.stores import JobStore
 
 # how an experiment goes
 

@@ -8,11 +8,13 @@ import pytest
 from redis import Redis
 
 from lrcore.jobs.experiment import MAX_RUNS
-from lrcore.jobs.queue import QUEUE, broker_list
 from lrcore.jobs.states import RunState, State
-from lrcore.jobs.store import IllegalMove, JobNotFound, JobStore, Judgement, Queue, RunEnd
+from lrcore.store.errors import IllegalMove, JobNotFound
+from lrcore.store.queue import QUEUE, broker_list
+from lrcore.store.records import Judgement, Queue, RunEnd
 from tests.factories import LEASE, MOST, SPEC, claimed_runs, experiment_of
 from tests.jobs.experiments import BROKE, DIVERGED, STEPS, create, held, indices, states, told_epoch
+from tests.stores import JobStore
 
 # what is left, and what is seen
 
@@ -80,7 +82,7 @@ def test_an_experiment_that_ended_long_ago_is_stale(store: JobStore) -> None:
     assert taken is not None
     assert taken[0] == job_id
     assert store.take_stale(0, LEASE) is None
-    store.forget(*taken)
+    assert store.forget_stale(*taken)
     with pytest.raises(JobNotFound):
         store.get(job_id)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
-from lrcore.jobs.store import IllegalMove, JobStore
+from lrcore.store.errors import IllegalMove
+from lrcore.store.queue import QUEUE
 from tests.factories import ALL_RUNS, LEASE, claimed_runs
 from tests.jobs.experiments import BROKE, create, events, held, indices, states
+from tests.stores import JobStore
 
 # cancel, pause and resume
 

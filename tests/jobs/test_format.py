@@ -12,14 +12,16 @@ import httpx
 import pytest
 from redis import Redis
 
-from lrcore.jobs import format as module
-from lrcore.jobs.format import FORMAT, StoreFormat, StoreTooNew
 from lrcore.jobs.job import JobOptions
-from lrcore.jobs.queue import QUEUE
-from lrcore.jobs.store import PREFIX, JobStore, KeyReused
+from lrcore.store import format as module
+from lrcore.store.errors import KeyReused
+from lrcore.store.format import FORMAT, StoreTooNew
+from lrcore.store.queue import QUEUE
+from lrcore.store.scripts import PREFIX, source
 from lrserve.supervisor import free_port
 from tests.conftest import redis_process, until
 from tests.factories import SPEC
+from tests.stores import JobStore
 
 KEY = f"{PREFIX}format"
 RENAMED = """for _, id in ipairs(redis.call('ZRANGE', P .. 'jobs', 0, -1)) do
@@ -31,10 +33,18 @@ DOUBLED = """for _, id in ipairs(redis.call('ZRANGE', P .. 'jobs', 0, -1)) do
 end"""
 
 
+def migrate(redis: Redis, number: int, migrations: dict[int, str], prefix: str = PREFIX) -> None:
+    """Bring the store to a number, as a version would that had these migrations."""
+    table = ", ".join(f"[{before}] = function() {text} end" for before, text in migrations.items())
+    text = source("format").replace("local migrations = {}", f"local migrations = {{{table}}}")
+    assert text != source("format")
+    redis.eval(text, 0, prefix, number)
+
+
 def test_an_older_store_is_migrated_once_over_all_steps(store: JobStore, redis: Redis) -> None:
     job = store.create(SPEC, JobOptions(priority=4))
     for _ in range(2):
-        StoreFormat(redis, PREFIX, FORMAT + 2, {FORMAT: RENAMED, FORMAT + 1: DOUBLED}).check()
+        migrate(redis, FORMAT + 2, {FORMAT: RENAMED, FORMAT + 1: DOUBLED})
 
     assert redis.hmget(f"{PREFIX}job:{job.id}", "priority", "importance") == [None, "8"]
     assert redis.get(KEY) == str(FORMAT + 2)
@@ -43,7 +53,7 @@ def test_an_older_store_is_migrated_once_over_all_steps(store: JobStore, redis: 
 def test_a_store_without_a_number_is_of_the_first_format(store: JobStore, redis: Redis) -> None:
     job = store.create(SPEC, JobOptions(priority=4))
     assert redis.get(KEY) is None
-    StoreFormat(redis, PREFIX, 2, {1: RENAMED}).check()
+    migrate(redis, 2, {1: RENAMED})
 
     assert redis.hget(f"{PREFIX}job:{job.id}", "importance") == "4"
 
@@ -65,7 +75,7 @@ def test_an_older_process_notices_that_its_store_was_migrated(redis: Redis, monk
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
     store = JobStore(redis)
     store.create(SPEC)
-    StoreFormat(redis, PREFIX, FORMAT + 1, {FORMAT: ""}).check()
+    migrate(redis, FORMAT + 1, {FORMAT: ""})
 
     with pytest.raises(StoreTooNew):
         store.create(SPEC)

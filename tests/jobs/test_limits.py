@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from lrcore.jobs import store as stores
+from lrcore.access.limits import ALL, LimitStore
 from lrcore.jobs.job import JobOptions
-from lrcore.jobs.limits import ALL, LimitStore
-from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
-from lrcore.jobs.store import JobStore, JobTooLarge, LimitReached, NewJob
 from lrcore.jobs.training_spec import TrainingSpec
+from lrcore.store import client as stores
+from lrcore.store.errors import JobTooLarge, LimitReached
+from lrcore.store.queue import QUEUE
+from lrcore.store.records import NewJob
 from tests.conftest import until
 from tests.factories import LEASE, MOST, SHORT, SPEC, claimed, experiment_of, range_test_spec, training_spec
 from tests.jobs.recount import counted, recounted
+from tests.stores import JobStore
 
 DAY = 86_400_000  # ms
 RECORD = len(SPEC.model_dump_json().encode()) + stores.RECORD_BYTES
@@ -179,8 +181,8 @@ def test_checkpoints_count_among_stored_bytes_until_their_jobs_end(
     limit(redis, stored_bytes=1000)
     job = mine.create(SPEC).id
     claim = claimed(store)
-    store.keeps(claim, 600)
-    store.keeps(claim, 1000)
+    store.set_checkpoint_bytes(claim, 600)
+    store.set_checkpoint_bytes(claim, 1000)
     mine.pause(job)
     store.finish(claim, State.QUEUED)
 
@@ -201,7 +203,7 @@ def test_checkpoints_of_parts_count_until_the_parts_or_their_experiment_end(
     claims = [store.claim([QUEUE], worker, LEASE, 1) for worker in "abc"]
     for claim in claims:
         assert claim is not None
-        store.keeps(claim, 100)
+        store.set_checkpoint_bytes(claim, 100)
     first, second, third = (claim for claim in claims if claim)
     assert counted(redis, "mine")["stored"] == 300
     store.finish(first, State.SUCCEEDED)
@@ -224,7 +226,7 @@ def test_jobs_that_wait_begin_only_while_the_tenant_may_store_more(
     store.finish(claimed(store, "a"), State.QUEUED)
     mine.prioritize(begun, 0)
     first = claimed(store, "a")
-    store.stored(first, 1000)
+    store.set_stored_bytes(first, 1000)
     store.finish(first, State.SUCCEEDED)
     store.present("a", [QUEUE], 60)
     limit(redis, stored_bytes=1000)
@@ -242,7 +244,7 @@ def test_a_tenant_that_may_store_no_more_leaves_the_workers_to_others(
 ) -> None:
     first = mine.create(SPEC).id
     claim = claimed(store)
-    store.stored(claim, 10)
+    store.set_stored_bytes(claim, 10)
     store.finish(claim, State.SUCCEEDED)
     waiting = mine.create(SPEC, JobOptions(priority=9)).id
     limit(redis, stored_bytes=10)

@@ -18,14 +18,15 @@ from hypothesis.stateful import (
     rule,
 )
 
-from lrcore.jobs import store as stores
+from lrcore.access.limits import LimitStore
 from lrcore.jobs.ids import NOBODY
 from lrcore.jobs.job import Job, JobOptions
 from lrcore.jobs.job_spec import JobSpec
-from lrcore.jobs.limits import LimitStore
-from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
-from lrcore.jobs.store import Claim, JobTooLarge, LeaseLost, LimitReached, NewJob
+from lrcore.store import client as stores
+from lrcore.store.errors import JobTooLarge, LeaseLost, LimitReached
+from lrcore.store.queue import QUEUE
+from lrcore.store.records import Claim, NewJob
 from tests.factories import LEASE, experiment_of, training_spec
 from tests.jobs.recount import counted, records, recounted, waiting
 from tests.machines import StoreModel, run_machine
@@ -165,7 +166,9 @@ class LimitsMachine(StoreModel):
     @rule(claim=claims, size=SIZES, left_behind=st.booleans())
     def write_files(self, claim: Claim, size: int, left_behind: bool) -> None:
         with suppress(LeaseLost):
-            (self.store.stored if left_behind and "/" not in claim.id else self.store.keeps)(claim, size)
+            (self.store.set_stored_bytes if left_behind and "/" not in claim.id else self.store.set_checkpoint_bytes)(
+                claim, size
+            )
 
     @rule(claim=consumes(claims), state=ENDS)
     def finish(self, claim: Claim, state: State) -> None:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from lrcore.jobs.overlay import COLORS, Line, draw_experiment, steps
+from lrcore.reports.overlay import COLORS, Line, draw_experiment, steps
 
 EPOCHS, PER_EPOCH = 4, 5
 

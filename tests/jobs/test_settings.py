@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from lrcore.jobs.connection import broker_url
 from lrcore.jobs.ids import new_id
-from lrcore.jobs.settings import Settings
+from lrcore.settings import Settings
+from lrcore.store.connection import broker_url
 from lrserve.api.settings import ApiSettings
 
 

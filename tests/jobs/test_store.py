@@ -7,24 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from redis import Redis
 
-from lrcore.jobs import scripts
 from lrcore.jobs.job import Best, JobError, JobOptions
-from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
-from lrcore.jobs.store import (
-    Gap,
-    IllegalMove,
-    JobExists,
-    JobNotFound,
-    JobStore,
-    KeyReused,
-    LeaseLost,
-    StoreFull,
-    _creation,
-)
 from lrcore.jobs.training_spec import TrainingSpec
+from lrcore.store.errors import Gap, IllegalMove, JobExists, JobNotFound, KeyReused, LeaseLost, StoreFull
+from lrcore.store.queue import QUEUE
+from lrcore.store.records import NewJob
+from lrcore.store.scripts import ScriptRunner
 from tests.conftest import until
 from tests.factories import LEASE, MOST, SHORT, SPEC, claimed, epoch, lapsed, progress, running
+from tests.stores import JobStore
 
 
 def test_a_new_job_is_queued_with_what_was_asked_for(store: JobStore) -> None:
@@ -281,12 +273,13 @@ def test_a_key_names_one_request(store: JobStore) -> None:
         store.create(SPEC, JobOptions(priority=1), key="once")
 
 
-def test_a_submit_that_redis_hears_twice_makes_one_job(store: JobStore) -> None:
-    arguments = (scripts.CREATE, *_creation(SPEC, JobOptions(), "once"))
-    made = store._run(*arguments)
+def test_a_submit_that_redis_hears_twice_makes_one_job(store: JobStore, redis: Redis) -> None:
+    arguments = store._arguments(NewJob(SPEC, JobOptions(), "once"))
+    scripts = ScriptRunner(redis)
+    made = scripts.run("create", *arguments)
     claimed(store)
 
-    assert store._run(*arguments)[0] == made[0] == "made"
+    assert scripts.run("create", *arguments)[0] == made[0] == "made"
     assert [job.state for job in store.page()[0]] == ["running"]
 
 

@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 from redis import Redis
 
-from lrcore.jobs import scripts
 from lrcore.jobs.job import JobError, JobOptions
 from lrcore.jobs.states import State
-from lrcore.jobs.store import DRAINING, JobStore
 from lrcore.jobs.training_spec import TrainingSpec
+from lrcore.store.lease import DRAINING
 from tests.conftest import until
 from tests.factories import LEASE, MOST, SHORT, SPEC, claimed, job_spec, lapsed, progress, running
 from tests.jobs.repeating import Repeating
+from tests.stores import JobStore
 
 
 def test_a_lease_that_ran_out_puts_the_job_back(store: JobStore) -> None:
@@ -235,5 +235,5 @@ def test_a_claim_that_redis_hears_twice_takes_one_job(store: JobStore, redis: Re
     client = Repeating.of(redis)
     claimed(JobStore(client))
 
-    assert client.again(scripts.CLAIM) == client.answered(scripts.CLAIM)
+    assert client.again("claim") == client.answered("claim")
     assert [store.get(job.id).state for job in (first, second)] == ["running", "queued"]

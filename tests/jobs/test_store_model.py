@@ -16,9 +16,10 @@ from hypothesis.stateful import (
 )
 
 from lrcore.jobs.job import Best, JobOptions
-from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
-from lrcore.jobs.store import Claim, IllegalMove, LeaseLost
+from lrcore.store.errors import IllegalMove, LeaseLost
+from lrcore.store.queue import QUEUE
+from lrcore.store.records import Claim
 from tests.factories import LEASE, MOST, SPEC, epoch
 from tests.jobs.recount import counted, recounted
 from tests.machines import StoreModel, run_machine
@@ -130,7 +131,7 @@ class StoreMachine(StoreModel):
 
     @rule(claim=claims, size=st.integers(0, 9), left_behind=st.booleans())
     def write_files(self, claim: Claim, size: int, left_behind: bool) -> None:
-        tell = self.store.stored if left_behind else self.store.keeps
+        tell = self.store.set_stored_bytes if left_behind else self.store.set_checkpoint_bytes
         if self.jobs.get(claim.id, Record()).token == claim.token:
             tell(claim, size)
         else:

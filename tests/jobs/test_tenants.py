@@ -6,11 +6,12 @@ import pytest
 from redis import Redis
 
 from lrcore.jobs.job import JobOptions
-from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
-from lrcore.jobs.store import JobExists, JobNotFound, JobStore, KeyReused, LimitReached
-from lrcore.jobs.webhooks import WebhookNotFound, WebhookStore
+from lrcore.store.errors import JobExists, JobNotFound, KeyReused, LimitReached
+from lrcore.store.queue import QUEUE
+from lrcore.webhooks.endpoints import WebhookNotFound, WebhookStore
 from tests.factories import LEASE, SPEC, claimed, experiment_of
+from tests.stores import JobStore
 
 
 def test_a_tenant_finds_its_own_jobs_alone(store: JobStore) -> None:

@@ -13,14 +13,13 @@ import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from lrcore.jobs import webhook_scripts
 from lrcore.jobs.job import JobError, JobOptions
-from lrcore.jobs.outbox import Outbox, Outcome, Parcel, signature
-from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.states import State
-from lrcore.jobs.store import JobStore
-from lrcore.jobs.webhooks import (
+from lrcore.store.queue import QUEUE
+from lrcore.webhooks.endpoints import (
+    BOUNDS,
     Attempt,
+    Bounds,
     Delivery,
     DeliveryNotFound,
     Event,
@@ -29,7 +28,9 @@ from lrcore.jobs.webhooks import (
     WebhookNotFound,
     WebhookStore,
 )
+from lrcore.webhooks.outbox import Outbox, Outcome, Parcel, signature
 from tests.factories import SPEC
+from tests.stores import JobStore
 
 T = TypeVar("T")
 
@@ -42,9 +43,9 @@ URL = "http://example.org/hook"
 class Dispatching:
     """A dispatcher's view of the store, without asyncio."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, bounds: Bounds = BOUNDS) -> None:
         self.runner = asyncio.Runner()
-        self.outbox = Outbox(AsyncRedis.from_url(url, decode_responses=True))
+        self.outbox = Outbox(AsyncRedis.from_url(url, decode_responses=True), bounds=bounds)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(coroutine)
@@ -338,15 +339,10 @@ def test_a_failed_delivery_is_sent_again_on_demand(
 
 
 def test_ended_deliveries_are_kept_for_some_time_and_up_to_some_number(
-    store: JobStore,
-    webhooks: WebhookStore,
-    dispatching: Dispatching,
-    redis: Redis,
-    monkeypatch: pytest.MonkeyPatch,
+    store: JobStore, redis: Redis, any_redis: str
 ) -> None:
-    small = webhook_scripts.COMMON.replace("10000, 1000, 604800000, 50", "4, 2, 200, 50")
-    assert small != webhook_scripts.COMMON
-    monkeypatch.setattr(webhook_scripts, "COMMON", small)
+    few = Bounds(pending=4, ended=2, ended_seconds=0.2)
+    webhooks, dispatching = WebhookStore(redis, bounds=few), Dispatching(any_redis, few)
     webhook_id = registered(webhooks)
     for _ in range(6):
         store.create(SPEC)
@@ -362,6 +358,7 @@ def test_ended_deliveries_are_kept_for_some_time_and_up_to_some_number(
     dispatching.take()
     assert listed(webhooks, webhook_id) == []
     assert redis.keys("lrserve:delivery:*") + redis.keys("lrserve:attempts:*") == []
+    dispatching.close()
 
 
 def test_a_removed_endpoint_leaves_nothing(
@@ -415,7 +412,7 @@ def test_a_replaced_secret_signs_beside_the_new_one_for_a_day(
 
 
 def test_there_are_so_many_endpoints_and_no_more(webhooks: WebhookStore) -> None:
-    ids = [registered(webhooks) for _ in range(webhook_scripts.MOST_WEBHOOKS)]
+    ids = [registered(webhooks) for _ in range(BOUNDS.endpoints)]
 
     with pytest.raises(TooManyWebhooks, match="100"):
         registered(webhooks)
@@ -425,13 +422,12 @@ def test_there_are_so_many_endpoints_and_no_more(webhooks: WebhookStore) -> None
     assert [webhook.id for webhook in other.all()] == [made]
 
 
-def test_there_are_so_many_endpoints_of_all_tenants(webhooks: WebhookStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    few = webhook_scripts.REGISTER.replace(f">= {webhook_scripts.MOST_OF_ALL}", ">= 3")
-    monkeypatch.setattr(webhook_scripts, "REGISTER", few)
+def test_there_are_so_many_endpoints_of_all_tenants(redis: Redis) -> None:
+    webhooks = WebhookStore(redis, bounds=Bounds(all_endpoints=3))
     for tenant in ("a", "b", "c"):
         registered(webhooks.of(tenant))
 
-    with pytest.raises(TooManyWebhooks, match="1000 of all"):
+    with pytest.raises(TooManyWebhooks, match="3 of all"):
         registered(webhooks.of("d"))
 
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lrcore.figure import encoded
-from lrcore.jobs.figure import range_test_figure
 from lrcore.jobs.range_test import (
     SAFETY,
     Floats,
@@ -30,6 +29,7 @@ from lrcore.jobs.range_test import (
     suggestions,
 )
 from lrcore.jobs.training_spec import TrainingSpec
+from lrcore.reports.figure import range_test_figure
 from tests.factories import job_spec, range_test_spec
 
 RATES = np.geomspace(1e-7, 10, 100)

@@ -19,16 +19,16 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from lrcore import __version__
+from lrcore.access.keys import KeyStore, Role
 from lrcore.jobs.job import JobOptions
-from lrcore.jobs.keys import KeyStore, Role
-from lrcore.jobs.service_stats import WorkerStats
-from lrcore.jobs.store import JobStore
+from lrcore.store.service_stats import WorkerStats
 from lrserve.api.settings import ApiSettings
 from lrserve.checks import Finding, Level, devices, folders, settings, store
 from lrserve.embedded import find_server
 from lrserve.supervisor import free_port
 from tests.conftest import Service, until
 from tests.factories import SPEC
+from tests.stores import JobStore
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "the-password-of-a-test"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from lrcore.jobs.connection import connect
 from lrcore.machine import cores
+from lrcore.store.connection import connect
 from lrserve import embedded, supervisor
 from lrserve.embedded import EmbeddedRedis, NoRedis, bundled_server, find_server, installed_server, version
 from lrserve.supervisor import gpus, share_of_cores

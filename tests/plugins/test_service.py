@@ -230,11 +230,11 @@ def test_jobs_with_several_plugins_go_to_workers_that_have_all(any_redis: str, t
 
     printed = python(
         f"""
-        from lrcore.jobs.connection import connect
+        from lrcore.store.connection import connect
         from lrcore.jobs.job import JobOptions
-        from lrcore.jobs.queue import queues_of
-        from lrcore.jobs.service_stats import WorkerStats
-        from lrcore.jobs.store import JobStore
+        from lrcore.store.queue import queues_of
+        from lrcore.store.service_stats import WorkerStats
+        from tests.stores import JobStore
         from lrcore.jobs.training_spec import TrainingSpec
 
         redis = connect({any_redis!r})

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from redis import Redis
 
-from lrcore.jobs.audit import AuditLog, Entry
-from lrcore.jobs.connection import connect
-from lrcore.jobs.keys import KeyStore, Role, TooManyKeys
+from lrcore.access.audit import AuditLog, Entry
+from lrcore.access.keys import KeyStore, Role, TooManyKeys
+from lrcore.store.connection import connect
 from tests.conftest import Service, running_service
 from tests.factories import job_spec, range_test_job
 from tests.security.test_keys import caller, ended
@@ -207,7 +207,7 @@ def test_no_webhook_into_the_private_network(url: str, owner: httpx.Client) -> N
 
 
 def test_no_tenant_pushes_out_what_another_one_s_audit_says(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lrcore.jobs.audit.KEPT", 100)
+    monkeypatch.setattr("lrcore.access.audit.KEPT", 100)
     log = AuditLog(redis)
     log.add(Entry("owner", "key", "DELETE", "/v1/jobs/precious"))
     for i in range(1000):
@@ -218,7 +218,7 @@ def test_no_tenant_pushes_out_what_another_one_s_audit_says(redis: Redis, monkey
 
 
 def test_keys_are_counted(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lrcore.jobs.keys.MOST_KEYS", 3)
+    monkeypatch.setattr("lrcore.access.keys.MOST_KEYS", 3)
     store = KeyStore(redis)
     first, *others = [store.create("owner", Role.READ)[0].id for _ in range(3)]
 

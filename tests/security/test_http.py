@@ -13,8 +13,8 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from lrcore.jobs.connection import connect
-from lrcore.jobs.keys import KeyStore, Role
+from lrcore.access.keys import KeyStore, Role
+from lrcore.store.connection import connect
 from lrserve.api.settings import ApiSettings
 from tests.conftest import redis_process, until
 from tests.security.conftest import api_process

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from lrcore.jobs.connection import connect
-from lrcore.jobs.settings import Settings
-from lrcore.jobs.store import JobStore
+from lrcore.settings import Settings
+from lrcore.store.connection import connect
 from lrserve.supervisor import MOST_FAILURES, ProcessSupervisor, SupervisorError, free_port
 from lrserve.worker.engine.memory import free_memory
 from tests.conftest import Service, running_service, until
 from tests.factories import job_spec, long_job, training_spec
+from tests.stores import JobStore
 
 ABSURD = {"type": "vit", "dim": 2048, "depth": 64, "heads": 16, "mlp_ratio": 16}  # 10 billion parameters
 ABSURD_MLP = {"type": "mlp", "hidden": [8192] * 16}  # 1 billion parameters

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from lrcore.jobs.connection import connect
-from lrcore.jobs.keys import KeyStore, Role
+from lrcore.access.keys import KeyStore, Role
+from lrcore.store.connection import connect
 from lrserve.api.app import create_app
 from lrserve.api.middleware.auth import FRESH_SECONDS
 from lrserve.api.settings import ApiSettings

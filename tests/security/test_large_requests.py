@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
-from lrcore.jobs.connection import connect
 from lrcore.jobs.ids import new_id
+from lrcore.store.connection import connect
 from lrserve.api.encoding.curves import MEDIA_TYPES
 from tests.conftest import Service, running_service, until
 from tests.factories import job_spec

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from redis import Redis
 
-from lrcore.jobs.connection import connect
-from lrcore.jobs.keys import KeyStore, Role
-from lrcore.jobs.limits import ALL, LimitStore
+from lrcore.access.keys import KeyStore, Role
+from lrcore.access.limits import ALL, LimitStore
+from lrcore.store.connection import connect
 from tests.conftest import Service, running_service, until
 from tests.factories import job_spec, long_job, range_test_job
 

@@ -19,9 +19,9 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
-from lrcore.jobs.audit import AuditLog
-from lrcore.jobs.connection import connect
-from lrcore.jobs.keys import KeyStore, Role
+from lrcore.access.audit import AuditLog
+from lrcore.access.keys import KeyStore, Role
+from lrcore.store.connection import connect
 from lrserve.api.app import create_app
 from lrserve.api.settings import ApiSettings
 from tests.conftest import Service, redis_process, until
@@ -263,9 +263,9 @@ def test_of_several_that_start_together_one_prints(empty: str, tmp_path: Path) -
 FIRST = """
 from lrserve.api.middleware.first_key import FirstKey
 from lrserve.api.settings import ApiSettings
-from lrcore.jobs.audit import AuditLog
-from lrcore.jobs.connection import connect
-from lrcore.jobs.keys import KeyStore
+from lrcore.access.audit import AuditLog
+from lrcore.store.connection import connect
+from lrcore.access.keys import KeyStore
 redis = connect(ApiSettings().redis_url)
 threads = [FirstKey(KeyStore(redis), AuditLog(redis), "text") for _ in range(10)]
 for each in threads: each.start()

@@ -12,13 +12,14 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from lrcore.jobs.keys import KeyStore, Role
-from lrcore.jobs.store import JobStore, StoreFull
+from lrcore.access.keys import KeyStore, Role
+from lrcore.store.errors import StoreFull
 from lrserve.client import Client
 from lrserve.supervisor import free_port
 from tests.conftest import SERVERS, until
 from tests.factories import job_spec
 from tests.security.conftest import api_process
+from tests.stores import JobStore
 
 BARE = {"status": "ready", "redis": "ok"}
 
@@ -106,7 +107,7 @@ def test_a_revoked_key_is_none(http: httpx.Client, redis: Redis) -> None:
 
 @contextmanager
 def out_of_memory(redis: Redis, folder: Path) -> Iterator[None]:
-    redis.config_set("maxmemory", "1mb")
+    redis.config_set("maxmemory", "100kb")
     yield
     redis.config_set("maxmemory", "0")
 

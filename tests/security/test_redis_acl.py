@@ -17,14 +17,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.retry import Retry
 
-from lrcore.jobs.keys import KeyStore, Role
-from lrcore.jobs.limits import LimitStore
-from lrcore.jobs.store import JobStore
+from lrcore.access.keys import KeyStore, Role
+from lrcore.access.limits import LimitStore
 from lrserve.supervisor import free_port
 from tests.api.receiver import Receiver
 from tests.conftest import SERVERS, until
 from tests.factories import job_spec, long_job, range_test_job
 from tests.security.guarded import Guarded, assert_nothing_was_lost, contents, guarded_redis
+from tests.stores import JobStore
 
 
 @dataclass

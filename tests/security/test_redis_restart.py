@@ -6,55 +6,37 @@ transaction, and every script that wrote more than once, without a word.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from redis import Redis
 
-from lrcore.jobs import format as store_format
-from lrcore.jobs import scripts, webhook_scripts
-from lrcore.jobs.audit import AuditLog, Entry
-from lrcore.jobs.format import StoreFormat
+from lrcore.access.audit import AuditLog, Entry
+from lrcore.access.keys import KeyStore, Role, new_key
+from lrcore.access.limits import LimitStore
 from lrcore.jobs.job import Best, JobError, JobOptions
-from lrcore.jobs.keys import KeyStore, Role
-from lrcore.jobs.limits import LimitStore
-from lrcore.jobs.queue import QUEUE
-from lrcore.jobs.service_stats import WorkerStats
 from lrcore.jobs.states import RunState, State
-from lrcore.jobs.store import Claim, JobStore, Judgement, NewJob, RunEnd
-from lrcore.jobs.webhooks import WebhookStore
+from lrcore.store.queue import QUEUE
+from lrcore.store.records import Claim, Judgement, NewJob, RunEnd
+from lrcore.store.scripts import names, source
+from lrcore.store.service_stats import WorkerStats
+from lrcore.webhooks.endpoints import WebhookStore
 from tests.conftest import SERVERS, until
 from tests.factories import MOST, SPEC, epoch, experiment_of, progress
 from tests.jobs.experiments import told_epoch
+from tests.jobs.test_format import migrate
 from tests.jobs.test_webhooks import EVENTS, URL, Dispatching
 from tests.security.guarded import Guarded, assert_nothing_was_lost, contents, guarded_redis
+from tests.stores import JobStore
 
 LEASE = 3600.0  # nothing runs out by itself while a test takes its time
 SHORT = 0.01
 BROKE = JobError(type="error", message="it broke")
 
 
-def registry() -> dict[str, str]:
-    """Every script of the stores, by its name, as Redis gets it."""
-    found = {"LOOK": store_format.LOOK.replace("--MIGRATIONS", "")}
-    wholes: tuple[tuple[Any, Callable[[str], str]], ...] = (
-        (scripts, lambda script: scripts.COMMON + script),
-        (webhook_scripts, webhook_scripts.whole),
-    )
-    for module, whole in wholes:
-        texts = {name: text for name, text in vars(module).items() if name.isupper() and isinstance(text, str)}
-        common = texts.pop("COMMON")
-        for name, text in texts.items():
-            part = text in common or any(text in other for other in texts.values() if other != text)
-            if not part:
-                found[name] = whole(text)
-    return found
-
-
 def never_run(redis: Redis) -> list[str]:
     """The scripts that no client of this server has called since it started. redis-py loads them at the first call."""
-    by_name = {name: redis.register_script(text).sha for name, text in registry().items()}
+    by_name = {name: redis.register_script(source(name)).sha for name in names() if not name.startswith("doctor/")}
     there: Any = redis.script_exists(*by_name.values())
     return [name for name, is_there in zip(by_name, there, strict=True) if not is_there]
 
@@ -62,6 +44,7 @@ def never_run(redis: Redis) -> list[str]:
 def keys_limits_and_entries(api: Redis, operator: Redis) -> None:
     """What is written by transactions and by single commands."""
     keys = KeyStore(operator)
+    assert KeyStore(api).add_first(new_key("vision", Role.ADMIN)[0])
     good, _ = keys.create("vision", Role.ADMIN, "sweeps", days=30)
     revoked, _ = KeyStore(api).create("vision", Role.READ)
     keys.revoke(revoked.id)
@@ -90,7 +73,7 @@ def jobs(api: JobStore, worker: JobStore) -> None:
     for index in range(3):
         worker.add_epoch(done, LEASE, epoch(index), Best(epoch=index, test_accuracy=0.5))
     worker.add_epoch(done, LEASE, epoch(1, 0.9), Best(epoch=1, test_accuracy=0.9))  # again, with other figures
-    worker.stored(done, 1000)
+    worker.set_stored_bytes(done, 1000)
     assert worker.finish(done, State.SUCCEEDED, result='{"of": "a kind"}') == State.SUCCEEDED
     assert api.epochs(done.id)[-1].epoch == 1
 
@@ -193,7 +176,7 @@ def migration(api: Redis) -> None:
     prefix = "lrserve:older:"
     api.set(f"{prefix}name", "old")
     steps = "redis.call('SET', P .. 'title', redis.call('GET', P .. 'name'))\nredis.call('DEL', P .. 'name')"
-    StoreFormat(api, prefix, 2, {1: steps}).check()
+    migrate(api, 2, {1: steps}, prefix)
     assert (api.get(f"{prefix}title"), api.get(f"{prefix}format")) == ("old", "2")
 
 

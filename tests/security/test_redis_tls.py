@@ -14,11 +14,11 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from lrcore.jobs.connection import connect
-from lrcore.jobs.keys import KeyStore, Role
-from lrcore.jobs.limits import LimitStore
-from lrcore.jobs.queue import QUEUE, broker_list
-from lrcore.jobs.settings import Settings
+from lrcore.access.keys import KeyStore, Role
+from lrcore.access.limits import LimitStore
+from lrcore.settings import Settings
+from lrcore.store.connection import connect
+from lrcore.store.queue import QUEUE, broker_list
 from lrserve.api.middleware.rates import Rates
 from lrserve.api.notifier import Notifier
 from lrserve.api.webhooks.dispatcher import _connect

@@ -25,9 +25,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from lrcore.jobs.connection import connect
-from lrcore.jobs.keys import KeyStore, Role
-from lrcore.jobs.limits import LimitStore
+from lrcore.access.keys import KeyStore, Role
+from lrcore.access.limits import LimitStore
+from lrcore.store.connection import connect
 from tests.conftest import Service, running_service, until
 from tests.examples import SHARE
 from tests.factories import job_spec, range_test_of

@@ -16,17 +16,17 @@ from typing import Any
 import httpx
 import pytest
 
-from lrcore.jobs.connection import connect
 from lrcore.jobs.job import Epoch
-from lrcore.jobs.queue import QUEUE, broker_list
-from lrcore.jobs.retention import Retention
-from lrcore.jobs.settings import Settings
-from lrcore.jobs.store import JobStore
+from lrcore.settings import Settings
+from lrcore.store.connection import connect
+from lrcore.store.queue import QUEUE, broker_list
+from lrcore.store.retention import Retention
 from lrserve.client import ApiError, Client
 from lrserve.embedded import bundled_server, installed_server
 from lrserve.supervisor import free_port
 from tests.conftest import Service, redis_process, running_service, until
 from tests.factories import job_spec, long_job, training_spec
+from tests.stores import JobStore
 
 LRSERVE = Path(sys.executable).parent / "lrserve"
 

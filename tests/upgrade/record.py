@@ -17,8 +17,8 @@ from typing import Any
 
 from redis import Redis
 
-from lrcore.jobs.store import JobStore
 from tests.conftest import Service, redis_process, running_service, until
+from tests.stores import JobStore
 
 DATASET = {"type": "fake", "samples": 400, "test_samples": 40, "image_size": 8}
 SHORT: dict[str, Any] = {

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from lrcore.jobs.store import JobStore
 from tests.conftest import Service, redis_process, running_service
+from tests.stores import JobStore
 from tests.upgrade.record import ELSEWHERE, LONG, LONG_RANGE, SHORT, post
 
 RECORDED = Path(__file__).parent

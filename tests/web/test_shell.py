@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from lrcore.jobs.connection import connect
-from lrcore.jobs.keys import KeyStore, Role
+from lrcore.access.keys import KeyStore, Role
+from lrcore.store.connection import connect
 from tests.conftest import redis_process
 from tests.security.conftest import api_process
 from tests.web.conftest import Watch, accessible, waits

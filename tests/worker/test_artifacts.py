@@ -22,13 +22,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from lrcore import logs
+from lrcore.artifacts import ArtifactNotFound, Artifacts, ArtifactsUnavailable
 from lrcore.errors import MissingPackage
-from lrcore.jobs.artifacts import ArtifactNotFound, Artifacts, ArtifactsUnavailable
 from lrcore.jobs.job import Best, Epoch
-from lrcore.jobs.queue import QUEUE
-from lrcore.jobs.settings import Settings
-from lrcore.jobs.store import Claim, JobStore, LeaseLost
 from lrcore.jobs.training_spec import TrainingSpec
+from lrcore.settings import Settings
+from lrcore.store.errors import LeaseLost
+from lrcore.store.queue import QUEUE
+from lrcore.store.records import Claim
 from lrserve.supervisor import free_port
 from lrserve.worker import artifacts, executors
 from lrserve.worker.engine import Interrupted, Result
@@ -38,6 +39,7 @@ from lrserve.worker.runner import Runner
 from lrserve.worker.tracking import track
 from tests.conftest import until
 from tests.factories import job_spec
+from tests.stores import JobStore
 
 JOB = "01jd8x0000000000000000test"
 DATA = {"type": "fake", "samples": 64, "test_samples": 16, "image_size": 12}
@@ -273,7 +275,7 @@ def test_a_root_that_cannot_be_used_is_said(tmp_path: Path) -> None:
 def taken(store: JobStore, tmp_path: Path) -> Iterator[tuple[Runner, Claim, Reporter, Outcome]]:
     """A job that a worker has just trained."""
     settings = Settings(home=tmp_path / "home", heartbeat_seconds=0.05)
-    runner, spec = Runner(store, settings, "worker"), spec_of()
+    runner, spec = Runner(store, store, settings, "worker"), spec_of()
     job = store.create(spec)
     model, epochs, best = trained(runner.folder(job.id), spec)
     claim = store.claim([QUEUE], "worker", settings.lease_seconds)

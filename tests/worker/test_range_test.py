@@ -13,18 +13,19 @@ import pytest
 import torch
 from redis import Redis
 
+from lrcore.access.limits import LimitStore
 from lrcore.jobs.job import JobOptions
-from lrcore.jobs.limits import LimitStore
-from lrcore.jobs.queue import QUEUE
 from lrcore.jobs.range_test import RangeTestSpec, end_of
-from lrcore.jobs.settings import Settings
-from lrcore.jobs.store import JobStore, StoreFull
+from lrcore.settings import Settings
+from lrcore.store.errors import StoreFull
+from lrcore.store.queue import QUEUE
 from lrserve.worker.engine import Hooks, Interrupted, grouping, train
 from lrserve.worker.engine.range_test import RangeLosses, range_test
 from lrserve.worker.executors import EXECUTORS, Outcome
 from lrserve.worker.runner import Runner
 from tests.examples import slow
 from tests.factories import job_spec, range_test_spec
+from tests.stores import JobStore
 
 NOWHERE = Path("/nonexistent")
 CPU = torch.device("cpu")
@@ -253,7 +254,7 @@ def test_the_running_figures_are_means_over_the_seeds(how: str, monkeypatch: pyt
 
 
 def runner_of(store: JobStore, home: Path) -> Runner:
-    return Runner(store, Settings(home=home), "worker")
+    return Runner(store, store, Settings(home=home), "worker")
 
 
 def test_a_worker_leaves_result_files_and_the_training_that_was_asked_for(store: JobStore, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from tests.conftest import redis_process
 BEATING = """
 import signal, sys, threading
 from pathlib import Path
-from lrcore.jobs.connection import connect
-from lrcore.jobs.settings import Settings
-from lrcore.jobs.store import JobStore
+from lrcore.store.connection import connect
+from lrcore.settings import Settings
+from tests.stores import JobStore
 from tests.jobs.test_store import running
 from lrserve.worker.reporter import Reporter
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from lrcore.jobs.queue import QUEUE
-from lrcore.jobs.settings import Settings
-from lrcore.jobs.store import JobStore
+from lrcore.settings import Settings
+from lrcore.store.queue import QUEUE
 from lrserve.worker.runner import Runner
 from tests.factories import SPEC
+from tests.stores import JobStore
 
 
 def test_folders_of_ended_jobs_are_removed_and_no_others(store: JobStore, tmp_path: Path) -> None:
-    runner = Runner(store, Settings(home=tmp_path), "worker")
+    runner = Runner(store, store, Settings(home=tmp_path), "worker")
     runner.sweep()  # there is no folder yet
     ended, waiting = store.create(SPEC).id, store.create(SPEC).id
     for job_id in (ended, waiting, "unknown"):
@@ -30,7 +30,7 @@ def test_a_worker_that_goes_on_removes_what_was_cancelled_while_it_was_paused(
     store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lrserve.worker.runner.SWEEP_SECONDS", 0.0)
-    runner = Runner(store, Settings(home=tmp_path), "worker")
+    runner = Runner(store, store, Settings(home=tmp_path), "worker")
     paused, other = store.create(SPEC).id, store.create(SPEC).id
     runner.folder(paused).mkdir(parents=True)
     store.pause(paused)

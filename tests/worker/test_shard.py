@@ -15,16 +15,17 @@ from redis.exceptions import ConnectionError as RedisGone
 
 from lrcore.jobs.experiment import ExperimentSpec, ShardSpec
 from lrcore.jobs.job import Best, Epoch
-from lrcore.jobs.queue import QUEUE
-from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import RunState, State
-from lrcore.jobs.store import Claim, JobStore, Judgement
+from lrcore.settings import Settings
+from lrcore.store.queue import QUEUE
+from lrcore.store.records import Claim, Judgement
 from lrserve.worker import executors
 from lrserve.worker.engine import Hooks, Interrupted
 from lrserve.worker.runner import Runner
 from lrserve.worker.shard import ShardHooks, ShardReporter
 from tests.conftest import until
 from tests.factories import claimed_runs, epoch, job_spec
+from tests.stores import JobStore
 
 SETTINGS = Settings(heartbeat_seconds=0.02)
 STEPS = 4  # of an epoch
@@ -77,7 +78,7 @@ def test_runs_that_were_stopped_in_passing_have_not_succeeded(
 
     monkeypatch.setattr(executors, "train_in_turn", train_in_turn)
     settings = Settings(home=tmp_path, heartbeat_seconds=0.02)
-    Runner(store, settings, "worker", most_runs=8).answer(QUEUE)
+    Runner(store, store, settings, "worker", most_runs=8).answer(QUEUE)
 
     assert store.get(job.id).state is State.QUEUED
     assert {run.state for run in store.runs(job.id).values()} == {RunState.QUEUED}

@@ -11,14 +11,14 @@ from torch import nn
 
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Best
-from lrcore.jobs.settings import Settings
 from lrcore.jobs.states import State
-from lrcore.jobs.store import JobStore
+from lrcore.settings import Settings
 from lrserve.worker.engine import Diverged, Result
 from lrserve.worker.shard import ShardHooks, ShardReporter
 from tests.conftest import until
 from tests.factories import claimed_runs, epoch, experiment_of, job_spec
 from tests.jobs.experiments import contents, rewind, states
+from tests.stores import JobStore
 
 BEST = Best(epoch=0, test_accuracy=0.5)
 

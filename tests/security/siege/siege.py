@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrcore.jobs.connection import connect
-from lrcore.jobs.keys import KeyStore, Role
-from lrcore.jobs.limits import LimitStore
+from lrcore.access.keys import KeyStore, Role
+from lrcore.access.limits import LimitStore
+from lrcore.store.connection import connect
 from lrserve.supervisor import SupervisorError
 from tests.conftest import Service, running_service
 from tests.security.siege.honest import HonestTenant

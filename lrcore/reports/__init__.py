@@ -1,0 +1,1 @@
+"""What jobs and experiments came to: tables, leaderboards and pictures."""

@@ -1,0 +1,1 @@
+"""Messages to other services when a job changes its state."""
