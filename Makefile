@@ -71,16 +71,23 @@ redis-server:
 	      apt-get install -qq -y --no-install-recommends redis-server >/dev/null; \
 	  else echo "no redis-server here, and only root could install it: those tests are skipped"; fi; }
 
+.PHONY: luacheck
+luacheck: | redis-server
+	@command -v luacheck >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends lua-check >/dev/null; \
+	  else echo "no luacheck here, and only root could install it: the store's scripts are not linted"; fi; }
+
 .PHONY: chromium
-chromium: | redis-server
+chromium: | redis-server luacheck
 	@command -v chromium chromium-browser >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	      apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
 	  else echo "no Chromium here, and only root could install it: the tests in a browser are skipped"; fi; }
 
-.PHONY: lint-types lint-style
-lint: lint-types lint-style
+.PHONY: lint-types lint-style lint-lua
+lint: lint-types lint-style lint-lua
 
 lint-types: .venv/ready
 	$(BIN)/mypy
@@ -89,6 +96,13 @@ lint-style: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+
+# The store's scripts, each file by itself, and for names with the parts that it includes
+lint-lua: .venv/ready luacheck
+	@if command -v luacheck >/dev/null; then \
+	  luacheck --quiet --no-global --ignore 211 -- lrcore/store/lua/common && \
+	  luacheck --quiet --no-global --exclude-files lrcore/store/lua/common -- lrcore/store/lua && \
+	  $(BIN)/python -m lrcore.store.scripts build/lua && luacheck --quiet --only 1 -- build/lua; fi
 
 # Spectral's rules for OpenAPI, by npm; a warning is a failure, too
 openapi-lint: build/openapi.json

@@ -10,7 +10,8 @@ from lrcore import cost
 from lrcore.curve import MAX_VALUES, CurveRequest, Metrics, run_of
 from lrcore.errors import CurveError
 from lrcore.family import Items, Name, Spec, Whole, is_none
-from lrcore.lengths import MAX_TEXT, SharesOf, in_own_names, text_in
+from lrcore.foreign_names import MAX_TEXT, in_own_names, text_in
+from lrcore.lengths import SharesOf
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Count, GroupRates, Index, Rate
 

@@ -13,8 +13,9 @@ from lrcore import budget, cost, grid
 from lrcore.cost import Load
 from lrcore.errors import CurveError
 from lrcore.family import Items, Number, Spec, Whole, is_none
+from lrcore.foreign_names import in_own_names
 from lrcore.grid import Extent, Grid
-from lrcore.lengths import RunLength, SharesOf, in_own_names
+from lrcore.lengths import RunLength, SharesOf
 from lrcore.schedules import AnySchedule, Rates, Schedule
 from lrcore.schedules._base import MAX_STEP, Count, GroupRates, Index, Rate
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve

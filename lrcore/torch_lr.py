@@ -26,7 +26,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrcore.errors import CurveError
-from lrcore.lengths import RunLength, SharesOf, in_own_names
+from lrcore.foreign_names import in_own_names
+from lrcore.lengths import RunLength, SharesOf
 from lrcore.rate_table import RateTable, Values, rates_between
 from lrcore.schedules import AnySchedule, Schedule
 from lrcore.schedules._base import TorchSchedule, of_group

@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field, ValidationInfo, ValidatorFunctionWrapHand
 
 from lrcore.dialects import Framework, translate
 from lrcore.family import Spec
-from lrcore.lengths import RunLength, SharesOf, in_own_names
+from lrcore.foreign_names import in_own_names
+from lrcore.lengths import RunLength, SharesOf
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Count, Rate
 

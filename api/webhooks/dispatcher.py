@@ -50,7 +50,7 @@ class Dispatcher:
     def _make_sender(self) -> Sender:
         from .sender import Sender  # noqa: PLC0415  # an HTTP client would delay the API's start
 
-        return Sender(self._address_policy, self._settings.webhook_timeout_seconds)
+        return Sender(self._address_policy, self._settings.webhook_timeout_seconds, MOST_IN_FLIGHT)
 
     def start(self) -> None:
         """Begin. Needs a running event loop."""

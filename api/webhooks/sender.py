@@ -16,7 +16,6 @@ from lrcore.webhooks.endpoints import Attempt
 from lrcore.webhooks.outbox import Parcel, signature
 
 from .address_policy import AddressPolicy, Refused
-from .dispatcher import MOST_IN_FLIGHT
 
 log = logging.getLogger("lrserve.webhooks")
 
@@ -28,17 +27,22 @@ class Sender:
 
     Args:
         timeout_seconds: for everything from the look-up of the name to the status of the answer.
+        max_connections: deliveries that may be under way at once.
         ssl_context: httpcore's default one if None.
     """
 
     def __init__(
-        self, address_policy: AddressPolicy, timeout_seconds: float, ssl_context: ssl.SSLContext | None = None
+        self,
+        address_policy: AddressPolicy,
+        timeout_seconds: float,
+        max_connections: int = 1,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._timeout = timeout_seconds
         # no connection is kept: deliveries are rare, and each is to be judged by what the name means then
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context or httpcore.default_ssl_context(),  # made once: reading the authorities takes long
-            max_connections=MOST_IN_FLIGHT,
+            max_connections=max_connections,
             max_keepalive_connections=0,
             network_backend=GuardedBackend(address_policy),
         )

@@ -25,12 +25,13 @@ from pydantic import (
 from lrcore import cost
 from lrcore.errors import CurveError, message
 from lrcore.family import Items, Name, Number, Spec, Whole
+from lrcore.foreign_names import MAX_TEXT, in_own_names, text_in
 from lrcore.jobs import configuration_labels
 from lrcore.jobs.job import Progress
 from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.prune import Asha
 from lrcore.jobs.training_spec import TrainingSpec
-from lrcore.lengths import MAX_TEXT, RunLength, SharesOf, in_own_names, text_in
+from lrcore.lengths import RunLength, SharesOf
 from lrcore.optimizers import Optimizer
 from lrcore.schedules import AnySchedule
 

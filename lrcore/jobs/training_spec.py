@@ -13,10 +13,11 @@ from lrcore.curve import table, table_cost
 from lrcore.datasets import AnyDataset, Dataset
 from lrcore.errors import CurveError
 from lrcore.family import Flag, Items, Number, Spec, Whole
+from lrcore.foreign_names import in_own_names
 from lrcore.grid import Grid
 from lrcore.jobs.job import Progress
 from lrcore.jobs.job_spec import JobSpec
-from lrcore.lengths import RunLength, SharesOf, in_own_names
+from lrcore.lengths import RunLength, SharesOf
 from lrcore.models import AnyModel
 from lrcore.optimizers import AnyOptimizer
 from lrcore.optimizers.sgd import SGD

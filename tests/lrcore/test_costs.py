@@ -22,7 +22,7 @@ from lrcore.dialects import FRAMEWORKS, translate
 from lrcore.dialects._base import MAX_CODE
 from lrcore.errors import CurveError
 from lrcore.expression import Expression
-from lrcore.lengths import MAX_TEXT
+from lrcore.foreign_names import MAX_TEXT
 from lrcore.schedules import SCHEDULES
 from lrcore.schedules import _shapes as shapes
 from tests.lrcore.costs import Json, accepted, drawn, measured, slowness

@@ -1,6 +1,6 @@
 -- Give up the jobs that an earlier process of a worker held. `max_kills` is '' if the process did not die of the job.
 -- Returns their ids.
---@include leases
+--@include losses
 local worker, max_losses, max_kills, how = unpack(ARGV, 2, 5)
 local left = {}
 for _, id in ipairs(redis.call('ZRANGE', P .. 'leases', 0, -1)) do

@@ -1,6 +1,7 @@
 -- Record a finished epoch of a job, and renew its lease.
 -- Returns {held | fenced | missing | gap, what is wanted of the job, or of a gap the index that is missing}.
 --@include leases
+--@include events
 --@include epochs
 local id, token, lease_ms, position, row, best = unpack(ARGV, 2, 7)
 local standing = lease_standing(id, token)

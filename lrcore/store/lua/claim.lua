@@ -1,7 +1,7 @@
 -- Take the best waiting job of all the queues that a worker serves; of an experiment, a shard of its runs.
 -- Returns {id, spec, attempt, queue, kind, whether the experiment has more, its trace or '', since when it waited or 0,
 -- when it was taken}, or nothing. The spec of a shard has that of the whole experiment.
---@include leases
+--@include moves
 --@include sizes
 --@include plugin_queues
 local worker, token, lease_ms, max_runs, plugins = unpack(ARGV, 2, 6)

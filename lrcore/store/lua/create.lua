@@ -6,7 +6,7 @@
 --   reused: the request's key was used for another job
 --   limit, its name, its value: the tenant has as much as it may have
 --   large, the limit that the job exceeds, its value, the job's size
--- There and taken, there and reused differ by the text of the content: another version may write the same job otherwise.
+-- There and taken, there and reused differ by the text: another version may write the same job otherwise.
 --@include submissions
 --@include views
 --@include indexes

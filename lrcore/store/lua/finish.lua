@@ -1,7 +1,7 @@
 -- End a job, or with queued give it back, to where it is wanted by then. An error or a result may be ''. The result of
 -- a job that succeeded is there as soon as the state is.
 -- Returns {held | fenced | missing, the new state}.
---@include leases
+--@include losses
 local id, token, after, error, may_retry, result = unpack(ARGV, 2, 7)
 local standing = lease_standing(id, token)
 if standing ~= 'held' then return {standing, ''} end

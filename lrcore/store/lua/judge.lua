@@ -2,6 +2,8 @@
 -- many runs; the one that was given first counts.
 -- Returns {held | fenced | missing, the verdicts that count}.
 --@include leases
+--@include states
+--@include experiments
 local id, token = unpack(ARGV, 2, 3)
 local judgements = arguments_from(4)
 local standing = lease_standing(id, token)

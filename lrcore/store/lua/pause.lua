@@ -1,6 +1,6 @@
 -- Pause a job, or ask the worker of a running one to stop with a checkpoint.
 -- Returns missing | paused | requested | about to be cancelled, or the state that the job has ended in.
---@include leases
+--@include moves
 local id = ARGV[2]
 local state, parent = unpack(redis.call('HMGET', job(id), 'state', 'parent'))
 if not state or parent then return 'missing' end

@@ -1,6 +1,7 @@
 -- Give a job another priority.
 -- Returns missing | changed, or the state that the job has ended in.
---@include leases
+--@include states
+--@include queues
 local id, priority = unpack(ARGV, 2, 3)
 local state, parent = unpack(redis.call('HMGET', job(id), 'state', 'parent'))
 if not state or parent then return 'missing' end

@@ -1,6 +1,6 @@
 -- Put running jobs whose lease ran out back into their queue, or end them; forget dead workers and unused queues.
 -- Returns the ids of these jobs, at most 100.
---@include leases
+--@include losses
 local max_losses, message_prefix = unpack(ARGV, 2, 3)
 local ids = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now(), 'LIMIT', 0, 100)
 for _, id in ipairs(ids) do lose(id, tonumber(max_losses), 'lease') end

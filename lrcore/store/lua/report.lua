@@ -4,6 +4,8 @@
 -- ''.
 -- Returns {held | fenced | missing | gap, what is wanted of the shard, or of a gap run and index}.
 --@include leases
+--@include states
+--@include experiments
 --@include epochs
 local id, token, lease_ms, sign, step = unpack(ARGV, 2, 6)
 local reports = arguments_from(7)

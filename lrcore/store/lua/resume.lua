@@ -1,6 +1,6 @@
 -- Put a paused job back into its queue, or take back a pause that was only asked for.
 -- Returns missing | queued | running, or the state that the job has ended in.
---@include leases
+--@include moves
 local id = ARGV[2]
 local state, parent = unpack(redis.call('HMGET', job(id), 'state', 'parent'))
 if not state or parent then return 'missing' end

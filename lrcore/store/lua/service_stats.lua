@@ -1,6 +1,5 @@
--- Return {the time in ms; what was counted; {state, jobs, experiments} of each state, over all tenants; {queue, ms since
--- its oldest job began to wait or -1} of each; {worker, its statistics} of each that lives}.
---@include states
+-- Return {the time in ms; what was counted; {state, jobs, experiments} of each state, over all tenants; {queue, ms
+-- since its oldest job began to wait or -1} of each; {worker, its statistics} of each that lives}.
 --@include queues
 -- an entry whose job does not wait is of an older process, which knows nothing of these
 local function oldest_ms(queue)
@@ -15,7 +14,7 @@ end
 local tenants = redis.call('SMEMBERS', P .. 'tenants')
 table.insert(tenants, 'default')
 local states = {}
-for state in pairs(MOVES) do
+for _, state in ipairs({'queued', 'running', 'paused', 'succeeded', 'failed', 'cancelled'}) do
   local jobs, experiments = 0, 0
   for _, tenant in ipairs(tenants) do
     jobs = jobs + redis.call('ZCARD', own(tenant, 'jobs:' .. state))

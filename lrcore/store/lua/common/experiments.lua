@@ -25,6 +25,7 @@ local function count_steps(id, step)
   if progress.step == done then return end
   progress.step, progress.fraction = done, done / progress.steps
   progress.epoch = math.floor(done * progress.epochs / progress.steps)
-  progress.eta_seconds = done > 0 and math.floor(run_ms(parent) * (progress.steps - done) / done / 100) / 10 or cjson.null
+  local left = progress.steps - done
+  progress.eta_seconds = done > 0 and math.floor(run_ms(parent) * left / done / 100) / 10 or cjson.null
   publish_progress(parent, cjson.encode(progress))
 end

@@ -67,7 +67,7 @@ end
 local function move(id, after, error)
   local record = redis.call('HMGET', job(id), 'state', 'queue', 'attempt', 'parent', 'runs')
   local before, queue, is_experiment = record[1], record[2], record[5]
-  if not before or not MOVES[before][after] then return false end
+  if not before or not MOVES[before .. '>' .. after] then return false end
   if record[4] then return move_shard(id, before, after, error) end
   if before == 'running' then redis.call('HSET', job(id), 'ran', run_ms(id)) end
   if not is_experiment then count_running(id, after == 'running') end
