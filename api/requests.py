@@ -1,7 +1,8 @@
-"""What is posted to make a job of each kind: the job's own fields, and how it is to be run."""
+"""The job types of the API: what is posted to submit one, and where."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from lrcore.jobs.experiment import ExperimentSpec
@@ -55,8 +56,22 @@ class ExperimentRequest(JobSubmission, ExperimentSpec):
         return ExperimentSpec.model_construct(**self._of(ExperimentSpec))
 
 
-REQUESTS: dict[str, type[JobSubmission]] = {
-    TrainingSpec.kind: JobRequest,
-    RangeTestSpec.kind: RangeTestRequest,
-    ExperimentSpec.kind: ExperimentRequest,
+@dataclass(frozen=True)
+class JobType:
+    """What the API knows of a job type.
+
+    Attributes:
+        submit: where its request is posted.
+        path: what comes before the id of one.
+    """
+
+    request: type[JobSubmission]
+    submit: str
+    path: str = "/v1/jobs"
+
+
+JOB_TYPES: dict[str, JobType] = {
+    TrainingSpec.kind: JobType(JobRequest, "/v1/jobs"),
+    RangeTestSpec.kind: JobType(RangeTestRequest, "/v1/lr-range-tests"),
+    ExperimentSpec.kind: JobType(ExperimentRequest, "/v1/experiments", "/v1/experiments"),
 }

@@ -16,7 +16,6 @@ from starlette.status import HTTP_200_OK
 
 from lrcore import plugins, traces
 from lrcore.family import is_none
-from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Job, JobOptions, JobSummary
 from lrcore.jobs.job_spec import JobSpec
 from lrcore.store.client import ClientStore
@@ -26,7 +25,7 @@ from lrcore.store.queue import QUEUE
 from lrcore.store.records import NewJob
 
 from .dependencies import CurrentReaper
-from .requests import JobSubmission
+from .requests import JOB_TYPES, JobSubmission
 
 log = logging.getLogger("lrserve.api")
 
@@ -74,7 +73,7 @@ class JobResponse(Job):
 
 def path_of(job: JobSummary) -> str:
     """Where a job is."""
-    return f"/v1/{'experiments' if job.kind == ExperimentSpec.kind else 'jobs'}/{job.id}"
+    return f"{JOB_TYPES[job.kind].path}/{job.id}"
 
 
 def listed(job: JobSummary, fields: Collection[str] = ()) -> ListedJob:

@@ -30,7 +30,7 @@ from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
 
 from lrcore import exits, logs, plugins, traces
-from lrcore.jobs.job_types import KINDS
+from lrcore.jobs.job_types import JOB_TYPES
 from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.settings import Settings
 from lrcore.store.client import ClientStore
@@ -106,7 +106,7 @@ SMALLEST = """{"model": {"type": "lenet"}, "epochs": 1, "batch_size": 4,
 
 def warm_up() -> None:
     """Have done once what takes long the first time: pydantic's schemas, torch's late imports, the device's start."""
-    for kind in KINDS.values():
+    for kind in JOB_TYPES.values():
         kind.model_rebuild()
     try:
         train(TrainingSpec.model_validate_json(SMALLEST), data_root=Path("nowhere"))

@@ -1,4 +1,4 @@
-"""How a worker runs each job type, and which files each must leave."""
+"""How a worker runs each job type, which files each must leave, and who reports on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from . import artifacts, pruning
 from .engine import Hooks, Interrupted, Result, train
 from .engine.grouping import train_in_turn
 from .engine.range_test import range_test
-from .shard import ShardHooks
+from .reporter import Reporter
+from .shard import ShardHooks, ShardReporter
 from .tracking import track
 
 
@@ -37,7 +38,7 @@ class Outcome:
     then: tuple[str, JobSpec] | None = None
 
 
-class Executor(Protocol):
+class Run(Protocol):
     """Runs a job of one type; raises what the engine does."""
 
     def __call__(self, spec: Any, job_id: str, *, data_root: Path, hooks: Any, folder: Path) -> Outcome:
@@ -87,4 +88,20 @@ def _shard(spec: ShardSpec, job_id: str, *, data_root: Path, hooks: ShardHooks, 
     return Outcome(None)
 
 
-EXECUTORS: dict[type[JobSpec], Executor] = {TrainingSpec: _training, RangeTestSpec: _range_test, ShardSpec: _shard}
+@dataclass(frozen=True)
+class Executor:
+    """What a worker knows of a job type.
+
+    Attributes:
+        reporter: makes the hooks, and delivers what happens to the store.
+    """
+
+    run: Run
+    reporter: type[Reporter] = Reporter
+
+
+EXECUTORS: dict[type[JobSpec], Executor] = {
+    TrainingSpec: Executor(_training),
+    RangeTestSpec: Executor(_range_test),
+    ShardSpec: Executor(_shard, ShardReporter),
+}

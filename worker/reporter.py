@@ -13,7 +13,6 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from lrcore import exits, traces
-from lrcore.jobs.experiment import ShardSpec
 from lrcore.jobs.job import Best, Epoch, JobError, Progress
 from lrcore.jobs.states import State
 from lrcore.settings import Settings
@@ -191,7 +190,7 @@ class Reporter:
     def trained(self) -> tuple[int, float]:
         """Optimizer steps of this attempt, all runs together, and the images that went into them. From any thread."""
         steps = self._step - self._began[1] if self._began else 0
-        return steps, steps * images_per_step(self._claim.spec)
+        return steps, steps * self._claim.spec.images_per_step
 
     def _over(self) -> bool:
         return self._lost is not None or self._broken is not None
@@ -279,13 +278,6 @@ class Reporter:
             log.warning("its lease will run out by itself: %s", error)
         logging.shutdown()
         os._exit(exits.STALLED)
-
-
-def images_per_step(spec: Any) -> float:
-    """How many images an optimizer step sees, on average over an epoch."""
-    base = spec.experiment.base if isinstance(spec, ShardSpec) else spec
-    steps: int | None = getattr(base, "steps_per_epoch", None)
-    return float(min(base.batch_size, base.dataset.train_size / steps) if steps else base.batch_size)
 
 
 def _cpu_seconds() -> float:

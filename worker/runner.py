@@ -15,7 +15,6 @@ from pathlib import Path
 from lrcore import logs, plugins, traces
 from lrcore.artifacts import ArtifactsUnavailable
 from lrcore.errors import DataUnavailable, LrcoreError, MissingPackage
-from lrcore.jobs.experiment import ShardSpec
 from lrcore.jobs.job import JobError
 from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.states import State
@@ -33,11 +32,9 @@ from .engine import Diverged, Interrupted, OutOfMemory
 from .executors import EXECUTORS, Outcome
 from .preparing import Stopped, interruptible
 from .reporter import Reporter
-from .shard import ShardReporter
 
 log = logging.getLogger("lrserve.worker")
 
-REPORTERS: dict[type[JobSpec], type[Reporter]] = {ShardSpec: ShardReporter}  # all others have the plain one
 KNOWN: dict[type[Exception], str] = {
     DataUnavailable: "data_unavailable",
     MissingPackage: "missing_package",
@@ -141,7 +138,8 @@ class Runner:
             began, ended = claim.waited
             traces.past("queue", began / 1000, ended / 1000, claim.trace, job=claim.id, queue=claim.queue)
         with traces.work(f"attempt {claim.spec.kind}", claim.trace, **about) as span:
-            reporter = REPORTERS.get(type(claim.spec), Reporter)(self._store, claim, self.settings, self._draining)
+            make = EXECUTORS[type(claim.spec)].reporter
+            reporter = make(self._store, claim, self.settings, self._draining)
             reporter.start()
             with self._looking:
                 self._reporter = reporter
@@ -204,7 +202,7 @@ class Runner:
 
         folder = self.folder(claim.id)
         try:
-            run = EXECUTORS[type(claim.spec)]
+            run = EXECUTORS[type(claim.spec)].run
             hooks = reporter.hooks(stop, preparing)
             outcome = run(claim.spec, claim.id, data_root=self.settings.data_folder, hooks=hooks, folder=folder)
             self._keep(claim, reporter, outcome)

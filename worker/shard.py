@@ -25,7 +25,7 @@ from lrcore.store.records import Claim, Judgement, RunEnd, RunEpoch
 from .engine import Diverged, Interrupted, OutOfMemory, Result
 from .engine.trainer import Hooks
 from .pruning import survivors
-from .reporter import Preparing, Reporter, images_per_step
+from .reporter import Preparing, Reporter
 
 log = logging.getLogger("lrserve.worker")
 
@@ -107,7 +107,7 @@ class ShardReporter(Reporter):
     def trained(self) -> tuple[int, float]:
         began = self._began_at.copy()  # runs may be added meanwhile
         steps = sum(self._steps[run] - before for run, (_, before) in began.items())
-        return steps, steps * images_per_step(self._shard)
+        return steps, steps * self._shard.images_per_step
 
     def _ended(self, run: int, outcome: object) -> None:
         if run in self._began_at:

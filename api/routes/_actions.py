@@ -18,7 +18,7 @@ from ..dependencies import CurrentJob, CurrentReaper, Files, Store, Who, json_bo
 from ..documented import DocumentedRoute, documented
 from ..events.streams import until_revoked
 from ..problems import Invalid, readable
-from ..requests import REQUESTS
+from ..requests import JOB_TYPES
 from ..responses import IdempotencyKey, JobResponse, created, linked
 
 router = APIRouter(route_class=DocumentedRoute)
@@ -115,7 +115,7 @@ def clone_job(
     idempotency_key: IdempotencyKey = "",
 ) -> Any:
     """A new job from the old one's spec and options and a JSON merge patch, RFC 7396: null takes a field out."""
-    request = REQUESTS[old.kind]
+    request = JOB_TYPES[old.kind].request
     patched = merged(old.spec | old.options.model_dump(mode="json", include=set(request.model_fields)), changes)
     try:
         job = request.model_validate(patched)

@@ -9,14 +9,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from lrcore.families import FAMILIES
-from lrcore.jobs.job_types import KINDS
+from lrcore.jobs.job_types import kind_of
 
 from ..documented import DocumentedRoute
-from ..requests import REQUESTS
+from ..requests import JOB_TYPES, JobType
 
 router = APIRouter(route_class=DocumentedRoute, prefix="/v1/kinds", tags=["jobs"])
-
-PATHS = {"training": "/v1/jobs", "lr_range_test": "/v1/lr-range-tests", "experiment": "/v1/experiments"}
 
 
 class Kind(BaseModel):
@@ -44,16 +42,16 @@ def list_kinds() -> Kinds:
 
 @cache
 def _kinds() -> Kinds:
-    return Kinds(kinds=[_kind(type) for type in REQUESTS])
+    return Kinds(kinds=[_kind(type, known) for type, known in JOB_TYPES.items()])
 
 
-def _kind(type: str) -> Kind:
-    schema = _without_members(REQUESTS[type].model_json_schema())
+def _kind(type: str, known: JobType) -> Kind:
+    schema = _without_members(known.request.model_json_schema())
     definitions = schema.get("$defs", {})
     used = _references(schema | {"$defs": None}, definitions, set())
     schema["$defs"] = {name: definition for name, definition in definitions.items() if name in used}
-    summary = (KINDS[type].__doc__ or "").partition("\n")[0]
-    return Kind(type=type, summary=summary, submit=PATHS[type], parameters=schema)
+    summary = (kind_of(type).__doc__ or "").partition("\n")[0]
+    return Kind(type=type, summary=summary, submit=known.submit, parameters=schema)
 
 
 def _without_members(schema: Any) -> Any:

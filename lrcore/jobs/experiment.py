@@ -292,6 +292,10 @@ class ShardSpec(JobSpec):
     def steps(self) -> int:
         return self.count * self.experiment.base.steps
 
+    @property
+    def images_per_step(self) -> float:
+        return self.experiment.base.images_per_step
+
     def progress(self, step: int) -> Progress:
         steps, epochs = self.count * self.experiment.base.steps, self.count * self.experiment.base.epochs
         return Progress(

@@ -16,7 +16,7 @@ class MissingPlugin(LrcoreError):
 
 
 class JobSpec(Spec):
-    """What a job does: everything that decides its result. A job type is a subclass, listed in job_types.KINDS."""
+    """What a job does: everything that decides its result. A job type is a subclass, listed in job_types.JOB_TYPES."""
 
     kind: ClassVar[str]
     sized_by: ClassVar[str]  # the field on which the number of steps hangs most
@@ -47,6 +47,11 @@ class JobSpec(Spec):
     def steps_after(self) -> int:
         """Optimizer steps of the job that this one submits at its end; 0 if it submits none."""
         return 0
+
+    @property
+    def images_per_step(self) -> float:
+        """Images that an optimizer step sees, on average over an epoch."""
+        raise NotImplementedError
 
     @property
     def title(self) -> str:

@@ -8,7 +8,9 @@ from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.range_test import RangeTestSpec
 from lrcore.jobs.training_spec import TrainingSpec
 
-KINDS: dict[str, type[JobSpec]] = {cls.kind: cls for cls in (TrainingSpec, RangeTestSpec, ExperimentSpec, ShardSpec)}
+JOB_TYPES: dict[str, type[JobSpec]] = {
+    cls.kind: cls for cls in (TrainingSpec, RangeTestSpec, ExperimentSpec, ShardSpec)
+}
 
 
 class UnknownKind(LrcoreError):
@@ -18,6 +20,6 @@ class UnknownKind(LrcoreError):
 def kind_of(name: str) -> type[JobSpec]:
     """Return the spec class of a job type. Raises UnknownKind."""
     try:
-        return KINDS[name]
+        return JOB_TYPES[name]
     except KeyError:
-        raise UnknownKind(f"there is no kind of job {name!r}; there are {', '.join(KINDS)}") from None
+        raise UnknownKind(f"there is no kind of job {name!r}; there are {', '.join(JOB_TYPES)}") from None

@@ -102,6 +102,12 @@ class Setup(JobSpec):
         return f"{self.model.type} · {self.dataset.type}"
 
     @property
+    def images_per_step(self) -> float:
+        if not (steps := self.steps_per_epoch):
+            return float(self.batch_size)
+        return float(min(self.batch_size, self.dataset.train_size / steps))
+
+    @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch; the last batch may be short."""
         return steps_per_epoch(self.dataset, self.batch_size, self.drop_last)

@@ -36,6 +36,7 @@ class Call(Generic[T_co]):
         eager: whether the first failure is the answer, whatever the client's patience.
         timeout: seconds to wait for bytes, if the client's own do not fit.
         into: file to write the body of a successful answer into.
+        kept: whether a client makes it once and keeps the result.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Call(Generic[T_co]):
     eager: bool = False
     timeout: float | None = None
     into: Path | None = None
+    kept: bool = False
 
     def arguments(self) -> dict[str, Any]:
         """For httpx.Client.build_request."""

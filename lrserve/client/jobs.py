@@ -24,7 +24,7 @@ from lrcore.text import cell
 from lrserve.client.calls import Call, Flow, Page, SpecLike, as_json, content, given, model, nothing, path, plain
 from lrserve.client.errors import ApiError, JobNotSucceeded
 from lrserve.client.methods import Listing, Method
-from lrserve.client.responses import Plan, Records
+from lrserve.client.responses import Kind, Plan, Records
 
 if TYPE_CHECKING:
     from lrcore.artifacts import Artifact
@@ -37,34 +37,49 @@ LOOK_SECONDS = 30.0  # that the server keeps a request of wait() before it answe
 as_job = model(Job)
 
 
-def submit(spec: SpecLike, *, job_id: str | None = None, idempotency_key: str | None = None) -> Call[Job]:
-    """Submit a training job, a range test or an experiment; which it is, its fields say.
+def kinds() -> Call[list[Kind]]:
+    """All job types that the server has."""
+    return Call("GET", path("kinds"), _kinds, kept=True)
+
+
+def _kinds(response: httpx.Response) -> list[Kind]:
+    return [Kind.model_validate(kind) for kind in response.json()["kinds"]]
+
+
+def submit(spec: SpecLike, *, job_id: str | None = None, idempotency_key: str | None = None) -> Flow[Job]:
+    """Submit a job of any type; which it is, its fields say.
 
     Sent again when the answer gets lost, it makes no second job.
 
     Args:
-        spec: what POST /v1/jobs takes, or with a `grid` POST /v1/experiments, or with one of the fields that only a
-            range test has POST /v1/lr-range-tests; a dict, or a spec object of lrcore.
+        spec: a dict, or a spec object of lrcore. Of the job types in GET /v1/kinds it is the first one that has all its
+            fields.
         job_id: an id of your own, for a training job.
         idempotency_key: of your own, so that a program that was started again makes no second job either, for a day.
     """
     body = plain(spec)
     if job_id is not None:
-        return Call("PUT", path("jobs", job_id), as_job, body=as_json(body))
-    return Call("POST", path(route(body)), as_job, body=as_json(body), headers=_once(idempotency_key))
+        made: Job = yield Call("PUT", path("jobs", job_id), as_job, body=as_json(body))
+    else:
+        made = yield _submitted((yield from _route(body)), body, idempotency_key)
+    return made
 
 
-def dry_run(spec: SpecLike) -> Call[Plan]:
-    """What a job or experiment would do; none is made."""
+def dry_run(spec: SpecLike) -> Flow[Plan]:
+    """What a job of any type would do; none is made."""
     body = plain(spec)
-    return Call("POST", path(route(body)), model(Plan), {"dry_run": "true"}, as_json(body))
+    plan: Plan = yield Call("POST", (yield from _route(body)), model(Plan), {"dry_run": "true"}, as_json(body))
+    return plan
 
 
-def route(body: Mapping[str, Any]) -> str:
-    """The collection that a spec belongs to."""
-    if "grid" in body:
-        return "experiments"
-    return "jobs" if body.keys().isdisjoint(("start_lr", "end_lr", "num_iter", "use_for")) else "lr-range-tests"
+def _submitted(route: str, body: Mapping[str, Any], idempotency_key: str | None) -> Call[Job]:
+    return Call("POST", route, as_job, body=as_json(body), headers=_once(idempotency_key))
+
+
+def _route(body: Mapping[str, Any]) -> Flow[str]:
+    """Where a spec is posted. One that fits no type goes where it fits best: the server names what is wrong."""
+    known: list[Kind] = yield kinds()
+    return min(known, key=lambda kind: len(body.keys() - kind.parameters["properties"].keys())).submit
 
 
 def submit_experiment(
@@ -88,7 +103,7 @@ def submit_experiment(
     """
     terms = given(name=name, prune=prune, hardware=hardware)
     terms |= {"labels": list(labels), "priority": priority, "max_attempts": max_attempts}
-    return submit({"base": base, "grid": grid} | terms, idempotency_key=idempotency_key)
+    return _submitted(path("experiments"), plain({"base": base, "grid": grid} | terms), idempotency_key)
 
 
 def lr_range_test(
@@ -112,7 +127,8 @@ def lr_range_test(
         more: whatever else the route takes: smoothing, stop_factor, labels, priority, …
     """
     own = {"start_lr": start_lr, "end_lr": end_lr, "num_iter": num_iter, "mode": mode}
-    return submit(plain(base) | own | given(seeds=seeds, use_for=use_for) | more, idempotency_key=idempotency_key)
+    body = plain(base) | own | given(seeds=seeds, use_for=use_for) | more
+    return _submitted(path("lr-range-tests"), body, idempotency_key)
 
 
 def job(job_id: str) -> Call[Job]:
@@ -334,6 +350,7 @@ def _object(response: httpx.Response) -> dict[str, Any]:
 class JobMethods:
     """The methods of both clients for jobs and experiments. Those that return a handle are in lrserve.client."""
 
+    kinds = Method(kinds)
     dry_run = Method(dry_run)
     jobs = Listing(jobs_page)
     experiments = Listing(experiments_page)

@@ -83,11 +83,11 @@ class Maker(Generic[P, S, A]):
 
     def __init__(
         self,
-        make: Callable[P, Call[Job]],
+        make: Callable[P, Call[Job] | Flow[Job]],
         blocking: Callable[[SyncTransport, Job], S],
         awaiting: Callable[[AsyncTransport, Job], A],
     ) -> None:
-        self._make: Callable[..., Call[Job]] = make
+        self._make: Callable[..., Call[Job] | Flow[Job]] = make
         self._blocking, self._awaiting = blocking, awaiting
         self.__doc__, self.__wrapped__ = make.__doc__, make
 
@@ -127,7 +127,7 @@ class BoundMaker(Maker[P, S, A]):
 
     def __init__(
         self,
-        make: Callable[Concatenate[str, P], Call[Job]],
+        make: Callable[Concatenate[str, P], Call[Job] | Flow[Job]],
         blocking: Callable[[SyncTransport, Job], S],
         awaiting: Callable[[AsyncTransport, Job], A],
     ) -> None:

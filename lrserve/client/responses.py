@@ -38,6 +38,20 @@ class Entry(_View):
     example: dict[str, Any]
 
 
+class Kind(_View):
+    """A job type.
+
+    Attributes:
+        submit: path of the route that takes one.
+        parameters: JSON Schema of its JSON.
+    """
+
+    type: str
+    summary: str
+    submit: str
+    parameters: dict[str, Any]
+
+
 class Translation(_View):
     """A schedule as code of another framework.
 

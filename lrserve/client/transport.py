@@ -119,6 +119,7 @@ class SyncTransport:
 
     def __init__(self, http: httpx.Client, patience: Patience) -> None:
         self.http, self.patience = http, patience
+        self._kept: dict[str, Any] = {}
 
     def run(self, asked: Call[T] | Flow[T]) -> T:
         """The result. Raises ApiError, and what a flow raises."""
@@ -145,6 +146,10 @@ class SyncTransport:
                 return self._send(call)
             case Sleep(seconds):
                 return time.sleep(seconds)
+            case Call(kept=True):
+                if step.path not in self._kept:
+                    self._kept[step.path] = self.run(step)
+                return self._kept[step.path]
             case _:
                 return self.run(step)
 
@@ -164,6 +169,7 @@ class AsyncTransport:
 
     def __init__(self, http: httpx.AsyncClient, patience: Patience) -> None:
         self.http, self.patience = http, patience
+        self._kept: dict[str, Any] = {}
 
     async def run(self, asked: Call[T] | Flow[T]) -> T:
         """The result. Raises ApiError, and what a flow raises."""
@@ -190,6 +196,10 @@ class AsyncTransport:
                 return await self._send(call)
             case Sleep(seconds):
                 return await asyncio.sleep(seconds)
+            case Call(kept=True):
+                if step.path not in self._kept:
+                    self._kept[step.path] = await self.run(step)
+                return self._kept[step.path]
             case _:
                 return await self.run(step)
 

@@ -11,13 +11,13 @@ from pydantic import BaseModel, ValidationError
 from lrcore.compare import CompareRequest
 from lrcore.curve import CurveRequest
 from lrcore.family import Family
-from lrserve.api.requests import REQUESTS
+from lrserve.api.requests import JOB_TYPES
 from lrserve.api.routes.fit import FitRequest
 from lrserve.api.routes.translate import TranslationRequest
 from lrserve.api.routes.webhooks import WebhookChange, WebhookRequest
 
 BODIES = (
-    *REQUESTS.values(),
+    *(known.request for known in JOB_TYPES.values()),
     CurveRequest,
     CompareRequest,
     FitRequest,

@@ -21,7 +21,7 @@ from lrcore.store.errors import StoreFull
 from lrcore.store.queue import QUEUE
 from lrserve.worker.engine import Hooks, Interrupted, grouping, train
 from lrserve.worker.engine.range_test import RangeLosses, range_test
-from lrserve.worker.executors import EXECUTORS, Outcome
+from lrserve.worker.executors import EXECUTORS, Executor, Outcome
 from lrserve.worker.runner import Runner
 from tests.examples import slow
 from tests.factories import job_spec, range_test_spec
@@ -310,7 +310,7 @@ def test_a_worker_that_is_lost_before_the_end_makes_no_second_training(
         runner_of(store, tmp_path).answer(QUEUE)
     monkeypatch.undo()
     assert store.abandon("worker", 3) == [job_id]
-    rounded = EXECUTORS[RangeTestSpec]
+    rounded = EXECUTORS[RangeTestSpec].run
 
     def on_another_device(*arguments: Any, **how: Any) -> Outcome:
         outcome = rounded(*arguments, **how)
@@ -321,7 +321,7 @@ def test_a_worker_that_is_lost_before_the_end_makes_no_second_training(
             outcome.write, result=outcome.result, then=(name, job.model_copy(update={"optimizer": optimizer}))
         )
 
-    monkeypatch.setitem(EXECUTORS, RangeTestSpec, on_another_device)
+    monkeypatch.setitem(EXECUTORS, RangeTestSpec, Executor(on_another_device))
     store.prioritize(job_id, 9)
     runner_of(store, tmp_path).answer(QUEUE)
 
@@ -347,12 +347,12 @@ def test_a_test_that_is_cancelled_at_its_end_makes_no_training(
     store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = store.create(range_test_spec(**LEARNABLE | {"use_for": "valley", "epochs": 1})).id
-    tested = EXECUTORS[RangeTestSpec]
+    tested = EXECUTORS[RangeTestSpec].run
 
     def cancelled(*arguments: Any, **how: Any) -> Outcome:
         return replace(tested(*arguments, **how), logged=lambda folder: store.cancel(job_id))
 
-    monkeypatch.setitem(EXECUTORS, RangeTestSpec, cancelled)
+    monkeypatch.setitem(EXECUTORS, RangeTestSpec, Executor(cancelled))
     runner_of(store, tmp_path).answer(QUEUE)
 
     assert [(job.id, job.state) for job in store.page()[0]] == [(job_id, "cancelled")]
@@ -413,8 +413,8 @@ def test_progress_of_a_test_is_in_its_own_steps(store: JobStore, tmp_path: Path)
 
 def test_a_job_of_each_kind_can_be_run() -> None:
     from lrcore.jobs.experiment import ExperimentSpec
-    from lrcore.jobs.job_types import KINDS
+    from lrcore.jobs.job_types import JOB_TYPES
 
-    assert set(EXECUTORS) == set(KINDS.values()) - {ExperimentSpec}  # workers have its parts
-    assert {kind: cls.kind for kind, cls in KINDS.items()} == {kind: kind for kind in KINDS}
+    assert set(EXECUTORS) == set(JOB_TYPES.values()) - {ExperimentSpec}  # workers have its parts
+    assert {kind: cls.kind for kind, cls in JOB_TYPES.items()} == {kind: kind for kind in JOB_TYPES}
     assert job_spec().keys() - {"epochs"} <= RangeTestSpec.model_fields.keys()

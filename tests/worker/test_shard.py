@@ -96,7 +96,7 @@ def test_a_run_s_weights_are_gone_before_the_next_run_has_its_own(tmp_path: Path
 
     hooks = ShardHooks([Hooks(ended=ended)] * 3, lambda: False)
     shard = ShardSpec(first=0, count=3, experiment=spec)
-    executors.EXECUTORS[ShardSpec](shard, "x/1", data_root=tmp_path, hooks=hooks, folder=tmp_path)
+    executors.EXECUTORS[ShardSpec].run(shard, "x/1", data_root=tmp_path, hooks=hooks, folder=tmp_path)
 
     assert left == [0, 0, 0]
 
