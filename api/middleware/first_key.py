@@ -13,6 +13,7 @@ from lrcore.access.keys import KeyStore, Role, new_key
 from lrcore.jobs.ids import NOBODY
 from lrcore.jobs.job import rfc3339
 from lrcore.store.connection import RedisError
+from lrcore.store.format import StoreTooNew
 
 log = logging.getLogger("lrserve.api")
 
@@ -52,7 +53,7 @@ class FirstKey:
                     self._audit.add(Entry(NOBODY, "api", "POST", "first start", f"/v1/keys/{record['id']}"))
                     self._print(token, record["created_at"])
                 return
-            except RedisError as error:
+            except (RedisError, StoreTooNew) as error:
                 log.debug("the first key waits for Redis: %s", error)
                 self._stopped.wait(PAUSE_SECONDS)
 

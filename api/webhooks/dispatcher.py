@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from lrcore.store.connection import RedisError, connect_async
+from lrcore.store.format import LOOK_SECONDS, StoreTooNew
 from lrcore.webhooks.endpoints import Attempt
 from lrcore.webhooks.outbox import Outbox, Outcome, Parcel
 
@@ -78,6 +79,9 @@ class Dispatcher:
             except RedisError as error:
                 log.warning("Redis does not answer: %s", error)
                 await asyncio.sleep(AWAY_SECONDS)
+            except StoreTooNew as error:
+                log.error("%s", error)
+                await asyncio.sleep(LOOK_SECONDS)
             except Exception:  # a fault in one round must not end all that follow
                 log.exception("the round failed")
                 await asyncio.sleep(AWAY_SECONDS)
@@ -115,8 +119,8 @@ class Dispatcher:
             try:
                 await self._outbox.settle(parcel, attempt, outcome, delay)
                 break
-            except RedisError as error:
-                log.warning("Redis does not answer: %s", error)
+            except (RedisError, StoreTooNew) as error:
+                log.warning("the store does not answer: %s", error)
                 await asyncio.sleep(AWAY_SECONDS)
         self._wake.set()
 

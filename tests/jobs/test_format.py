@@ -124,24 +124,31 @@ def test_a_worker_that_is_older_than_the_store_ends_and_says_why(newer: dict[str
     assert f"format {FORMAT + 1}" in done.stderr
 
 
-def test_an_api_that_is_older_than_the_store_serves_curves_alone(newer: dict[str, str], tmp_path: Path) -> None:
-    port = free_port()
-    api = subprocess.Popen(
-        [sys.executable, "-m", "lrserve.api", "--port", str(port)],
-        env=newer | {"HOME": str(tmp_path)},
-        stderr=subprocess.DEVNULL,
-    )
+@pytest.mark.parametrize("auth", ["false", "true"])
+def test_an_api_that_is_older_than_the_store_serves_curves_alone(
+    newer: dict[str, str], tmp_path: Path, auth: str
+) -> None:
+    port, log = free_port(), tmp_path / "log"
+    with log.open("w") as stderr:
+        api = subprocess.Popen(
+            [sys.executable, "-m", "lrserve.api", "--port", str(port)],
+            env=newer | {"HOME": str(tmp_path), "LRSERVE_AUTH": auth},
+            stderr=stderr,
+        )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
             until(lambda: answers(http))
-            for path in ("/readyz", "/v1/jobs"):
+            for path in ("/readyz", "/v1/jobs") if auth == "false" else ():
                 answer = http.get(path)
                 assert (answer.status_code, answer.json()["type"]) == (503, "urn:lrserve:problem:store-too-new")
                 assert f"format {FORMAT + 1}" in answer.json()["detail"]
-            assert http.get("/v1/curves/StepLR?step_size=5&base_lr=0.1&steps=20").status_code == 200
+                assert http.get("/v1/curves/StepLR?step_size=5&base_lr=0.1&steps=20").status_code == 200
+            until(lambda: f"format {FORMAT + 1}" in log.read_text())
     finally:
         api.terminate()
         api.wait(60)
+
+    assert "Traceback" not in log.read_text()
 
 
 def answers(http: httpx.Client) -> bool:
