@@ -180,64 +180,83 @@ def test_a_new_route_is_one_file(checkout: Path) -> None:
     assert printed == ["{'text': 'hello'} 422", "['200', '401', '403', '404', '421', '422', '429', '503']"]
 
 
+NAP_SPEC = '''
+"""A job type that a test adds."""
+from __future__ import annotations
+from typing import ClassVar
+from lrcore.jobs.job import Progress
+from lrcore.jobs.job_spec import JobSpec
+
+class NapSpec(JobSpec):
+    """Do nothing for some steps."""
+    kind: ClassVar[str] = "nap"
+    sized_by: ClassVar[str] = "naps"
+    naps: int
+
+    @property
+    def steps(self) -> int:
+        return self.naps
+
+    @property
+    def images_per_step(self) -> float:
+        return 0.0
+
+    @property
+    def title(self) -> str:
+        return f"{self.naps} naps"
+
+    def progress(self, step: int) -> Progress:
+        return Progress(epoch=0, epochs=1, step=step, steps=self.naps, fraction=0, eta_seconds=None)
+'''
+NAP_ROUTE = '''
+"""Routes of a job type that a test adds."""
+from __future__ import annotations
+from typing import Any
+from fastapi import APIRouter, Depends, Request
+from ..dependencies import CurrentReaper, json_body
+from ..documented import DocumentedRoute
+from ..requests import NapRequest
+from ..responses import IdempotencyKey, JobResponse, submitted
+
+router = APIRouter(route_class=DocumentedRoute, prefix="/v1/naps", tags=["jobs"])
+
+@router.post(
+    "", status_code=202, summary="Submit a nap", response_model=JobResponse, dependencies=[Depends(json_body)]
+)
+async def submit_nap(
+    nap: NapRequest, request: Request, reaper: CurrentReaper, idempotency_key: IdempotencyKey = ""
+) -> Any:
+    """A job of kind nap."""
+    return await submitted(nap, idempotency_key, request, reaper)
+'''
+NAP_STORY = """
+from pathlib import Path
+from fastapi.testclient import TestClient
+from lrcore.settings import Settings
+from lrcore.store.client import ClientStore
+from lrcore.store.connection import connect
+from lrcore.store.lease import LeaseStore
+from lrserve import Client
+from lrserve.api.app import create_app
+from lrserve.api.settings import ApiSettings
+from lrserve.client.transport import Patience, SyncTransport
+from lrserve.worker.runner import Runner
+with TestClient(create_app(ApiSettings(auth=False, redis_url=URL)), "http://127.0.0.1") as http:
+    client = Client("http://127.0.0.1")
+    client._transport = SyncTransport(http, Patience())
+    print([kind.type for kind in client.kinds()])
+    job = client.submit({"naps": 3, "labels": ["tired"]})
+    redis = connect(URL)
+    Runner(LeaseStore(redis), ClientStore(redis), Settings(home=Path("home")), "a").answer("default")
+    done = client.job(job.id)
+    print(done.kind, done.title, done.labels, done.state, done.result)
+    print(client.job(client.clone(job.id, {"naps": 4}).id).title)
+"""
+
+
 def test_a_new_job_type_is_a_line_in_three_tables(checkout: Path, any_redis: str) -> None:
-    add(
-        checkout,
-        "lrcore/jobs/nap.py",
-        '''
-        """A job type that a test adds."""
-        from __future__ import annotations
-        from typing import ClassVar
-        from lrcore.jobs.job import Progress
-        from lrcore.jobs.job_spec import JobSpec
-
-        class NapSpec(JobSpec):
-            """Do nothing for some steps."""
-            kind: ClassVar[str] = "nap"
-            sized_by: ClassVar[str] = "naps"
-            naps: int
-
-            @property
-            def steps(self) -> int:
-                return self.naps
-
-            @property
-            def images_per_step(self) -> float:
-                return 0.0
-
-            @property
-            def title(self) -> str:
-                return f"{self.naps} naps"
-
-            def progress(self, step: int) -> Progress:
-                return Progress(epoch=0, epochs=1, step=step, steps=self.naps, fraction=0, eta_seconds=None)
-        ''',
-    )
-    add(
-        checkout,
-        "lrserve/api/routes/naps.py",
-        '''
-        """Routes of a job type that a test adds."""
-        from __future__ import annotations
-        from typing import Any
-        from fastapi import APIRouter, Depends, Request
-        from ..dependencies import CurrentReaper, json_body
-        from ..documented import DocumentedRoute
-        from ..requests import NapRequest
-        from ..responses import IdempotencyKey, JobResponse, submitted
-
-        router = APIRouter(route_class=DocumentedRoute, prefix="/v1/naps", tags=["jobs"])
-
-        @router.post(
-            "", status_code=202, summary="Submit a nap", response_model=JobResponse, dependencies=[Depends(json_body)]
-        )
-        async def submit_nap(
-            nap: NapRequest, request: Request, reaper: CurrentReaper, idempotency_key: IdempotencyKey = ""
-        ) -> Any:
-            """A job of kind nap."""
-            return await submitted(nap, idempotency_key, request, reaper)
-        ''',
-    )
+    add(checkout, "lrcore/jobs/nap.py", NAP_SPEC)
+    add(checkout, "lrserve/api/routes/naps.py", NAP_ROUTE)
     edit(
         checkout / "lrcore/jobs/job_types.py",
         ("import JobSpec\n", "import JobSpec\nfrom lrcore.jobs.nap import NapSpec\n"),
@@ -268,32 +287,7 @@ def test_a_new_job_type_is_a_line_in_three_tables(checkout: Path, any_redis: str
         ),
     )
 
-    printed = python(
-        f"""
-        from pathlib import Path
-        from fastapi.testclient import TestClient
-        from lrcore.settings import Settings
-        from lrcore.store.client import ClientStore
-        from lrcore.store.connection import connect
-        from lrcore.store.lease import LeaseStore
-        from lrserve import Client
-        from lrserve.api.app import create_app
-        from lrserve.api.settings import ApiSettings
-        from lrserve.client.transport import Patience, SyncTransport
-        from lrserve.worker.runner import Runner
-        with TestClient(create_app(ApiSettings(auth=False, redis_url={any_redis!r})), "http://127.0.0.1") as http:
-            client = Client("http://127.0.0.1")
-            client._transport = SyncTransport(http, Patience())
-            print([kind.type for kind in client.kinds()])
-            job = client.submit({{"naps": 3, "labels": ["tired"]}})
-            redis = connect({any_redis!r})
-            Runner(LeaseStore(redis), ClientStore(redis), Settings(home=Path("home")), "a").answer("default")
-            done = client.job(job.id)
-            print(done.kind, done.title, done.labels, done.state, done.result)
-            print(client.job(client.clone(job.id, {{"naps": 4}}).id).title)
-        """,
-        checkout,
-    )
+    printed = python(NAP_STORY.replace("URL", repr(any_redis)), checkout)
 
     assert printed == [
         "['training', 'lr_range_test', 'nap', 'experiment']",
