@@ -76,7 +76,7 @@ def path_of(job: JobSummary) -> str:
     return f"{JOB_TYPES[job.kind].path}/{job.id}"
 
 
-def listed(job: JobSummary, fields: Collection[str] = ()) -> ListedJob:
+def listed(job: JobSummary, fields: Collection[str]) -> ListedJob:
     """The job as lists show it, with some of its longer fields."""
     return ListedJob(
         **{name: value for name, value in vars(job).items() if name in JobSummary.model_fields or name in fields},

@@ -33,7 +33,7 @@ from tests.security.siege.wire import Request, exchange
 from tests.security.siege.worst import WORST, Known, World, Worst
 
 IDLE_SECONDS, IDLE_SHARE = 0.5, 0.1  # idle: less than a tenth of a core for so long
-LOOK_SECONDS = 0.05
+CHECK_SECONDS = 0.05
 PATIENCE = 10  # times as long may pass on a busy machine
 EPOCHS = 200  # of the job to look at
 
@@ -137,7 +137,7 @@ async def _answered(
     deadline, most, now = time.monotonic() + PATIENCE * seconds, 0.0, before
     exchanged = asyncio.create_task(exchange(running.port, request.raw("")))
     while now["cpu"] < before["cpu"] + seconds and time.monotonic() < deadline:
-        done, _ = await asyncio.wait([exchanged], timeout=LOOK_SECONDS)
+        done, _ = await asyncio.wait([exchanged], timeout=CHECK_SECONDS)
         now = usage(running.pids["api"])
         most = max(most, now["together"])
         if done:

@@ -35,14 +35,14 @@ def submits(folder: Path) -> None:
 
 async def submitted(running: Service) -> None:
     load = Load(await asyncio.gather(*(opened(running.port, Connection) for _ in range(CLIENTS))))
-    bell = bare_task(running.redis_url)
+    task = bare_task(running.redis_url)
     await load.submit(0.5)
     load.took.clear()
     mine, floor, before, apart = [], [], running.cpu(), Counter[str]()
     for _ in range(ROUNDS):
         mine.append(await load.submit(SUBMIT_SECONDS))
         others = running.cpu()
-        floor.append(messages(bell))
+        floor.append(messages(task))
         apart.update(running.cpu_since(others))
     used, sent = running.cpu_since(before) - apart, ms(load.took)
     spent = shares(used, len(load.took) / 1e3)
@@ -88,10 +88,10 @@ def bare_task(redis_url: str) -> Task:
     celery = Celery("bench", set_as_current=False)
     celery.conf.update(celery_config(redis_url))
 
-    @celery.task(name="bench.ring")
-    def ring(queue: str) -> None: ...
+    @celery.task(name="bench.notify")
+    def notify(queue: str) -> None: ...
 
-    return ring
+    return notify
 
 
 def messages(task: Task) -> float:

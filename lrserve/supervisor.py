@@ -216,10 +216,10 @@ def gpus() -> list[str]:
     return there if visible is None else [name for name in visible.split(",") if name.strip() not in ("", "-1")]
 
 
-def free_port(host: str = "127.0.0.1") -> int:
+def free_port() -> int:
     """A port that nobody listens on now."""
     with socket.socket() as probe:
-        probe.bind((host, 0))
+        probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 

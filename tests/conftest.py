@@ -72,14 +72,14 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def until(look: Callable[[], T | None], seconds: float = 60.0) -> T:
-    """What `look` returns, once that is true. Fails after `seconds`."""
+def until(check: Callable[[], T | None], seconds: float = 60.0) -> T:
+    """What `check` returns, once that is true. Fails after `seconds`."""
     began = time.monotonic()
     while (waited := time.monotonic() - began) < seconds:
-        if found := look():
+        if found := check():
             return found
-        time.sleep(min(max(waited / 10, 0.002), 0.05))  # to look takes the processor from what is waited for
-    raise AssertionError(f"not within {seconds:g} s: {look}")
+        time.sleep(min(max(waited / 10, 0.002), 0.05))  # to check takes the processor from what is waited for
+    raise AssertionError(f"not within {seconds:g} s: {check}")
 
 
 @contextmanager
@@ -155,12 +155,12 @@ class Service:
         """The job, once it has ended."""
         prefer = {"Prefer": f"wait={min(int(seconds), 10)}"}
 
-        def look() -> Job | None:
+        def check() -> Job | None:
             answer = self.http.get(f"/v1/jobs/{job_id}", headers=prefer).raise_for_status()
             job = Job.model_validate(answer.json())
             return job if job.state.ended else None
 
-        return until(look, seconds)
+        return until(check, seconds)
 
     def train(self, spec: dict[str, Any]) -> Job:
         """Submit a job and wait for its end."""

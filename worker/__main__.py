@@ -61,7 +61,7 @@ class Presence:
         name: str,
         queues: Sequence[str],
         worker_stats: Callable[[], WorkerStats],
-        alive_file: Path | None = None,
+        alive_file: Path | None,
     ) -> None:
         self._store, self._name, self._queues = store, name, queues
         self._worker_stats, self._alive_file = worker_stats, alive_file

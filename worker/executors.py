@@ -12,7 +12,7 @@ from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.range_test import RangeTestSpec, result
 from lrcore.jobs.training_spec import TrainingSpec
 
-from . import artifacts, pruning
+from . import artifacts
 from .engine import Hooks, Interrupted, Result, train
 from .engine.grouping import train_in_turn
 from .engine.range_test import range_test
@@ -76,7 +76,6 @@ def _range_test(spec: RangeTestSpec, job_id: str, *, data_root: Path, hooks: Hoo
 def _shard(spec: ShardSpec, job_id: str, *, data_root: Path, hooks: ShardHooks, folder: Path) -> Outcome:
     rungs: tuple[int, ...] = ()
     if rule := spec.experiment.prune:
-        pruning.check()
         rungs = rule.rungs(spec.experiment.base.epochs)
     specs = [spec.experiment.run(index) for index in spec.indices]
     interrupted = False

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNAL = signal.SIGUSR1
-LOOK_SECONDS = 0.05
+CHECK_SECONDS = 0.05
 
 
 class Stopped(BaseException):
@@ -35,7 +35,7 @@ def interruptible(stop: Callable[[], bool]) -> Iterator[None]:
             raise Stopped
 
     def watch() -> None:
-        while not (over or done.wait(LOOK_SECONDS)):
+        while not (over or done.wait(CHECK_SECONDS)):
             if stop():
                 signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
 

@@ -91,11 +91,11 @@ class Reporter:
         except OSError:  # a disk that does not answer; the next checkpoint may do better
             return
 
-        def tell() -> str:
+        def record() -> str:
             self._store.set_checkpoint_bytes(self._claim, size)
             return self.wanted
 
-        self._reports.put(tell)
+        self._reports.put(record)
 
     def must_stop(self) -> bool:
         """Whether the job was cancelled, paused or taken away. Every call is a sign that work goes on.

@@ -81,13 +81,13 @@ class Runner:
         self._store, self._clients, self._notify = store, clients, notify
         self._draining = threading.Event()
         self._swept_at = time.monotonic()  # a worker begins with it
-        self._looking = threading.Lock()
+        self._reporter_lock = threading.Lock()
         self._reporter: Reporter | None = None
         self._trained: tuple[int, float] = 0, 0.0  # by jobs that are over
 
     def trained(self) -> tuple[bool, int, float]:
         """Whether there is a job; steps and images that were trained so far, over all jobs. From any thread."""
-        with self._looking:
+        with self._reporter_lock:
             steps, images = self._reporter.trained() if self._reporter else (0, 0.0)
             return self._reporter is not None, self._trained[0] + steps, self._trained[1] + images
 
@@ -141,7 +141,7 @@ class Runner:
             make = EXECUTORS[type(claim.spec)].reporter
             reporter = make(self._store, claim, self.settings, self._draining)
             reporter.start()
-            with self._looking:
+            with self._reporter_lock:
                 self._reporter = reporter
             try:
                 state, error = self._run_to_end(claim, reporter)
@@ -161,7 +161,7 @@ class Runner:
                 self.sweep()
 
     def _over(self, reporter: Reporter) -> None:
-        with self._looking:
+        with self._reporter_lock:
             steps, images = reporter.trained()
             self._reporter, self._trained = None, (self._trained[0] + steps, self._trained[1] + images)
 

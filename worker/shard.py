@@ -180,7 +180,7 @@ class ShardReporter(Reporter):
                 continue
             values = self._values(epochs)
             asked = [c for c in mine if c in values]  # the others have seeds that are not there yet
-            alive = survivors(rule, rung, values) if asked else set()
+            alive = survivors(values, rule.reduction_factor) if asked else set()
             judgements = [Judgement(f"{rung}:{c}", experiment.runs_of(c), c in alive) for c in asked]
             for configuration, goes_on in zip(asked, self._store.judge(self._claim, judgements), strict=True):
                 self._judged.add((rung, configuration))

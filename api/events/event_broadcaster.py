@@ -15,7 +15,6 @@ from lrcore.store.connection import PubSub, RedisConnectionError, RedisError, co
 log = logging.getLogger("lrserve.api")
 
 IDLE_SECONDS = 10.0  # of a silent connection, before it is asked whether it still stands
-COMMAND_SECONDS = 5.0
 PING_SECONDS = 15.0
 READ_AT_ONCE = 25  # entries: what one client that does not read holds, and what the event loop reads for one in a row
 BEHIND = 200  # entries that may wait for a slow client: beyond, it reads the stream again

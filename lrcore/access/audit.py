@@ -34,8 +34,8 @@ class Entry:
 class AuditLog:
     """A stream a tenant: none can fill another one's. Every method raises redis.RedisError if Redis does not answer."""
 
-    def __init__(self, redis: Redis, prefix: str = PREFIX) -> None:
-        self._redis, self._prefix = redis, prefix
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
 
     def add(self, entry: Entry) -> None:
         """Append an entry."""
@@ -48,4 +48,4 @@ class AuditLog:
         return [{"at": rfc3339(int(entry_id.split("-")[0])) or "", **fields} for entry_id, fields in entries]
 
     def _stream(self, tenant: str) -> str:
-        return f"{self._prefix}audit:{tenant}"
+        return f"{PREFIX}audit:{tenant}"

@@ -13,7 +13,7 @@ import re
 import secrets
 import time
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,7 +23,6 @@ from lrcore.jobs.job import rfc3339
 from lrcore.store.connection import Redis
 from lrcore.store.scripts import PREFIX, ScriptRunner
 
-Tenant = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", strict=True)]
 TOKEN = re.compile(r"lrs_([0-9a-z]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 MOST_KEYS = 1000  # of a tenant
 UNKNOWN = hashlib.sha256(b"no key").hexdigest()  # what the secret is compared with if there is no such key
@@ -102,9 +101,9 @@ def new_key(tenant: str, role: Role, name: str = "", days: float | None = None) 
 class KeyStore:
     """Keys in Redis. Safe to share between threads. Every method raises redis.RedisError if Redis does not answer."""
 
-    def __init__(self, redis: Redis, prefix: str = PREFIX) -> None:
-        self._redis, self._prefix = redis, prefix
-        self._scripts = ScriptRunner(redis, prefix)
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._scripts = ScriptRunner(redis)
 
     def create(self, tenant: str, role: Role, name: str = "", days: float | None = None) -> tuple[Key, str]:
         """Create a key and its token, which cannot be shown again.
@@ -119,7 +118,7 @@ class KeyStore:
         record, token = new_key(tenant, role, name, days)
         with self._redis.pipeline() as pipe:
             pipe.hset(self._key(record["id"]), mapping=record)
-            pipe.zadd(f"{self._prefix}keys", {record["id"]: record["created_at"]})
+            pipe.zadd(f"{PREFIX}keys", {record["id"]: record["created_at"]})
             pipe.execute()
         return self.get(record["id"]), token
 
@@ -137,7 +136,7 @@ class KeyStore:
 
     def all(self, tenant: str | None = None) -> list[Key]:
         """Keys, oldest first, revoked ones included; of one tenant if given."""
-        ids: list[str] = self._redis.zrange(f"{self._prefix}keys", 0, -1)  # type: ignore[assignment]
+        ids: list[str] = self._redis.zrange(f"{PREFIX}keys", 0, -1)  # type: ignore[assignment]
         with self._redis.pipeline(transaction=False) as pipe:
             for key_id in ids:
                 pipe.hgetall(self._key(key_id))
@@ -152,7 +151,7 @@ class KeyStore:
             raise TooManyKeys
         with self._redis.pipeline() as pipe:
             pipe.delete(self._key(useless[0]))
-            pipe.zrem(f"{self._prefix}keys", useless[0])
+            pipe.zrem(f"{PREFIX}keys", useless[0])
             pipe.execute()
 
     def revoke(self, key_id: str) -> Key:
@@ -173,7 +172,7 @@ class KeyStore:
         return key if key.good else None
 
     def _key(self, key_id: str) -> str:
-        return f"{self._prefix}key:{key_id}"
+        return f"{PREFIX}key:{key_id}"
 
 
 def _digest(secret: str) -> str:

@@ -25,8 +25,8 @@ LIMITS = {
 class LimitStore:
     """Bounds by tenant. Every method raises redis.RedisError if Redis does not answer."""
 
-    def __init__(self, redis: Redis, prefix: str = PREFIX) -> None:
-        self._redis, self._prefix = redis, prefix
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
 
     def of(self, tenant: str) -> dict[str, float]:
         """What holds for a tenant: its own bounds, and those for all where it has none."""
@@ -34,12 +34,12 @@ class LimitStore:
 
     def set_for(self, tenant: str) -> dict[str, float]:
         """What was set for a tenant itself, or for ALL."""
-        found: Any = self._redis.hgetall(f"{self._prefix}limits:{tenant}")
+        found: Any = self._redis.hgetall(f"{PREFIX}limits:{tenant}")
         return {name: float(value) for name, value in found.items()}
 
     def change(self, tenant: str, limits: Mapping[str, int | None]) -> None:
         """Set bounds; None takes one away."""
-        key = f"{self._prefix}limits:{tenant}"
+        key = f"{PREFIX}limits:{tenant}"
         with self._redis.pipeline() as pipe:
             for name, value in limits.items():
                 pipe.hdel(key, name) if value is None else pipe.hset(key, name, str(value))

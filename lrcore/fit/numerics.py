@@ -59,7 +59,7 @@ def least(function: Callable[[float], float], low: float, high: float) -> float:
     return (low + high) / 2
 
 
-def projected(shape: Array, y: Array, floored: bool = True) -> tuple[float, float, float]:
+def projected(shape: Array, y: Array, floored: bool) -> tuple[float, float, float]:
     """The nearest low + height * shape: low, height and the sum of squares that is left. Without `floored` low is 0."""
     if not floored:
         height = float(shape @ y) / max(float(shape @ shape), 1e-300)
@@ -72,9 +72,7 @@ def projected(shape: Array, y: Array, floored: bool = True) -> tuple[float, floa
     return level - height * mean, height, float(rest @ rest)
 
 
-def damped(
-    residual: Callable[[Array], Array | None], x: Array, steps: int = 12, enough: float = 0.0
-) -> tuple[Array, float]:
+def damped(residual: Callable[[Array], Array | None], x: Array, steps: int, enough: float) -> tuple[Array, float]:
     """Least squares by Levenberg and Marquardt's steps, with differences for slopes.
 
     Args:

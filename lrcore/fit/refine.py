@@ -15,6 +15,7 @@ CLEAN = 6  # digits of a number that somebody may have typed: worth an error far
 PATIENCE = 6_000_000  # rates drawn for one log, after which lengths are no longer moved
 NEARLY = 5.0  # times the log's rounding: an error that may become less than that
 MANY = 12  # numbers that are too many to be moved together
+STEPS = 6  # of Gauss and Newton
 FRACTIONS = ("start_factor", "end_factor", "factor", "pct_start", "cut_frac", "alpha", "min_ratio", "start", "ratio")
 USUAL = {"start_factor": 1 / 3, "pct_start": 0.3, "div_factor": 25.0, "final_div_factor": 1e4}  # torch's defaults
 
@@ -24,7 +25,7 @@ def hopeless(series: Series) -> float:
     return 1e-4 if series.dense else 0.05
 
 
-def refined(series: Series, candidate: Candidate, settled: bool = False) -> Candidate:
+def refined(series: Series, candidate: Candidate, settled: bool) -> Candidate:
     """The nearest curve of the candidate's kind, by its best and roundest numbers.
 
     Args:
@@ -82,11 +83,11 @@ def _cost(series: Series, drawn: Array | None, weight: Array | float) -> float:
     return np.inf if drawn is None else float(np.sum(((drawn - series.seen) * weight) ** 2))
 
 
-def polished(series: Series, candidate: Candidate, weight: Array | float, steps: int = 6) -> Candidate:
+def polished(series: Series, candidate: Candidate, weight: Array | float) -> Candidate:
     """The candidate with the numbers of the nearest curve: Gauss and Newton's steps, with differences for slopes."""
     free = _Free(candidate)
     x, drawn = free.x, series.draw(candidate)
-    for _ in range(steps):
+    for _ in range(STEPS):
         units = free.units(series)
         if drawn is None or not units.any() or np.abs(drawn - series.seen).max() <= 1e-14 * series.scale:
             break

@@ -58,8 +58,3 @@ MOVES: dict[State, frozenset[State]] = {
     State.FAILED: frozenset(),
     State.CANCELLED: frozenset(),
 }
-
-
-def may_move(before: State, after: State) -> bool:
-    """Whether a job in state `before` may go to `after`."""
-    return after in MOVES[before]

@@ -49,7 +49,7 @@ __all__ = [
 COMMAND_SECONDS = 2.0  # with the one retry, a frozen Redis is noticed after 4 s
 READ_SECONDS = 5.0  # of a client that reads streams
 MAX_CONNECTIONS = 1000
-AWAY_SECONDS = 0.5  # between two looks whether it is back
+AWAY_SECONDS = 0.5  # between two checks whether it is back
 
 
 class Breaker(Retry):
@@ -63,7 +63,7 @@ class Breaker(Retry):
         super().__init__(NoBackoff(), 1)
         self._once = Retry(NoBackoff(), 0)
         self._lock, self._inside = threading.Lock(), threading.local()
-        self._away, self._next_look = False, 0.0
+        self._away, self._next_check = False, 0.0
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Breaker:
         return self  # redis-py gives each connection its own copy: here they share what they know
@@ -77,7 +77,7 @@ class Breaker(Retry):
         try:
             result = super().call_with_retry(do, *args, **kwargs)
         except (RedisConnectionError, RedisTimeoutError, OSError):
-            self._away, self._next_look = True, time.monotonic() + AWAY_SECONDS
+            self._away, self._next_check = True, time.monotonic() + AWAY_SECONDS
             raise
         except BaseException:
             self._away = False  # an answer, if not a good one
@@ -91,9 +91,9 @@ class Breaker(Retry):
         if not self._away:
             return
         with self._lock:
-            if time.monotonic() < self._next_look:
+            if time.monotonic() < self._next_check:
                 raise RedisConnectionError("Redis did not answer a moment ago")
-            self._next_look = time.monotonic() + 4 * COMMAND_SECONDS
+            self._next_check = time.monotonic() + 4 * COMMAND_SECONDS
 
 
 def connect(url: str) -> Redis:

@@ -7,7 +7,7 @@ import time
 from lrcore.errors import LrcoreError
 
 FORMAT = 1  # of the records; a store without a number is of the first. lua/format.lua has the migrations
-LOOK_SECONDS = 5.0  # within which a process that is older than the store notices
+CHECK_SECONDS = 5.0  # within which a process that is older than the store notices
 
 
 class StoreTooNew(LrcoreError):
@@ -34,4 +34,4 @@ class StoreFormat:
         """Take the number that was found. Raises StoreTooNew."""
         if found > FORMAT:
             raise StoreTooNew(found, FORMAT)
-        self._until = time.monotonic() + LOOK_SECONDS
+        self._until = time.monotonic() + CHECK_SECONDS

@@ -24,9 +24,8 @@ class JobReader:
     store. A store that is bound to a tenant by `of` finds that tenant's jobs alone.
     """
 
-    def __init__(self, redis: Redis, prefix: str = PREFIX) -> None:
-        self._redis, self._prefix = redis, prefix
-        self._scripts, self._memory = ScriptRunner(redis, prefix), MemoryGuard(redis)
+    def __init__(self, redis: Redis) -> None:
+        self._redis, self._scripts, self._memory = redis, ScriptRunner(redis), MemoryGuard(redis)
         self._tenant = ""  # any
 
     def of(self, tenant: str) -> Self:
@@ -49,8 +48,8 @@ class JobReader:
     def epochs(self, job_id: str) -> list[Epoch]:
         """Return every finished epoch, in order. Raises JobNotFound."""
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hexists(f"{self._prefix}job:{job_id}", "spec")  # a shard of an experiment has none
-            pipe.lrange(f"{self._prefix}epochs:{job_id}", 0, -1)
+            pipe.hexists(f"{PREFIX}job:{job_id}", "spec")  # a shard of an experiment has none
+            pipe.lrange(f"{PREFIX}epochs:{job_id}", 0, -1)
             exists, rows = pipe.execute()
         if not exists:
             raise JobNotFound(job_id)
@@ -60,7 +59,7 @@ class JobReader:
         """Return the runs of an experiment that have begun."""
         with self._redis.pipeline(transaction=True) as pipe:
             for what in ("states", "metrics", "best", "errors", "training"):
-                pipe.hgetall(f"{self._prefix}runs:{job_id}:{what}")
+                pipe.hgetall(f"{PREFIX}runs:{job_id}:{what}")
             states, metrics, best, errors, training = pipe.execute()
         return {
             int(run): RunView(
@@ -83,11 +82,11 @@ class JobReader:
 
     def events_key(self, job_id: str) -> str:
         """Return the Redis stream of a job's events: fields `type` and `data` (JSON)."""
-        return f"{self._prefix}events:{job_id}"
+        return f"{PREFIX}events:{job_id}"
 
     def _epoch_rows(self, job_id: str, runs: Sequence[int]) -> list[list[str]]:
         with self._redis.pipeline(transaction=False) as pipe:
             for run in runs:
-                pipe.lrange(f"{self._prefix}epochs:{job_id}/{run}", 0, -1)
+                pipe.lrange(f"{PREFIX}epochs:{job_id}/{run}", 0, -1)
             found: list[list[str]] = pipe.execute()
         return found

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from lrcore.jobs.ids import NOBODY, display
+from lrcore.jobs.ids import display
 from lrcore.jobs.job import Best, Epoch, GroupingView, Job, JobError, JobOptions, JobSummary, rfc3339
 from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.states import RunState, State
@@ -136,7 +136,7 @@ def _summary(view: Sequence[Any]) -> dict[str, Any]:
     return dict(
         id=display(record["id"]),
         key=record["id"],
-        tenant=record.get("tenant", NOBODY),
+        tenant=record["tenant"],
         kind=record["kind"],
         title=record.get("title", record["kind"]),  # older records have none
         state=State(record["state"]),

@@ -55,8 +55,8 @@ def names() -> list[str]:
 class ScriptRunner:
     """Runs scripts by name, on records of a format that it knows. Safe to share between threads."""
 
-    def __init__(self, redis: Redis, prefix: str = PREFIX) -> None:
-        self._redis, self._prefix = redis, prefix
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
         self._format = StoreFormat()
         self._calls: dict[str, Any] = {}
 
@@ -81,7 +81,7 @@ class ScriptRunner:
         if call is None:
             call = self._calls[name] = self._redis.register_script(source(name))
         try:
-            return call(args=[self._prefix, *arguments], client=client)
+            return call(args=[PREFIX, *arguments], client=client)
         except ResponseError as error:
             raise meaning_of(error) from error
 
@@ -89,8 +89,8 @@ class ScriptRunner:
 class AsyncScriptRunner:
     """The same for asyncio."""
 
-    def __init__(self, redis: AsyncRedis, prefix: str = PREFIX) -> None:
-        self._redis, self._prefix = redis, prefix
+    def __init__(self, redis: AsyncRedis) -> None:
+        self._redis = redis
         self._format = StoreFormat()
         self._calls: dict[str, Any] = {}
 
@@ -105,7 +105,7 @@ class AsyncScriptRunner:
         if call is None:
             call = self._calls[name] = self._redis.register_script(source(name))
         try:
-            return await call(args=[self._prefix, *arguments])
+            return await call(args=[PREFIX, *arguments])
         except ResponseError as error:
             raise meaning_of(error) from error
 

@@ -130,9 +130,9 @@ class WebhookStore:
     Every method raises redis.RedisError if Redis does not answer.
     """
 
-    def __init__(self, redis: Redis, prefix: str = PREFIX, bounds: Bounds = BOUNDS) -> None:
-        self._redis, self._prefix, self._bounds = redis, prefix, bounds
-        self._scripts = ScriptRunner(redis, prefix)
+    def __init__(self, redis: Redis, bounds: Bounds = BOUNDS) -> None:
+        self._redis, self._bounds = redis, bounds
+        self._scripts = ScriptRunner(redis)
         self._tenant = NOBODY
 
     def of(self, tenant: str) -> Self:
@@ -159,17 +159,17 @@ class WebhookStore:
     def get(self, webhook_id: str) -> Webhook:
         """The endpoint as it is now. Raises WebhookNotFound."""
         record: dict[str, str] = self._redis.hgetall(self._key("webhook", webhook_id))  # type: ignore[assignment]
-        if not record or record.get("tenant", NOBODY) != self._tenant:
+        if not record or record["tenant"] != self._tenant:
             raise WebhookNotFound(webhook_id)
         return _webhook(record)
 
     def all(self) -> list[Webhook]:
         """Every endpoint, newest first."""
-        ids: list[str] = self._redis.zrange(f"{self._prefix}webhooks", 0, -1, desc=True)  # type: ignore[assignment]
+        ids: list[str] = self._redis.zrange(f"{PREFIX}webhooks", 0, -1, desc=True)  # type: ignore[assignment]
         with self._redis.pipeline(transaction=False) as pipe:
             for webhook_id in ids:
                 pipe.hgetall(self._key("webhook", webhook_id))
-            found = [record for record in pipe.execute() if record and record.get("tenant", NOBODY) == self._tenant]
+            found = [record for record in pipe.execute() if record and record["tenant"] == self._tenant]
         return [_webhook(record) for record in found]
 
     def change(self, webhook_id: str, changes: dict[str, Any]) -> Webhook:
@@ -247,7 +247,7 @@ class WebhookStore:
         return [_delivery(record, attempts, due) for (record, attempts), due in zip(found, times, strict=True)]
 
     def _key(self, kind: str, name: str) -> str:
-        return f"{self._prefix}{kind}:{name}"
+        return f"{PREFIX}{kind}:{name}"
 
     def _run(self, script: str, *arguments: str | int) -> Any:
         return self._scripts.run(f"webhooks/{script}", *arguments)

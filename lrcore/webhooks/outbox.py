@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lrcore.jobs.ids import NOBODY, display
+from lrcore.jobs.ids import display
 from lrcore.jobs.job import rfc3339
 from lrcore.store.connection import AsyncRedis
 from lrcore.store.records import milliseconds
@@ -52,13 +52,13 @@ class Outbox:
     Every method raises redis.RedisError if Redis does not answer.
     """
 
-    def __init__(self, redis: AsyncRedis, prefix: str = PREFIX, bounds: Bounds = BOUNDS) -> None:
-        self._redis, self._prefix, self._bounds = redis, prefix, bounds
-        self._scripts = AsyncScriptRunner(redis, prefix)
+    def __init__(self, redis: AsyncRedis, bounds: Bounds = BOUNDS) -> None:
+        self._redis, self._bounds = redis, bounds
+        self._scripts = AsyncScriptRunner(redis)
 
     async def wait(self, seconds: float) -> bool:
         """Return once there are events to fan out: True, or False if none came in time."""
-        stream = f"{self._prefix}outbox"
+        stream = f"{PREFIX}outbox"
         return bool(await self._redis.xread({stream: "0"}, count=1, block=round(seconds * 1000)))
 
     async def fan_out(self) -> int:
@@ -117,7 +117,7 @@ def _parcel(record: dict[str, str], webhook: dict[str, str], at: int) -> Parcel:
     return Parcel(
         id=record["id"],
         webhook_id=webhook["id"],
-        tenant=webhook.get("tenant", NOBODY),
+        tenant=webhook["tenant"],
         url=webhook["url"],
         claim=int(record["claims"]),
         at=at,

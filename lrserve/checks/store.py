@@ -215,9 +215,8 @@ def _service(service_stats: ServiceStats, settings: Settings) -> Iterator[Findin
         yield warning("workers", "none lives: jobs wait", "start one: lrserve worker, or lrserve up")
     else:
         kinds = sorted({"+".join(each.hardware) or "unknown" for each in workers.values()})
-        yield ok("workers", f"{living}, of {', '.join(kinds) or 'an older version'}")
-    silent = living - len(workers)
-    versions = sorted({each.version for each in workers.values()} | ({"older"} if silent > 0 else set()))
+        yield ok("workers", f"{living}, of {', '.join(kinds)}")
+    versions = sorted({each.version for each in workers.values()})
     if living and versions != [__version__]:
         fix = "upgrade them all; until then jobs of a newer API may fail on older workers"
         yield warning("worker versions", f"{', '.join(versions)}; here it is {__version__}", fix)

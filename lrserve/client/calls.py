@@ -94,9 +94,9 @@ def plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
-def model(cls: type[M], key: str | None = None) -> Callable[[httpx.Response], M]:
-    """Reads an answer, or the part of it under a key, as an object of a class."""
-    return lambda response: cls.model_validate(response.json() if key is None else response.json()[key])
+def model(cls: type[M]) -> Callable[[httpx.Response], M]:
+    """Reads an answer as an object of a class."""
+    return lambda response: cls.model_validate(response.json())
 
 
 def content(response: httpx.Response) -> bytes:

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 from pydantic import BaseModel
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from lrcore.jobs.range_test import RangeTestResult
     from lrcore.reports.experiment_report import RunRow
 
-T = TypeVar("T")
-LOOK_SECONDS = 30.0  # that the server keeps a request of wait() before it answers
+WAIT_SECONDS = 30.0  # that the server keeps a request of wait() before it answers
 
 as_job = model(Job)
 
@@ -162,7 +161,7 @@ def wait(job_id: str, timeout: float | None = None) -> Flow[Job]:
     """The job, once it has ended. A paused one does not by itself. Raises TimeoutError after `timeout` seconds."""
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
-        left = LOOK_SECONDS if deadline is None else min(LOOK_SECONDS, deadline - time.monotonic())
+        left = WAIT_SECONDS if deadline is None else min(WAIT_SECONDS, deadline - time.monotonic())
         seconds = max(0, round(left))
         headers = {"Prefer": f"wait={seconds}"} if seconds else {}
         found = yield Call("GET", path("jobs", job_id), as_job, headers=headers, timeout=30 + seconds)

@@ -1,4 +1,4 @@
-"""An HTTP server that is told by webhooks."""
+"""An HTTP server that receives webhooks."""
 
 from __future__ import annotations
 

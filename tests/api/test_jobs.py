@@ -168,20 +168,20 @@ def test_an_ended_job_cannot_be_cancelled(done: Json, http: httpx.Client) -> Non
 
 
 def test_events_tell_the_whole_story_in_order(done: Json, http: httpx.Client) -> None:
-    told = events(http, done["id"])
-    kinds = [kind for _, kind, _ in told]
+    published = events(http, done["id"])
+    kinds = [kind for _, kind, _ in published]
 
-    assert [data["state"] for _, kind, data in told if kind == "state"] == ["queued", "running", "succeeded"]
-    assert [data["epoch"] for _, kind, data in told if kind == "epoch"] == [0, 1, 2, 3]
-    assert [data for _, kind, data in told if kind == "epoch"][-1] == done["metrics"]
+    assert [data["state"] for _, kind, data in published if kind == "state"] == ["queued", "running", "succeeded"]
+    assert [data["epoch"] for _, kind, data in published if kind == "epoch"] == [0, 1, 2, 3]
+    assert [data for _, kind, data in published if kind == "epoch"][-1] == done["metrics"]
     assert (kinds[-1], kinds.count("end")) == ("end", 1)
 
 
 def test_events_go_on_where_a_client_left_off(done: Json, http: httpx.Client) -> None:
-    told = events(http, done["id"])
+    published = events(http, done["id"])
 
-    for seen in range(1, len(told)):
-        assert events(http, done["id"], after=told[seen - 1][0]) == told[seen:]
+    for seen in range(1, len(published)):
+        assert events(http, done["id"], after=published[seen - 1][0]) == published[seen:]
 
 
 def test_events_of_a_running_job_come_as_they_happen(http: httpx.Client, busy: str) -> None:

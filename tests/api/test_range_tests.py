@@ -93,11 +93,11 @@ def test_use_for_makes_one_training_at_the_suggested_rate(done: Json, http: http
 
 
 def test_its_events_go_from_queued_to_the_end(done: Json, http: httpx.Client) -> None:
-    told = events(http, done["id"])
+    published = events(http, done["id"])
 
-    assert [data["state"] for _, kind, data in told if kind == "state"] == ["queued", "running", "succeeded"]
-    assert [kind for _, kind, _ in told][-1] == "end"
-    assert {kind for _, kind, _ in told} == {"state", "progress", "end"}
+    assert [data["state"] for _, kind, data in published if kind == "state"] == ["queued", "running", "succeeded"]
+    assert [kind for _, kind, _ in published][-1] == "end"
+    assert {kind for _, kind, _ in published} == {"state", "progress", "end"}
 
 
 def test_its_curve_is_there_as_json_and_csv(done: Json, http: httpx.Client) -> None:

@@ -18,7 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from lrcore.jobs.job import Epoch, Job
-from lrcore.jobs.states import RunState, State, may_move
+from lrcore.jobs.states import MOVES, RunState, State
 from lrcore.settings import Settings
 from lrcore.store.connection import connect
 from lrcore.store.queue import QUEUE, broker_list
@@ -180,12 +180,12 @@ class Rig:
     def ended(self, job_id: str, seconds: float = 120.0) -> Job:
         """The job, once it has ended, while what dies is started again."""
 
-        def look() -> Job | None:
+        def check() -> Job | None:
             self.supervise()
             job = self.ask(lambda: self.client.job(job_id))
             return job if job and job.state.ended else None
 
-        return until(look, seconds)
+        return until(check, seconds)
 
     def all_ended(self, seconds: float = 120.0) -> list[Job]:
         return [self.ended(job_id, seconds) for job_id in list(self.jobs)]
@@ -343,25 +343,26 @@ class Trial:
 
 def ended_once_or_goes_on(job: Job, events: list[Event]) -> None:
     """The job has moved legally, one attempt after another, and has ended exactly once if it has ended."""
-    told = [(State(e.data["state"]), e.data["attempt"]) for e in events if e.type == "state"]
-    states = [state for state, _ in told]
-    assert told[0] == ("queued", 0), (job.id, told)
-    assert all(may_move(before, after) for before, after in pairwise(states)), (job.id, told)
-    assert [attempt for state, attempt in told if state == "running"] == list(range(1, job.attempt + 1)), (job.id, told)
-    assert states[-1] == job.state, (job.id, told, job.state)
+    moves = [(State(e.data["state"]), e.data["attempt"]) for e in events if e.type == "state"]
+    states = [state for state, _ in moves]
+    assert moves[0] == ("queued", 0), (job.id, moves)
+    assert all(after in MOVES[before] for before, after in pairwise(states)), (job.id, moves)
+    attempts = [attempt for state, attempt in moves if state == "running"]
+    assert attempts == list(range(1, job.attempt + 1)), (job.id, moves)
+    assert states[-1] == job.state, (job.id, moves, job.state)
 
     ends = [event.data["state"] for event in events if event.type == "end"]
-    assert [state for state in states if state.ended] == ends, (job.id, told, ends)
-    assert ends == ([job.state] if job.state.ended else []), (job.id, told, ends)
+    assert [state for state in states if state.ended] == ends, (job.id, moves, ends)
+    assert ends == ([job.state] if job.state.ended else []), (job.id, moves, ends)
     assert not ends or events[-1].type == "end", (job.id, events[-1])
 
 
 def every_run_ended_once(job: Job, runs: list[RunOf], events: list[Event]) -> None:
     """The experiment has ended once, after all of its runs, and each of them once."""
-    told = [State(event.data["state"]) for event in events if event.type == "state"]
-    assert told[0] == State.QUEUED, (job.id, told)
-    assert all(may_move(before, after) for before, after in pairwise(told)), (job.id, told)
-    assert [event.data["state"] for event in events if event.type == "end"] == [job.state], (job.id, told)
+    published = [State(event.data["state"]) for event in events if event.type == "state"]
+    assert published[0] == State.QUEUED, (job.id, published)
+    assert all(after in MOVES[before] for before, after in pairwise(published)), (job.id, published)
+    assert [event.data["state"] for event in events if event.type == "end"] == [job.state], (job.id, published)
     assert events[-1].type == "end", (job.id, events[-1])
     for index, run in enumerate(runs):
         moves = [RunState(e.data["state"]) for e in events if e.type == "run" and e.data["run"] == index]

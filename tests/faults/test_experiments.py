@@ -1,4 +1,4 @@
-"""Experiments whose workers are killed, frozen and told to end in the middle of their parts."""
+"""Experiments whose workers are killed, frozen and told to end in the middle of their shards."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.conftest import until
 from tests.factories import job_spec
 from tests.faults.harness import Rig, Spec, Trial, runs_of
 
-RATES = [0.01, 0.02, 0.03, 0.04, 0.05]  # odd: then one worker makes the same parts as two do, of 2, 2 and 1 runs
+RATES = [0.01, 0.02, 0.03, 0.04, 0.05]  # odd: then one worker makes the same shards as two do, of 2, 2 and 1 runs
 
 
 def grid(epochs: int) -> Spec:
-    """Runs with epochs of about a tenth of a second, of steps so small that the two of a part train as one network."""
+    """Runs with epochs of about a tenth of a second, of steps so small that the two of a shard train as one network."""
     base = job_spec(
         dataset={"type": "fake", "samples": 512, "test_samples": 64, "image_size": 16},
         optimizer={"type": "SGD", "lr": 0.05, "momentum": 0.9},
@@ -41,16 +41,16 @@ def service(trial: Trial, workers: int, **settings: Any) -> Iterator[Rig]:
         yield rig
 
 
-def go_on(rig: Rig, part: str, run: int, epochs: int = 2) -> None:
-    """Wait until a part is trained, and one of its runs has got some epochs further than now."""
-    until(lambda: rig.state(part) == "running")
-    before = rig.epochs(run_of(part, run))
-    until(lambda: rig.epochs(run_of(part, run)) >= before + epochs)
+def go_on(rig: Rig, shard: str, run: int, epochs: int = 2) -> None:
+    """Wait until a shard is trained, and one of its runs has got some epochs further than now."""
+    until(lambda: rig.state(shard) == "running")
+    before = rig.epochs(run_of(shard, run))
+    until(lambda: rig.epochs(run_of(shard, run)) >= before + epochs)
 
 
-def run_of(part: str, run: int) -> str:
+def run_of(shard: str, run: int) -> str:
     """Under which name the epochs of a run are kept."""
-    return f"{part.partition('/')[0]}/{run}"
+    return f"{shard.partition('/')[0]}/{run}"
 
 
 def with_checkpoints(rig: Rig, job: str) -> None:
@@ -67,7 +67,7 @@ def succeeded(rig: Rig, job: str) -> bool:
     return state == State.SUCCEEDED and {run.state for run in runs_of(rig.service, job)} == {RunState.SUCCEEDED}
 
 
-@pytest.mark.faults("experiment: worker killed in mid-part")
+@pytest.mark.faults("experiment: worker killed in mid-shard")
 def test_another_worker_takes_a_part_over(trial: Trial) -> None:
     with service(trial, workers=2) as rig:
         job = rig.submit(LONG)
@@ -101,16 +101,16 @@ def test_after_the_death_of_everything_an_experiment_goes_on(trial: Trial) -> No
 def test_a_shard_s_worker_that_was_frozen_writes_over_nothing(trial: Trial, told_to_end: bool) -> None:
     with service(trial, workers=2) as rig:
         job = rig.submit(LONGER)
-        part = f"{job}/1"
+        shard = f"{job}/1"
         with_checkpoints(rig, job)
-        go_on(rig, part, 0, epochs=1)
-        attempt, frozen = rig.attempt(part), rig.holder(part)
+        go_on(rig, shard, 0, epochs=1)
+        attempt, frozen = rig.attempt(shard), rig.holder(shard)
 
         rig.freeze(frozen)
-        until(lambda: rig.attempt(part) > attempt, 240)  # its successor has a part of its own to see through first
-        assert rig.holder(part) != frozen
-        go_on(rig, part, 0, epochs=1)
-        checkpoint = rig.home / "jobs" / part / "0" / "checkpoint.safetensors"
+        until(lambda: rig.attempt(shard) > attempt, 240)  # its successor has a shard of its own to finish first
+        assert rig.holder(shard) != frozen
+        go_on(rig, shard, 0, epochs=1)
+        checkpoint = rig.home / "jobs" / shard / "0" / "checkpoint.safetensors"
         before = checkpoint.stat()
         if told_to_end:  # so that it would save where it stands
             rig.service.process(frozen).terminate()
@@ -121,7 +121,7 @@ def test_a_shard_s_worker_that_was_frozen_writes_over_nothing(trial: Trial, told
         assert succeeded(rig, job)
 
 
-@pytest.mark.faults("experiment: Redis killed in mid-part")
+@pytest.mark.faults("experiment: Redis killed in mid-shard")
 def test_an_experiment_does_not_notice_that_redis_was_killed(trial: Trial) -> None:
     with service(trial, workers=1) as rig:
         job = rig.submit(LONG)
@@ -156,12 +156,12 @@ def test_an_experiment_is_paused_though_a_worker_dies_meanwhile(trial: Trial) ->
         assert succeeded(rig, job)
 
 
-@pytest.mark.faults("experiment: cancelled while two workers run parts")
+@pytest.mark.faults("experiment: cancelled while two workers run shards")
 def test_an_experiment_is_cancelled_on_all_workers(trial: Trial) -> None:
     with service(trial, workers=2) as rig:
         job = rig.submit(LONGER)
-        for part, run in ((1, 0), (2, 2)):
-            go_on(rig, f"{job}/{part}", run)
+        for shard, run in ((1, 0), (2, 2)):
+            go_on(rig, f"{job}/{shard}", run)
 
         rig.client.cancel(job)
 
@@ -170,7 +170,7 @@ def test_an_experiment_is_cancelled_on_all_workers(trial: Trial) -> None:
         until(lambda: not list((rig.home / "jobs").glob(f"{job}/*")))  # nothing is left of its checkpoints
 
 
-@pytest.mark.faults("experiment: poison, a part's worker dies at each attempt")
+@pytest.mark.faults("experiment: poison, a shard's worker dies at each attempt")
 def test_runs_that_end_every_worker_fail_and_the_others_succeed(trial: Trial) -> None:
     with service(trial, workers=1, max_losses=2) as rig:
         job = rig.submit(LONG)

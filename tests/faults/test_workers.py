@@ -148,10 +148,10 @@ def test_a_worker_that_is_told_to_end_gives_its_job_back_at_once(trial: Trial) -
             rig.in_mid_epoch(job)
             step = rig.step(job)
 
-            worker, told = rig.service.process("worker 0"), time.monotonic()
+            worker, asked_at = rig.service.process("worker 0"), time.monotonic()
             worker.terminate()
             assert worker.wait(5) == 0
-            rig.row.notes.append(f"gone after {time.monotonic() - told:.2f} s")
+            rig.row.notes.append(f"gone after {time.monotonic() - asked_at:.2f} s")
             assert (rig.state(job), rig.attempt(job)) == ("queued", attempt)
             assert rig.step(job) >= step
             rig.revive()
@@ -190,10 +190,10 @@ def test_the_api_ends_at_once_though_streams_are_open(trial: Trial) -> None:
         streams = [rig.service.http.stream("GET", f"/v1/jobs/{job}/events") for _ in range(5)]
         lines = [stream.__enter__().iter_lines() for stream in streams]
         assert all("event: state" in each for each in lines)  # each is read up to there
-        told = time.monotonic()
+        asked_at = time.monotonic()
         api.terminate()
         assert api.wait(5) in (0, -15)
-        rig.row.notes.append(f"gone after {time.monotonic() - told:.2f} s")
+        rig.row.notes.append(f"gone after {time.monotonic() - asked_at:.2f} s")
         for stream, each in zip(streams, lines, strict=True):
             with suppress(httpx.TransportError):  # cut off or ended, but over
                 assert not [line for line in each if line == "event: end"]

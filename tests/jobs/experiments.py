@@ -1,4 +1,4 @@
-"""Experiments in the store: made, told about, and looked at, as several tests do."""
+"""Experiments in the store: made, reported on and read, as several tests do."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def indices(claim: Claim) -> list[int]:
     return list(claim.spec.indices)
 
 
-def told_epoch(run: int, index: int, accuracy: float = 0.5) -> RunEpoch:
+def run_epoch(run: int, index: int, accuracy: float = 0.5) -> RunEpoch:
     return RunEpoch(run, epoch(index, accuracy), Best(epoch=index, test_accuracy=accuracy))
 
 
@@ -45,8 +45,8 @@ def states(store: JobStore, job_id: str) -> list[str]:
 
 
 def events(redis: Redis, store: JobStore, job_id: str, kind: str | None = None) -> list[Any]:
-    told = [(fields["type"], json.loads(fields["data"])) for _, fields in redis.xrange(store.events_key(job_id))]
-    return [data for name, data in told if name == kind] if kind else [name for name, _ in told]
+    published = [(fields["type"], json.loads(fields["data"])) for _, fields in redis.xrange(store.events_key(job_id))]
+    return [data for name, data in published if name == kind] if kind else [name for name, _ in published]
 
 
 def contents(redis: Redis) -> dict[str, tuple[bytes, int]]:

@@ -141,7 +141,7 @@ def test_a_part_that_came_back_stays_whole(store: JobStore) -> None:
 def test_a_part_is_no_job(store: JobStore) -> None:
     job_id, (claim,) = held(store, shards=1)
 
-    for look in (store.get, store.cancel, store.pause, store.resume, store.forget, store.epochs):
+    for call in (store.get, store.cancel, store.pause, store.resume, store.forget, store.epochs):
         with pytest.raises(JobNotFound):
-            look(claim.id)
+            call(claim.id)
     assert [job.id for job in store.page()[0]] == [job_id]

@@ -9,7 +9,7 @@ from lrcore.jobs.job import JobError
 from lrcore.jobs.states import RunState, State
 from lrcore.store.records import Judgement, RunEnd, RunView
 from tests.factories import LEASE, MOST, SPEC, claimed_runs, epoch, experiment_of
-from tests.jobs.experiments import BROKE, DIVERGED, STEPS, create, events, held, indices, states, told_epoch
+from tests.jobs.experiments import BROKE, DIVERGED, STEPS, create, events, held, indices, run_epoch, states
 from tests.stores import JobStore
 
 # errors
@@ -26,8 +26,8 @@ def test_an_error_is_tried_again_as_often_as_asked_for(store: JobStore, redis: R
     other = claimed_runs(store, most=2)
     assert indices(other) == [2, 3]
     assert store.finish(other, State.FAILED, BROKE, again=True) == "queued"  # it has attempts of its own
-    told = [event for event in events(redis, store, job.id, "run") if event["run"] == 0]
-    assert told == [
+    published = [event for event in events(redis, store, job.id, "run") if event["run"] == 0]
+    assert published == [
         {"run": 0, "state": "running"},
         {"run": 0, "state": "queued", "error": BROKE.model_dump()},
         {"run": 0, "state": "running"},
@@ -147,7 +147,7 @@ def test_a_part_that_this_version_cannot_read_fails_and_the_next_job_is_taken(st
 def test_the_end_of_a_run_is_final(end: RunState, store: JobStore, redis: Redis) -> None:
     job = create(store, 2)
     first = claimed_runs(store)
-    store.report(first, LEASE, 4, [told_epoch(0, 0, 0.7)])
+    store.report(first, LEASE, 4, [run_epoch(0, 0, 0.7)])
     if end is RunState.PRUNED:
         store.judge(first, [Judgement("0:0", range(1), False)])
     else:
@@ -157,8 +157,8 @@ def test_the_end_of_a_run_is_final(end: RunState, store: JobStore, redis: Redis)
     store.finish(first, State.QUEUED)
 
     second = claimed_runs(store, "b")
-    late = [told_epoch(0, 0, 0.1), told_epoch(0, 1, 0.9), RunEnd(0, RunState.FAILED, BROKE)]
-    store.report(second, LEASE, 2, [*late, RunEnd(0, RunState.SUCCEEDED), told_epoch(1, 0)])
+    late = [run_epoch(0, 0, 0.1), run_epoch(0, 1, 0.9), RunEnd(0, RunState.FAILED, BROKE)]
+    store.report(second, LEASE, 2, [*late, RunEnd(0, RunState.SUCCEEDED), run_epoch(1, 0)])
     store.finish(second, State.SUCCEEDED)
 
     assert store.runs(job.id)[0] == before
@@ -170,11 +170,11 @@ def test_the_end_of_a_run_is_final(end: RunState, store: JobStore, redis: Redis)
 def test_a_second_training_takes_the_place_of_the_epochs_it_repeats(store: JobStore, redis: Redis) -> None:
     job = create(store, 2)
     first = claimed_runs(store)
-    store.report(first, LEASE, 12, [told_epoch(run, index) for index in range(3) for run in (0, 1)])
+    store.report(first, LEASE, 12, [run_epoch(run, index) for index in range(3) for run in (0, 1)])
     store.finish(first, State.QUEUED)
 
     second = claimed_runs(store)
-    store.report(second, LEASE, 8, [told_epoch(0, 0), told_epoch(0, 1, 0.9), told_epoch(1, 2)])
+    store.report(second, LEASE, 8, [run_epoch(0, 0), run_epoch(0, 1, 0.9), run_epoch(1, 2)])
 
     assert store.run_epochs(job.id, [0, 1]) == [[epoch(0), epoch(1, 0.9)], [epoch(index) for index in range(3)]]
     assert len(events(redis, store, job.id, "epoch")) == 7
@@ -194,8 +194,8 @@ def test_the_first_verdict_counts(store: JobStore, redis: Redis) -> None:
     assert store.judge(second, []) == []
 
     assert states(store, job_id) == ["running", "pruned", "pruned", *["running"] * 5]
-    told = [event["run"] for event in events(redis, store, job_id, "run") if event["state"] == "pruned"]
-    assert told == [1, 2]
+    published = [event["run"] for event in events(redis, store, job_id, "run") if event["state"] == "pruned"]
+    assert published == [1, 2]
 
 
 def test_runs_of_another_worker_s_part_are_pruned_too(store: JobStore) -> None:
@@ -205,7 +205,7 @@ def test_runs_of_another_worker_s_part_are_pruned_too(store: JobStore) -> None:
     store.judge(first, [Judgement("0:0", range(1, 4), False)])  # a configuration whose seeds lie in both
 
     assert states(store, job_id) == ["running", "pruned", "failed", "pruned"]
-    store.report(second, LEASE, STEPS, [told_epoch(3, 0), RunEnd(3, RunState.SUCCEEDED)])
+    store.report(second, LEASE, STEPS, [run_epoch(3, 0), RunEnd(3, RunState.SUCCEEDED)])
     assert store.runs(job_id)[3] == RunView(RunState.PRUNED)
 
 
@@ -236,7 +236,7 @@ def test_what_runs_have_reached_is_known_of_those_that_began(store: JobStore) ->
     job = create(store, 4)
     assert store.reached(job.id, 0) == {}
     claim = claimed_runs(store, most=2)
-    store.report(claim, LEASE, 4, [told_epoch(1, 0)])
+    store.report(claim, LEASE, 4, [run_epoch(1, 0)])
 
     assert store.reached(job.id, 0) == {0: (RunState.RUNNING, None), 1: (RunState.RUNNING, epoch(0))}
     assert store.reached("nobody", 0) == {}

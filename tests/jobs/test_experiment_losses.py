@@ -22,8 +22,8 @@ from tests.jobs.experiments import (
     held,
     indices,
     rewind,
+    run_epoch,
     states,
-    told_epoch,
     values,
 )
 from tests.jobs.repeating import Repeating
@@ -165,7 +165,7 @@ def test_a_worker_whose_part_is_no_longer_its_own_writes_nothing(taken: str, sto
     before = values(redis)
 
     for write in (
-        lambda: store.report(claim, LEASE, 5, [told_epoch(0, 0), RunEnd(0, RunState.FAILED, BROKE)]),
+        lambda: store.report(claim, LEASE, 5, [run_epoch(0, 0), RunEnd(0, RunState.FAILED, BROKE)]),
         lambda: store.judge(claim, [Judgement("0:0", range(2), False)]),
         lambda: store.finish(claim, State.SUCCEEDED),
         lambda: store.lose(claim, MOST),
@@ -195,7 +195,7 @@ def test_what_redis_hears_twice_is_done_once(script: str, store: JobStore, redis
     client = Repeating.of(redis)
     sender = JobStore(client)
     if script == "report":
-        news = [told_epoch(0, 0), told_epoch(0, 1, 0.9), RunEnd(0, RunState.SUCCEEDED), told_epoch(1, 0)]
+        news = [run_epoch(0, 0), run_epoch(0, 1, 0.9), RunEnd(0, RunState.SUCCEEDED), run_epoch(1, 0)]
         sender.report(claim, LEASE, 9, news)
     elif script == "judge":
         sender.judge(claim, [Judgement("0:0", range(1), False), Judgement("0:1", range(1, 2), True)])
@@ -228,21 +228,21 @@ def test_a_finish_that_redis_hears_twice_ends_a_part_once(state: State, store: J
 def test_epochs_that_redis_has_lost_are_asked_for(store: JobStore, redis: Redis) -> None:
     job = create(store, 2)
     claim = claimed_runs(store)
-    told = [told_epoch(run, index) for index in range(3) for run in (0, 1)]
-    store.report(claim, LEASE, 8, told[:2])
+    reports = [run_epoch(run, index) for index in range(3) for run in (0, 1)]
+    store.report(claim, LEASE, 8, reports[:2])
     before = contents(redis)
-    store.report(claim, LEASE, 16, told[2:4])
+    store.report(claim, LEASE, 16, reports[2:4])
     rewind(redis, before)
 
     with pytest.raises(Gap) as gap:
-        store.report(claim, LEASE, 24, told[4:])
+        store.report(claim, LEASE, 24, reports[4:])
     assert (gap.value.run, gap.value.epoch) == (0, 1)
-    store.report(claim, LEASE, 24, [told[2]])
+    store.report(claim, LEASE, 24, [reports[2]])
     with pytest.raises(Gap) as gap:
-        store.report(claim, LEASE, 24, told[4:])
+        store.report(claim, LEASE, 24, reports[4:])
     assert (gap.value.run, gap.value.epoch) == (1, 1)
-    store.report(claim, LEASE, 24, [told[3]])
-    store.report(claim, LEASE, 24, told[4:])
+    store.report(claim, LEASE, 24, [reports[3]])
+    store.report(claim, LEASE, 24, reports[4:])
 
     assert store.run_epochs(job.id, [0, 1]) == [[epoch(index) for index in range(3)]] * 2
     assert len(events(redis, store, job.id, "epoch")) == 6

@@ -23,7 +23,7 @@ from lrcore.store.errors import Gap, IllegalMove, LeaseLost
 from lrcore.store.queue import QUEUE
 from lrcore.store.records import Claim, Judgement, RunEnd
 from tests.factories import LEASE, experiment_of
-from tests.jobs.experiments import BROKE, DIVERGED, STEPS, indices, told_epoch
+from tests.jobs.experiments import BROKE, DIVERGED, STEPS, indices, run_epoch
 from tests.jobs.recount import counted, recounted
 from tests.machines import StoreModel, run_machine
 
@@ -203,17 +203,17 @@ class ExperimentMachine(StoreModel):
         found = self.shard_of(claim)
         if not found:
             with pytest.raises(LeaseLost):
-                self.store.report(claim, LEASE, 1, [told_epoch(run, 0)])
+                self.store.report(claim, LEASE, 1, [run_epoch(run, 0)])
             return
         job, _, shard = found
         index = max(0, shard.runs[run].epochs + skip)
         if index > shard.runs[run].epochs and not shard.runs[run].state.ended:
             with pytest.raises(Gap) as gap:
-                self.store.report(claim, LEASE, shard.step, [told_epoch(run, index)])
+                self.store.report(claim, LEASE, shard.step, [run_epoch(run, index)])
             assert (gap.value.run, gap.value.epoch) == (run, shard.runs[run].epochs)
             return
         shard.step = data.draw(st.integers(0, STEPS * len(shard.runs)))
-        assert self.store.report(claim, LEASE, shard.step, [told_epoch(run, index)]) == job.want
+        assert self.store.report(claim, LEASE, shard.step, [run_epoch(run, index)]) == job.want
         if not shard.runs[run].state.ended:
             shard.runs[run].epochs = index + 1
 
@@ -389,8 +389,8 @@ class ExperimentMachine(StoreModel):
             assert {run: (view.state, view.error) for run, view in views.items()} == {
                 run: (mine.state, mine.error) for run, mine in job.runs.items()
             }
-            told = self.store.run_epochs(job_id, range(job.count))
-            assert [len(epochs) for epochs in told] == [
+            recorded = self.store.run_epochs(job_id, range(job.count))
+            assert [len(epochs) for epochs in recorded] == [
                 job.runs[run].epochs if run in job.runs else 0 for run in range(job.count)
             ]
 

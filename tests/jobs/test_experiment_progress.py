@@ -8,7 +8,7 @@ from lrcore.jobs.job import Best, GroupingView
 from lrcore.jobs.states import RunState, State
 from lrcore.store.records import Judgement, RunEnd, RunEpoch, RunView
 from tests.factories import LEASE, claimed_runs, epoch
-from tests.jobs.experiments import BROKE, DIVERGED, STEPS, create, events, held, indices, states, told_epoch
+from tests.jobs.experiments import BROKE, DIVERGED, STEPS, create, events, held, indices, run_epoch, states
 from tests.stores import JobStore
 
 # how an experiment goes
@@ -19,7 +19,7 @@ def test_the_life_of_an_experiment_with_one_worker(store: JobStore, redis: Redis
     seen = []
     for runs in ([0, 1], [2, 3]):
         claim = claimed_runs(store, most=2)
-        store.report(claim, LEASE, STEPS, [told_epoch(runs[0], 0), RunEnd(runs[0], RunState.SUCCEEDED)])
+        store.report(claim, LEASE, STEPS, [run_epoch(runs[0], 0), RunEnd(runs[0], RunState.SUCCEEDED)])
         seen += [store.get(job.id).state, store.finish(claim, State.SUCCEEDED), store.get(job.id).state]
 
     assert seen == ["running", "succeeded", "running", "running", "succeeded", "succeeded"]
@@ -71,8 +71,8 @@ def test_an_experiment_runs_on_when_one_of_two_parts_comes_back(store: JobStore)
 def test_an_experiment_s_story_is_told_in_its_events(store: JobStore, redis: Redis) -> None:
     job = create(store, 2)
     claim = claimed_runs(store)
-    store.report(claim, LEASE, 4, [told_epoch(0, 0)])
-    store.report(claim, LEASE, 8, [told_epoch(1, 0)])
+    store.report(claim, LEASE, 4, [run_epoch(0, 0)])
+    store.report(claim, LEASE, 8, [run_epoch(1, 0)])
     store.report(claim, LEASE, 16, [RunEnd(0, RunState.FAILED, DIVERGED)])
     store.finish(claim, State.SUCCEEDED)
 
@@ -113,7 +113,7 @@ def test_a_report_shows_in_the_runs(store: JobStore) -> None:
         LEASE,
         10,
         [
-            *(told_epoch(0, 0, 0.8), told_epoch(2, 0)),
+            *(run_epoch(0, 0, 0.8), run_epoch(2, 0)),
             RunEpoch(0, epoch(1, 0.6), Best(epoch=0, test_accuracy=0.8)),
             *(
                 RunEnd(0, RunState.SUCCEEDED, training=GroupingView(together=2, alone=None)),

@@ -13,7 +13,7 @@ from lrcore.store.errors import IllegalMove, JobNotFound
 from lrcore.store.queue import QUEUE, broker_list
 from lrcore.store.records import Judgement, Queue, RunEnd
 from tests.factories import LEASE, MOST, SPEC, claimed_runs, experiment_of
-from tests.jobs.experiments import BROKE, DIVERGED, STEPS, create, held, indices, states, told_epoch
+from tests.jobs.experiments import BROKE, DIVERGED, STEPS, create, held, indices, run_epoch, states
 from tests.stores import JobStore
 
 # what is left, and what is seen
@@ -26,7 +26,7 @@ def test_a_deleted_experiment_leaves_records_of_its_parts_for_an_hour(end: str, 
     first, second = claimed_runs(store, "a", 2), claimed_runs(store, "b", 2)
     with pytest.raises(IllegalMove, match="running"):
         store.forget(job.id)
-    store.report(first, LEASE, 5, [told_epoch(2, 0), RunEnd(3, RunState.FAILED, DIVERGED)])
+    store.report(first, LEASE, 5, [run_epoch(2, 0), RunEnd(3, RunState.FAILED, DIVERGED)])
     store.judge(first, [Judgement("0:0", range(4, 5), end != "pruned")])
     if "cancelled" in end:
         store.finish(first, State.QUEUED)
@@ -63,7 +63,7 @@ def test_an_experiment_made_anew_under_its_id_has_new_shards(store: JobStore, re
         store.lose(claimed_runs(store), MOST)
         claim = claimed_runs(store)
         assert claim.attempt == 2
-        store.report(claim, LEASE, STEPS, [told_epoch(0, 0)])
+        store.report(claim, LEASE, STEPS, [run_epoch(0, 0)])
         assert redis.ttl(f"lrserve:job:{claim.id}") == -1
         assert store.get("mine").progress.step == STEPS
         assert (store.finish(claim, State.SUCCEEDED), store.get("mine").state) == ("succeeded", "succeeded")
@@ -131,7 +131,7 @@ def test_ten_thousand_runs(store: JobStore, redis: Redis) -> None:
     assert len(indices(claim)) == MAX_RUNS
     for first in range(0, MAX_RUNS, 2000):
         runs = range(first, first + 2000)
-        store.report(claim, LEASE, 4 * runs.stop, [told_epoch(run, 0) for run in runs])
+        store.report(claim, LEASE, 4 * runs.stop, [run_epoch(run, 0) for run in runs])
     store.judge(claim, [Judgement(f"0:{run}", range(run, run + 1), run % 2 == 0) for run in range(MAX_RUNS)])
     assert len(store.reached(job.id, 0)) == MAX_RUNS
     store.finish(claim, State.QUEUED)

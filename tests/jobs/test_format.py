@@ -72,7 +72,7 @@ def test_nothing_is_read_from_a_newer_store_nor_written_to_it(redis: Redis) -> N
 
 
 def test_an_older_process_notices_that_its_store_was_migrated(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "CHECK_SECONDS", 0.0)
     store = JobStore(redis)
     store.create(SPEC)
     migrate(redis, FORMAT + 1, {FORMAT: ""})

@@ -82,11 +82,11 @@ def test_an_experiment_that_no_worker_has_counts_as_queued_although_it_has_begun
 ) -> None:
     limit(redis, queued=1)
     mine.create(experiment_of(4))
-    part = store.claim([QUEUE], "a", LEASE, most_runs=1)
-    assert part is not None
+    shard = store.claim([QUEUE], "a", LEASE, most_runs=1)
+    assert shard is not None
     other = mine.create(experiment_of(4))  # the first one has a worker
     mine.cancel(other.id)
-    store.finish(part, State.SUCCEEDED)
+    store.finish(shard, State.SUCCEEDED)
 
     with pytest.raises(LimitReached, match="queued"):
         mine.create(SPEC)
@@ -153,7 +153,7 @@ def test_a_job_that_was_queued_before_a_lower_limit_on_steps_fails_when_its_turn
 def test_a_job_that_has_begun_is_brought_to_its_end_whatever_the_limits_say_now(
     store: JobStore, mine: JobStore, redis: Redis
 ) -> None:
-    job, parts = mine.create(SPEC).id, mine.create(experiment_of(4)).id
+    job, experiment = mine.create(SPEC).id, mine.create(experiment_of(4)).id
     store.finish(claimed(store), State.QUEUED)
     mine.pause(job)
     first = store.claim([QUEUE], "a", LEASE, most_runs=1)
@@ -161,7 +161,7 @@ def test_a_job_that_has_begun_is_brought_to_its_end_whatever_the_limits_say_now(
     mine.resume(job)
 
     assert first is not None
-    assert (first.id, claimed(store, "b").id, claimed(store, "c").id) == (f"{parts}/1", job, f"{parts}/2")
+    assert (first.id, claimed(store, "b").id, claimed(store, "c").id) == (f"{experiment}/1", job, f"{experiment}/2")
 
 
 def test_more_than_a_hundred_jobs_over_a_lower_limit_do_not_keep_others_from_running(

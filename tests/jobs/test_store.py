@@ -30,9 +30,9 @@ def test_a_new_job_is_queued_with_what_was_asked_for(store: JobStore) -> None:
 
 
 def test_a_job_that_nobody_made_is_not_found(store: JobStore) -> None:
-    for look in (store.get, store.epochs, store.cancel):
+    for call in (store.get, store.epochs, store.cancel):
         with pytest.raises(JobNotFound, match="nobody"):
-            look("nobody")
+            call("nobody")
 
 
 @pytest.mark.parametrize("part", ["events", "epochs"])
@@ -40,9 +40,9 @@ def test_a_job_s_events_and_epochs_are_no_jobs(part: str, store: JobStore) -> No
     claim = running(store)
     store.add_epoch(claim, LEASE, epoch(0), Best(epoch=0, test_accuracy=0.5))
 
-    for look in (store.get, store.epochs, store.cancel):
+    for call in (store.get, store.epochs, store.cancel):
         with pytest.raises(JobNotFound):
-            look(f"{claim.id}:{part}")
+            call(f"{claim.id}:{part}")
 
 
 def test_an_empty_queue_has_nothing_to_claim(store: JobStore) -> None:
@@ -300,7 +300,7 @@ def test_no_job_is_accepted_before_redis_is_full(store: JobStore, redis: Redis) 
     redis.config_set("maxmemory", int(used / 0.95))
     try:
         with pytest.raises(StoreFull, match="of its"):
-            JobStore(redis).create(SPEC)  # another one: a look at the memory holds for a second
+            JobStore(redis).create(SPEC)  # another one: a check of the memory holds for a second
         store.add_epoch(claim, LEASE, epoch(0), Best(epoch=0, test_accuracy=0.5))
         assert store.finish(claim, State.SUCCEEDED) == "succeeded"
     finally:
@@ -309,7 +309,7 @@ def test_no_job_is_accepted_before_redis_is_full(store: JobStore, redis: Redis) 
 
 def test_no_job_is_accepted_when_redis_is_full(redis: Redis) -> None:
     store = JobStore(redis)
-    store.check_writable()  # and will not look for a second
+    store.check_writable()  # and will not check again for a second
     redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(StoreFull, match="nothing was stored"):

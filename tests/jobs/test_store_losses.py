@@ -180,8 +180,8 @@ def test_an_error_is_tried_again_as_often_as_asked_for(store: JobStore, redis: R
 
     assert went == ["queued", "queued", "failed"]
     assert (store.get(job.id).attempt, store.get(job.id).error) == (3, error)
-    told = [json.loads(fields["data"]) for _, fields in redis.xrange(store.events_key(job.id))]
-    assert [event for event in told if "error" in event] == [
+    published = [json.loads(fields["data"]) for _, fields in redis.xrange(store.events_key(job.id))]
+    assert [event for event in published if "error" in event] == [
         {"state": state, "attempt": attempt, "error": error.model_dump()}
         for state, attempt in (("queued", 1), ("queued", 2), ("failed", 3))
     ]

@@ -131,12 +131,12 @@ class StoreMachine(StoreModel):
 
     @rule(claim=claims, size=st.integers(0, 9), left_behind=st.booleans())
     def write_files(self, claim: Claim, size: int, left_behind: bool) -> None:
-        tell = self.store.set_stored_bytes if left_behind else self.store.set_checkpoint_bytes
+        record = self.store.set_stored_bytes if left_behind else self.store.set_checkpoint_bytes
         if self.jobs.get(claim.id, Record()).token == claim.token:
-            tell(claim, size)
+            record(claim, size)
         else:
             with pytest.raises(LeaseLost):
-                tell(claim, size)
+                record(claim, size)
 
     @rule(claim=consumes(claims), state=ENDS)
     def finish(self, claim: Claim, state: State) -> None:

@@ -114,9 +114,9 @@ def test_a_job_s_story_is_told_in_its_events(store: JobStore, redis: Redis) -> N
     store.add_epoch(claim, LEASE, epoch(0), Best(epoch=0, test_accuracy=0.5))
     store.finish(claim, State.SUCCEEDED)
 
-    told = [fields["type"] for _, fields in redis.xrange(store.events_key(claim.id))]
+    published = [fields["type"] for _, fields in redis.xrange(store.events_key(claim.id))]
 
-    assert told == ["state", "state", "progress", "epoch", "state", "end"]
+    assert published == ["state", "state", "progress", "epoch", "state", "end"]
 
 
 def test_of_the_news_of_progress_the_last_one_is_kept(store: JobStore, redis: Redis) -> None:
@@ -126,10 +126,10 @@ def test_of_the_news_of_progress_the_last_one_is_kept(store: JobStore, redis: Re
     store.add_epoch(claim, LEASE, epoch(0), Best(epoch=0, test_accuracy=0.5))
     store.beat(claim, LEASE, progress(6))
 
-    told = [(fields["type"], fields["data"]) for _, fields in redis.xrange(store.events_key(claim.id))]
+    published = [(fields["type"], fields["data"]) for _, fields in redis.xrange(store.events_key(claim.id))]
 
-    assert [kind for kind, _ in told] == ["state", "state", "epoch", "progress"]
-    assert told[-1][1] == progress(6).model_dump_json()
+    assert [kind for kind, _ in published] == ["state", "state", "epoch", "progress"]
+    assert published[-1][1] == progress(6).model_dump_json()
 
 
 def test_what_is_written_is_published(store: JobStore, redis: Redis) -> None:
@@ -152,8 +152,8 @@ def test_an_epoch_that_comes_out_the_same_again_is_told_once(store: JobStore, re
     store.add_epoch(claim, LEASE, epoch(1).model_copy(update={"seconds": 9.0}), best)
 
     assert store.epochs(claim.id) == [epoch(index) for index in range(3)]
-    told = [fields["type"] for _, fields in redis.xrange(store.events_key(claim.id))]
-    assert told.count("epoch") == 3
+    published = [fields["type"] for _, fields in redis.xrange(store.events_key(claim.id))]
+    assert published.count("epoch") == 3
 
 
 def test_jobs_are_listed_as_they_came_whatever_their_ids(store: JobStore) -> None:

@@ -59,8 +59,8 @@ class Dispatching:
         return self.run(self.outbox.take(most, most_of_one, most_of_tenant, lease, held))
 
     def settle(self, parcel: Parcel, outcome: Outcome, delay: float = 0.0, **attempt: Any) -> bool:
-        told = Attempt(at="", milliseconds=3, **attempt)
-        return self.run(self.outbox.settle(parcel, told, outcome, delay))
+        settled = Attempt(at="", milliseconds=3, **attempt)
+        return self.run(self.outbox.settle(parcel, settled, outcome, delay))
 
     def close(self) -> None:
         self.run(self.outbox.close())
@@ -83,7 +83,7 @@ def registered(webhooks: WebhookStore, events: list[Event] = EVENTS, label: str 
     return webhooks.register(URL, events, label, "")[0].id
 
 
-def told(parcels: list[Parcel]) -> list[str]:
+def event_types(parcels: list[Parcel]) -> list[str]:
     return [json.loads(parcel.body)["type"] for parcel in parcels]
 
 
@@ -137,7 +137,7 @@ def test_every_change_of_state_is_told_once_and_in_order(
 
     parcels = delivered(dispatching)
 
-    assert told(parcels) == ["job.queued", "job.paused", "job.queued", "job.running", "job.failed"]
+    assert event_types(parcels) == ["job.queued", "job.paused", "job.queued", "job.running", "job.failed"]
     last = json.loads(parcels[-1].body)
     assert last["data"].pop("error") == {"type": "error", "message": ("it broke: \u00fc" * 1000)[:4000]}
     assert last["data"] == {"id": job.id, "kind": "training", "state": "failed", "attempt": 1, "labels": ["team=a"]}
@@ -161,7 +161,7 @@ def test_the_deliveries_of_one_job_wait_for_each_other_and_those_of_others_do_no
     assert dispatching.take() == []
 
     dispatching.settle(first, "retry", 60, status=500, error="it answered 500")  # a failure does not hold up the next
-    assert told(dispatching.take()) == ["job.cancelled"]
+    assert event_types(dispatching.take()) == ["job.cancelled"]
 
 
 def test_events_and_labels_choose(store: JobStore, webhooks: WebhookStore, dispatching: Dispatching) -> None:
@@ -312,7 +312,7 @@ def test_an_endpoint_that_is_gone_is_disabled(
         with pytest.raises(WebhookDisabled):
             ask()
     assert webhooks.change(webhook_id, {"enabled": True}).disabled_reason is None
-    assert told(delivered(dispatching)) == ["job.cancelled"]  # what waited; nothing of the time between
+    assert event_types(delivered(dispatching)) == ["job.cancelled"]  # what waited; nothing of the time between
 
 
 def test_a_failed_delivery_is_sent_again_on_demand(

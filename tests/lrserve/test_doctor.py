@@ -60,7 +60,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., str]]:
         yield start
 
 
-def looked(url: str, *, exposed: bool = False, **changes: Any) -> dict[str, Finding]:
+def findings(url: str, *, exposed: bool = False, **changes: Any) -> dict[str, Finding]:
     """What is found of a Redis, by name; of several with one name, the worst."""
     found = store.check(ApiSettings(redis_url=url, **changes), exposed)
     return {each.name: each for each in sorted(found, key=lambda each: list(Level).index(each.level))}
@@ -70,7 +70,7 @@ def test_a_redis_as_it_should_be(started: Callable[..., str]) -> None:
     url = started("--appendonly", "yes", "--maxmemory", "100mb", "--maxmemory-policy", "noeviction")
     JobStore(Redis.from_url(url, decode_responses=True)).present("w", ["cpu", "default"], 60, worker_stats())
 
-    found = looked(url)
+    found = findings(url)
 
     assert {name: each.level for name, each in found.items()} == dict.fromkeys(
         (
@@ -88,7 +88,7 @@ def worker_stats(**changes: Any) -> WorkerStats:
 
 
 def test_one_that_forgets(started: Callable[..., str]) -> None:
-    found = looked(started("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"))
+    found = findings(started("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"))
 
     assert found["redis persistence"].level is Level.PROBLEM
     assert "appendonly yes" in found["redis persistence"].fix
@@ -97,7 +97,7 @@ def test_one_that_forgets(started: Callable[..., str]) -> None:
 
 
 def test_one_with_a_wrong_policy_that_does_nothing_yet(started: Callable[..., str]) -> None:
-    assert looked(started("--maxmemory-policy", "volatile-lru"))["redis eviction"].level is Level.WARNING
+    assert findings(started("--maxmemory-policy", "volatile-lru"))["redis eviction"].level is Level.WARNING
 
 
 def test_one_that_is_full(started: Callable[..., str]) -> None:
@@ -107,7 +107,7 @@ def test_one_that_is_full(started: Callable[..., str]) -> None:
         for i in range(1000):
             client.set(f"filling:{i}", b"x" * 100_000)
 
-    found = looked(url)
+    found = findings(url)
 
     assert found["redis memory"].level is Level.PROBLEM
     assert "of 8 MiB" in found["redis memory"].found
@@ -117,11 +117,11 @@ def test_one_that_is_a_replica(started: Callable[..., str]) -> None:
     primary = started("--appendonly", "yes")
     replica = started("--appendonly", "yes", "--replicaof", "127.0.0.1", primary.split(":")[2].split("/")[0])
 
-    assert looked(replica)["redis role"].level is Level.PROBLEM
+    assert findings(replica)["redis role"].level is Level.PROBLEM
 
 
 def test_none_at_all() -> None:
-    found = looked(f"redis://someone:{PASSWORD}@127.0.0.1:{free_port()}/0")
+    found = findings(f"redis://someone:{PASSWORD}@127.0.0.1:{free_port()}/0")
 
     assert found.keys() == {"redis"}
     assert found["redis"].level is Level.PROBLEM
@@ -132,9 +132,9 @@ def test_none_at_all() -> None:
 def test_one_that_refuses_the_password(started: Callable[..., str]) -> None:
     url = started("--requirepass", PASSWORD)
 
-    assert "refuses the user or the password" in looked(url.replace("//", "//:wrong@"))["redis"].found
-    assert "none is given" in looked(url)["redis"].found
-    assert looked(url.replace("//", f"//:{PASSWORD}@"))["redis"].level is Level.OK
+    assert "refuses the user or the password" in findings(url.replace("//", "//:wrong@"))["redis"].found
+    assert "none is given" in findings(url)["redis"].found
+    assert findings(url.replace("//", f"//:{PASSWORD}@"))["redis"].level is Level.OK
 
 
 def test_users_that_may_too_little(started: Callable[..., str]) -> None:
@@ -151,7 +151,7 @@ def test_users_that_may_too_little(started: Callable[..., str]) -> None:
     admin.execute_command("ACL", "SETUSER", "locked", "on", f">{PASSWORD}", "~other:*", "+@all")
 
     def rights(user: str) -> Finding:
-        return looked(url.replace("//", f"//{user}:{PASSWORD}@"))["redis rights"]
+        return findings(url.replace("//", f"//{user}:{PASSWORD}@"))["redis rights"]
 
     assert (rights("api").level, rights("api").found) == (Level.OK, "those of an API and a worker")
     assert (rights("worker").level, "an API needs" in rights("worker").found) == (Level.OK, True)
@@ -168,7 +168,7 @@ def test_a_default_user_with_too_few_rights_to_replay_the_file(started: Callable
 
     def replay(*rights: str) -> Level:
         Redis.from_url(operator).execute_command("ACL", "SETUSER", "default", "reset", *rights)
-        return looked(operator)["redis replay"].level
+        return findings(operator)["redis replay"].level
 
     shipped = (ROOT / "docs" / "deploy" / "redis.acl").read_text().splitlines()[0]
     assert replay(*shipped.removeprefix("user default ").split()) is Level.OK
@@ -177,7 +177,7 @@ def test_a_default_user_with_too_few_rights_to_replay_the_file(started: Callable
     assert replay("off", "~lrserve:*", "&*", "+@all") is Level.PROBLEM
     rights = ("on", f">{PASSWORD}", "~*", "&*", "+@all", "-acl")
     Redis.from_url(operator).execute_command("ACL", "SETUSER", "api", *rights)
-    assert "redis replay" not in looked(url.replace("//", f"//api:{PASSWORD}@"))
+    assert "redis replay" not in findings(url.replace("//", f"//api:{PASSWORD}@"))
 
 
 def test_one_whose_clock_is_wrong(started: Callable[..., str], tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_one_whose_clock_is_wrong(started: Callable[..., str], tmp_path: Path) -
     moved.write_text("-300")
     url = started(program=("env", f"LD_PRELOAD={library}", f"FAULTS_CLOCK={moved}"))
 
-    found = looked(url)["clock"]
+    found = findings(url)["clock"]
 
     assert found.level is Level.PROBLEM
     assert found.found.startswith("Redis' clock is 300") or found.found.startswith("Redis' clock is 299")
@@ -201,27 +201,27 @@ def test_one_whose_clock_is_wrong(started: Callable[..., str], tmp_path: Path) -
 def test_workers_of_another_version_or_machine_and_jobs_that_no_worker_takes(started: Callable[..., str]) -> None:
     url = started("--appendonly", "yes")
     jobs = JobStore(Redis.from_url(url, decode_responses=True))
-    assert "none lives" in looked(url)["workers"].found
+    assert "none lives" in findings(url)["workers"].found
 
     jobs.present("w", ["cpu", "default"], 60, worker_stats(version="0.0.9", host="elsewhere"))
-    jobs.present("old", ["cpu", "default"], 60)
+    jobs.present("old", ["cpu", "default"], 60, worker_stats(version="0.0.8"))
     jobs.create(SPEC, JobOptions(hardware="gpu.x9"))
-    found = looked(url)
+    found = findings(url)
 
-    assert found["worker versions"].found.startswith("0.0.9, older; here it is ")
+    assert found["worker versions"].found.startswith("0.0.8, 0.0.9; here it is ")
     assert "1 jobs wait for gpu.x9" in found["workers"].found
     assert "elsewhere" in found["shared folders"].found
-    assert "shared folders" not in looked(url, artifact_root="ftp://127.0.0.1:9/x")
+    assert "shared folders" not in findings(url, artifact_root="ftp://127.0.0.1:9/x")
 
 
 def test_an_api_that_is_open_to_all_or_to_nobody(started: Callable[..., str]) -> None:
     url = started("--appendonly", "yes")
 
-    assert looked(url, auth=False)["keys"].level is Level.OK
-    assert looked(url, exposed=True, auth=False)["keys"].level is Level.PROBLEM
-    assert "refuses everybody" in looked(url, exposed=True)["keys"].found
+    assert findings(url, auth=False)["keys"].level is Level.OK
+    assert findings(url, exposed=True, auth=False)["keys"].level is Level.PROBLEM
+    assert "refuses everybody" in findings(url, exposed=True)["keys"].found
     KeyStore(Redis.from_url(url, decode_responses=True)).create("vision", Role.READ)
-    assert looked(url, exposed=True)["keys"].found == "1 are good"
+    assert findings(url, exposed=True)["keys"].found == "1 are good"
 
 
 def test_settings_that_nobody_reads_have_no_sense_or_contradict_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,10 +314,10 @@ def test_the_command_says_it_for_people_and_for_programs(service: Service, tmp_p
         environment.pop(made_by_jobs)
     command = [sys.executable, "-m", "lrserve", "doctor"]
     good = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True)
-    told = json.loads(good.stdout)
-    assert (good.returncode, [each for each in told["findings"] if each["level"] == "problem"]) == (0, [])
-    assert {"name", "level", "found", "fix"} == set(told["findings"][0])
-    found = {each["name"]: each for each in told["findings"]}
+    report = json.loads(good.stdout)
+    assert (good.returncode, [each for each in report["findings"] if each["level"] == "problem"]) == (0, [])
+    assert {"name", "level", "found", "fix"} == set(report["findings"][0])
+    found = {each["name"]: each for each in report["findings"]}
     assert found["torch"]["found"].startswith(version("torch"))
     # a CUDA build of torchvision beside a CPU build of torch has no operators
     assert (found["torchvision"]["level"] == "ok") == operators_load()

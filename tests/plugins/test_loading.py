@@ -136,11 +136,11 @@ def test_a_plugin_that_cannot_be_used_stops_the_start(
 ) -> None:
     environment = with_plugins(install(tmp_path, "acme", "1.0", entries, acme_plugin=code), names)
 
-    told = python("from lrcore.families import load_or_exit; load_or_exit()", environment, os.EX_CONFIG)
+    printed = python("from lrcore.families import load_or_exit; load_or_exit()", environment, os.EX_CONFIG)
 
-    assert len(told.splitlines()) == 1, told
-    assert told.startswith("lrserve: plug-in '"), told
-    assert words in told
+    assert len(printed.splitlines()) == 1, printed
+    assert printed.startswith("lrserve: plug-in '"), printed
+    assert words in printed
 
 
 def test_two_plugins_cannot_share_a_vendor(tmp_path: Path) -> None:
@@ -148,18 +148,18 @@ def test_two_plugins_cannot_share_a_vendor(tmp_path: Path) -> None:
     twin = {"lrserve.schedules": {"acme": "other_plugin"}}
     environment = with_plugins(install(tmp_path, "other", "1.0", twin, other_plugin=GOOD), "acme", "other")
 
-    told = python("from lrcore.families import load_or_exit; load_or_exit()", environment, os.EX_CONFIG)
+    printed = python("from lrcore.families import load_or_exit; load_or_exit()", environment, os.EX_CONFIG)
 
-    assert told == "lrserve: plug-in 'other' of LRSERVE_PLUGINS: the vendor 'acme' belongs to 'acme' already\n"
+    assert printed == "lrserve: plug-in 'other' of LRSERVE_PLUGINS: the vendor 'acme' belongs to 'acme' already\n"
 
 
 def test_a_member_outside_the_named_modules_is_not_left_out_in_silence(tmp_path: Path) -> None:
     modules = {"acme_plugin": "from acme_inner import Flat", "acme_inner": GOOD}
     environment = with_plugins(install(tmp_path, "acme", "1.0", ENTRY, **modules), "acme")
 
-    told = python("from lrcore.families import load_or_exit; load_or_exit()", environment, os.EX_CONFIG)
+    printed = python("from lrcore.families import load_or_exit; load_or_exit()", environment, os.EX_CONFIG)
 
-    assert "Flat is defined in acme_inner, which no entry point names" in told
+    assert "Flat is defined in acme_inner, which no entry point names" in printed
 
 
 @pytest.mark.parametrize(

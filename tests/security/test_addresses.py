@@ -57,12 +57,12 @@ UNICAST = ipaddress.IPv6Network("2000::/3")
 def version(python: str) -> tuple[int, ...] | None:
     """Of an interpreter; None if it does not run, as the shim of one that is not chosen."""
     try:
-        told = subprocess.run(
+        done = subprocess.run(
             [python, "-c", "import sys; print(*sys.version_info[:3])"], capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return tuple(map(int, told.stdout.split()))
+    return tuple(map(int, done.stdout.split()))
 
 
 @cache

@@ -35,8 +35,8 @@ def kill_in_training(service: Service, job_id: str, attempt: int) -> None:
     redis = connect(redis_url(service))
 
     def trains() -> bool:
-        told, sign = redis.hmget(f"lrserve:job:{job_id}", "attempt", "sign")
-        return int(told or 0) == attempt and str(sign).startswith("training")
+        attempts, sign = redis.hmget(f"lrserve:job:{job_id}", "attempt", "sign")
+        return int(attempts or 0) == attempt and str(sign).startswith("training")
 
     until(trains)
     service.kill("worker 0")
@@ -103,7 +103,7 @@ def test_a_job_that_kills_its_worker_twice_fails_and_says_so(service: Service) -
 
 @pytest.mark.slow
 def test_a_run_that_kills_its_worker_fails_with_its_part_and_the_others_go_on(service: Service) -> None:
-    grid = {"lr": [0.1, 0.2], "seed": list(range(8))}  # two parts of eight runs, one after the other
+    grid = {"lr": [0.1, 0.2], "seed": list(range(8))}  # two shards of eight runs, one after the other
     experiment = service.http.post("/v1/experiments", json={"base": long_job(epochs=30), "grid": grid}).json()["id"]
     for attempt in (1, 2):
         kill_in_training(service, f"{experiment}/1", attempt)

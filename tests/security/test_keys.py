@@ -251,8 +251,8 @@ def test_the_audit_says_who_did_what(
         client.get("/v1/audit")
         made = client.post("/v1/keys", json={"role": "read"}).json()["id"]
         found = client.get("/v1/audit").json()["entries"]
-    told = [(entry["method"], entry["path"], entry["made"]) for entry in found]
-    assert told == [
+    calls = [(entry["method"], entry["path"], entry["made"]) for entry in found]
+    assert calls == [
         ("POST", "/v1/keys", f"/v1/keys/{made}"),
         ("POST", job["links"]["cancel"], ""),
         ("POST", "/v1/jobs", job["links"]["self"]),

@@ -97,7 +97,7 @@ def test_health_is_answered_while_sixty_large_requests_run(port: int, http: http
     waits: list[float] = []
     over = threading.Event()
 
-    def look() -> None:
+    def check() -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             while not over.wait(0.05):
                 begun = time.monotonic()
@@ -105,14 +105,14 @@ def test_health_is_answered_while_sixty_large_requests_run(port: int, http: http
                 waits.append(time.monotonic() - begun)
 
     with ThreadPoolExecutor(61) as pool:
-        looking = pool.submit(look)
+        checking = pool.submit(check)
         bodies = [LONG if i % 2 else CROWD for i in range(60)]
         paths = ["/v1/curves?format=npy" if i % 2 else "/v1/curves/compare" for i in range(60)]
         try:
             answers = list(pool.map(lambda path, body: http.post(path, json=body), paths, bodies))
         finally:
             over.set()
-        looking.result()
+        checking.result()
     good = [answer for answer in answers if answer.status_code == 200]
     refused = [answer for answer in answers if answer.status_code == 503]
     assert len(good) + len(refused) == 60
@@ -148,7 +148,7 @@ def test_no_format_writes_a_curve_into_memory(port: int, http: httpx.Client, for
     rates = 8 * 10**7
     most, over = [0], threading.Event()
 
-    def look() -> None:
+    def check() -> None:
         while not over.wait(0.02):
             for child in answering(port):
                 with suppress(OSError, StopIteration):
@@ -157,7 +157,7 @@ def test_no_format_writes_a_curve_into_memory(port: int, http: httpx.Client, for
                     most[0] = max(most[0], int(own.split()[1]) * 1024)
 
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(look)
+        pool.submit(check)
         try:
             answer = http.post(path, params={"format": form}, json=body)
         finally:

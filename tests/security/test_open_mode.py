@@ -253,9 +253,9 @@ def test_of_several_that_start_together_one_prints(empty: str, tmp_path: Path) -
         environment = os.environ | {"LRSERVE_AUTH": "true", "LRSERVE_REDIS_URL": empty, "LRSERVE_HOME": str(tmp_path)}
         command = [sys.executable, "-c", FIRST]
         commands.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    told = "".join(process.communicate(timeout=120)[1] for process in commands)
+    output = "".join(process.communicate(timeout=120)[1] for process in commands)
 
-    assert len(TOKEN.findall(told)) == 1, told
+    assert len(TOKEN.findall(output)) == 1, output
     assert len(KeyStore(connect(empty)).all()) == 1
 
 

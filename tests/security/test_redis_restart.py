@@ -23,7 +23,7 @@ from lrcore.store.service_stats import WorkerStats
 from lrcore.webhooks.endpoints import WebhookStore
 from tests.conftest import SERVERS, until
 from tests.factories import MOST, SPEC, epoch, experiment_of, progress
-from tests.jobs.experiments import told_epoch
+from tests.jobs.experiments import run_epoch
 from tests.jobs.test_format import migrate
 from tests.jobs.test_webhooks import EVENTS, URL, Dispatching
 from tests.security.guarded import Guarded, assert_nothing_was_lost, contents, guarded_redis
@@ -54,7 +54,7 @@ def keys_limits_and_entries(api: Redis, operator: Redis) -> None:
 
 
 def claimed(store: JobStore, worker: str, job_id: str, lease: float = LEASE, most_runs: int = 1) -> Claim:
-    """The job, or a part of it, in the hands of a worker. It has to be the best one that waits."""
+    """The job, or a shard of it, in the hands of a worker. It has to be the best one that waits."""
     claim = store.claim([QUEUE], worker, lease, most_runs)
     assert claim is not None
     assert claim.id.split("/")[0] == job_id
@@ -128,7 +128,7 @@ def experiments(api: JobStore, worker: JobStore) -> None:
     for forgotten in (False, True):
         whole = claimed(worker, "a", api.create(experiment_of(2), JobOptions(priority=9)).id, most_runs=2)
         job_id = whole.id.split("/")[0]
-        worker.report(whole, LEASE, 12, [told_epoch(0, 0), RunEnd(0, RunState.SUCCEEDED), told_epoch(1, 0)])
+        worker.report(whole, LEASE, 12, [run_epoch(0, 0), RunEnd(0, RunState.SUCCEEDED), run_epoch(1, 0)])
         worker.finish(whole, State.SUCCEEDED)
         assert api.get(job_id).state == State.SUCCEEDED
         if forgotten:
@@ -136,7 +136,7 @@ def experiments(api: JobStore, worker: JobStore) -> None:
 
     job_id = api.create(experiment_of(8), JobOptions(priority=9)).id
     first, second, third = (claimed(worker, name, job_id, most_runs=2) for name in "abc")
-    worker.report(first, LEASE, 8, [told_epoch(0, 0), told_epoch(0, 1), RunEnd(1, RunState.FAILED, BROKE)])
+    worker.report(first, LEASE, 8, [run_epoch(0, 0), run_epoch(0, 1), RunEnd(1, RunState.FAILED, BROKE)])
     assert worker.judge(first, [Judgement("1", range(1), True), Judgement("2", range(2, 3), False)]) == [True, False]
     assert worker.reached(job_id, 0).keys() == set(range(6))
     worker.finish(second, State.QUEUED)
@@ -180,7 +180,7 @@ def migration(api: Redis) -> None:
     assert (api.get(f"{prefix}title"), api.get(f"{prefix}format")) == ("old", "2")
 
 
-def told(jobs: JobStore, api: Redis) -> dict[str, Any]:
+def visible(jobs: JobStore, api: Redis) -> dict[str, Any]:
     """What clients see of it all."""
     found: dict[str, Any] = {}
     for tenant in ("default", "vision"):
@@ -191,7 +191,7 @@ def told(jobs: JobStore, api: Redis) -> dict[str, Any]:
     hooks = WebhookStore(api)
     found["webhooks"] = [(hook, hooks.page(hook.id, 100, None)) for hook in hooks.all()]
     service_stats = jobs.service_stats()
-    found["survey"] = (
+    found["service_stats"] = (
         service_stats.counters,
         service_stats.jobs,
         service_stats.experiments,
@@ -214,7 +214,7 @@ def test_nothing_is_lost_at_a_restart(kind: str, tmp_path_factory: pytest.TempPa
         jobs_that_wait(JobStore(api))
         webhooks(api, guarded, JobStore(api))
         migration(api)
-        seen = told(JobStore(api), api)
+        seen = visible(JobStore(api), api)
         assert never_run(operator) == []
         assert guarded.refused() == []
         before = contents(operator)
@@ -222,4 +222,4 @@ def test_nothing_is_lost_at_a_restart(kind: str, tmp_path_factory: pytest.TempPa
         guarded.restart()
 
         assert_nothing_was_lost(before, operator)
-        assert told(JobStore(api), api) == seen
+        assert visible(JobStore(api), api) == seen

@@ -372,9 +372,9 @@ def _job_or_none(client: Client, job_id: str) -> object:
     return _or_none(lambda: client.job(job_id))
 
 
-def _or_none(look: Callable[[], object]) -> object:
+def _or_none(call: Callable[[], object]) -> object:
     try:
-        return look()
+        return call()
     except (ApiError, httpx.TransportError):
         return None
 

@@ -1,7 +1,7 @@
 """Record what a version leaves behind: a store as JSON, the files of its jobs, and what its API said of them.
 
     git worktree add ../before COMMIT
-    cd ../before && PYTHONPATH=. python ../lrserve/tests/upgrade/record.py ../lrserve/tests/upgrade/NAME
+    cd ../before && PYTHONPATH=. python ../lrserve/tests/upgrade/record.py
 
 Everything is made by the code of that version, run as processes: the jobs are submitted, trained, paused and killed.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from redis import Redis
 from tests.conftest import Service, redis_process, running_service, until
 from tests.stores import JobStore
 
+RECORDED = Path(__file__).parent.resolve() / "recorded"
 DATASET = {"type": "fake", "samples": 400, "test_samples": 40, "image_size": 8}
 SHORT: dict[str, Any] = {
     "model": {"type": "mlp", "hidden": [4]},
@@ -59,12 +59,10 @@ def paused(service: Service, path: str, body: dict[str, Any], share: float = 0.1
 
 def submitted(service: Service, store: JobStore) -> dict[str, str]:
     """Jobs in every state, by what they are. The last one is left without its worker."""
-    experiments = service.http.get("/v1/experiments").is_success
     jobs = {"succeeded": post(service, "/v1/jobs", SHORT | {"labels": ["team=a"]}, **{"Idempotency-Key": "once"})["id"]}
     jobs["failed"] = post(service, "/v1/jobs", SHORT | {"optimizer": {"type": "SGD", "lr": 1e20}})["id"]
     jobs["range test"] = post(service, "/v1/lr-range-tests", RANGE)["id"]
-    if experiments:
-        jobs["experiment"] = post(service, "/v1/experiments", EXPERIMENT)["id"]
+    jobs["experiment"] = post(service, "/v1/experiments", EXPERIMENT)["id"]
     for job_id in jobs.values():
         until(lambda job_id=job_id: service.client.job(job_id).state.ended)  # type: ignore[misc]
     cancelled = post(service, "/v1/jobs", SHORT | ELSEWHERE)["id"]
@@ -74,9 +72,8 @@ def submitted(service: Service, store: JobStore) -> dict[str, str]:
     jobs["chosen"] = "chosen"
     jobs["paused"] = paused(service, "/v1/jobs", LONG)
     jobs["paused range test"] = paused(service, "/v1/lr-range-tests", LONG_RANGE)
-    if experiments:
-        jobs["paused experiment"] = paused(service, "/v1/experiments", _long_experiment(), 0.2)
-        store.of("vision").put("theirs", _spec(SHORT))
+    jobs["paused experiment"] = paused(service, "/v1/experiments", _long_experiment(), 0.2)
+    store.of("vision").put("theirs", _spec(SHORT))
     jobs["running"] = under_way(service, "/v1/jobs", LONG | {"seed": 1}, 0.1)
     return jobs
 
@@ -146,4 +143,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve())
+    main(RECORDED)

@@ -1,15 +1,14 @@
-"""What earlier versions have left behind, in this one: listed, read, resumed and finished.
+"""What an earlier version has left behind, in this one: listed, read, resumed and finished.
 
-`jobs` was recorded at 864d128, before there were experiments, tenants and seeds of range tests; `experiments` at
-e39790a. record.py says how.
+It was recorded at e39790a; record.py says how.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,24 +16,21 @@ from redis import Redis
 
 from tests.conftest import Service, redis_process, running_service
 from tests.stores import JobStore
-from tests.upgrade.record import ELSEWHERE, LONG, LONG_RANGE, SHORT, post
-
-RECORDED = Path(__file__).parent
-UNDISTURBED: list[dict[str, Any]] = []  # epochs of LONG, trained by this version, once for all
+from tests.upgrade.record import ELSEWHERE, LONG, LONG_RANGE, RECORDED, SHORT, post
 
 
 class Before:
     """A recorded version, and the present service on what it has left."""
 
-    def __init__(self, name: str, service: Service, redis: Redis) -> None:
-        self.name, self.service, self.redis = name, service, redis
-        self.jobs: dict[str, str] = _json(name, "jobs")
-        self.answers: dict[str, Any] = _json(name, "answers")
+    def __init__(self, service: Service, redis: Redis) -> None:
+        self.service, self.redis = service, redis
+        self.jobs: dict[str, str] = _json("jobs")
+        self.answers: dict[str, Any] = _json("answers")
 
-    def job(self, name: str) -> str:
-        if name not in self.jobs:
-            pytest.skip(f"the version {self.name} had none")
-        return self.jobs[name]
+    @functools.cached_property
+    def undisturbed(self) -> list[dict[str, Any]]:
+        """Epochs of LONG, trained by this version."""
+        return figures(self, self.service.train(LONG).id)
 
     def get(self, path: str) -> Any:
         answer = self.service.http.get(path)
@@ -42,15 +38,15 @@ class Before:
         return answer.json()
 
     def resumed(self, name: str) -> str:
-        job_id = self.job(name)
+        job_id = self.jobs[name]
         post(self.service, f"/v1/jobs/{job_id}/resume")
         job = self.service.ended(job_id)
         assert (job.state, job.error) == ("succeeded", None)
         return job_id
 
 
-def _json(name: str, file: str) -> Any:
-    return json.loads((RECORDED / name / f"{file}.json").read_text())
+def _json(file: str) -> Any:
+    return json.loads((RECORDED / f"{file}.json").read_text())
 
 
 def restore(redis: Redis, store: dict[str, Any]) -> None:
@@ -71,15 +67,15 @@ def restore(redis: Redis, store: dict[str, Any]) -> None:
                     redis.xadd(key, fields, id=event)
 
 
-@pytest.fixture(scope="module", params=["jobs", "experiments"])
-def before(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Before]:
-    folder = tmp_path_factory.mktemp(request.param)
-    shutil.copytree(RECORDED / request.param / "home", folder / "home")
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Before]:
+    folder = tmp_path_factory.mktemp("recorded")
+    shutil.copytree(RECORDED / "home", folder / "home")
     with redis_process(folder / "redis") as url:
         redis = Redis.from_url(url, decode_responses=True)
-        restore(redis, _json(request.param, "store"))
+        restore(redis, _json("store"))
         with running_service(folder / "home", redis_url=url, reap_seconds=0.2) as service:
-            yield Before(request.param, service, redis)
+            yield Before(service, redis)
 
 
 def within(old: Any, new: Any, where: str = "") -> None:
@@ -121,25 +117,19 @@ def test_all_jobs_are_listed_in_their_order(before: Before) -> None:
 
 
 def test_the_job_of_a_lost_worker_is_done_by_another(before: Before) -> None:
-    job = before.service.ended(before.job("running"))
+    job = before.service.ended(before.jobs["running"])
 
     assert (job.state, job.losses) == ("succeeded", 1)
     assert len(figures(before, job.id)) == LONG["epochs"]
 
 
 def test_a_paused_job_goes_on_from_its_checkpoint(before: Before) -> None:
-    rows = figures(before, before.job("paused"))
+    rows = figures(before, before.jobs["paused"])
     job_id = before.resumed("paused")
 
     assert 0 < len(rows) < LONG["epochs"]
     assert goes_on(before, job_id)
-    agree(before, figures(before, job_id), undisturbed(before))
-
-
-def undisturbed(before: Before) -> list[dict[str, Any]]:
-    if not UNDISTURBED:
-        UNDISTURBED.extend(figures(before, before.service.train(LONG).id))
-    return UNDISTURBED
+    agree(before, figures(before, job_id), before.undisturbed)
 
 
 def agree(before: Before, resumed: Any, alone: Any) -> None:
@@ -152,7 +142,7 @@ def agree(before: Before, resumed: Any, alone: Any) -> None:
 
 def rounds_alike(before: Before) -> bool:
     recorded = figures_of(before.answers["paused"][f"/v1/jobs/{before.jobs['paused']}/metrics"])
-    return undisturbed(before)[: len(recorded)] == recorded
+    return before.undisturbed[: len(recorded)] == recorded
 
 
 def nearly(one: Any, other: Any, where: str = "") -> None:
@@ -217,7 +207,7 @@ def test_a_request_can_be_sent_again(before: Before) -> None:
 
 
 def test_jobs_can_be_cancelled_prioritized_cloned_and_deleted(before: Before) -> None:
-    waiting, failed = before.job("waiting"), before.job("failed")
+    waiting, failed = before.jobs["waiting"], before.jobs["failed"]
     url = f"/v1/jobs/{waiting}"
 
     assert before.service.http.patch(url, json={"priority": 2}).json()["priority"] == 2
@@ -229,15 +219,12 @@ def test_jobs_can_be_cancelled_prioritized_cloned_and_deleted(before: Before) ->
 
 
 def test_files_are_found(before: Before) -> None:
-    url = f"/v1/jobs/{before.job('succeeded')}/artifacts"
+    url = f"/v1/jobs/{before.jobs['succeeded']}/artifacts"
 
     assert "metrics.json" in [file["name"] for file in before.get(url)["artifacts"]]
     assert before.get(f"{url}/metrics.json")["best"]["epoch"] >= 0
 
 
 def test_another_tenant_s_job_is_its_own(before: Before) -> None:
-    if before.name == "jobs":
-        pytest.skip("there were no tenants")
-
     assert JobStore(before.redis).of("vision").get("theirs").state == "succeeded"
     assert before.service.http.get("/v1/jobs/theirs").status_code == 404

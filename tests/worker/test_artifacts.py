@@ -139,8 +139,8 @@ def test_tensorboard_reads_every_figure_of_every_epoch(tmp_path: Path) -> None:
     )
     assert set(events.Tags()["scalars"]) == {*losses, *accuracies, "lr/group0", "lr/group1"}
     for tag, field in (losses | accuracies).items():
-        told = [(event.step, event.value) for event in events.Scalars(tag)]
-        assert told == [(epoch.epoch, pytest.approx(getattr(epoch, field), rel=1e-6)) for epoch in epochs]
+        logged = [(event.step, event.value) for event in events.Scalars(tag)]
+        assert logged == [(epoch.epoch, pytest.approx(getattr(epoch, field), rel=1e-6)) for epoch in epochs]
     times = [event.wall_time for event in events.Scalars("lr/group0")]
     assert np.diff(times) == pytest.approx([10.0, 10.0], abs=1e-3)
 

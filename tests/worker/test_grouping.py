@@ -344,12 +344,12 @@ def test_runs_that_are_stopped_and_resumed_give_the_figures_of_runs_that_are_not
     hooks = [Hooks(epoch=lambda epoch, best, mine=mine: mine.append(epoch)) for mine in epochs]
     resumed = train_together(jobs, data_root=NOWHERE, device=CPU, hooks=hooks, folder=tmp_path)
 
-    for outcome, reference, told in zip(resumed, whole, epochs, strict=True):
+    for outcome, reference, reported in zip(resumed, whole, epochs, strict=True):
         assert type(outcome) is type(reference)
         assert str(outcome) == str(reference) or isinstance(outcome, Result)
         if isinstance(outcome, Result) and isinstance(reference, Result):
             assert np.array_equal(numbers(outcome.epochs), numbers(reference.epochs))
-            assert np.array_equal(numbers(told), numbers(reference.epochs))
+            assert np.array_equal(numbers(reported), numbers(reference.epochs))
     files = sorted(file.relative_to(folder) for file in folder.glob("*/*.safetensors"))
     assert files
     for file in files:
@@ -462,11 +462,11 @@ def test_runs_that_train_alone_make_way_for_each_other_at_a_rung(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(grouping, "MOST", 1)
-    jobs, told, pruned = [spec(seed=seed) for seed in range(3)], list[tuple[int, int]](), set[int]()
+    jobs, reported, pruned = [spec(seed=seed) for seed in range(3)], list[tuple[int, int]](), set[int]()
     whole = train_many(jobs, data_root=NOWHERE, device=CPU)
 
     def hooks(i: int) -> Hooks:
-        return Hooks(epoch=lambda epoch, best: told.append((i, epoch.epoch)), stop=lambda: i in pruned)
+        return Hooks(epoch=lambda epoch, best: reported.append((i, epoch.epoch)), stop=lambda: i in pruned)
 
     left: dict[int, Outcome] = {}
     for [i], [outcome] in train_in_turn(
@@ -475,7 +475,7 @@ def test_runs_that_train_alone_make_way_for_each_other_at_a_rung(
         left[i] = outcome
         pruned.add(2)  # after the first one that has ended
 
-    new = list(dict.fromkeys(told))
+    new = list(dict.fromkeys(reported))
     assert new[:9] == [(0, 0), (1, 0), (2, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2)]
     assert new[9:] == [(0, 3), (1, 3)]
     assert isinstance(left[2], Interrupted)

@@ -245,12 +245,12 @@ def test_a_worker_that_is_killed_among_seeds_loses_none_that_was_done(
 @pytest.mark.parametrize("how", [STACKED, THREADS])
 def test_the_running_figures_are_means_over_the_seeds(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     way(how, monkeypatch)
-    told: list[tuple[int, float]] = []
+    reported: list[tuple[int, float]] = []
     data = {"type": "fake", "samples": 120, "image_size": 12}
     test = range_test_spec(dataset=data, batch_size=2, num_iter=55, end_lr=1e-3, seeds=SEEDS, precision="float64")
-    done = seeds_of(test, hooks=Hooks(running=lambda step, loss, accuracy: told.append((step, loss))))
+    done = seeds_of(test, hooks=Hooks(running=lambda step, loss, accuracy: reported.append((step, loss))))
 
-    assert told == [(150, pytest.approx(np.mean([losses[:50] for losses in done.losses])))]
+    assert reported == [(150, pytest.approx(np.mean([losses[:50] for losses in done.losses])))]
 
 
 def runner_of(store: JobStore, home: Path) -> Runner:
@@ -415,6 +415,6 @@ def test_a_job_of_each_kind_can_be_run() -> None:
     from lrcore.jobs.experiment import ExperimentSpec
     from lrcore.jobs.job_types import JOB_TYPES
 
-    assert set(EXECUTORS) == set(JOB_TYPES.values()) - {ExperimentSpec}  # workers have its parts
+    assert set(EXECUTORS) == set(JOB_TYPES.values()) - {ExperimentSpec}  # workers run its shards
     assert {kind: cls.kind for kind, cls in JOB_TYPES.items()} == {kind: kind for kind in JOB_TYPES}
     assert job_spec().keys() - {"epochs"} <= RangeTestSpec.model_fields.keys()

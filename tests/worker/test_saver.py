@@ -73,11 +73,11 @@ def assert_nothing_was_written(way: Way, hooks: Hooks, successor: Successor) -> 
 def test_a_run_that_was_lost_when_it_had_been_evaluated_for_the_last_time(way: Way, tmp_path: Path) -> None:
     successor = Successor(tmp_path)
 
-    def told(epoch: object, best: object) -> None:
+    def report(epoch: object, best: object) -> None:
         if getattr(epoch, "epoch", None) == JOB.epochs - 1:
             successor.come()
 
-    assert_nothing_was_written(way, Hooks(epoch=told, stop=successor.asked), successor)
+    assert_nothing_was_written(way, Hooks(epoch=report, stop=successor.asked), successor)
 
 
 @pytest.mark.parametrize("way", [range_of_one, range_of_seeds])
@@ -99,7 +99,7 @@ def test_a_run_that_was_asked_to_stop_and_then_lost(way: Way, tmp_path: Path, mo
             return False
         if steps[-1] == 5:
             steps.append(6)
-            return True  # all runs of a part hear it at once, and the checkpoint is written
+            return True  # all runs of a shard get it at once, and the checkpoint is written
         successor.come()
         return successor.asked()
 

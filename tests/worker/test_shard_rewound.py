@@ -1,4 +1,4 @@
-"""What the reporter of a part tells again when Redis has lost it."""
+"""What the reporter of a shard reports again when Redis has lost it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BEST = Best(epoch=0, test_accuracy=0.5)
 
 
 def reported(store: JobStore, home: Path, spec: ExperimentSpec) -> tuple[ShardReporter, ShardHooks]:
-    """The reporter of a part with all runs, and what their training calls."""
+    """The reporter of a shard with all runs, and what their training calls."""
     store.create(spec)
     reporter = ShardReporter(store, claimed_runs(store), Settings(home=home), threading.Event())
     reporter.start()

@@ -12,7 +12,6 @@ index(id, 'ZREM', ':' .. state)
 index(id, 'ZREM', '')
 redis.call('ZREM', P .. 'finished', id)
 count_bytes(id, 'stored', 0)
-count_bytes(id, 'checkpoint', 0)  -- of a job that an older process has ended
 redis.call('DECRBY', own(owner(id), 'record_bytes'), redis.call('HGET', job(id), 'record_bytes') or 0)
 for run = 0, (redis.call('HGET', job(id), 'next') or 0) - 1 do redis.call('DEL', P .. 'epochs:' .. id .. '/' .. run) end
 for _, what in ipairs({'states', 'errors', 'metrics', 'best', 'held', 'returned', 'verdicts', 'training'}) do

@@ -1,15 +1,10 @@
 -- Return {the time in ms; what was counted; {state, jobs, experiments} of each state, over all tenants; {queue, ms
 -- since its oldest job began to wait or -1} of each; {worker, its statistics} of each that lives}.
---@include queues
--- an entry whose job does not wait is of an older process, which knows nothing of these
+--@include keys
+--@include clock
 local function oldest_ms(queue)
-  for _ = 1, 100 do
-    local id, since = unpack(redis.call('ZRANGE', P .. 'waiting:' .. queue, 0, 0, 'WITHSCORES'))
-    if not id then return -1 end
-    if redis.call('EXISTS', job(id)) == 1 and redis.call('ZSCORE', queue_key(id), id) then return now() - since end
-    redis.call('ZREM', P .. 'waiting:' .. queue, id)
-  end
-  return -1
+  local since = redis.call('ZRANGE', P .. 'waiting:' .. queue, 0, 0, 'WITHSCORES')[2]
+  return since and now() - since or -1
 end
 local tenants = redis.call('SMEMBERS', P .. 'tenants')
 table.insert(tenants, 'default')

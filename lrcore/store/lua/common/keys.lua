@@ -5,9 +5,9 @@ local function job(id) return P .. 'job:' .. id end
 local function runs(id, what) return P .. 'runs:' .. id .. ':' .. what end
 -- what every tenant has for itself; the default one under the plain name
 local function own(tenant, name)
-  return P .. ((not tenant or tenant == '' or tenant == 'default') and name or 'of:' .. tenant .. ':' .. name)
+  return P .. ((tenant == '' or tenant == 'default') and name or 'of:' .. tenant .. ':' .. name)
 end
-local function owner(id) return redis.call('HGET', job(id), 'tenant') or 'default' end
+local function owner(id) return redis.call('HGET', job(id), 'tenant') end
 -- the rest of the arguments, of which there may be more than unpack takes
 local function arguments_from(first)
   local found = {}
