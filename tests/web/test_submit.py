@@ -110,3 +110,14 @@ def test_a_spec_in_the_address_is_what_the_form_begins_with(page: Page) -> None:
     page.get_by_role("radio", name="Experiment").check()
     expect(page.get_by_role("button", name="Submit the experiment")).to_be_enabled()
     assert set(as_json(page)["grid"]) == {"seed"}
+
+
+def test_a_kind_that_came_after_the_page_has_a_form_by_what_the_api_lists(page: Page, service: Service) -> None:
+    listed = service.http.get("/v1/kinds").json()
+    training = next(each for each in listed["kinds"] if each["type"] == "training")
+    later = training | {"type": "later", "summary": "Train it later."}
+    page.route("**/v1/kinds", lambda route: route.fulfill(json={"kinds": [*listed["kinds"], later]}))
+    page.goto("/#/submit?kind=later")
+    expect(page.get_by_role("radio", name="later")).to_be_checked()
+    expect(page.get_by_text("Train it later.")).to_be_visible()
+    assert submitted(page, service)["spec"]["epochs"] == 20

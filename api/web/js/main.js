@@ -183,6 +183,8 @@ document.getElementById("skip").addEventListener("click", (event) => {
   content.focus();
 });
 window.addEventListener("hashchange", () => show());
-await load();
+const texts = load();
+route().view?.().catch(() => {});  // its modules come while the texts do; what is wrong with them, show() says
+await texts;
 watch();
 await show({focus: false});

@@ -61,8 +61,3 @@ export function number(value, digits = 4) {
   if (value !== 0 && (size < 1e-4 || size >= 1e9)) return value.toExponential(Math.max(0, digits - 1)).replace(/\.?0+e/, "e");
   return Number(value.toPrecision(Math.max(digits, Number.isInteger(value) ? 12 : digits))).toLocaleString("en", {maximumFractionDigits: 12});
 }
-
-/** A time of the API, in the reader's own. */
-export function time(value, language) {
-  return value ? new Date(value).toLocaleString(language, {dateStyle: "medium", timeStyle: "medium"}) : "–";
-}

@@ -1,6 +1,7 @@
 // What a job of each kind is described by: one JSON Schema, put together from /v1/kinds and the catalogues.
 
 import {get} from "./api.js";
+import {kinds as listedKinds} from "./kinds.js";
 
 const FAMILIES = ["models", "datasets", "optimizers", "schedules"];
 // in the order in which they are thought of; whatever else there is comes after them
@@ -26,7 +27,7 @@ const ORDER = [
 
 let known = null;
 
-/** {kinds: type -> {summary, submit, schema}, members: type -> catalogue entry}, asked for once. */
+/** {kinds: type -> {type, summary, submit, parameters, schema}, members: type -> catalogue entry}, asked for once. */
 export function kinds() {
   known ??= load().catch((error) => {
     known = null;
@@ -36,10 +37,7 @@ export function kinds() {
 }
 
 async function load() {
-  const [{kinds: listed}, ...catalogues] = await Promise.all([
-    get("/v1/kinds"),
-    ...FAMILIES.map((family) => get(`/v1/${family}`)),
-  ]);
+  const [listed, ...catalogues] = await Promise.all([listedKinds(), ...FAMILIES.map((family) => get(`/v1/${family}`))]);
   const definitions = {};
   const mappings = {};
   const members = {};
@@ -53,18 +51,11 @@ async function load() {
       members[entry.type] = entry;
     }
   });
-  const made = listed.map((kind) => {
+  const withSchema = (kind) => {
     const {$defs, ...schema} = linked(kind.parameters, mappings);
-    return [
-      kind.type,
-      {
-        summary: kind.summary,
-        submit: kind.submit,
-        schema: {...ordered(schema), $defs: {...definitions, ...mapped($defs ?? {}, ordered)}},
-      },
-    ];
-  });
-  return {kinds: Object.fromEntries(made), members};
+    return {...kind, schema: {...ordered(schema), $defs: {...definitions, ...mapped($defs ?? {}, ordered)}}};
+  };
+  return {kinds: mapped(listed, withSchema), members};
 }
 
 function mapped(object, change) {
@@ -114,44 +105,4 @@ export function withAxes(schema, optimizer, grid) {
     ...Object.fromEntries(added.map((name) => [name, {anyOf: [numbers, {type: "null"}], default: null}])),
   };
   return {...schema, $defs: {...schema.$defs, Axes: {...axes, properties}}};
-}
-
-const OPTIONS = ["labels", "priority", "hardware", "max_attempts", "max_seconds"];
-const SCHEDULED = ["schedule", "interval", "momentum_schedule", "weight_decay_schedule", "epochs"];
-const TESTED = ["start_lr", "end_lr", "num_iter", "seeds", "mode", "smoothing", "stop_factor", "use_for"];
-
-function pick(object, names) {
-  return Object.fromEntries(Object.entries(object).filter(([name]) => names.includes(name)));
-}
-
-function omit(object, names) {
-  return Object.fromEntries(Object.entries(object).filter(([name]) => !names.includes(name)));
-}
-
-/** What a job of one kind becomes as one of another: as much of it as that has. */
-export function converted(value, from, to) {
-  if (from === to) return value;
-  const training =
-    from === "experiment"
-      ? {...omit(value.base, OPTIONS), ...pick(value, OPTIONS)}
-      : from === "lr_range_test"
-        ? {epochs: 10, ...omit(value, TESTED)}
-        : value;
-  if (to === "training") return training;
-  if (to === "lr_range_test") return omit(training, SCHEDULED);
-  const {schedule, ...base} = omit(training, [...OPTIONS, "export"]);
-  return {
-    base,
-    grid: {...(schedule ? {schedule: [schedule]} : {}), seed: [0, 1, 2]},
-    ...omit(pick(training, OPTIONS), ["max_seconds"]),
-  };
-}
-
-/** What a job that was made is asked for with: its spec, and how it is run. */
-export function request(job) {
-  const options = Object.fromEntries(
-    OPTIONS.map((name) => [name, job[name]]).filter(([, each]) => each !== null && each !== undefined),
-  );
-  if (job.kind === "experiment") delete options.max_seconds;
-  return {...job.spec, ...options};
 }

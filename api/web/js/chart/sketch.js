@@ -1,7 +1,7 @@
 // A chart before Plotly is here: the same spec, as lines between axes, so that nobody waits for a large library to see
 // a curve. It has neither zoom nor hover.
 
-import {svg} from "./dom.js";
+import {svg} from "../dom.js";
 
 const TICKS = 6;
 
