@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from lrcore.store.connection import RedisError, connect_async
-from lrcore.store.format import LOOK_SECONDS, StoreTooNew
+from lrcore.store.format import CHECK_SECONDS, StoreTooNew
 from lrcore.webhooks.endpoints import Attempt
 from lrcore.webhooks.outbox import Outbox, Outcome, Parcel
 
@@ -81,7 +81,7 @@ class Dispatcher:
                 await asyncio.sleep(AWAY_SECONDS)
             except StoreTooNew as error:
                 log.error("%s", error)
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(CHECK_SECONDS)
             except Exception:  # a fault in one round must not end all that follow
                 log.exception("the round failed")
                 await asyncio.sleep(AWAY_SECONDS)
