@@ -30,6 +30,7 @@ from .. import problems
 from ..app import application
 from ..middleware.auth import ANYBODY
 from ..middleware.telemetry import route_of
+from ..requests import JOB_TYPES
 from .processes import CPU_SECONDS, MEMORY_BYTES
 from .wire import LENGTH, Request, Start, packed, received
 
@@ -45,9 +46,7 @@ WARM_UP = (  # build and import nearly all that requests need; the empty bodies 
     ("/v1/curves/compare", b"format=svg", b'{"steps": 4, "curves": [{"name": "a", ' + CURVE + b"}]}"),
     ("/v1/schedules/translate", b"", b'{"to": "torch", ' + CURVE + b"}"),
     ("/v1/schedules/fit", b"", b'{"lr": [0.1, 0.1, 0.05, 0.05]}'),
-    ("/v1/jobs", b"", b"{}"),
-    ("/v1/lr-range-tests", b"", b"{}"),
-    ("/v1/experiments", b"", b"{}"),
+    *((known.submit, b"", b"{}") for known in JOB_TYPES.values()),
 )
 
 

@@ -27,6 +27,7 @@ from ..documented import refuses
 from ..encoding.curves import MEDIA_TYPES
 from ..middleware.metrics import CURVE_SECONDS
 from ..middleware.telemetry import INNER
+from ..requests import JOB_TYPES
 from ..settings import ApiSettings
 from .processes import CPU_SECONDS, Busy, Child, ChildFailed, Places, Processes
 from .wire import Request, Start
@@ -41,7 +42,7 @@ ANSWER_SECONDS = 60.0  # until an answer begins, beside all else that the machin
 FIELDS = 150_000  # of a body: each that is unknown becomes an error of its own
 BODY_BYTES = 32 * 2**20  # of large bodies that are being received or wait
 SLOW_SECONDS, SLOW_BYTES = 60.0, 2**18  # a client must have taken so many bytes a second after so long
-JOBS = ("/v1/jobs", "/v1/experiments", "/v1/lr-range-tests")
+JOBS = tuple(known.submit for known in JOB_TYPES.values())  # where requests may change what waits
 ON_LOOP = "lrserve.on_loop"  # in the scope of a request that is answered here: headers for its answer
 PASSED_ON = (
     *("type", "asgi", "http_version", "method", "scheme", "path", "raw_path", "query_string", "root_path"),
