@@ -17,11 +17,11 @@ from redis.exceptions import RedisError
 from lrcore.access.keys import KeyStore, Role
 from lrcore.access.limits import LimitStore
 from lrcore.settings import Settings
-from lrcore.store.connection import connect
+from lrcore.store.connection import connect, connect_async
 from lrcore.store.queue import QUEUE, broker_list
 from lrserve.api.middleware.rates import Rates
 from lrserve.api.notifier import Notifier
-from lrserve.api.webhooks.dispatcher import _connect
+from lrserve.api.webhooks.dispatcher import POLL_SECONDS
 from lrserve.embedded import installed_server
 from lrserve.supervisor import free_port
 from tests.conftest import until
@@ -126,7 +126,7 @@ def refused(url: str, home: Path) -> None:
         Notifier(Settings(redis_url=url, home=home)).notify(QUEUE)
 
     async def asynchronous() -> None:
-        redis = _connect(url)
+        redis = connect_async(url, POLL_SECONDS)
         with pytest.raises(RedisConnectionError, match=r"(?i)certificate verify failed"):
             await redis.ping()
         await redis.aclose()
