@@ -102,7 +102,7 @@ lint-lua: .venv/ready luacheck
 	@if command -v luacheck >/dev/null; then \
 	  luacheck --quiet --no-global --ignore 211 -- lrcore/store/lua/common && \
 	  luacheck --quiet --no-global --exclude-files lrcore/store/lua/common -- lrcore/store/lua && \
-	  $(BIN)/python -m lrcore.store.scripts build/lua && luacheck --quiet --only 1 -- build/lua; fi
+	  rm -rf build/lua && $(BIN)/python -m lrcore.store.scripts build/lua && luacheck --quiet --only 1 -- build/lua; fi
 
 # Spectral's rules for OpenAPI, by npm; a warning is a failure, too
 openapi-lint: build/openapi.json

@@ -73,7 +73,8 @@ class JobResponse(Job):
 
 def path_of(job: JobSummary) -> str:
     """Where a job is."""
-    return f"{JOB_TYPES[job.kind].path}/{job.id}"
+    known = JOB_TYPES.get(job.kind)  # None: a newer version's
+    return f"{known.path if known else '/v1/jobs'}/{job.id}"
 
 
 def listed(job: JobSummary, fields: Collection[str]) -> ListedJob:

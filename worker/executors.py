@@ -38,7 +38,7 @@ class Outcome:
     then: tuple[str, JobSpec] | None = None
 
 
-class Run(Protocol):
+class RunJob(Protocol):
     """Runs a job of one type; raises what the engine does."""
 
     def __call__(self, spec: Any, job_id: str, *, data_root: Path, hooks: Any, folder: Path) -> Outcome:
@@ -95,7 +95,7 @@ class Executor:
         reporter: makes the hooks, and delivers what happens to the store.
     """
 
-    run: Run
+    run: RunJob
     reporter: type[Reporter] = Reporter
 
 

@@ -45,7 +45,7 @@ KNOWN: dict[type[Exception], str] = {
 }
 FINAL = (Diverged, MissingPackage, OutOfMemory)  # what another attempt would only repeat
 PAUSES = (1.0, 4.0, 15.0)  # seconds between attempts to reach the artifact root
-SWEEP_SECONDS = 60.0  # between two looks for folders of jobs that ended while no worker had them
+SWEEP_SECONDS = 60.0  # between two searches for folders of jobs that ended while no worker had them
 
 
 class FilesNotKept(Exception):

@@ -119,9 +119,12 @@ class Dispatcher:
             try:
                 await self._outbox.settle(parcel, attempt, outcome, delay)
                 break
-            except (RedisError, StoreTooNew) as error:
-                log.warning("the store does not answer: %s", error)
+            except RedisError as error:
+                log.warning("Redis does not answer: %s", error)
                 await asyncio.sleep(AWAY_SECONDS)
+            except StoreTooNew as error:
+                log.error("%s", error)
+                await asyncio.sleep(CHECK_SECONDS)
         self._wake.set()
 
     def _outcome(self, parcel: Parcel, attempt: Attempt) -> tuple[Outcome, float]:

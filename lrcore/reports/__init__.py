@@ -1,1 +1,1 @@
-"""What jobs and experiments came to: tables, leaderboards and pictures."""
+"""Results of jobs and experiments as tables, leaderboards and pictures."""

@@ -178,7 +178,7 @@ def _differences(pairs: Floats, to: int) -> list[Difference | None]:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """One row a configuration, one column for each name that one of them sets.
+    """One row per configuration, one column per name that one of them sets.
 
     Settings that are no numbers are JSON, so that null differs from what is not set; what is not there is an empty
     cell. `n` is the number of runs with a final test accuracy.

@@ -10,7 +10,7 @@ OPTIONAL = ("momentum", "val_loss", "val_accuracy")  # columns that only some jo
 
 
 def as_csv(epochs: Sequence[Epoch]) -> str:
-    """One row an epoch, one column a figure; rates of several parameter groups stand in one, with spaces between."""
+    """One row per epoch, one column per figure; rates of several parameter groups stand in one, with spaces between."""
     columns = [
         name
         for name in Epoch.model_fields

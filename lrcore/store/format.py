@@ -21,7 +21,7 @@ class StoreTooNew(LrcoreError):
 
 
 class StoreFormat:
-    """When a process has last seen the store's number, and what follows from it."""
+    """Remembers when this process last checked the store's format."""
 
     def __init__(self) -> None:
         self._until = 0.0

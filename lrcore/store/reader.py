@@ -20,8 +20,8 @@ from lrcore.store.scripts import PREFIX, ScriptRunner
 class JobReader:
     """Jobs in one Redis, the truth about every job. Safe to share between threads.
 
-    Every method raises redis.RedisError if Redis does not answer, and StoreTooNew if a newer version has written the
-    store. A store that is bound to a tenant by `of` finds that tenant's jobs alone.
+    Every method raises redis.RedisError if Redis does not answer; those that run a script raise StoreTooNew if a newer
+    version has written the store. A store that is bound to a tenant by `of` finds that tenant's jobs alone.
     """
 
     def __init__(self, redis: Redis) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from lrcore.jobs.ids import display
+from lrcore.jobs.ids import NOBODY, display
 from lrcore.jobs.job import Best, Epoch, GroupingView, Job, JobError, JobOptions, JobSummary, rfc3339
 from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.states import RunState, State
@@ -17,7 +17,7 @@ ENOUGH_MESSAGES = 100  # on the broker, to keep its workers busy between two rou
 
 
 class NewJob(NamedTuple):
-    """A job that is wanted; arguments of ClientStore.create. Without a tenant it is the store's.
+    """A job to create: the arguments of ClientStore.create. Without a tenant it is the store's.
 
     `trace` is the W3C traceparent of whoever wants it, if that is traced.
     """
@@ -52,7 +52,7 @@ class RunEpoch(NamedTuple):
 
 
 class RunEnd(NamedTuple):
-    """What became of a run of an experiment."""
+    """How a run of an experiment ended."""
 
     run: int
     state: RunState
@@ -85,7 +85,7 @@ class RunView:
 
 @dataclass(frozen=True)
 class Queue:
-    """What there is to do, and who does it.
+    """A queue's waiting jobs and living workers.
 
     Attributes:
         waiting: jobs.
@@ -136,7 +136,7 @@ def _summary(view: Sequence[Any]) -> dict[str, Any]:
     return dict(
         id=display(record["id"]),
         key=record["id"],
-        tenant=record["tenant"],
+        tenant=record.get("tenant", NOBODY),
         kind=record["kind"],
         title=record.get("title", record["kind"]),  # older records have none
         state=State(record["state"]),

@@ -159,7 +159,7 @@ class WebhookStore:
     def get(self, webhook_id: str) -> Webhook:
         """The endpoint as it is now. Raises WebhookNotFound."""
         record: dict[str, str] = self._redis.hgetall(self._key("webhook", webhook_id))  # type: ignore[assignment]
-        if not record or record["tenant"] != self._tenant:
+        if not record or record.get("tenant", NOBODY) != self._tenant:
             raise WebhookNotFound(webhook_id)
         return _webhook(record)
 
@@ -169,7 +169,7 @@ class WebhookStore:
         with self._redis.pipeline(transaction=False) as pipe:
             for webhook_id in ids:
                 pipe.hgetall(self._key("webhook", webhook_id))
-            found = [record for record in pipe.execute() if record and record["tenant"] == self._tenant]
+            found = [record for record in pipe.execute() if record and record.get("tenant", NOBODY) == self._tenant]
         return [_webhook(record) for record in found]
 
     def change(self, webhook_id: str, changes: dict[str, Any]) -> Webhook:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lrcore.jobs.ids import display
+from lrcore.jobs.ids import NOBODY, display
 from lrcore.jobs.job import rfc3339
 from lrcore.store.connection import AsyncRedis
 from lrcore.store.records import milliseconds
@@ -117,7 +117,7 @@ def _parcel(record: dict[str, str], webhook: dict[str, str], at: int) -> Parcel:
     return Parcel(
         id=record["id"],
         webhook_id=webhook["id"],
-        tenant=webhook["tenant"],
+        tenant=webhook.get("tenant", NOBODY),
         url=webhook["url"],
         claim=int(record["claims"]),
         at=at,

@@ -13,6 +13,7 @@ from lrcore.access.keys import KeyStore
 from lrcore.logs import masked
 from lrcore.settings import Settings
 from lrcore.store.connection import AuthenticationError, Redis, RedisError, ResponseError, connect
+from lrcore.store.format import StoreTooNew
 from lrcore.store.memory import FULL
 from lrcore.store.operator import OperatorStore
 from lrcore.store.scripts import PREFIX, source
@@ -57,6 +58,8 @@ def check(settings: ApiSettings, exposed: bool) -> Iterator[Finding]:
         yield from _replay(redis)
         yield from _service(OperatorStore(redis).service_stats(), settings)
         yield _keys(redis, settings, exposed)
+    except StoreTooNew as error:
+        yield problem("redis format", str(error), "upgrade this lrserve, or restore the backup from before the upgrade")
     except RedisError as error:
         yield problem(
             "redis", f"it refuses what lrserve asks: {error}", "give the user the rights of docs/deploy/redis.acl"
@@ -211,12 +214,13 @@ def _replay(redis: Redis) -> Iterator[Finding]:
 def _service(service_stats: ServiceStats, settings: Settings) -> Iterator[Finding]:
     workers = service_stats.workers
     living = service_stats.queues.get("default", (0, 0))[1]
+    unread = {"unknown"} if living > len(workers) else set()  # what a newer worker reports may not be readable here
     if not living:
         yield warning("workers", "none lives: jobs wait", "start one: lrserve worker, or lrserve up")
     else:
-        kinds = sorted({"+".join(each.hardware) or "unknown" for each in workers.values()})
+        kinds = sorted({"+".join(each.hardware) or "unknown" for each in workers.values()} | unread)
         yield ok("workers", f"{living}, of {', '.join(kinds)}")
-    versions = sorted({each.version for each in workers.values()})
+    versions = sorted({each.version for each in workers.values()} | unread)
     if living and versions != [__version__]:
         fix = "upgrade them all; until then jobs of a newer API may fail on older workers"
         yield warning("worker versions", f"{', '.join(versions)}; here it is {__version__}", fix)

@@ -36,7 +36,7 @@ class Call(Generic[T_co]):
         eager: whether the first failure is the answer, whatever the client's patience.
         timeout: seconds to wait for bytes, if the client's own do not fit.
         into: file to write the body of a successful answer into.
-        kept: whether a client makes it once and keeps the result.
+        kept: whether the flows of a client make it once and keep the result.
     """
 
     method: str

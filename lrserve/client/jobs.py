@@ -46,12 +46,12 @@ def _kinds(response: httpx.Response) -> list[Kind]:
 
 
 def submit(spec: SpecLike, *, job_id: str | None = None, idempotency_key: str | None = None) -> Flow[Job]:
-    """Submit a job of any type; which it is, its fields say.
+    """Submit a job of any type. Its fields decide which.
 
-    Sent again when the answer gets lost, it makes no second job.
+    A retry after a lost answer creates no second job.
 
     Args:
-        spec: a dict, or a spec object of lrcore. Of the job types in GET /v1/kinds it is the first one that has all its
+        spec: a dict, or a spec object of lrcore. It is posted to the first job type in GET /v1/kinds that has all its
             fields.
         job_id: an id of your own, for a training job.
         idempotency_key: of your own, so that a program that was started again makes no second job either, for a day.

@@ -21,6 +21,8 @@ from redis.exceptions import RedisError
 from lrcore import __version__
 from lrcore.access.keys import KeyStore, Role
 from lrcore.jobs.job import JobOptions
+from lrcore.store.format import FORMAT
+from lrcore.store.scripts import PREFIX
 from lrcore.store.service_stats import WorkerStats
 from lrserve.api.settings import ApiSettings
 from lrserve.checks import Finding, Level, devices, folders, settings, store
@@ -334,3 +336,12 @@ def operators_load() -> bool:
         return bool(importlib.import_module("torchvision.extension")._has_ops())
     except (ImportError, RuntimeError):
         return False
+
+
+def test_a_store_of_a_newer_version(started: Callable[..., str]) -> None:
+    url = started("--appendonly", "yes")
+    Redis.from_url(url).set(f"{PREFIX}format", FORMAT + 1)
+
+    found = looked(url)["redis format"]
+
+    assert (found.level, f"format {FORMAT + 1}" in found.found) == (Level.PROBLEM, True)

@@ -1,4 +1,4 @@
--- Find out whether a job is too large for its tenant. Returns the refusal, as create.lua, or nothing.
+-- Find out whether a job is too large for its tenant. Returns the refusal as create.lua does, or nothing.
 --@include submissions
 local tenant, most_of_spec = unpack(ARGV, 2, 3)
 local fields = arguments_from(4)

@@ -1,12 +1,13 @@
 -- Put a new job into its queue.
--- Returns what it came to, and the view of a job where there is one:
+-- Returns the outcome, and the view of the job if there is one:
 --   made: it is new; or this very call, whose answer was lost, has made it
 --   there: the same request has made it before
 --   taken: another request has made a job of this chosen id
 --   reused: the request's key was used for another job
 --   limit, its name, its value: the tenant has as much as it may have
 --   large, the limit that the job exceeds, its value, the job's size
--- There and taken, there and reused differ by the text: another version may write the same job otherwise.
+-- `taken` and `reused` only mean that the text differs: another version may write the same job differently, so the
+-- caller compares the specs.
 --@include submissions
 --@include views
 --@include indexes

@@ -7,5 +7,5 @@ local function index(id, command, suffix)
   local keys = {'jobs'}
   if record[3] then table.insert(keys, 'experiments') end
   for _, label in ipairs(cjson.decode(record[4] or '[]')) do table.insert(keys, 'label:' .. label) end
-  for _, key in ipairs(keys) do redis.call(command, own(record[1], key .. suffix), unpack(entry)) end
+  for _, key in ipairs(keys) do redis.call(command, own(record[1] or 'default', key .. suffix), unpack(entry)) end
 end

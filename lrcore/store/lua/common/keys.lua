@@ -7,7 +7,8 @@ local function runs(id, what) return P .. 'runs:' .. id .. ':' .. what end
 local function own(tenant, name)
   return P .. ((tenant == '' or tenant == 'default') and name or 'of:' .. tenant .. ':' .. name)
 end
-local function owner(id) return redis.call('HGET', job(id), 'tenant') end
+-- a record from before there were tenants names none
+local function owner(id) return redis.call('HGET', job(id), 'tenant') or 'default' end
 -- the rest of the arguments, of which there may be more than unpack takes
 local function arguments_from(first)
   local found = {}

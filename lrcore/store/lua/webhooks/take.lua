@@ -13,7 +13,7 @@ for i = 1, #endpoints do
     redis.call('ZREM', sending(endpoint), id)
     redis.call('ZADD', due(endpoint), now(), id)
   end
-  local tenant = redis.call('HGET', webhook(endpoint), 'tenant')
+  local tenant = redis.call('HGET', webhook(endpoint), 'tenant') or 'default'
   held[tenant] = held[tenant] or 0
   local room = math.min(
     max_taken - #taken, max_of_endpoint - redis.call('ZCARD', sending(endpoint)), max_of_tenant - held[tenant])
