@@ -342,6 +342,6 @@ def test_a_store_of_a_newer_version(started: Callable[..., str]) -> None:
     url = started("--appendonly", "yes")
     Redis.from_url(url).set(f"{PREFIX}format", FORMAT + 1)
 
-    found = looked(url)["redis format"]
+    found = findings(url)["redis format"]
 
     assert (found.level, f"format {FORMAT + 1}" in found.found) == (Level.PROBLEM, True)
