@@ -23,9 +23,10 @@ up: .venv/ready
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # What most changes can break, in a minute: the linters, schedules and specs, and the job store
+STORE := tests/store tests/jobs tests/access tests/webhooks tests/reports
 SLOWER := campaigns costs fit fit_families translate
 quick: .venv/ready lint redis-server
-	TEST_EXAMPLES=few $(PYTEST) tests/lrcore tests/jobs $(SLOWER:%=--ignore=tests/lrcore/test_%.py) $(ARGS)
+	TEST_EXAMPLES=few $(PYTEST) tests/lrcore $(STORE) $(SLOWER:%=--ignore=tests/lrcore/test_%.py) $(ARGS)
 
 test: .venv/ready lint redis-server chromium
 	$(PYTEST) $(ARGS)
@@ -60,7 +61,7 @@ test-campaign: .venv/ready
 
 # The dashboard in a browser. Pictures of what it showed are in .screenshots afterwards.
 test-web: .venv/ready redis-server chromium
-	$(BIN)/python -m pytest tests/web $(ARGS)
+	TEST_PICTURES=.screenshots $(BIN)/python -m pytest tests/web $(ARGS)
 
 # The tests run against the bundled Redis 6.2 and, where there is one, the system's. Not started: each test has its own.
 .PHONY: redis-server
@@ -209,8 +210,9 @@ test-wheel: .venv/ready
 .PHONY: test-redis
 test-redis: .venv/ready
 	@test -x "$(REDIS)/redis-server" || { echo "make test-redis REDIS=FOLDER, with a redis-server in it"; exit 1; }
-	PATH=$(REDIS):$$PATH $(BIN)/python -m pytest -k installed tests/jobs tests/security/test_redis_acl.py \
-	  tests/security/test_redis_restart.py tests/lrserve/test_embedded.py tests/stories/test_lost_and_found.py $(ARGS)
+	PATH=$(REDIS):$$PATH $(BIN)/python -m pytest -k installed tests/store tests/access tests/webhooks \
+	  tests/security/test_redis_acl.py tests/security/test_redis_restart.py tests/lrserve/test_embedded.py \
+	  tests/stories/test_up.py $(ARGS)
 
 # All that is to be in order before a version gets its tag; CONTRIBUTING.md says the rest.
 release-check: lint test test-slow test-faults test-security test-siege test-deploy test-wheel audit secrets

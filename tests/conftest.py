@@ -29,6 +29,8 @@ T = TypeVar("T")
 # the jobs of the tests are so small that threads would only wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+gc.disable()  # until all is collected: it would look through millions of new objects that all stay
+
 for _family in FAMILIES.values():
     len(_family)  # built now: some tests look at every subclass of a base
 
@@ -51,8 +53,8 @@ SLOWEST = (  # begins of paths, those that take longest first
     "tests/upgrade",
     "tests/worker/test_parity.py",
     "tests/api/test_lifecycle.py",
-    "tests/jobs/test_store_model.py",
-    "tests/jobs/test_experiment_model.py",
+    "tests/store/test_store_model.py",
+    "tests/store/test_experiment_model.py",
     "tests/api/test_webhooks.py",
     "tests/worker/test_artifacts.py",
     "tests/security",
@@ -68,8 +70,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Let the collector leave alone what lasts to the end: frameworks and tests, millions of objects."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def until(check: Callable[[], T | None], seconds: float = 60.0) -> T:

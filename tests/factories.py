@@ -42,7 +42,7 @@ def long_job(**changes: Any) -> dict[str, Any]:
     A job that the test ends has 200 of them or more.
     """
     dataset = {"type": "fake", "samples": 2000, "test_samples": 100, "image_size": 28}
-    return job_spec(dataset=dataset, epochs=30, batch_size=32) | changes
+    return job_spec(dataset=dataset, epochs=12, batch_size=32) | changes
 
 
 def range_test_of(job: dict[str, Any], **changes: Any) -> dict[str, Any]:

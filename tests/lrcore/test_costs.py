@@ -236,15 +236,15 @@ def test_a_load_is_split_without_loss() -> None:
     assert Load(0, 9, 10).part(3, 5).values == 2
 
 
-def seconds(do: Callable[[], object]) -> float:
-    """Of the processor, at best."""
+def takes(do: Callable[[], object], at_most: float) -> bool:
+    """Whether something takes so many seconds of the processor, or less: once, or at best of three times."""
 
     def once() -> float:
         began = time.process_time()
         do()
         return time.process_time() - began
 
-    return min(once() for _ in range(3))
+    return any(once() < at_most for _ in range(3))
 
 
 LONGEST = "+".join(["min(" + ",".join(["step"] * 16) + ")"] * 10)  # nearly as many parts as an expression may have
@@ -282,7 +282,7 @@ def test_reading_a_body_takes_little_time(case: str, slow: float) -> None:
 
     assert (words or "") in read()
     assert bool(read()) == (words is not None)
-    assert seconds(read) < 1.0 * slow
+    assert takes(read, 1.0 * slow)
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_warnings_take_no_longer_than_they_are_said_to(schedule: Json, slow: flo
     request = CurveRequest.model_validate(fields)
     curve = sample(request)
 
-    assert seconds(lambda: lint.warnings(request, curve)) < (MOST * lint.cost(request) / SECOND + 0.01) * slow
+    assert takes(lambda: lint.warnings(request, curve), (MOST * lint.cost(request) / SECOND + 0.01) * slow)
     assert lint.cost(request) < 4 * lint.MOST
 
 
@@ -331,7 +331,7 @@ def test_code_that_would_be_too_long_is_refused_soon(case: str, to: Any, slow: f
             translate(schedule, 0.1, to)
         assert refusal.value.field[0] == "schedule"
 
-    assert seconds(refused) < 2.0 * slow
+    assert takes(refused, 2.0 * slow)
 
 
 def test_one_schedule_with_many_cycles_is_translated() -> None:

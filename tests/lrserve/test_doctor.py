@@ -324,11 +324,12 @@ def test_the_command_says_it_for_people_and_for_programs(service: Service, tmp_p
     # a CUDA build of torchvision beside a CPU build of torch has no operators
     assert (found["torchvision"]["level"] == "ok") == operators_load()
 
-    environment |= {"LRSERVE_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    environment |= {"LRSERVE_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "LRSERVE_PLUGINS": "nowhere"}
     bad = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert bad.returncode == 1
     assert "problem  redis: " in bad.stdout
     assert "correct LRSERVE_REDIS_URL" in bad.stdout
+    assert "problem  plug-ins: " in bad.stdout
 
 
 def operators_load() -> bool:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lrserve.checks import Finding, Level
+from lrserve.checks import plugins as checks
 from tests.plugins.installed import ROOT, SCHEDULE, install, install_example, python
 
 LOADED = "from lrcore import families; import json; print(json.dumps(families.load()))"
@@ -194,25 +196,17 @@ def test_every_process_stops_with_one_line(command: list[str], status: int, tmp_
     )
 
 
-def test_the_doctor_says_what_is_loaded_and_what_cannot_be(tmp_path: Path) -> None:
-    environment = {**install_example(tmp_path), "LRSERVE_HOME": str(tmp_path / "home")}
-    command = [sys.executable, "-m", "lrserve", "doctor", "--json"]
+def test_the_doctor_says_what_is_loaded_and_what_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", install_example(tmp_path)["PYTHONPATH"])
 
-    def findings(names: str) -> list[dict[str, str]]:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            timeout=240,
-            check=False,
-            env=with_plugins(environment, names),
-        )
-        return [each for each in json.loads(done.stdout)["findings"] if each["name"] == "plug-ins"]
+    def finding(names: str) -> Finding:
+        monkeypatch.setenv("LRSERVE_PLUGINS", names)
+        [found] = checks.check()
+        return found
 
-    [good] = findings("lrserve-example")
-    assert good["level"] == "ok"
-    assert good["found"].startswith("lrserve-example==1.0.0 adds schedules: example:HalfLife; models: example:conv")
-    [bad] = findings("nowhere")
-    assert bad["level"] == "problem"
-    assert "'nowhere' of LRSERVE_PLUGINS: it is not installed" in bad["found"]
+    good = finding("lrserve-example")
+    assert good.level is Level.OK
+    assert good.found.startswith("lrserve-example==1.0.0 adds schedules: example:HalfLife; models: example:conv")
+    bad = finding("nowhere")
+    assert bad.level is Level.PROBLEM
+    assert "'nowhere' of LRSERVE_PLUGINS: it is not installed" in bad.found

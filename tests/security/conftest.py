@@ -1,4 +1,4 @@
-"""An API by itself: what hostile clients do to it needs no Redis and no worker."""
+"""An API by itself: what hostile clients do to it needs no Redis and no worker. And an lrserve that asks for keys."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
+from lrcore.access.keys import KeyStore
+from lrcore.store.connection import connect
 from lrserve.supervisor import free_port
-from tests.conftest import until
+from tests.conftest import Service, running_service, until
 
 QUICK = {"head_seconds": 1, "body_seconds": 1}
 
@@ -54,3 +56,16 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of an API that waits a second for a request's headers and a second for its body."""
     with api_process(tmp_path_factory.mktemp("api"), **QUICK) as port:
         yield port
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """An lrserve that asks for keys, for tests whose tenants are their own."""
+    with running_service(tmp_path_factory.mktemp("guarded") / "home", auth="true") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def keys(guarded: Service) -> KeyStore:
+    """The keys of that service."""
+    return KeyStore(connect((guarded.stack.settings.home_folder / "redis.url").read_text()))

@@ -14,23 +14,11 @@ from redis import Redis
 
 from lrcore.access.audit import AuditLog, Entry
 from lrcore.access.keys import KeyStore, Role, TooManyKeys
-from lrcore.store.connection import connect
-from tests.conftest import Service, running_service
+from tests.conftest import Service
 from tests.factories import job_spec, range_test_job
 from tests.security.test_keys import caller, ended
 
 SECONDS = 20.0  # far more than a refusal takes, far less than what the bombs ask for
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running_service(tmp_path_factory.mktemp("attacked") / "home", auth="true") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def keys(guarded: Service) -> KeyStore:
-    return KeyStore(connect((guarded.stack.settings.home_folder / "redis.url").read_text()))
 
 
 @pytest.fixture(scope="module")

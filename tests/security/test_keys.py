@@ -17,7 +17,7 @@ from lrcore.store.connection import connect
 from lrserve.api.app import create_app
 from lrserve.api.middleware.auth import FRESH_SECONDS
 from lrserve.api.settings import ApiSettings
-from tests.conftest import Service, running_service, until
+from tests.conftest import Service, until
 from tests.factories import job_spec, long_job
 
 KEPT_APART = [
@@ -36,18 +36,6 @@ KEPT_APART = [
     ("patch", ""),
     ("delete", ""),
 ]
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """An lrserve that asks for keys."""
-    with running_service(tmp_path_factory.mktemp("guarded") / "home", auth="true") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def keys(guarded: Service) -> KeyStore:
-    return KeyStore(connect(redis_url(guarded)))
 
 
 def redis_url(service: Service) -> str:

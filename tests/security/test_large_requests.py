@@ -27,6 +27,7 @@ from tests.security.conftest import api_process
 
 STEP = {"type": "StepLR", "step_size": 5}
 LONG = {"schedule": STEP, "base_lr": 0.1, "steps": 10**7}
+MANY = 20
 CROWD = {"steps": 1500, "curves": [{"name": str(i), "base_lr": [0.1] * 64, "schedule": STEP} for i in range(100)]}
 
 
@@ -92,7 +93,7 @@ def posted(port: int, path: str, body: Any) -> socket.socket:
     return client
 
 
-def test_health_is_answered_while_sixty_large_requests_run(port: int, http: httpx.Client) -> None:
+def test_health_is_answered_while_many_large_requests_run(port: int, http: httpx.Client) -> None:
     http.get("/v1/curves/StepLR", params={"step_size": 5, "base_lr": 0.1, "steps": 9, "format": "png"})  # prepared
     waits: list[float] = []
     over = threading.Event()
@@ -104,10 +105,10 @@ def test_health_is_answered_while_sixty_large_requests_run(port: int, http: http
                 assert client.get("/healthz").status_code == 200
                 waits.append(time.monotonic() - begun)
 
-    with ThreadPoolExecutor(61) as pool:
+    with ThreadPoolExecutor(MANY + 1) as pool:
         checking = pool.submit(check)
-        bodies = [LONG if i % 2 else CROWD for i in range(60)]
-        paths = ["/v1/curves?format=npy" if i % 2 else "/v1/curves/compare" for i in range(60)]
+        bodies = [LONG if i % 2 else CROWD for i in range(MANY)]
+        paths = ["/v1/curves?format=npy" if i % 2 else "/v1/curves/compare" for i in range(MANY)]
         try:
             answers = list(pool.map(lambda path, body: http.post(path, json=body), paths, bodies))
         finally:
@@ -115,7 +116,7 @@ def test_health_is_answered_while_sixty_large_requests_run(port: int, http: http
         checking.result()
     good = [answer for answer in answers if answer.status_code == 200]
     refused = [answer for answer in answers if answer.status_code == 503]
-    assert len(good) + len(refused) == 60
+    assert len(good) + len(refused) == MANY
     assert good
     assert all(int(answer.headers["retry-after"]) > 0 for answer in refused)
     # the bound for a machine that has nothing else to do is in benchmarks: here others use it, too

@@ -12,22 +12,15 @@ from redis import Redis
 from lrcore.access.keys import KeyStore, Role
 from lrcore.access.limits import ALL, LimitStore
 from lrcore.store.connection import connect
-from tests.conftest import Service, running_service, until
+from tests.conftest import Service, until
 from tests.factories import job_spec, long_job, range_test_job
 
 NOBODY = {"hardware": "nobody"}
 
 
 @pytest.fixture(scope="module")
-def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """An lrserve that asks for keys."""
-    with running_service(tmp_path_factory.mktemp("limited") / "home", auth="true") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def redis(limited: Service) -> Iterator[Redis]:
-    with connect((limited.stack.settings.home_folder / "redis.url").read_text()) as client:
+def redis(guarded: Service) -> Iterator[Redis]:
+    with connect((guarded.stack.settings.home_folder / "redis.url").read_text()) as client:
         yield client
 
 
@@ -44,8 +37,8 @@ def refused(answer: httpx.Response, loc: list[str]) -> None:
     assert "limit" in answer.json()["errors"][0]["msg"]
 
 
-def test_requests_of_a_minute(limited: Service, redis: Redis) -> None:
-    with tenant(limited, redis, "often", requests_per_minute=5) as client, tenant(limited, redis, "other") as other:
+def test_requests_of_a_minute(guarded: Service, redis: Redis) -> None:
+    with tenant(guarded, redis, "often", requests_per_minute=5) as client, tenant(guarded, redis, "other") as other:
         answers = [client.get("/v1/jobs") for _ in range(8)]
         curve = {"schedule": {"type": "StepLR", "step_size": 5}, "base_lr": 0.1, "steps": 3}
 
@@ -59,11 +52,11 @@ def test_requests_of_a_minute(limited: Service, redis: Redis) -> None:
         assert 1 <= int(last.headers["retry-after"]) <= 60
         assert client.post("/v1/curves", json=curve).status_code == 429
         assert "ratelimit" not in other.get("/v1/jobs").headers
-        assert limited.http.get("/healthz").status_code == 200
+        assert guarded.http.get("/healthz").status_code == 200
 
 
-def test_jobs_that_wait(limited: Service, redis: Redis) -> None:
-    with tenant(limited, redis, "patient", queued=2) as client:
+def test_jobs_that_wait(guarded: Service, redis: Redis) -> None:
+    with tenant(guarded, redis, "patient", queued=2) as client:
         jobs = [client.post("/v1/jobs", json=job_spec(**NOBODY)) for _ in range(3)]
 
         assert [job.status_code for job in jobs] == [202, 202, 429]
@@ -74,16 +67,16 @@ def test_jobs_that_wait(limited: Service, redis: Redis) -> None:
         assert client.post("/v1/jobs", json=job_spec(**NOBODY)).status_code == 202
 
 
-def test_the_size_of_a_request(limited: Service, redis: Redis) -> None:
-    with tenant(limited, redis, "short", body_bytes=500) as client:
+def test_the_size_of_a_request(guarded: Service, redis: Redis) -> None:
+    with tenant(guarded, redis, "short", body_bytes=500) as client:
         small, large = job_spec(**NOBODY), job_spec(**NOBODY, labels=["x" * 60] * 8)
 
         assert client.post("/v1/jobs", json=small).status_code == 202
         assert client.post("/v1/jobs", json=large).status_code == 413
 
 
-def test_the_size_of_a_job(limited: Service, redis: Redis) -> None:
-    with tenant(limited, redis, "small", steps=12, runs=3) as client:
+def test_the_size_of_a_job(guarded: Service, redis: Redis) -> None:
+    with tenant(guarded, redis, "small", steps=12, runs=3) as client:
         job = client.post("/v1/jobs", json=job_spec(**NOBODY))
         larger: dict[str, Any] = job_spec(epochs=4, **NOBODY)
 
@@ -109,8 +102,8 @@ def test_the_size_of_a_job(limited: Service, redis: Redis) -> None:
         refused(client.post("/v1/experiments", json=base | {"base": job_spec(), "grid": {"seed": [0, 1]}}), ["grid"])
 
 
-def test_what_jobs_leave_behind(limited: Service, redis: Redis) -> None:
-    with tenant(limited, redis, "full", stored_bytes=1000) as client:
+def test_what_jobs_leave_behind(guarded: Service, redis: Redis) -> None:
+    with tenant(guarded, redis, "full", stored_bytes=1000) as client:
 
         def trained(name: str) -> httpx.Response:
             answer = client.put(f"/v1/jobs/{name}", json=job_spec(epochs=1))
@@ -131,8 +124,8 @@ def state(client: httpx.Client, job: httpx.Response) -> str:
     return str(client.get(f"/v1/jobs/{job.json()['id']}").json()["state"])
 
 
-def test_paused_jobs_keep_their_places(limited: Service, redis: Redis) -> None:
-    with tenant(limited, redis, "pausing", queued=2) as client:
+def test_paused_jobs_keep_their_places(guarded: Service, redis: Redis) -> None:
+    with tenant(guarded, redis, "pausing", queued=2) as client:
         jobs = [client.post("/v1/jobs", json=job_spec(**NOBODY)) for _ in range(2)]
         for job in jobs:
             client.post(job.json()["links"]["pause"]).raise_for_status()
@@ -148,14 +141,14 @@ def test_paused_jobs_keep_their_places(limited: Service, redis: Redis) -> None:
         assert client.post("/v1/jobs", json=job_spec(**NOBODY)).status_code == 429
 
 
-def test_the_checkpoint_of_a_paused_job(limited: Service, redis: Redis) -> None:
-    with tenant(limited, redis, "resting", stored_bytes=1000) as client:
+def test_the_checkpoint_of_a_paused_job(guarded: Service, redis: Redis) -> None:
+    with tenant(guarded, redis, "resting", stored_bytes=1000) as client:
         job = client.post("/v1/jobs", json=long_job(epochs=200))
         path = f"/v1/jobs/{job.json()['id']}"
         until(lambda: client.get(path).json()["progress"]["step"] > 0)
         client.post(f"{path}/pause").raise_for_status()
         until(lambda: state(client, job) == "paused", 120)
-        folder = limited.stack.settings.job_folder(job.json()["id"])
+        folder = guarded.stack.settings.job_folder(job.json()["id"])
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
         assert int(redis.get("lrserve:of:resting:stored")) == size > 1000  # type: ignore[arg-type]
@@ -170,8 +163,8 @@ def test_the_checkpoint_of_a_paused_job(limited: Service, redis: Redis) -> None:
         assert client.post("/v1/jobs", json=job_spec(**NOBODY)).status_code == 202
 
 
-def test_a_job_that_waits_when_its_tenant_has_stored_all_it_may(limited: Service, redis: Redis) -> None:
-    with tenant(limited, redis, "brimful") as client:
+def test_a_job_that_waits_when_its_tenant_has_stored_all_it_may(guarded: Service, redis: Redis) -> None:
+    with tenant(guarded, redis, "brimful") as client:
         first = client.put("/v1/jobs/first", json=job_spec(epochs=1))
         until(lambda: state(client, first) == "succeeded", 120)
         LimitStore(redis).change("brimful", {"running": 1})
@@ -181,7 +174,7 @@ def test_a_job_that_waits_when_its_tenant_has_stored_all_it_may(limited: Service
         LimitStore(redis).change("brimful", {"stored_bytes": 1000})
         client.post(long.json()["links"]["cancel"]).raise_for_status()
         until(lambda: state(client, long) == "cancelled", 120)
-        with tenant(limited, redis, "next") as other:  # the worker is free, and takes this one
+        with tenant(guarded, redis, "next") as other:  # the worker is free, and takes this one
             theirs = other.post("/v1/jobs", json=job_spec(epochs=1))
             until(lambda: state(other, theirs) == "succeeded", 120)
         assert state(client, waiting) == "queued"
@@ -190,8 +183,8 @@ def test_a_job_that_waits_when_its_tenant_has_stored_all_it_may(limited: Service
         until(lambda: state(client, waiting) == "succeeded", 120)
 
 
-def test_a_job_that_was_queued_before_its_tenant_s_limit(limited: Service, redis: Redis) -> None:
-    with tenant(limited, redis, "earlier", running=1) as client:
+def test_a_job_that_was_queued_before_its_tenant_s_limit(guarded: Service, redis: Redis) -> None:
+    with tenant(guarded, redis, "earlier", running=1) as client:
         long = client.post("/v1/jobs", json=long_job(epochs=200))
         until(lambda: state(client, long) == "running", 120)
         larger, smaller = (client.post("/v1/jobs", json=job_spec(epochs=epochs)) for epochs in (3, 1))
@@ -208,8 +201,8 @@ def test_a_job_that_was_queued_before_its_tenant_s_limit(limited: Service, redis
         assert client.post(job["links"]["clone"], json={"epochs": 2}).status_code == 202
 
 
-def test_the_records_of_jobs(limited: Service, redis: Redis) -> None:
-    with tenant(limited, redis, "collector", record_bytes=7000) as client:
+def test_the_records_of_jobs(guarded: Service, redis: Redis) -> None:
+    with tenant(guarded, redis, "collector", record_bytes=7000) as client:
         jobs = [client.post("/v1/jobs", json=job_spec(**NOBODY)) for _ in range(3)]
         assert [job.status_code for job in jobs] == [202, 202, 429]
         assert "record_bytes" in jobs[2].json()["detail"]
@@ -219,14 +212,14 @@ def test_the_records_of_jobs(limited: Service, redis: Redis) -> None:
         assert client.post("/v1/jobs", json=job_spec(**NOBODY)).status_code == 202
 
 
-def test_the_size_of_a_spec(limited: Service, redis: Redis) -> None:
+def test_the_size_of_a_spec(guarded: Service, redis: Redis) -> None:
     rates = {str(step): 0.1 + step * 1e-9 for step in range(9_000)}
     parts = [{"type": "manual", "values": rates} for _ in range(6)]
     by_hand = {"type": "SequentialLR", "schedulers": parts, "milestones": [1, 2, 3, 4, 5]}
     job = job_spec(schedule=by_hand, interval="step", epochs=3, **NOBODY)
     test = range_test_job(**NOBODY)
     many = {"base": job_spec(epochs=1), "grid": {"schedule": [by_hand]}} | NOBODY
-    with tenant(limited, redis, "wordy") as client:
+    with tenant(guarded, redis, "wordy") as client:
         kept = client.post("/v1/jobs", json=job_spec(**NOBODY)).json()
         for answer, field in (
             (client.post("/v1/jobs", json=job), "schedule"),
@@ -242,10 +235,10 @@ def test_the_size_of_a_spec(limited: Service, redis: Redis) -> None:
         assert client.post("/v1/lr-range-tests", json=test).status_code == 202
 
 
-def test_limits_for_all_hold_for_those_without_their_own(limited: Service, redis: Redis) -> None:
+def test_limits_for_all_hold_for_those_without_their_own(guarded: Service, redis: Redis) -> None:
     LimitStore(redis).change(ALL, {"queued": 1})
     try:
-        with tenant(limited, redis, "plain") as client, tenant(limited, redis, "special", queued=2) as other:
+        with tenant(guarded, redis, "plain") as client, tenant(guarded, redis, "special", queued=2) as other:
             statuses = [
                 [c.post("/v1/jobs", json=job_spec(**NOBODY)).status_code for _ in range(3)] for c in (client, other)
             ]

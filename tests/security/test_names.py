@@ -17,6 +17,7 @@ from lrcore.figure import new_figure
 from lrcore.lettering import legend, shortened, width, write
 from lrcore.text import FORMULA, visible
 from lrserve.api.encoding.pictures import draw_curves
+from tests.examples import examples
 from tests.factories import job_spec
 
 STEP = {"type": "StepLR", "step_size": 5}
@@ -51,7 +52,7 @@ def test_what_no_font_has_is_spelt() -> None:
     assert axes.title.get_text() == "run :rocket: :thumbs_up_sign:"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(names, min_size=1, max_size=3))
 def test_any_names_can_be_drawn(several: list[str]) -> None:
     draw_curves([(name, CURVE) for name in several], several[0], "svg", "log")
@@ -113,7 +114,7 @@ def requests(http: httpx.Client, text: str) -> list[httpx.Request]:
     ]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=names)
 def test_no_text_is_a_fault_and_each_is_kept_as_it_is(http: httpx.Client, text: str) -> None:
     answers = [http.send(request) for request in requests(http, text)]

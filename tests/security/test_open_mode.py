@@ -10,9 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -23,6 +21,7 @@ from lrcore.access.audit import AuditLog
 from lrcore.access.keys import KeyStore, Role
 from lrcore.store.connection import connect
 from lrserve.api.app import create_app
+from lrserve.api.middleware.first_key import FirstKey
 from lrserve.api.settings import ApiSettings
 from tests.conftest import Service, redis_process, until
 from tests.factories import long_job
@@ -189,19 +188,21 @@ def test_another_site_s_page_cancels_no_job(service: Service) -> None:
 
 
 def test_pages_of_named_origins_may(tmp_path: Path) -> None:
-    with api_process(tmp_path, cors_origins='["https://lab.example", "*"]') as port:
-        url = f"http://127.0.0.1:{port}/v1/jobs/a/cancel"
-        named = {"Origin": "https://lab.example", "Sec-Fetch-Site": "cross-site"}
-        assert httpx.post(url, headers=named).status_code == 503
-        for origin in (EVIL, "http://lab.example", "https://lab.example:8443", "null"):
-            answer = httpx.post(url, headers={"Origin": origin, "Sec-Fetch-Site": "cross-site"})
-            is_problem(answer, 403, "foreign-origin")
+    settings = ApiSettings(
+        auth=False, cors_origins=("https://lab.example", "*"), redis_url=f"unix://{tmp_path}/none.sock"
+    )
+    client = TestClient(create_app(settings), "http://127.0.0.1")
+    named = {"Origin": "https://lab.example", "Sec-Fetch-Site": "cross-site"}
+    assert client.post("/v1/jobs/a/cancel", headers=named).status_code == 503
+    for origin in (EVIL, "http://lab.example", "https://lab.example:8443", "null"):
+        answer = client.post("/v1/jobs/a/cancel", headers={"Origin": origin, "Sec-Fetch-Site": "cross-site"})
+        is_problem(answer, 403, "foreign-origin")
 
 
-def test_where_keys_are_asked_for_the_key_decides(tmp_path: Path) -> None:
-    with api_process(tmp_path, auth="true") as port:
-        page = {"Origin": EVIL, "Sec-Fetch-Site": "cross-site", "Host": "evil.example"}
-        assert httpx.post(f"http://127.0.0.1:{port}/v1/jobs/a/cancel", headers=page).status_code == 401
+def test_where_keys_are_asked_for_the_key_decides() -> None:
+    page = {"Origin": EVIL, "Sec-Fetch-Site": "cross-site", "Host": "evil.example"}
+    client = TestClient(create_app(ApiSettings(auth=True)), "http://evil.example")
+    assert client.post("/v1/jobs/a/cancel", headers=page).status_code == 401
 
 
 def test_keys_are_not_made_over_http_while_nobody_needs_one(service: Service) -> None:
@@ -217,24 +218,18 @@ def empty(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-def started(home: Path, redis: str, count: int = 1, **settings: Any) -> list[int]:
-    """Start APIs that ask for keys, all at once, and end them when each has made up its mind. Their ports."""
-    with ExitStack() as ending:
-        ports = []
-        for i in range(count):
-            (home / str(i)).mkdir(exist_ok=True)
-        apis = [api_process(home / str(i), auth="true", redis_url=redis, **settings) for i in range(count)]
-        for api in apis:
-            ports.append(ending.enter_context(api))
-        time.sleep(1)
-    return ports
+def printed(redis: str, capfd: pytest.CaptureFixture[str]) -> list[str]:
+    """The tokens that one more API would print as it starts."""
+    client = connect(redis)
+    thread = FirstKey(KeyStore(client), AuditLog(client), "text")
+    thread.start()
+    thread._thread.join(60)
+    return TOKEN.findall(capfd.readouterr().err)
 
 
-def printed(home: Path) -> list[str]:
-    return [token for log in sorted(home.glob("*/api.log")) for token in TOKEN.findall(log.read_text())]
-
-
-def test_the_first_start_prints_an_admin_key_once(empty: str, tmp_path: Path) -> None:
+def test_the_first_start_prints_an_admin_key_once(
+    empty: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with api_process(tmp_path, auth="true", redis_url=empty) as port:
         (token,) = until(lambda: TOKEN.findall((tmp_path / "api.log").read_text()))
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {token}"}) as client:
@@ -243,8 +238,7 @@ def test_the_first_start_prints_an_admin_key_once(empty: str, tmp_path: Path) ->
             assert [entry["key"] for entry in client.get("/v1/audit").json()["entries"]] == ["api"]
             assert client.post("/v1/keys", json={"role": "submit"}).status_code == 201
             client.delete(f"/v1/keys/{key['id']}").raise_for_status()
-    started(tmp_path, empty)
-    assert printed(tmp_path) == []
+    assert printed(empty, capfd) == []
 
 
 def test_of_several_that_start_together_one_prints(empty: str, tmp_path: Path) -> None:
@@ -286,22 +280,21 @@ def test_the_key_is_printed_when_redis_comes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("revoked", [False, True])
-def test_a_store_that_has_had_a_key_gets_none(revoked: bool, empty: str, tmp_path: Path) -> None:
+def test_a_store_that_has_had_a_key_gets_none(revoked: bool, empty: str, capfd: pytest.CaptureFixture[str]) -> None:
     keys = KeyStore(connect(empty))
     key, _ = keys.create("ours", Role.READ)
     if revoked:
         keys.revoke(key.id)
-    started(tmp_path, empty)
 
-    assert printed(tmp_path) == []
+    assert printed(empty, capfd) == []
     assert len(keys.all()) == 1
 
 
-def test_where_no_keys_are_asked_for_none_is_printed(empty: str, tmp_path: Path) -> None:
-    with api_process(tmp_path, redis_url=empty):
-        time.sleep(1)
-    assert not TOKEN.search((tmp_path / "api.log").read_text())
-    assert KeyStore(connect(empty)).all() == []
+def test_where_no_keys_are_asked_for_none_is_printed(service: Service) -> None:
+    service.client.curve({"type": "Constant"}, base_lr=0.1, steps=1)
+
+    assert not TOKEN.search(service.log.read_text())
+    assert service.http.get("/v1/keys").json() == {"keys": []}
 
 
 def test_the_command_line_s_changes_are_in_the_audit(empty: str) -> None:

@@ -23,11 +23,11 @@ from lrcore.store.service_stats import WorkerStats
 from lrcore.webhooks.endpoints import WebhookStore
 from tests.conftest import SERVERS, until
 from tests.factories import MOST, SPEC, epoch, experiment_of, progress
-from tests.jobs.experiments import run_epoch
-from tests.jobs.test_format import migrate
-from tests.jobs.test_webhooks import EVENTS, URL, Dispatching
 from tests.security.guarded import Guarded, assert_nothing_was_lost, contents, guarded_redis
+from tests.store.experiments import run_epoch
+from tests.store.test_format import migrate
 from tests.stores import JobStore
+from tests.webhooks.test_webhooks import EVENTS, URL, Dispatching
 
 LEASE = 3600.0  # nothing runs out by itself while a test takes its time
 SHORT = 0.01

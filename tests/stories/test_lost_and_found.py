@@ -4,46 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from lrcore.jobs.job import Epoch
 from lrcore.settings import Settings
 from lrcore.store.connection import connect
 from lrcore.store.queue import QUEUE, broker_list
 from lrcore.store.retention import Retention
 from lrserve.client import ApiError, Client
-from lrserve.embedded import bundled_server, installed_server
-from lrserve.supervisor import free_port
 from tests.conftest import Service, redis_process, running_service, until
 from tests.factories import job_spec, long_job, training_spec
 from tests.stores import JobStore
-
-LRSERVE = Path(sys.executable).parent / "lrserve"
-
-
-def figures(epochs: list[Epoch]) -> list[dict[str, Any]]:
-    return [epoch.model_dump(exclude={"seconds"}) for epoch in epochs]
-
-
-def a_few_epochs(service: Service, job_id: str) -> None:
-    """Wait until the job has finished two epochs."""
-    until(lambda: len(service.client.metrics(job_id)) >= 2)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(service: Service) -> list[dict[str, Any]]:
-    """The figures of `long_job()` when nothing happens to it."""
-    return figures(service.client.metrics(service.train(long_job()).id))
+from tests.stories.conftest import a_few_epochs, figures
 
 
 @pytest.fixture(scope="module")
@@ -81,20 +60,35 @@ def test_a_job_survives_the_death_of_its_worker(steady: Service, undisturbed: li
     assert figures(steady.client.metrics(job.id)) == undisturbed
 
 
-def test_another_worker_takes_over_when_a_lease_runs_out(tmp_path: Path, undisturbed: list[dict[str, Any]]) -> None:
-    with running_service(tmp_path, workers=2, lease_seconds=2, heartbeat_seconds=0.2, reap_seconds=0.2) as service:
-        job = service.client.submit(long_job())
-        a_few_epochs(service, job.id)
+def test_another_worker_takes_over_when_a_lease_runs_out(
+    tmp_path: Path, undisturbed: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a Redis of one's own, which is used and left running."""
+    settings = {"lease_seconds": 2, "heartbeat_seconds": 0.2, "reap_seconds": 0.2}
+    with redis_process(tmp_path / "own") as url:
+        monkeypatch.setenv("LRSERVE_REDIS_URL", url)
+        with running_service(tmp_path / "home", workers=2, **settings) as service:
+            job_id = taken_over(service, undisturbed)
+            assert "redis" not in [each.name for each in service.stack.services]
 
-        frozen = service.process(holder(service, job.id))
-        frozen.send_signal(signal.SIGSTOP)
-        ended = service.ended(job.id)
-        frozen.send_signal(signal.SIGCONT)  # a zombie: it still believes that the job is its own
-        until(lambda: "is fenced" in service.log.read_text())
+        assert connect(url).hget(f"lrserve:job:{job_id}", "state") == "succeeded"
 
-        assert (ended.state, ended.attempt) == ("succeeded", 2)
-        assert service.client.job(job.id) == ended
-        assert figures(service.client.metrics(job.id)) == undisturbed
+
+def taken_over(service: Service, undisturbed: list[dict[str, Any]]) -> str:
+    """The id of a job whose worker stood still until another had done it."""
+    job = service.client.submit(long_job())
+    a_few_epochs(service, job.id)
+
+    frozen = service.process(holder(service, job.id))
+    frozen.send_signal(signal.SIGSTOP)
+    ended = service.ended(job.id)
+    frozen.send_signal(signal.SIGCONT)  # a zombie: it still believes that the job is its own
+    until(lambda: "is fenced" in service.log.read_text())
+
+    assert (ended.state, ended.attempt) == ("succeeded", 2)
+    assert service.client.job(job.id) == ended
+    assert figures(service.client.metrics(job.id)) == undisturbed
+    return job.id
 
 
 def holder(service: Service, job_id: str) -> str:
@@ -290,15 +284,20 @@ def test_a_cpu_worker_takes_no_job_that_asks_for_a_gpu(steady: Service) -> None:
 
 
 def test_jobs_that_ended_long_ago_are_removed_with_their_files(tmp_path: Path) -> None:
-    with running_service(tmp_path, retention_days=1 / 86_400, reap_seconds=0.2) as service:
+    with running_service(tmp_path, workers=0, retention_days=0.1 / 86_400) as service:
         job = service.client.submit(job_spec())
+        files = tmp_path / "artifacts" / job.id
+        files.mkdir(parents=True)
+        (files / "spec.json").touch()
+        service.client.cancel(job.id)
 
         until(lambda: service.http.get(f"/v1/jobs/{job.id}").status_code == 404)
 
-        assert not (tmp_path / "artifacts" / job.id).exists()
+        assert not files.exists()
         assert connect(redis_url(service)).keys(f"*{job.id}*") == []
 
 
+@pytest.mark.slow
 def test_a_job_that_keeps_losing_its_workers_fails(tmp_path: Path) -> None:
     settings = {"lease_seconds": 1, "heartbeat_seconds": 0.2, "reap_seconds": 0.2, "max_losses": 1}
     with running_service(tmp_path, **settings, max_kills=3) as service:  # each loss may be found by lease or by name
@@ -377,111 +376,3 @@ def _or_none(call: Callable[[], object]) -> object:
         return call()
     except (ApiError, httpx.TransportError):
         return None
-
-
-@contextmanager
-def lrserve_up(home: Path, path: str | None = None, **more: str) -> Iterator[tuple[subprocess.Popen[str], Client]]:
-    """`lrserve up` as a user starts it, with more in its environment."""
-    port = free_port()
-    environment = {k: v for k, v in os.environ.items() if k != "LRSERVE_REDIS_URL"} | {"LRSERVE_HOME": str(home)} | more
-    if path is not None:
-        environment["PATH"] = path
-    process = subprocess.Popen(
-        [LRSERVE, "up", "--port", str(port)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            if "lrserve is up" in line:
-                break
-        else:
-            raise AssertionError("lrserve up has ended")
-        with Client(f"http://127.0.0.1:{port}") as client:
-            yield process, client
-    finally:
-        process.stdout.close()
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-
-
-@pytest.mark.parametrize("server", ["bundled", "installed"])
-def test_up_ends_cleanly_and_has_every_job_when_it_is_back(
-    server: str, tmp_path: Path, undisturbed: list[dict[str, Any]]
-) -> None:
-    binary = {"bundled": bundled_server, "installed": installed_server}[server]()
-    if binary is None:
-        pytest.skip(f"no {server} Redis server: see the Makefile's target redis-server")
-    path = "/nonexistent" if server == "bundled" else str(binary.parent)
-
-    with lrserve_up(tmp_path, path) as (process, client):
-        done = client.submit(job_spec())
-        until(lambda: client.job(done.id).state.ended)
-        before = client.job(done.id)
-        running, waiting = client.submit(long_job()), client.submit(job_spec())
-        until(lambda: len(client.metrics(running.id)) >= 2)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
-
-    with lrserve_up(tmp_path, path) as (process, client):
-        assert client.job(done.id) == before
-        until(lambda: client.job(waiting.id).state.ended, 240)
-        assert client.job(running.id).state == "succeeded"
-        assert figures(client.metrics(running.id)) == undisturbed
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-
-
-def test_up_has_every_job_after_a_kill(tmp_path: Path, undisturbed: list[dict[str, Any]]) -> None:
-    lease = {"LRSERVE_LEASE_SECONDS": "3"}  # for which the job waits, unless its worker could still give it back
-    with lrserve_up(tmp_path, **lease) as (process, client):
-        job = client.submit(long_job())
-        until(lambda: len(client.metrics(job.id)) >= 2)
-        process.kill()
-        process.wait()
-
-    until(lambda: not _locked(tmp_path))
-    with lrserve_up(tmp_path, **lease) as (process, client):
-        until(lambda: client.job(job.id).state.ended, 240)
-        assert client.job(job.id).state == "succeeded"
-        assert figures(client.metrics(job.id)) == undisturbed
-        process.terminate()
-        assert process.wait(60) == 0
-
-
-def _locked(home: Path) -> bool:
-    """Whether the Redis of an `up` that was killed is still ending."""
-    return any(str(home) in Path(f"/proc/{pid}/cmdline").read_text() for pid in _pids())
-
-
-def _pids() -> list[str]:
-    return [entry for entry in os.listdir("/proc") if entry.isdigit() and Path(f"/proc/{entry}/cmdline").exists()]
-
-
-def test_a_redis_of_one_s_own_is_used_and_left_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with redis_process(tmp_path / "own") as url:
-        monkeypatch.setenv("LRSERVE_REDIS_URL", url)
-        with running_service(tmp_path / "home") as service:
-            job = service.train(job_spec())
-            assert "redis" not in [s.name for s in service.stack.services]
-
-        assert connect(url).hget(f"lrserve:job:{job.id}", "state") == "succeeded"
-
-
-def test_the_demo_runs_from_nothing(tmp_path: Path) -> None:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("LRSERVE_")} | {"COLUMNS": "120"}
-    done = subprocess.run(
-        [LRSERVE, "demo", "--output", str(tmp_path)], env=environment, capture_output=True, text=True, check=False
-    )
-
-    assert done.returncode == 0, done.stderr
-    rows = {line.split("│")[1].strip(): line.split("│") for line in done.stdout.splitlines() if line.startswith("│")}
-    assert float(rows["StepLR"][2]) > 0.95
-    assert float(rows["fixed rate"][3]) > 0.9
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["curve.png", "fixed-rate.png", "steplr.png"]
-    assert all(file.read_bytes().startswith(b"\x89PNG") for file in tmp_path.iterdir())
-    assert "  19  0.0125" in done.stdout

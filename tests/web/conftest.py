@@ -11,16 +11,26 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 from tests.conftest import Service, until
 
-PICTURES = Path(__file__).parent.parent.parent / ".screenshots"
+PICTURES = os.environ.get("TEST_PICTURES")  # folder for pictures of what was seen
 DESKTOP, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 # the browser's own word for an answer of 400 and above, which `Watch` judges by its status
 REFUSED = re.compile(r"the server responded with a status of (\d+)")
 # a page that is left, or a stream that is no longer followed, ends its requests itself
 GIVEN_UP = "net::ERR_ABORTED"
+COLOURS = {"runOnly": ["color-contrast"]}  # for axe: all that another scheme changes
 SECONDS = 60  # that something may take to be seen, on a machine with much else to do
 VIOLATIONS = """
 window.violations = [];
@@ -39,7 +49,8 @@ def browser() -> Iterator[Browser]:
     """Chromium. Not for the whole session: while Playwright is there, no other test can start an event loop."""
     if (path := chromium()) is None:
         pytest.skip("no Chromium: see the Makefile's target chromium")
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    # pages one after another in one process: each would compile the chart library anew, for seconds
+    arguments = ["--process-per-site"] + (["--no-sandbox"] if os.geteuid() == 0 else [])
     expect.set_options(timeout=1000 * SECONDS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
@@ -85,18 +96,36 @@ class Watch:
         assert not self.complaints, "\n".join(self.complaints)
 
 
+@pytest.fixture(scope="package")
+def contexts(browser: Browser) -> dict[str, BrowserContext]:
+    """What the pages of a service share, by its URL: files that the browser has, and nothing else."""
+    return {}
+
+
 @pytest.fixture
-def page(browser: Browser, service: Service) -> Iterator[Page]:
+def page(browser: Browser, contexts: dict[str, BrowserContext], service: Service) -> Iterator[Page]:
     """A page without a memory, whose addresses are those of the running lrserve. `watch` is its attribute."""
-    context = browser.new_context(
-        base_url=service.url, viewport=DESKTOP, locale="en-GB", color_scheme="light", reduced_motion="reduce"
-    )
-    context.set_default_timeout(1000 * SECONDS)
+    if service.url not in contexts:
+        contexts[service.url] = browser.new_context(
+            base_url=service.url, viewport=DESKTOP, locale="en-GB", color_scheme="light", reduced_motion="reduce"
+        )
+        contexts[service.url].set_default_timeout(1000 * SECONDS)
+        contexts[service.url].new_page().goto("/healthz")  # stays, or the process would end with each page
+    context = contexts[service.url]
     page = context.new_page()
     page.watch = Watch(page)
     yield page
     page.watch.check()
-    context.close()
+    forget(page, service.url)
+
+
+def forget(page: Page, url: str) -> None:
+    """Close a page, and take from its context what it has left there."""
+    session = page.context.new_cdp_session(page)
+    session.send("Storage.clearDataForOrigin", {"origin": url, "storageTypes": "cookies,local_storage"})
+    page.context.clear_permissions()
+    page.context.set_offline(False)
+    page.close()
 
 
 @pytest.fixture
@@ -130,16 +159,16 @@ def fits(page: Page) -> None:
 
 @pytest.fixture
 def look(page: Page) -> Callable[[str], None]:
-    """Look at the page, broad, dark and narrow: pictures in .screenshots, axe, and nothing to move sideways."""
+    """Look at the page, broad, dark and narrow: a picture, axe, and nothing to move sideways."""
 
     def at(name: str) -> None:
-        PICTURES.mkdir(exist_ok=True)
         for way, window, scheme in (("desktop", DESKTOP, "light"), ("dark", DESKTOP, "dark"), ("360", NARROW, "light")):
             page.set_viewport_size(window)
             page.emulate_media(color_scheme=scheme)
             page.wait_for_timeout(150)  # charts are drawn anew for a new size
-            page.screenshot(path=PICTURES / f"{name}-{way}.png", full_page=True)
-            accessible(page)
+            if PICTURES:
+                page.screenshot(path=Path(PICTURES) / f"{name}-{way}.png", full_page=True)
+            accessible(page, **COLOURS if way == "dark" else {})
             fits(page)
         page.set_viewport_size(DESKTOP)
         page.emulate_media(color_scheme="light")

@@ -282,6 +282,7 @@ def test_an_unknown_schedule_in_a_link_can_be_changed_for_another(page: Page, wa
     expect(page.get_by_role("alert").filter(has_text="is none of the schedules")).to_be_visible()
     picker = page.get_by_role("combobox", name="Schedule")
     picker.fill("PolynomialLR")
+    expect(page.get_by_role("listbox").get_by_role("option").first).to_contain_text("PolynomialLR")
     picker.press("Enter")
     expect(page.get_by_role("textbox", name="power")).to_be_visible()
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lrcore.jobs.prune import Asha
 from lrserve.worker.pruning import survivors
 from tests.examples import examples
-from tests.lrcore.test_prune import pruner, rule
+from tests.jobs.test_prune import pruner, rule
 
 NAN = math.nan
 EPOCHS = 40

@@ -16,7 +16,7 @@ from pathlib import Path
 from lrcore.store.connection import connect
 from lrcore.settings import Settings
 from tests.stores import JobStore
-from tests.jobs.test_store import running
+from tests.store.test_store import running
 from lrserve.worker.reporter import Reporter
 
 signal.signal(signal.SIGTERM, lambda *_: None)
@@ -46,7 +46,7 @@ def test_a_worker_that_was_frozen_and_told_to_end_hears_whose_its_job_is(tmp_pat
         assert process.stdout
         try:
             assert process.stdout.readline() == "beating\n"
-            for _ in range(5):  # the signal comes to any of the threads
+            for _ in range(2):  # the signal comes to any of the threads
                 process.send_signal(signal.SIGSTOP)
                 time.sleep(1.2)
                 process.terminate()

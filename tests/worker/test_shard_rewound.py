@@ -17,7 +17,7 @@ from lrserve.worker.engine import Diverged, Result
 from lrserve.worker.shard import ShardHooks, ShardReporter
 from tests.conftest import until
 from tests.factories import claimed_runs, epoch, experiment_of, job_spec
-from tests.jobs.experiments import contents, rewind, states
+from tests.store.experiments import contents, rewind, states
 from tests.stores import JobStore
 
 BEST = Best(epoch=0, test_accuracy=0.5)

@@ -13,7 +13,7 @@ from lrcore.store.errors import IllegalMove, JobNotFound
 from lrcore.store.queue import QUEUE, broker_list
 from lrcore.store.records import Judgement, Queue, RunEnd
 from tests.factories import LEASE, MOST, SPEC, claimed_runs, experiment_of
-from tests.jobs.experiments import BROKE, DIVERGED, STEPS, create, held, indices, run_epoch, states
+from tests.store.experiments import BROKE, DIVERGED, STEPS, create, held, indices, run_epoch, states
 from tests.stores import JobStore
 
 # what is left, and what is seen

@@ -8,7 +8,7 @@ from lrcore.jobs.job import Best, GroupingView
 from lrcore.jobs.states import RunState, State
 from lrcore.store.records import Judgement, RunEnd, RunEpoch, RunView
 from tests.factories import LEASE, claimed_runs, epoch
-from tests.jobs.experiments import BROKE, DIVERGED, STEPS, create, events, held, indices, run_epoch, states
+from tests.store.experiments import BROKE, DIVERGED, STEPS, create, events, held, indices, run_epoch, states
 from tests.stores import JobStore
 
 # how an experiment goes

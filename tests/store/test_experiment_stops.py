@@ -9,7 +9,7 @@ from lrcore.jobs.states import State
 from lrcore.store.errors import IllegalMove
 from lrcore.store.queue import QUEUE
 from tests.factories import ALL_RUNS, LEASE, claimed_runs
-from tests.jobs.experiments import BROKE, create, events, held, indices, states
+from tests.store.experiments import BROKE, create, events, held, indices, states
 from tests.stores import JobStore
 
 # cancel, pause and resume

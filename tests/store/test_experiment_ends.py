@@ -9,7 +9,7 @@ from lrcore.jobs.job import JobError
 from lrcore.jobs.states import RunState, State
 from lrcore.store.records import Judgement, RunEnd, RunView
 from tests.factories import LEASE, MOST, SPEC, claimed_runs, epoch, experiment_of
-from tests.jobs.experiments import BROKE, DIVERGED, STEPS, create, events, held, indices, run_epoch, states
+from tests.store.experiments import BROKE, DIVERGED, STEPS, create, events, held, indices, run_epoch, states
 from tests.stores import JobStore
 
 # errors

@@ -28,8 +28,8 @@ from lrcore.store.errors import JobTooLarge, LeaseLost, LimitReached
 from lrcore.store.queue import QUEUE
 from lrcore.store.records import Claim, NewJob
 from tests.factories import LEASE, experiment_of, training_spec
-from tests.jobs.recount import counted, records, recounted, waiting
 from tests.machines import StoreModel, run_machine
+from tests.store.recount import counted, records, recounted, waiting
 
 MINE = "mine"
 TENANTS = st.sampled_from([MINE, NOBODY])

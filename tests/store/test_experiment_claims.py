@@ -13,7 +13,7 @@ from lrcore.store.errors import JobNotFound
 from lrcore.store.queue import QUEUE
 from tests.conftest import until
 from tests.factories import ALL_RUNS, LEASE, SHORT, SPEC, claimed_runs, experiment_of
-from tests.jobs.experiments import STEPS, create, held, indices
+from tests.store.experiments import STEPS, create, held, indices
 from tests.stores import JobStore
 
 # what is handed out

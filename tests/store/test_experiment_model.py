@@ -23,9 +23,9 @@ from lrcore.store.errors import Gap, IllegalMove, LeaseLost
 from lrcore.store.queue import QUEUE
 from lrcore.store.records import Claim, Judgement, RunEnd
 from tests.factories import LEASE, experiment_of
-from tests.jobs.experiments import BROKE, DIVERGED, STEPS, indices, run_epoch
-from tests.jobs.recount import counted, recounted
 from tests.machines import StoreModel, run_machine
+from tests.store.experiments import BROKE, DIVERGED, STEPS, indices, run_epoch
+from tests.store.recount import counted, recounted
 
 MOST = 1  # losses
 RUNS = 3  # that a worker takes at once

@@ -12,7 +12,7 @@ from lrcore.jobs.states import RunState, State
 from lrcore.store.errors import Gap, LeaseLost
 from lrcore.store.records import Claim, Judgement, RunEnd
 from tests.factories import ALL_RUNS, LEASE, MOST, SHORT, claimed_runs, epoch, lapsed
-from tests.jobs.experiments import (
+from tests.store.experiments import (
     BROKE,
     DIVERGED,
     STEPS,
@@ -26,7 +26,7 @@ from tests.jobs.experiments import (
     states,
     values,
 )
-from tests.jobs.repeating import Repeating
+from tests.store.repeating import Repeating
 from tests.stores import JobStore
 
 # workers that are lost

@@ -19,7 +19,7 @@ from lrcore.store.queue import QUEUE
 from lrcore.store.records import NewJob
 from tests.conftest import until
 from tests.factories import LEASE, MOST, SHORT, SPEC, claimed, experiment_of, range_test_spec, training_spec
-from tests.jobs.recount import counted, recounted
+from tests.store.recount import counted, recounted
 from tests.stores import JobStore
 
 DAY = 86_400_000  # ms

@@ -21,8 +21,8 @@ from lrcore.store.errors import IllegalMove, LeaseLost
 from lrcore.store.queue import QUEUE
 from lrcore.store.records import Claim
 from tests.factories import LEASE, MOST, SPEC, epoch
-from tests.jobs.recount import counted, recounted
 from tests.machines import StoreModel, run_machine
+from tests.store.recount import counted, recounted
 
 LABELS = ["one", "team=two"]
 GIVEN_BACK = {"": State.QUEUED, "pause": State.PAUSED, "cancel": State.CANCELLED}

@@ -15,7 +15,7 @@ from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.store.lease import DRAINING
 from tests.conftest import until
 from tests.factories import LEASE, MOST, SHORT, SPEC, claimed, job_spec, lapsed, progress, running
-from tests.jobs.repeating import Repeating
+from tests.store.repeating import Repeating
 from tests.stores import JobStore
 
 
