@@ -19,7 +19,7 @@ from functools import partial
 import uvicorn
 from starlette.datastructures import State
 
-from lrcore import logs, traces
+from lrcore.service import logs, traces
 
 from .app import create_app
 from .middleware import open_files
@@ -75,7 +75,7 @@ def main() -> None:
         app,
         host=arguments.host,
         port=arguments.port,
-        log_config=None,  # as lrcore.logs has it
+        log_config=None,  # as lrcore.service.logs has it
         access_log=False,
         http=partial(  # type: ignore[arg-type]
             BoundedProtocol,

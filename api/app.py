@@ -11,16 +11,17 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
-from lrcore import __version__, traces
+from lrcore import __version__
 from lrcore.access.audit import AuditLog
 from lrcore.access.keys import KeyStore
 from lrcore.access.limits import LimitStore
-from lrcore.artifacts import Artifacts
+from lrcore.service import traces
+from lrcore.service.artifacts import Artifacts
+from lrcore.service.reaper import Reaper
+from lrcore.service.retention import Retention
 from lrcore.store.client import ClientStore
 from lrcore.store.connection import connect
 from lrcore.store.operator import OperatorStore
-from lrcore.store.reaper import Reaper
-from lrcore.store.retention import Retention
 from lrcore.webhooks.endpoints import WebhookStore
 
 from . import openapi, problems
@@ -63,7 +64,11 @@ def application(settings: ApiSettings) -> FastAPI:
         servers=[{"url": "/", "description": "where this document is from"}],
         generate_unique_id_function=openapi.operation_id,
         openapi_url=None,  # a route of system's
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # lrcore.traces and middleware.metrics are ours
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+        },  # traces and metrics are ours
         docs_url=None,
         redoc_url=None,
         lifespan=_running,

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import Depends, HTTPException, Request
 
 from lrcore import unique_keys
-from lrcore.artifacts import Artifacts
 from lrcore.jobs.job import Job
-from lrcore.lengths import MAX_DEPTH
+from lrcore.numerics.lengths import MAX_DEPTH
+from lrcore.service.artifacts import Artifacts
+from lrcore.service.reaper import Reaper
 from lrcore.store.client import ClientStore
 from lrcore.store.operator import OperatorStore
-from lrcore.store.reaper import Reaper
 
 from .documented import refuses
 from .middleware.auth import Caller

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrcore.store.queue import NOTIFY_TASK, broker_queue, celery_config
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.status import HTTP_422_UNPROCESSABLE_CONTENT, HTTP_429_TOO_MANY_REQUESTS
 
-from lrcore import logs
 from lrcore.access.keys import KeyNotFound, TooManyKeys
-from lrcore.artifacts import ArtifactNotFound, ArtifactsUnavailable
 from lrcore.dialects._read import known_elsewhere
 from lrcore.errors import CurveError, message
 from lrcore.jobs.job_spec import MissingPlugin
 from lrcore.schedules import SCHEDULES
+from lrcore.service import logs
+from lrcore.service.artifacts import ArtifactNotFound, ArtifactsUnavailable
 from lrcore.store.connection import OutOfMemoryError, RedisError
 from lrcore.store.errors import IllegalMove, JobExists, JobNotFound, JobTooLarge, KeyReused, LimitReached, StoreFull
 from lrcore.store.format import StoreTooNew

@@ -14,10 +14,11 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import AfterValidator, BaseModel, Field
 from starlette.status import HTTP_200_OK
 
-from lrcore import plugins, traces
+from lrcore import plugins
 from lrcore.family import is_none
 from lrcore.jobs.job import Job, JobOptions, JobSummary
 from lrcore.jobs.job_spec import JobSpec
+from lrcore.service import traces
 from lrcore.store.client import ClientStore
 from lrcore.store.connection import RedisError
 from lrcore.store.operator import OperatorStore

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, IPvAnyNetwork
 
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 
 
 def is_loopback(host: str) -> bool:

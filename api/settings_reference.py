@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 
 from .settings import ApiSettings
 

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrserve.client import Client
 from lrserve.supervisor import ProcessSupervisor, free_port
 

@@ -1,6 +1,7 @@
 """Search for requests that take longer than their estimate, by family.
 
-Claim: a curve takes at most three times the estimate that bounds it (lrcore/cost.py), scaled to the machine's speed.
+Claim: a curve takes at most three times the estimate that bounds it (lrcore/numerics/cost.py), scaled to
+the machine's speed.
 
     python -m benchmarks.costs [--draws N] [--climbs N] [--seed N] [FAMILY ...]
 
@@ -15,7 +16,7 @@ import json
 import platform
 from random import Random
 
-import lrcore.cost
+import lrcore.numerics.cost
 from lrcore.schedules import SCHEDULES
 from tests.lrcore.costs import Found, accepted, drawn, measured, reference, slowness, worse
 
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--climbs", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    lrcore.cost.MOST = SECONDS * lrcore.cost.SECOND
+    lrcore.numerics.cost.MOST = SECONDS * lrcore.numerics.cost.SECOND
     print(f"{platform.processor() or platform.machine()}, reference {reference() * 1000:.1f} ms")
     missed = 0
     for name in given.families or SCHEDULES:

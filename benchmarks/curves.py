@@ -30,7 +30,7 @@ import torch
 from torch.optim import lr_scheduler, swa_utils
 
 from lrcore.curve import CurveRequest, sample
-from lrcore.grid import Grid
+from lrcore.numerics.grid import Grid
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
 
 ROUNDS = 15

@@ -27,7 +27,7 @@ import torch
 
 from benchmarks.train import verdict
 from lrcore.jobs.training_spec import TrainingSpec
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrserve.supervisor import ProcessSupervisor, free_port
 from lrserve.worker.engine import Result, train
 from lrserve.worker.engine.grouping import train_together

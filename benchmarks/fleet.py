@@ -40,7 +40,7 @@ from redis import Redis
 from benchmarks.service import ARTICLE, FIRST_SEED, ms, service
 from lrcore.jobs.job import Best, Epoch, JobOptions
 from lrcore.jobs.states import State
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrcore.store.connection import connect
 from lrcore.store.queue import QUEUE
 from lrcore.store.records import Claim, NewJob

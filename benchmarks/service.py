@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lrcore.jobs.job import JobOptions
 from lrcore.jobs.training_spec import TrainingSpec
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrserve.supervisor import ProcessSupervisor, free_port
 from tests.stores import JobStore
 

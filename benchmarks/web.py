@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Page, sync_playwright
 
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrserve.supervisor import ProcessSupervisor, free_port
 
 VISITS, MOVES = 6, 200

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
-from lrcore import cost
 from lrcore.curve import MAX_VALUES, CurveRequest, Metrics, run_of
+from lrcore.dialects._foreign import MAX_TEXT, in_own_names, text_in
 from lrcore.errors import CurveError
 from lrcore.family import Items, Name, Spec, Whole, is_none
-from lrcore.foreign_names import MAX_TEXT, in_own_names, text_in
-from lrcore.lengths import SharesOf
+from lrcore.numerics import cost
+from lrcore.numerics.lengths import SharesOf
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Count, GroupRates, Index, Rate
 

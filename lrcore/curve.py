@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
-from lrcore import budget, cost, grid
-from lrcore.cost import Load
+from lrcore.dialects._foreign import in_own_names
 from lrcore.errors import CurveError
 from lrcore.family import Items, Number, Spec, Whole, is_none
-from lrcore.foreign_names import in_own_names
-from lrcore.grid import Extent, Grid
-from lrcore.lengths import RunLength, SharesOf
+from lrcore.numerics import cost, grid
+from lrcore.numerics.cost import Load
+from lrcore.numerics.grid import Extent, Grid
+from lrcore.numerics.lengths import RunLength, SharesOf
 from lrcore.schedules import AnySchedule, Rates, Schedule
 from lrcore.schedules._base import MAX_STEP, Count, GroupRates, Index, Rate
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
+from lrcore.service import budget
 
 MAX_VALUES = 10**7  # rates in one answer, all parameter groups together
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from lrcore import budget
-from lrcore.cost import SECOND, Load
 from lrcore.curve import Curve, CurveRequest
-from lrcore.grid import Grid
+from lrcore.numerics.cost import SECOND, Load
+from lrcore.numerics.grid import Grid
+from lrcore.service import budget
 
 MOST_JOINS = 100  # checked
 MOST = 0.2 * SECOND  # to check them; and to check the end: what takes longer gives no warning

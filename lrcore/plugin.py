@@ -13,13 +13,13 @@ the API lists models and data sets without it. The operator names the distributi
 
 from __future__ import annotations
 
-from lrcore.cost import Load
 from lrcore.datasets._base import Dataset, Files, Images, Labels, Splits
 from lrcore.errors import CurveError, DataUnavailable, MissingPackage
 from lrcore.family import Flag, Items, Name, Number, Spec, Whole
-from lrcore.formulas import Node, NoFormula, Value, call, less, where
-from lrcore.grid import Extent, Grid, constant, elementwise, extent
 from lrcore.models._base import ImageShape, Model
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Node, NoFormula, Value, call, less, where
+from lrcore.numerics.grid import Extent, Grid, constant, elementwise, extent
 from lrcore.optimizers._base import Beta, Betas, Decay, Epsilon, Optimizer
 from lrcore.schedules._base import (
     Count,

@@ -25,10 +25,10 @@ from torch._compile import _disable_dynamo
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lrcore.dialects._foreign import in_own_names
 from lrcore.errors import CurveError
-from lrcore.foreign_names import in_own_names
-from lrcore.lengths import RunLength, SharesOf
-from lrcore.rate_table import RateTable, Values, rates_between
+from lrcore.numerics.lengths import RunLength, SharesOf
+from lrcore.numerics.rate_table import RateTable, Values, rates_between
 from lrcore.schedules import AnySchedule, Schedule
 from lrcore.schedules._base import TorchSchedule, of_group
 from lrcore.schedules.cosine import CosineAnnealingWarmRestarts

@@ -17,9 +17,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
-from lrcore.exits import how_it_ended
-from lrcore.machine import cores
-from lrcore.settings import Settings
+from lrcore.service.exits import how_it_ended
+from lrcore.service.machine import cores
+from lrcore.service.settings import Settings
 from lrcore.store.connection import RedisError, connect
 from lrcore.store.operator import OperatorStore
 from lrserve.client import ApiError, Client

@@ -17,7 +17,7 @@ from redis import Redis
 
 from lrcore.families import FAMILIES
 from lrcore.jobs.job import Job
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrcore.store.connection import connect
 from lrserve.client import Client
 from lrserve.embedded import EmbeddedRedis, bundled_server, installed_server

@@ -28,8 +28,8 @@ TESTS = ("tests",)
 
 # The five largest of each kind, largest first: what there was when the bounds were set, rounded up. They only go down.
 LINES_OF_FUNCTIONS = {CODE: (64, 58, 52, 50, 48), TESTS: (72, 56, 50, 50, 48)}
-LINES_OF_FILES = {CODE: (910, 810, 560, 530, 480), TESTS: (490, 485, 485, 470, 460)}
-MODULES_OF_FOLDERS = {CODE: (34, 29, 27, 18, 17), TESTS: (33, 28, 25, 23, 18)}
+LINES_OF_FILES = {CODE: (560, 530, 480, 435, 390), TESTS: (490, 470, 460, 455, 440)}
+MODULES_OF_FOLDERS = {CODE: (27, 17, 17, 15, 14), TESTS: (31, 28, 23, 18, 17)}
 
 
 def python(code: str, cwd: Path = ROOT) -> str:

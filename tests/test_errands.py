@@ -49,9 +49,9 @@ def test_a_new_schedule_is_one_file(checkout: Path) -> None:
         """A schedule that a test adds."""
         from __future__ import annotations
         from typing import Literal
-        from lrcore import grid
-        from lrcore.formulas import Node, Value
-        from lrcore.grid import Extent, Grid
+        from lrcore.numerics import grid
+        from lrcore.numerics.formulas import Node, Value
+        from lrcore.numerics.grid import Extent, Grid
         from lrcore.schedules._base import Rates, Schedule
 
         class Halving(Schedule):
@@ -232,7 +232,7 @@ async def submit_nap(
 NAP_STORY = """
 from pathlib import Path
 from fastapi.testclient import TestClient
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrcore.store.client import ClientStore
 from lrcore.store.connection import connect
 from lrcore.store.lease import LeaseStore

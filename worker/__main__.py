@@ -29,17 +29,18 @@ from celery.apps import worker as celery_worker
 from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
 
-from lrcore import exits, logs, plugins, traces
+from lrcore import plugins
 from lrcore.jobs.job_types import JOB_TYPES
 from lrcore.jobs.training_spec import TrainingSpec
-from lrcore.settings import Settings
+from lrcore.service import exits, logs, traces
+from lrcore.service.reaper import Reaper
+from lrcore.service.settings import Settings
 from lrcore.store.client import ClientStore
 from lrcore.store.connection import RedisError, connect
 from lrcore.store.format import StoreTooNew
 from lrcore.store.lease import LeaseStore
 from lrcore.store.operator import OperatorStore
 from lrcore.store.queue import NOTIFY_TASK, broker_queue, queues_of
-from lrcore.store.reaper import Reaper
 from lrcore.store.service_stats import WorkerStats
 
 from .app import create_celery

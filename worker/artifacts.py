@@ -15,15 +15,15 @@ import torch
 from safetensors.torch import load_file
 from torch.utils.tensorboard import SummaryWriter
 
-from lrcore.artifacts import Artifacts
 from lrcore.errors import MissingPackage
-from lrcore.figure import encoded
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec
 from lrcore.jobs.range_test import as_csv as curve_as_csv
 from lrcore.jobs.training_spec import TrainingSpec
+from lrcore.pictures.figure import encoded
 from lrcore.reports.figure import range_test_figure, run_figure, title
 from lrcore.reports.metrics import as_csv
+from lrcore.service.artifacts import Artifacts
 
 from .engine.trainer import BEST, LAST
 

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from lrcore import exits, traces
 from lrcore.jobs.job import Best, Epoch, JobError, Progress
 from lrcore.jobs.states import State
-from lrcore.settings import Settings
+from lrcore.service import exits, traces
+from lrcore.service.settings import Settings
 from lrcore.store.connection import RedisError
 from lrcore.store.errors import Gap, LeaseLost
 from lrcore.store.format import StoreTooNew

@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from lrcore import logs, plugins, traces
-from lrcore.artifacts import ArtifactsUnavailable
+from lrcore import plugins
 from lrcore.errors import DataUnavailable, LrcoreError, MissingPackage
 from lrcore.jobs.job import JobError
 from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.states import State
-from lrcore.settings import Settings
+from lrcore.service import logs, traces
+from lrcore.service.artifacts import ArtifactsUnavailable
+from lrcore.service.settings import Settings
 from lrcore.store.client import ClientStore
 from lrcore.store.connection import RedisError
 from lrcore.store.errors import JobExists, JobNotFound, JobTooLarge, LeaseLost, LimitReached, StoreFault, StoreFull

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import cast
 
-from lrcore import traces
 from lrcore.jobs.experiment import ShardSpec
 from lrcore.jobs.job import Best, Epoch, GroupingView, JobError
 from lrcore.jobs.states import RunState, State
-from lrcore.settings import Settings
+from lrcore.service import traces
+from lrcore.service.settings import Settings
 from lrcore.store.errors import Gap
 from lrcore.store.lease import LeaseStore
 from lrcore.store.records import Claim, Judgement, RunEnd, RunEpoch

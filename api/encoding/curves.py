@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from lrcore.compare import CompareRequest
 from lrcore.curve import Curve, CurveRequest, first_at_most, first_at_most_after_peak, sample, summary
-from lrcore.grid import Grid
 from lrcore.lint import warnings
+from lrcore.numerics.grid import Grid
 from lrcore.text import cell
 
 from .json import CHUNK, dumps, pieces

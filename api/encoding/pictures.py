@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from lrcore.curve import Curve
 from lrcore.errors import CurveError
-from lrcore.figure import encoded, new_figure, thin
-from lrcore.lettering import legend, legend_below, width, write
+from lrcore.pictures.figure import encoded, new_figure, thin
+from lrcore.pictures.lettering import legend, legend_below, width, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,7 +24,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Message, Scope
 
-from lrcore import logs, traces
+from lrcore.service import logs, traces
 
 from .. import problems
 from ..app import application

@@ -17,10 +17,10 @@ from typing import Any
 from fastapi import Request as HttpRequest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lrcore import budget, logs, traces
-from lrcore.budget import OverBudget
-from lrcore.cost import AT_ONCE
-from lrcore.machine import cores
+from lrcore.numerics.cost import AT_ONCE
+from lrcore.service import budget, logs, traces
+from lrcore.service.budget import OverBudget
+from lrcore.service.machine import cores
 
 from .. import problems
 from ..documented import refuses

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lrcore import lint, unique_keys
-from lrcore.cost import AT_ONCE
 from lrcore.curve import CurveRequest, sample
 from lrcore.errors import CurveError
+from lrcore.numerics.cost import AT_ONCE
 from lrcore.unique_keys import DuplicateKey
 
 from ..encoding.cache import Answers

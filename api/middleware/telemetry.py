@@ -10,7 +10,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lrcore import logs, traces
+from lrcore.service import logs, traces
 
 from .metrics import REQUESTS
 

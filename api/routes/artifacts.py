@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from lrcore.artifacts import Artifact
+from lrcore.service.artifacts import Artifact
 
 from ..dependencies import CurrentJob, Files
 from ..documented import DocumentedRoute, documented

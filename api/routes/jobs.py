@@ -10,12 +10,12 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from lrcore.curve import Curve, CurveRequest
-from lrcore.grid import Grid, extent
 from lrcore.jobs.job import Epoch, Job, JobOptions, Label
 from lrcore.jobs.range_test import RangeTestSpec
 from lrcore.jobs.states import State
 from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.lint import warnings
+from lrcore.numerics.grid import Grid, extent
 from lrcore.reports.figure import draw_job
 from lrcore.reports.metrics import as_csv
 from lrcore.store.client import ClientStore

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
 
 from lrcore.dialects import Framework, translate
+from lrcore.dialects._foreign import in_own_names
 from lrcore.family import Spec
-from lrcore.foreign_names import in_own_names
-from lrcore.lengths import RunLength, SharesOf
+from lrcore.numerics.lengths import RunLength, SharesOf
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Count, Rate
 

@@ -14,7 +14,7 @@ import numpy as np
 from lrcore.curve import CurveRequest, sample
 from lrcore.dialects import FRAMEWORKS, translate
 from lrcore.errors import CurveError
-from lrcore.figure import encoded, new_figure
+from lrcore.pictures.figure import encoded, new_figure
 from lrcore.reference import introduction, table
 from lrcore.schedules import SCHEDULES, Schedule
 from lrcore.schedules._base import TorchSchedule

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Literal, get_args
 
-from lrcore import cost
-from lrcore.cost import Load
 from lrcore.errors import CurveError
-from lrcore.formulas import NoFormula
+from lrcore.numerics import cost
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import NoFormula
 from lrcore.schedules import Schedule
 
 CHECKED = 201  # steps on which a translation is compared with lrserve's own rates

@@ -1,4 +1,4 @@
-"""Formulas of `lrcore.formulas` written as Python in several libraries."""
+"""Formulas of `lrcore.numerics.formulas` written as Python in several libraries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn
 
-from lrcore.formulas import Node, NoFormula, Value
+from lrcore.numerics.formulas import Node, NoFormula, Value
 
 MAX_CODE = 1_000_000  # characters
 MAX_WRITTEN = 50_000  # operations and numbers of a formula

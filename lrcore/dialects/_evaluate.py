@@ -1,4 +1,4 @@
-"""Formulas of `lrcore.formulas` evaluated as the code written for them is, and compared with lrserve's own rates."""
+"""Formulas evaluated as the code written for them is, and compared with lrserve's own rates."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrcore import cost
-from lrcore.cost import Load
 from lrcore.dialects import CHECKED
 from lrcore.dialects._base import FUNCTIONS
 from lrcore.dialects._integers import LAST_STEP, Function
 from lrcore.errors import CurveError
-from lrcore.formulas import Node, Value, check_operations
-from lrcore.grid import Grid
+from lrcore.numerics import cost
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Node, Value, check_operations
+from lrcore.numerics.grid import Grid
 from lrcore.schedules import Rates, Schedule
 
 EXACT_FLOAT64 = 1e-9  # of the largest rate

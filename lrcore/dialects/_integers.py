@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lrcore.formulas import Node, T, Value
+from lrcore.numerics.formulas import Node, T, Value
 
 MOST = 2**31  # an int32 stays below
 LAST_STEP = 2**24  # the last whole number up to which float32 has all of them

@@ -33,7 +33,7 @@ def read(data: Any, path: Path = ()) -> Any:
     their names, validated by their annotations.
 
     Args:
-        data: nested no deeper than `lrcore.lengths` lets pass. Its lengths are shares of what `SharesOf` names.
+        data: nested no deeper than `_foreign` lets pass. Its lengths are shares of what `SharesOf` names.
         path: where it lies in the caller's JSON.
 
     Raises:

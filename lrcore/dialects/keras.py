@@ -11,7 +11,7 @@ from lrcore.dialects._arrays import AFTER_ONE_COSINE, BAD_END, LATE, Native
 from lrcore.dialects._base import KERAS, Translation, written
 from lrcore.errors import CurveError
 from lrcore.family import Name, Whole
-from lrcore.formulas import powers
+from lrcore.numerics.formulas import powers
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import Rate, TorchSchedule
 from lrcore.schedules.compose import SequentialLR

@@ -10,7 +10,7 @@ from lrcore.dialects import torch
 from lrcore.dialects._base import Code, Translation, written
 from lrcore.dialects._evaluate import first_rates
 from lrcore.errors import CurveError
-from lrcore.formulas import NoFormula
+from lrcore.numerics.formulas import NoFormula
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import Rate, TorchSchedule
 from lrcore.schedules.compose import SequentialLR

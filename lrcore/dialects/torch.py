@@ -9,8 +9,8 @@ from typing import Any
 from lrcore.dialects import _base as base
 from lrcore.dialects import _evaluate as evaluate
 from lrcore.dialects._base import MATH, Code, Program, Translation
-from lrcore.expression import Expression
-from lrcore.formulas import NoFormula, check_operations
+from lrcore.expressions.expression import Expression
+from lrcore.numerics.formulas import NoFormula, check_operations
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import TorchSchedule
 from lrcore.schedules.compose import ChainedScheduler, SequentialLR

@@ -7,7 +7,7 @@ import numpy as np
 from lrcore.fit.candidate import Candidate
 from lrcore.fit.sampling import rates
 from lrcore.fit.series import Series
-from lrcore.grid import Grid
+from lrcore.numerics.grid import Grid
 from lrcore.schedules._base import MAX_STEP
 
 FINE = 2048  # steps that are looked at

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lrcore.grid import Array
+from lrcore.numerics.grid import Array
 
 FEW = 200  # points that an estimate looks at
 

@@ -9,7 +9,7 @@ import numpy as np
 from lrcore.fit.candidate import Candidate
 from lrcore.fit.numerics import least_largest, rounded, whole
 from lrcore.fit.series import Series
-from lrcore.grid import Array
+from lrcore.numerics.grid import Array
 
 CLEAN = 6  # digits of a number that somebody may have typed: worth an error far below EXACT
 PATIENCE = 6_000_000  # rates drawn for one log, after which lengths are no longer moved

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lrcore.curve import table
 from lrcore.fit.candidate import Candidate
-from lrcore.grid import Array, Grid
+from lrcore.numerics.grid import Array, Grid
 
 Steps = NDArray[np.int64]
 

@@ -16,7 +16,7 @@ from lrcore.fit.estimators import ESTIMATORS, LAST_RESORTS, Estimator
 from lrcore.fit.refine import hopeless, refined
 from lrcore.fit.sampling import StepError, Steps
 from lrcore.fit.series import EXACT, Series
-from lrcore.grid import Array
+from lrcore.numerics.grid import Array
 from lrcore.schedules._base import MAX_STEP
 
 MAX_LENGTH = 1_000_000

@@ -8,7 +8,7 @@ import numpy as np
 
 from lrcore.fit.candidate import Candidate
 from lrcore.fit.sampling import Sampling, Steps
-from lrcore.grid import Array
+from lrcore.numerics.grid import Array
 
 EXACT = 1e-9  # the largest error of a spec that counts as the one behind the log
 FEW = 5  # different rates, with fewer of which short numbers are no sign of rounding

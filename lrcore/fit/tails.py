@@ -14,7 +14,7 @@ import numpy as np
 
 from lrcore.fit.numerics import damped, projected, thin
 from lrcore.fit.series import Series
-from lrcore.grid import Array
+from lrcore.numerics.grid import Array
 
 SIGMOIDS = ("sigmoid", "swelling")
 Curve = Callable[[Array, Array], Array]  # of u and the exponents

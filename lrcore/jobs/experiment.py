@@ -22,16 +22,16 @@ from pydantic import (
     model_validator,
 )
 
-from lrcore import cost
+from lrcore.dialects._foreign import MAX_TEXT, in_own_names, text_in
 from lrcore.errors import CurveError, message
 from lrcore.family import Items, Name, Number, Spec, Whole
-from lrcore.foreign_names import MAX_TEXT, in_own_names, text_in
 from lrcore.jobs import configuration_labels
 from lrcore.jobs.job import Progress
 from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.prune import Asha
 from lrcore.jobs.training_spec import TrainingSpec
-from lrcore.lengths import RunLength, SharesOf
+from lrcore.numerics import cost
+from lrcore.numerics.lengths import RunLength, SharesOf
 from lrcore.optimizers import Optimizer
 from lrcore.schedules import AnySchedule
 

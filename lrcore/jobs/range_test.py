@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lrcore.curve import table
 from lrcore.errors import CurveError
 from lrcore.family import Items, Number, Whole
-from lrcore.grid import Grid
 from lrcore.jobs.training_spec import MAX_EPOCHS, Seed, Setup, TrainingSpec
+from lrcore.numerics.grid import Grid
 from lrcore.schedules import Schedule
 from lrcore.schedules.range_test import ExponentialRangeTest, LinearRangeTest
 

@@ -8,17 +8,17 @@ from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self
 
 from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
-from lrcore import cost
 from lrcore.curve import table, table_cost
 from lrcore.datasets import AnyDataset, Dataset
+from lrcore.dialects._foreign import in_own_names
 from lrcore.errors import CurveError
 from lrcore.family import Flag, Items, Number, Spec, Whole
-from lrcore.foreign_names import in_own_names
-from lrcore.grid import Grid
 from lrcore.jobs.job import Progress
 from lrcore.jobs.job_spec import JobSpec
-from lrcore.lengths import RunLength, SharesOf
 from lrcore.models import AnyModel
+from lrcore.numerics import cost
+from lrcore.numerics.grid import Grid
+from lrcore.numerics.lengths import RunLength, SharesOf
 from lrcore.optimizers import AnyOptimizer
 from lrcore.optimizers.sgd import SGD
 from lrcore.schedules import AnySchedule, Rates, Schedule

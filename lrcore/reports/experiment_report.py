@@ -15,10 +15,10 @@ from lrcore.jobs.configuration_labels import label, labels
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Epoch, GroupingView, Job, JobError
 from lrcore.jobs.states import RunState
+from lrcore.numerics.statistics import Floats
 from lrcore.reports.leaderboard import By, Row, leaderboard
 from lrcore.reports.metrics import cells
 from lrcore.reports.overlay import Line, draw_experiment, steps
-from lrcore.statistics import Floats
 from lrcore.store.reader import JobReader
 from lrcore.store.records import RunView
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrcore.figure import encoded, new_figure, thin
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Epoch, Job
 from lrcore.jobs.range_test import RangeTestResult, RangeTestSpec
-from lrcore.lettering import write
+from lrcore.pictures.figure import encoded, new_figure, thin
+from lrcore.pictures.lettering import write
 from lrcore.reports.experiment_report import ExperimentReport
 from lrcore.store.reader import JobReader
 

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from lrcore.jobs.states import State
-from lrcore.statistics import Floats, Moments, moments, student_t
+from lrcore.numerics.statistics import Floats, Moments, moments, student_t
 
 By = Literal["final", "best"]
 

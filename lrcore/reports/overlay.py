@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrcore.figure import encoded, new_figure, thin
-from lrcore.lettering import legend_below, write
-from lrcore.statistics import Floats, Moments, moments
+from lrcore.numerics.statistics import Floats, Moments, moments
+from lrcore.pictures.figure import encoded, new_figure, thin
+from lrcore.pictures.lettering import legend_below, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -159,7 +159,7 @@ def _scale(axes: Axes, rates: Sequence[Floats]) -> None:
 
 
 def _legend(figure: Figure, named: Sequence[Line], grey: int, more: int) -> None:
-    from matplotlib.lines import Line2D  # noqa: PLC0415 - as in lrcore.figure
+    from matplotlib.lines import Line2D  # noqa: PLC0415 - as in lrcore.pictures.figure
 
     if not named:
         return

@@ -7,12 +7,12 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
-from lrcore import cost
-from lrcore.cost import Load
 from lrcore.family import ByShape, Items, Member, Number, Whole
-from lrcore.formulas import Node, NoFormula, T, Value
-from lrcore.grid import Array, Extent, Grid
-from lrcore.lengths import Steps
+from lrcore.numerics import cost
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Node, NoFormula, T, Value
+from lrcore.numerics.grid import Array, Extent, Grid
+from lrcore.numerics.lengths import Steps
 
 Rates = Array
 

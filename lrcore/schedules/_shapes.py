@@ -11,10 +11,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from lrcore import cost, formulas, grid
-from lrcore.cost import Load
-from lrcore.formulas import Node, Value
-from lrcore.grid import Array, Extent, Fill, Grid
+from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Node, Value
+from lrcore.numerics.grid import Array, Extent, Fill, Grid
 
 Shape = Callable[[Array, Grid, float, float], Extent]  # out, t, length, offset: from 1 at step 0 to 0 at `length`
 

@@ -8,11 +8,11 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from lrcore import cost, formulas, grid
-from lrcore.cost import Load
 from lrcore.family import Number, Whole
-from lrcore.formulas import Node, Value
-from lrcore.grid import Extent, Fill, Grid
+from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Node, Value
+from lrcore.numerics.grid import Extent, Fill, Grid
 from lrcore.schedules import AnySchedule
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, SignedSteps, StepCount, of_group

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from lrcore import cost, formulas, grid
-from lrcore.cost import Load
 from lrcore.errors import CurveError
 from lrcore.family import Items
-from lrcore.formulas import Node, NoFormula, Value
-from lrcore.grid import Extent, Fill, Grid
-from lrcore.lengths import MAX_DEPTH
+from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Node, NoFormula, Value
+from lrcore.numerics.grid import Extent, Fill, Grid
+from lrcore.numerics.lengths import MAX_DEPTH
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Milestones, Rates, Schedule, TorchSchedule
 from lrcore.schedules.step import rising

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from lrcore import grid
-from lrcore.formulas import Node, Value
-from lrcore.grid import Extent, Grid
+from lrcore.numerics import grid
+from lrcore.numerics.formulas import Node, Value
+from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules._base import Rates, Schedule
 
 

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from lrcore import cost, grid
-from lrcore.cost import Load
-from lrcore.formulas import Node, Value
-from lrcore.grid import Extent, Grid
+from lrcore.numerics import cost, grid
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Node, Value
+from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Count, Rate, Rates, StepCount, TorchSchedule
 

@@ -7,12 +7,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore import cost, formulas, grid
-from lrcore.cost import Load
-from lrcore.expression import CycleExpression
+from lrcore.expressions.expression import CycleExpression
 from lrcore.family import Flag, is_none
-from lrcore.formulas import Node, Value
-from lrcore.grid import Extent, Grid
+from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Node, Value
+from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules._base import (
     Factor,
     GroupMomenta,

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lrcore import cost, formulas, grid
-from lrcore.cost import Load
 from lrcore.family import Number, Whole
-from lrcore.formulas import Node, NoFormula, Value
-from lrcore.grid import Extent, Grid
+from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Node, NoFormula, Value
+from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
 
 MAX_LISTED = 1024  # rates of a Chebyshev cycle in a formula

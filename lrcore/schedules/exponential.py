@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lrcore import cost, grid
-from lrcore.cost import Load
-from lrcore.formulas import Node, Value
-from lrcore.grid import Extent, Grid
+from lrcore.numerics import cost, grid
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Node, Value
+from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules._base import Factor, Rates, TorchSchedule
 
 

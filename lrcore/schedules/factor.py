@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore import cost, formulas, grid
-from lrcore.cost import Load
-from lrcore.formulas import Node, Value
-from lrcore.grid import Extent, Grid
+from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Node, Value
+from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules._base import Fraction, Rate, Rates, StepCount, TorchSchedule
 
 

@@ -7,11 +7,11 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from lrcore import cost, formulas, grid
-from lrcore.cost import Load
 from lrcore.family import Flag
-from lrcore.formulas import Node, Value
-from lrcore.grid import Extent, Grid
+from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Node, Value
+from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
 from lrcore.schedules.factor import polynomial, polynomial_cost, polynomial_formula

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore import cost, formulas, grid
-from lrcore.cost import Load
 from lrcore.errors import CurveError
-from lrcore.expression import Expression
+from lrcore.expressions.expression import Expression
 from lrcore.family import ByShape, Items
-from lrcore.formulas import Node, NoFormula, Value
-from lrcore.grid import Extent, Grid
+from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Node, NoFormula, Value
+from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules._base import Rates, TorchSchedule
 
 GroupExpressions = Annotated[Expression | Annotated[tuple[Expression, ...], Items(64, least=1)], ByShape()]

@@ -8,10 +8,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from lrcore import formulas, grid
 from lrcore.family import Flag
-from lrcore.formulas import Node, Value
-from lrcore.grid import Extent, Fill, Grid
+from lrcore.numerics import formulas, grid
+from lrcore.numerics.formulas import Node, Value
+from lrcore.numerics.grid import Extent, Fill, Grid
 from lrcore.schedules._base import (
     Count,
     Factor,

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore import cost, formulas, grid
-from lrcore.cost import Load
-from lrcore.formulas import Node, Value
-from lrcore.grid import Extent, Grid
+from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Node, Value
+from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules._base import Count, Rate, Rates, Schedule, StepCount
 from lrcore.schedules.step import Piecewise
 

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore.cost import CALL, Load
 from lrcore.family import Whole, is_none
-from lrcore.grid import Array
+from lrcore.numerics.cost import CALL, Load
+from lrcore.numerics.grid import Array
 from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, Rates, Schedule, of_group
 
 Count = Annotated[int, Whole(ge=0, le=MAX_STEP)]

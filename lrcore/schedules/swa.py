@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from lrcore import formulas, grid
-from lrcore.formulas import Node, Value
-from lrcore.grid import Extent, Grid
+from lrcore.numerics import formulas, grid
+from lrcore.numerics.formulas import Node, Value
+from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules._base import GroupRates, Rates, StepIndex, TorchSchedule, of_group
 
 

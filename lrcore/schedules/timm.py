@@ -7,12 +7,12 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from lrcore import cost, formulas, grid
-from lrcore.cost import Load
 from lrcore.family import Flag, Items, Number, Whole
-from lrcore.formulas import Node, T, Value
-from lrcore.grid import Extent, Grid
-from lrcore.lengths import Span
+from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Node, T, Value
+from lrcore.numerics.grid import Extent, Grid
+from lrcore.numerics.lengths import Span
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import MAX_STEP, Factor, Rate, Rates, Schedule, StepCount, StepIndex
 from lrcore.schedules.step import rising

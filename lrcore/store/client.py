@@ -10,12 +10,13 @@ from typing import Any
 from pydantic import ValidationError
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from lrcore import plugins, traces
+from lrcore import plugins
 from lrcore.jobs.ids import NOBODY, new_id
 from lrcore.jobs.job import Job, JobOptions, JobSummary
 from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.job_types import UnknownKind, kind_of
 from lrcore.jobs.states import State
+from lrcore.service import traces
 from lrcore.store.errors import (
     IllegalMove,
     JobExists,

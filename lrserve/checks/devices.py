@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrserve.checks import Finding, ok, problem, size, warning
 from lrserve.supervisor import gpus
 

@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lrcore.artifacts import Artifacts, ArtifactsUnavailable
 from lrcore.jobs.ids import new_id
-from lrcore.logs import masked
-from lrcore.settings import Settings
+from lrcore.service.artifacts import Artifacts, ArtifactsUnavailable
+from lrcore.service.logs import masked
+from lrcore.service.settings import Settings
 from lrserve.checks import Finding, ok, problem, size, warning
 
 LITTLE, TOO_LITTLE = 10 * 2**30, 2**30  # bytes left

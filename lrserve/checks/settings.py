@@ -8,8 +8,8 @@ from importlib.util import find_spec
 
 from pydantic import ValidationError
 
-from lrcore import traces
 from lrcore.errors import message
+from lrcore.service import traces
 from lrcore.text import did_you_mean
 from lrserve.api.settings import ApiSettings
 from lrserve.checks import Finding, ok, problem, warning

@@ -10,8 +10,8 @@ from typing import Any
 
 from lrcore import __version__
 from lrcore.access.keys import KeyStore
-from lrcore.logs import masked
-from lrcore.settings import Settings
+from lrcore.service.logs import masked
+from lrcore.service.settings import Settings
 from lrcore.store.connection import AuthenticationError, Redis, RedisError, ResponseError, connect
 from lrcore.store.format import StoreTooNew
 from lrcore.store.memory import FULL

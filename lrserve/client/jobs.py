@@ -27,9 +27,9 @@ from lrserve.client.methods import Listing, Method
 from lrserve.client.responses import Kind, Plan, Records
 
 if TYPE_CHECKING:
-    from lrcore.artifacts import Artifact
     from lrcore.jobs.range_test import RangeTestResult
     from lrcore.reports.experiment_report import RunRow
+    from lrcore.service.artifacts import Artifact
 
 WAIT_SECONDS = 30.0  # that the server keeps a request of wait() before it answers
 
@@ -244,7 +244,7 @@ def artifacts(job_id: str) -> Call[list[Artifact]]:
 
 
 def _artifacts(response: httpx.Response) -> list[Artifact]:
-    from lrcore.artifacts import Artifact
+    from lrcore.service.artifacts import Artifact
 
     return [Artifact.model_validate(each) for each in response.json()["artifacts"]]
 

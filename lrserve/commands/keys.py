@@ -23,7 +23,7 @@ TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 
 def redis_of_settings() -> Redis:
     """The Redis that LRSERVE_REDIS_URL names, else the one that `lrserve up` runs. Raises typer.BadParameter."""
-    from lrcore.settings import Settings
+    from lrcore.service.settings import Settings
     from lrcore.store.connection import connect
     from lrserve.supervisor import REDIS_URL
 

@@ -88,7 +88,7 @@ def demo(
     """Start what is needed, draw StepLR(5, 0.5), train with it and without, and compare."""
     from rich.console import Console
 
-    from lrcore.settings import Settings
+    from lrcore.service.settings import Settings
     from lrserve.client import ApiError, Client
     from lrserve.demo import run
     from lrserve.embedded import NoRedis
@@ -135,7 +135,7 @@ def worker(
     as_json: AsJson = False,
 ) -> None:
     """Run one worker alone, with the Redis of LRSERVE_REDIS_URL. It becomes `python -m lrserve.worker`, and logs."""
-    from lrcore.settings import Settings
+    from lrcore.service.settings import Settings
     from lrserve.supervisor import check_torch
 
     if name == "":

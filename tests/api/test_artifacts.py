@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lrcore.artifacts import Artifacts
+from lrcore.service.artifacts import Artifacts
 from tests.conftest import Service, running_service
 from tests.factories import job_spec
 from tests.lrserve.test_commands import lrserve

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from lrcore.curve import CurveRequest, table
 from lrcore.fit import Fit, fit
-from lrcore.grid import Array, Grid
+from lrcore.numerics.grid import Array, Grid
 from tests.campaign.draws import FIELDS, Drawn, draw
 
 LOGS = ("clean", "6 digits", "4 digits", "every 10th")

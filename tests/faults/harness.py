@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from lrcore.jobs.job import Epoch, Job
 from lrcore.jobs.states import MOVES, RunState, State
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrcore.store.connection import connect
 from lrcore.store.queue import QUEUE, broker_list
 from lrserve.api.notifier import Notifier

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from tests.conftest import until
 from tests.factories import job_spec
 from tests.faults.harness import SHORT, Rig, Trial, job_of, wait

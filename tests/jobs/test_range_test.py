@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lrcore.figure import encoded
 from lrcore.jobs.range_test import (
     SAFETY,
     Floats,
@@ -29,6 +28,7 @@ from lrcore.jobs.range_test import (
     suggestions,
 )
 from lrcore.jobs.training_spec import TrainingSpec
+from lrcore.pictures.figure import encoded
 from lrcore.reports.figure import range_test_figure
 from tests.factories import job_spec, range_test_spec
 

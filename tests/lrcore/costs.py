@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from lrcore.curve import CurveRequest, sample, table_cost
 from lrcore.errors import CurveError
-from lrcore.expression import CycleExpression, Expression
+from lrcore.expressions.expression import CycleExpression, Expression
 from lrcore.family import Spec
-from lrcore.grid import Grid
+from lrcore.numerics.grid import Grid
 from lrcore.schedules import SCHEDULES, Schedule
 from tests.lrcore.strategies import flat
 

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from lrcore.expression import CycleExpression, Expression
+from lrcore.expressions.expression import CycleExpression, Expression
 from lrcore.family import Spec, Whole
-from lrcore.grid import Grid
-from lrcore.lengths import Span
+from lrcore.numerics.grid import Grid
+from lrcore.numerics.lengths import Span
 from lrcore.schedules import SCHEDULES, AnySchedule, Rates, Schedule
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
 from tests.examples import examples

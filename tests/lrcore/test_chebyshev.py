@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lrcore.cost import SECOND
 from lrcore.curve import CurveRequest, sample
-from lrcore.grid import Grid
+from lrcore.numerics.cost import SECOND
+from lrcore.numerics.grid import Grid
 from lrcore.schedules.decays import Chebyshev
 
 

@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-import lrcore.cost
+import lrcore.numerics.cost
 from lrcore import lint
 from lrcore.compare import CompareRequest
-from lrcore.cost import SECOND, Load
 from lrcore.curve import CurveRequest, sample
 from lrcore.dialects import FRAMEWORKS, translate
 from lrcore.dialects._base import MAX_CODE
+from lrcore.dialects._foreign import MAX_TEXT
 from lrcore.errors import CurveError
-from lrcore.expression import Expression
-from lrcore.foreign_names import MAX_TEXT
+from lrcore.expressions.expression import Expression
+from lrcore.numerics.cost import SECOND, Load
 from lrcore.schedules import SCHEDULES
 from lrcore.schedules import _shapes as shapes
 from tests.lrcore.costs import Json, accepted, drawn, measured, slowness
@@ -164,7 +164,7 @@ def test_no_drawn_schedule_takes_longer_than_it_is_said_to(
 def test_no_schedule_of_extremes_takes_longer_than_it_is_said_to(
     name: str, slow: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lrcore.cost, "MOST", MEASURED * SECOND)
+    monkeypatch.setattr(lrcore.numerics.cost, "MOST", MEASURED * SECOND)
     random = Random(name)
     requests = [fields for _ in range(15) if (fields := drawn(random, name)) is not None]
 
@@ -177,13 +177,13 @@ def test_a_common_curve_is_answered_at_once() -> None:
     for schedule in (EXPONENTIAL, COSINE, {"type": "StepLR", "step_size": 30}, warmed(COSINE, 1)):
         request = CurveRequest.model_validate({"schedule": schedule, "base_lr": 0.1, "steps": 10_000})
 
-        assert request.cost + lint.cost(request) < lrcore.cost.AT_ONCE
+        assert request.cost + lint.cost(request) < lrcore.numerics.cost.AT_ONCE
 
 
 def test_a_long_curve_of_a_few_parts_is_answered() -> None:
     request = CurveRequest.model_validate({"schedule": chained(EXPONENTIAL, COSINE), "base_lr": 0.1, "steps": 10**7})
 
-    assert request.cost < lrcore.cost.MOST
+    assert request.cost < lrcore.numerics.cost.MOST
 
 
 def test_curves_are_compared_at_the_cost_of_all() -> None:

@@ -12,7 +12,7 @@ from lrcore.datasets._from_torchvision import FromTorchvision
 from lrcore.datasets._root import data_root
 from lrcore.datasets._torchvision import torchvision_datasets
 from lrcore.datasets.emnist import FACTS
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from tests.lrcore.datasets import made, refusal
 
 DOWNLOADED = sorted(name for name, member in DATASETS.items() if issubclass(member, FromTorchvision))

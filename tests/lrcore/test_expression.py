@@ -13,8 +13,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from lrcore.expression import CHUNK, MAX_LENGTH, CycleExpression, Expression
-from lrcore.expression_syntax import MAX_DEPTH, MAX_NODES
+from lrcore.expressions.expression import CHUNK, MAX_LENGTH, CycleExpression, Expression
+from lrcore.expressions.syntax import MAX_DEPTH, MAX_NODES
 from tests.lrcore.strategies import CYCLE_EXPRESSIONS, EXPRESSIONS, assert_same_bits, laws
 
 STEPS = np.array([0, 1, 2, 3, 7, 10, 50, 1000])
@@ -396,7 +396,7 @@ def in_python_or_nan(source: str, t: int) -> float:
 
 
 def test_a_text_that_python_doubts_leaves_no_line_in_the_log() -> None:
-    code = "from lrcore.expression import Expression; Expression('1if epoch else 2')"
+    code = "from lrcore.expressions.expression import Expression; Expression('1if epoch else 2')"
     done = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stderr == ""

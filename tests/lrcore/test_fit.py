@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lrcore.curve import CurveRequest, sample
 from lrcore.fit import MAX_LENGTH, Fit, fit
-from lrcore.grid import Array
+from lrcore.numerics.grid import Array
 from lrcore.schedules import SCHEDULES
 from tests.examples import sparse
 from tests.lrcore.strategies import Json, laws, parse

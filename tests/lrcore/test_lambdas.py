@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from lrcore.dialects import Framework, translate
-from lrcore.expression import MAX_LENGTH, Expression
-from lrcore.expression_syntax import ARITY, MODULES
+from lrcore.expressions.expression import MAX_LENGTH, Expression
+from lrcore.expressions.syntax import ARITY, MODULES
 from tests.lrcore.strategies import parse, rates
 from tests.lrcore.test_translate import BASE_LR, TOLERANCE, names
 

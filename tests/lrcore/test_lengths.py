@@ -23,7 +23,7 @@ from lrcore.curve import CurveRequest
 from lrcore.dialects._read import FRAMEWORKS
 from lrcore.family import Spec
 from lrcore.jobs.experiment import ExperimentSpec
-from lrcore.lengths import SHARE_PATTERN, RunLength, SharesOf
+from lrcore.numerics.lengths import SHARE_PATTERN, RunLength, SharesOf
 from lrcore.schedules import SCHEDULES
 from lrcore.schedules._base import MAX_STEP, RatesByStep, StepCount, StepIndex
 from tests.lrcore.strategies import Json, laws, parse

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from lrcore.jobs.ids import new_id
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrcore.store.connection import broker_url
 from lrserve.api.settings import ApiSettings
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lrcore.statistics import moments, student_t
+from lrcore.numerics.statistics import moments, student_t
 
 
 @pytest.mark.parametrize("df", [*range(1, 201), 1000])

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from lrcore.curve import CurveRequest, sample
 from lrcore.errors import CurveError
-from lrcore.rate_table import BLOCK
+from lrcore.numerics.rate_table import BLOCK
 from lrcore.schedules import SCHEDULES
 from lrcore.torch_lr import SpecLR
 from tests.lrcore.strategies import CALLS, Json

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lrcore.machine import cores
+from lrcore.service.machine import cores
 from lrcore.store.connection import connect
 from lrserve import embedded, supervisor
 from lrserve.embedded import EmbeddedRedis, NoRedis, bundled_server, find_server, installed_server, version

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from lrcore.numerics.statistics import Floats
 from lrcore.reports.leaderboard import LOST, Row, as_csv, leaderboard
-from lrcore.statistics import Floats
 
 STEP = {"type": "StepLR", "step_size": 5, "gamma": 0.5}
 

@@ -18,7 +18,7 @@ import atheris
 with atheris.instrument_imports(include=["lrcore"]):
     from tests.security import targets
 
-from lrcore.expression_syntax import ARITY, CONSTANTS, MODULES
+from lrcore.expressions.syntax import ARITY, CONSTANTS, MODULES
 from lrcore.optimizers import OPTIMIZERS
 from lrcore.schedules import SCHEDULES
 

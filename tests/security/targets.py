@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-import lrcore.cost
 import lrcore.jobs.experiment
+import lrcore.numerics.cost
 from lrcore.curve import CurveRequest, sample
 from lrcore.errors import LrcoreError
-from lrcore.expression import CycleExpression, Expression
+from lrcore.expressions.expression import CycleExpression, Expression
 from lrcore.family import Spec
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.range_test import RangeTestSpec
@@ -34,7 +34,7 @@ STEPS = np.arange(-2, 100)
 BOUNDS: dict[
     tuple[ModuleType, str], int
 ] = {  # lower ones on what is asked for openly, so that what takes long is a fault
-    (lrcore.cost, "MOST"): SMALL,
+    (lrcore.numerics.cost, "MOST"): SMALL,
     (lrcore.jobs.experiment, "MAX_RUNS"): FEW_RUNS,
 }
 SPECS: tuple[type[Spec], ...] = (CurveRequest, TrainingSpec, ExperimentSpec, RangeTestSpec)

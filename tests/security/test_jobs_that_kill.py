@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrcore.store.connection import connect
 from lrserve.supervisor import MOST_FAILURES, ProcessSupervisor, SupervisorError, free_port
 from lrserve.worker.engine.memory import free_memory

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lrcore.curve import CurveRequest, sample
-from lrcore.figure import new_figure
-from lrcore.lettering import legend, shortened, width, write
+from lrcore.pictures.figure import new_figure
+from lrcore.pictures.lettering import legend, shortened, width, write
 from lrcore.text import FORMULA, visible
 from lrserve.api.encoding.pictures import draw_curves
 from tests.examples import examples

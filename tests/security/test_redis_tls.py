@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from lrcore.access.keys import KeyStore, Role
 from lrcore.access.limits import LimitStore
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrcore.store.connection import connect, connect_async
 from lrcore.store.queue import QUEUE, broker_list
 from lrserve.api.middleware.rates import Rates

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from lrcore import logs
+from lrcore.service import logs
 from lrcore.text import HIDDEN, visible
 from lrserve.client import Client
 from lrserve.client.bar import Bar

@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from lrcore.settings import Settings
+from lrcore.service.retention import Retention
+from lrcore.service.settings import Settings
 from lrcore.store.connection import connect
 from lrcore.store.queue import QUEUE, broker_list
-from lrcore.store.retention import Retention
 from lrserve.client import ApiError, Client
 from tests.conftest import Service, redis_process, running_service, until
 from tests.factories import job_spec, long_job, training_spec

@@ -21,12 +21,12 @@ from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from lrcore import logs
-from lrcore.artifacts import ArtifactNotFound, Artifacts, ArtifactsUnavailable
 from lrcore.errors import MissingPackage
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.training_spec import TrainingSpec
-from lrcore.settings import Settings
+from lrcore.service import logs
+from lrcore.service.artifacts import ArtifactNotFound, Artifacts, ArtifactsUnavailable
+from lrcore.service.settings import Settings
 from lrcore.store.errors import LeaseLost
 from lrcore.store.queue import QUEUE
 from lrcore.store.records import Claim

@@ -16,7 +16,7 @@ from redis import Redis
 from lrcore.access.limits import LimitStore
 from lrcore.jobs.job import JobOptions
 from lrcore.jobs.range_test import RangeTestSpec, end_of
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrcore.store.errors import StoreFull
 from lrcore.store.queue import QUEUE
 from lrserve.worker.engine import Hooks, Interrupted, grouping, train

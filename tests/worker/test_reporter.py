@@ -14,7 +14,7 @@ BEATING = """
 import signal, sys, threading
 from pathlib import Path
 from lrcore.store.connection import connect
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from tests.stores import JobStore
 from tests.store.test_store import running
 from lrserve.worker.reporter import Reporter

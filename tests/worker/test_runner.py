@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrcore.store.queue import QUEUE
 from lrserve.worker.runner import Runner
 from tests.factories import SPEC

@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisGone
 from lrcore.jobs.experiment import ExperimentSpec, ShardSpec
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.states import RunState, State
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrcore.store.queue import QUEUE
 from lrcore.store.records import Claim, Judgement
 from lrserve.worker import executors

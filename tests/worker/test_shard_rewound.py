@@ -12,7 +12,7 @@ from torch import nn
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Best
 from lrcore.jobs.states import State
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
 from lrserve.worker.engine import Diverged, Result
 from lrserve.worker.shard import ShardHooks, ShardReporter
 from tests.conftest import until

@@ -16,9 +16,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lrcore import traces
 from lrcore.jobs.job_spec import JobSpec
 from lrcore.jobs.job_types import UnknownKind, kind_of
+from lrcore.service import traces
 
 Json = dict[str, Any]
 

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lrcore import traces
 from lrcore.datasets import Dataset
 from lrcore.datasets._base import Files, Images, Labels
 from lrcore.errors import SpecError
+from lrcore.service import traces
 
 from .memory import free_memory
 

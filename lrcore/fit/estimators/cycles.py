@@ -13,7 +13,7 @@ from lrcore.fit.numerics import line, wave_length, whole
 from lrcore.fit.sampling import Steps
 from lrcore.fit.series import Series
 from lrcore.fit.tails import SHAPES, Tail, tails
-from lrcore.grid import Array
+from lrcore.numerics.grid import Array
 
 CYCLED = ("cosine", "cosine k", "power", "power k", "tanh", "line")
 

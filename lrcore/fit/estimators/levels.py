@@ -10,7 +10,7 @@ from lrcore.fit.candidate import Candidate, Spec
 from lrcore.fit.estimators.phases import turns
 from lrcore.fit.numerics import geometric, line
 from lrcore.fit.series import Series
-from lrcore.grid import Array
+from lrcore.numerics.grid import Array
 
 MOST_STEPS, MOST_LISTED = 10_000, 100
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from lrcore.machine import cores
+from lrcore.service.machine import cores
 from tests.security.siege.watch import PROBE_SECONDS
 
 Line = dict[str, Any]

@@ -1,8 +1,8 @@
 """Reads Python: a lambda or an expression becomes a small tree of a closed grammar.
 
 The tree consists of nodes of Python's own `ast`, and holds only numbers, the variable under the name VARIABLE, the
-names in CONSTANTS, arithmetic, comparisons, `and`, `or`, `not`, and calls of functions that `lrcore.expression`
-computes. Everything else is refused, with the way out. Nothing is evaluated here, and nothing is ever run as Python.
+names in CONSTANTS, arithmetic, comparisons, `and`, `or`, `not`, and calls of functions that `expression` computes.
+Everything else is refused, with the way out. Nothing is evaluated here, and nothing is ever run as Python.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def write(text: Text, name: str, longest: int = LONGEST) -> None:
     What matplotlib takes for mathematics stays as it is. Chinese, Japanese and Korean come from a font of their own; a
     character that no font has is written as its name in Unicode, as in :rocket:.
     """
-    from matplotlib import font_manager  # noqa: PLC0415 - as in lrcore.figure
+    from matplotlib import font_manager  # noqa: PLC0415 - as in lrcore.pictures.figure
 
     latin, others = _letters(font_manager.findfont(FAMILY)), _others()
     shown = "".join(c if ord(c) in latin or ord(c) in others.letters else _spelt(c) for c in visible(name))
@@ -107,7 +107,7 @@ class _Font(NamedTuple):
 @cache
 def _others() -> _Font:
     """Noto Sans CJK, from the wheel that carries it."""
-    from matplotlib import font_manager  # noqa: PLC0415 - as in lrcore.figure
+    from matplotlib import font_manager  # noqa: PLC0415 - as in lrcore.pictures.figure
 
     found = importlib.util.find_spec("notojp_matplotlib")  # which would set matplotlib's fonts if it were imported
     if found is None or found.origin is None:
@@ -119,6 +119,6 @@ def _others() -> _Font:
 
 @cache
 def _letters(file: str) -> frozenset[int]:
-    from matplotlib import font_manager  # noqa: PLC0415 - as in lrcore.figure
+    from matplotlib import font_manager  # noqa: PLC0415 - as in lrcore.pictures.figure
 
     return frozenset(font_manager.get_font(file).get_charmap())

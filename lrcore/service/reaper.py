@@ -7,9 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from redis.exceptions import RedisError
-
-from lrcore.settings import Settings
+from lrcore.service.settings import Settings
+from lrcore.store.connection import RedisError
 from lrcore.store.format import StoreTooNew
 from lrcore.store.operator import OperatorStore
 

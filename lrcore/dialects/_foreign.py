@@ -6,8 +6,8 @@ from typing import Any
 
 from lrcore.dialects._read import read
 from lrcore.errors import CurveError
-from lrcore.expression import MAX_LENGTH
-from lrcore.lengths import MAX_DEPTH
+from lrcore.expressions.expression import MAX_LENGTH
+from lrcore.numerics.lengths import MAX_DEPTH
 
 MAX_JSON_DEPTH = 3 * MAX_DEPTH  # objects and lists of their JSON: a schedule lies in a list, its last field holds two
 MAX_TEXT = 65 * MAX_LENGTH  # characters of all names and expressions of a schedule: a long one for each of 64 groups

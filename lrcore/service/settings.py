@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from lrcore import logs
 from lrcore.plugins import DISTRIBUTION
+from lrcore.service import logs
 from lrcore.store.connection import check_url
 
 

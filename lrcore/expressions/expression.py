@@ -1,6 +1,6 @@
 """Arithmetic written by users, evaluated over float64 arrays through a white list of syntax.
 
-`lrcore.expression_syntax` reads the text; nothing outside its grammar can be said. Constants become float64 before
+`lrcore.expressions.syntax` reads the text; nothing outside its grammar can be said. Constants become float64 before
 anything is computed, so that no expression is slow: a tower of powers overflows at once and is refused.
 """
 
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from lrcore.expression_cost import value_cost
-from lrcore.expression_syntax import ARITY, CONSTANTS, VARIABLE, is_condition, read, snippet
-from lrcore.formulas import PI, Node, T, Value, call, where
-from lrcore.grid import PIECE, raised
+from lrcore.expressions.cost import value_cost
+from lrcore.expressions.syntax import ARITY, CONSTANTS, VARIABLE, is_condition, read, snippet
+from lrcore.numerics.formulas import PI, Node, T, Value, call, where
+from lrcore.numerics.grid import PIECE, raised
 
 Array = NDArray[np.float64]
 Evaluate = Callable[[Array], Any]  # an array for what depends on the variable, a float64 for what does not

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from lrcore.curve import table
 from lrcore.errors import CurveError
-from lrcore.grid import Grid
+from lrcore.numerics.grid import Grid
 from lrcore.schedules import Schedule
 from lrcore.schedules.cosine import CosineAnnealingWarmRestarts
 

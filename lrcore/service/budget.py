@@ -10,7 +10,7 @@ class OverBudget(Exception):
 
 
 class Budget:
-    """Work that is left, in nanoseconds of one core by `lrcore.cost`. One request shares it between its threads."""
+    """Work that is left, in nanoseconds of one core by `numerics.cost`. One request shares it between its threads."""
 
     __slots__ = ("left",)
 

@@ -1,7 +1,7 @@
 """The rate as a formula of the step: a small tree, for what is written as code and not computed here.
 
 The tree is the only way from a spec to code: its leaves are validated numbers, its operations are the ones below. The
-shapes are those of `lrcore.grid`, which writes them into arrays.
+shapes are those of `lrcore.numerics.grid`, which writes them into arrays.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ PI = Node("pi")
 
 
 def call(function: str, *args: Value) -> Node:
-    """One of the functions in lrcore.expression of values, or round_to of a value and its digits."""
+    """One of the functions in lrcore.expressions.expression of values, or round_to of a value and its digits."""
     return Node(function, args)
 
 

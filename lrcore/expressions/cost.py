@@ -6,8 +6,8 @@ import ast
 import math
 from typing import NamedTuple
 
-from lrcore.cost import ARITHMETIC, COPY, EXP, POWER, ROOT, TRIG
-from lrcore.expression_syntax import CONSTANTS, MAX_DIGITS
+from lrcore.expressions.syntax import CONSTANTS, MAX_DIGITS
+from lrcore.numerics.cost import ARITHMETIC, COPY, EXP, POWER, ROOT, TRIG
 
 LARGEST_STEP = 2.0**54
 REMAINDER, REMAINDER_BIT = 15.0, 0.5  # fmod divides bit by bit: its time grows with the length of the quotient

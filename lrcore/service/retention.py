@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 
-from redis.exceptions import RedisError
-
-from lrcore.artifacts import Artifacts, ArtifactsUnavailable
-from lrcore.settings import Settings
+from lrcore.service.artifacts import Artifacts, ArtifactsUnavailable
+from lrcore.service.settings import Settings
+from lrcore.store.connection import RedisError
 from lrcore.store.operator import OperatorStore
 
 log = logging.getLogger("lrserve.retention")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lrcore.grid import TILE, Grid
+from lrcore.numerics.grid import TILE, Grid
 
 SECOND = 1e9
 MOST = 5 * SECOND  # of a request for curves, and of the tables of a job

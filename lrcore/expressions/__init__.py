@@ -1,0 +1,1 @@
+"""The language of LambdaLR: its grammar, its values and what they cost."""
