@@ -173,26 +173,30 @@ class Service:
 def running_service(home: Path, workers: int = 1, **settings: Any) -> Iterator[Service]:
     """An lrserve in `home`. Settings by their names, such as lease_seconds=2."""
     environment = {f"LRSERVE_{name.upper()}": str(value) for name, value in settings.items()}
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
     log = home / "log"
     with ExitStack() as ending:
-        ending.callback(lambda: _restore(before))
         home.mkdir(parents=True, exist_ok=True)
         file = ending.enter_context(log.open("ab"))
-        stack = ProcessSupervisor(Settings(home=home), "127.0.0.1", free_port(), workers, say=print, log=file)
-        ending.enter_context(stack.running())
+        with _environment(environment):  # for the start alone: a service that runs beside it has settings of its own
+            stack = ProcessSupervisor(Settings(home=home), "127.0.0.1", free_port(), workers, say=print, log=file)
+            ending.enter_context(stack.running())
         service = Service(stack, log)
         ending.callback(service.http.close)
         ending.enter_context(service.client)
         yield service
 
 
-def _restore(before: dict[str, str | None]) -> None:
-    for name, value in before.items():
-        os.environ.pop(name, None)
-        if value is not None:
-            os.environ[name] = value
+@contextmanager
+def _environment(changes: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 @pytest.fixture(scope="session")
