@@ -76,7 +76,8 @@ redis-server:
 luacheck: | redis-server
 	@command -v luacheck >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends lua-check >/dev/null; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	      apt-get install -qq -y --no-install-recommends lua-check >/dev/null; \
 	  else echo "no luacheck here, and only root could install it: the store's scripts are not linted"; fi; }
 
 .PHONY: chromium
