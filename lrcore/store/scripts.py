@@ -52,13 +52,26 @@ def names() -> list[str]:
     return sorted(str(path) for path in paths if path.parts[0] != "common")
 
 
-class ScriptRunner:
-    """Runs scripts by name, on records of a format that it knows. Safe to share between threads."""
+class _Registered:
+    """The scripts of a client of Redis, each registered when it is first used, and what is known of the format."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis | AsyncRedis) -> None:
         self._redis = redis
         self._format = StoreFormat()
         self._calls: dict[str, Any] = {}
+
+    def _registered(self, name: str) -> Any:
+        call = self._calls.get(name)
+        if call is None:
+            call = self._calls[name] = self._redis.register_script(source(name))
+        return call
+
+
+class ScriptRunner(_Registered):
+    """Runs scripts by name, on records of a format that it knows. Safe to share between threads."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis)
 
     def check_format(self) -> None:
         """Migrate older records. Raises StoreTooNew, as `run` does."""
@@ -77,22 +90,17 @@ class ScriptRunner:
         return self._call(name, *arguments, client=client)
 
     def _call(self, name: str, *arguments: str | int, client: Pipeline | None = None) -> Any:
-        call = self._calls.get(name)
-        if call is None:
-            call = self._calls[name] = self._redis.register_script(source(name))
         try:
-            return call(args=[PREFIX, *arguments], client=client)
+            return self._registered(name)(args=[PREFIX, *arguments], client=client)
         except ResponseError as error:
             raise meaning_of(error) from error
 
 
-class AsyncScriptRunner:
+class AsyncScriptRunner(_Registered):
     """The same for asyncio."""
 
     def __init__(self, redis: AsyncRedis) -> None:
-        self._redis = redis
-        self._format = StoreFormat()
-        self._calls: dict[str, Any] = {}
+        super().__init__(redis)
 
     async def run(self, name: str, *arguments: str | int) -> Any:
         """Run a script. Raises what ScriptRunner.run raises."""
@@ -101,11 +109,8 @@ class AsyncScriptRunner:
         return await self._call(name, *arguments)
 
     async def _call(self, name: str, *arguments: str | int) -> Any:
-        call = self._calls.get(name)
-        if call is None:
-            call = self._calls[name] = self._redis.register_script(source(name))
         try:
-            return await call(args=[PREFIX, *arguments])
+            return await self._registered(name)(args=[PREFIX, *arguments])
         except ResponseError as error:
             raise meaning_of(error) from error
 

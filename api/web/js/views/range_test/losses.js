@@ -71,7 +71,7 @@ function figure({id, result, spec}, each) {
   };
 }
 
-/** The losses that are worth seeing: without the last ones, which run away. */
+/** The losses that are worth seeing: without the last ones, which diverge. */
 function between(result) {
   const smooth = result.smoothed_loss.filter(Number.isFinite);
   if (smooth.length <= 1) return undefined;

@@ -1,4 +1,4 @@
-// The schedules that there are, and a new one of each, made to fit a run.
+// The catalogue of schedules, and a new one of each, made to fit a run.
 
 import {Problem, get, post} from "../../api.js";
 import {stretched} from "../../form.js";
