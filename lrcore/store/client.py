@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
+from redis import Redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from lrcore import plugins
@@ -26,6 +27,7 @@ from lrcore.store.errors import (
     LimitReached,
     StoreFull,
 )
+from lrcore.store.memory import MemoryGuard
 from lrcore.store.queue import queue_for
 from lrcore.store.reader import JobReader
 from lrcore.store.records import NewJob, job_from, milliseconds, summary_from
@@ -37,6 +39,10 @@ RECORD_BYTES = 2048  # of a short job in Redis beside its spec, about: 3 kB were
 
 class ClientStore(JobReader):
     """Jobs as their clients see them."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis)
+        self._memory = MemoryGuard(redis)
 
     def create(self, spec: JobSpec, options: JobOptions | None = None, *, key: str = "") -> Job:
         """Put a new job into its queue, behind those with the same priority or a higher one.

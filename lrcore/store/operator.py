@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 
+from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
 from lrcore.jobs.states import State
 from lrcore.store.errors import StoreFull
+from lrcore.store.memory import MemoryGuard
 from lrcore.store.queue import broker_list
 from lrcore.store.reader import JobReader
 from lrcore.store.records import Queue, milliseconds
@@ -19,7 +21,10 @@ PROBE_SECONDS = 1.0
 class OperatorStore(JobReader):
     """Jobs, queues and workers of the service as a whole."""
 
-    _writable_until = 0.0
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis)
+        self._memory = MemoryGuard(redis)
+        self._writable_until = 0.0
 
     def ping(self) -> None:
         """Ask Redis for a sign of life."""

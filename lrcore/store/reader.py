@@ -12,7 +12,6 @@ from redis import Redis
 from lrcore.jobs.job import Best, Epoch, GroupingView, Job, JobError
 from lrcore.jobs.states import RunState
 from lrcore.store.errors import JobNotFound
-from lrcore.store.memory import MemoryGuard
 from lrcore.store.records import RunView, job_from
 from lrcore.store.scripts import PREFIX, ScriptRunner
 
@@ -25,7 +24,7 @@ class JobReader:
     """
 
     def __init__(self, redis: Redis) -> None:
-        self._redis, self._scripts, self._memory = redis, ScriptRunner(redis), MemoryGuard(redis)
+        self._redis, self._scripts = redis, ScriptRunner(redis)
         self._tenant = ""  # any
 
     def of(self, tenant: str) -> Self:
