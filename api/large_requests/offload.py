@@ -36,7 +36,7 @@ log = logging.getLogger("lrserve.api")
 
 SMALL_BYTES = 4096  # of query and body together: a few milliseconds to parse, whatever they contain
 WHOLE = 2**18  # bytes of an answer that is taken over at once, so that its process ends
-ANSWERS = 3  # longer ones that are on their way to their clients at once
+ANSWERS = 2  # longer ones that are on their way to their clients at once
 QUEUE, QUEUE_OF_TENANT, QUEUE_SECONDS = 64, 16, 30.0  # requests that wait for a process
 ANSWER_SECONDS = 60.0  # until an answer begins, beside all else that the machine has to do
 FIELDS = 150_000  # of a body: each that is unknown becomes an error of its own

@@ -16,7 +16,7 @@ from ..settings import ApiSettings
 from .wire import LENGTH, Request, Start, packed
 
 CPU_SECONDS = 20  # of one request; estimates refuse beforehand what would take longer
-MEMORY_BYTES = 384 * 2**20  # of one request, beside what every process has anyway
+MEMORY_BYTES = 256 * 2**20  # of one request, beside what every process has anyway
 STOP_SECONDS = 2.0
 
 
