@@ -14,6 +14,7 @@ from typing import Any
 import tests.security.siege.bodies
 import tests.security.siege.curves
 import tests.security.siege.jobs  # noqa: F401  # they fill WORST
+from tests.security.siege.delays import LATE, Delays
 from tests.security.siege.record import Recorder
 from tests.security.siege.wire import Answer, Request, connected, exchange
 from tests.security.siege.worst import WORST, World, Worst
@@ -28,6 +29,7 @@ class Attacker:
     Attributes:
         token: the key that the requests carry.
         worker: held by whoever gives the service's worker something to do.
+        delays: those of this process.
     """
 
     port: int
@@ -36,6 +38,7 @@ class Attacker:
     recorder: Recorder
     worker: asyncio.Semaphore
     attack: str = ""
+    delays: Delays = field(default_factory=Delays)
     rng: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,7 +58,7 @@ class Attacker:
 
     async def send_raw(self, raw: bytes, keep: int = 0, may_reset: bool = False) -> Answer:
         """Send bytes as they are, read the whole answer and record it."""
-        begun = time.monotonic()
+        begun, delayed = time.monotonic(), self.delays.seconds()
         try:
             async with asyncio.timeout(LONGEST):
                 found = await exchange(self.port, raw, keep)
@@ -64,6 +67,7 @@ class Attacker:
         except asyncio.CancelledError:
             self.note(begun, "abandoned")
             raise
+        may_reset |= self.delays.seconds() - delayed > LATE
         self.recorder.answered(self.attack, begun, found, raw, may_reset)
         return found
 
