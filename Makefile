@@ -20,7 +20,8 @@ demo: .venv/ready
 up: .venv/ready
 	$(BIN)/lrserve up $(ARGS)
 
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# More processes than two cores have: many tests wait for what others do
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # What most changes can break, in a minute: the linters, schedules and specs, and the job store
 STORE := tests/store tests/jobs tests/access tests/webhooks tests/reports
@@ -28,12 +29,12 @@ SLOWER := campaigns costs fit fit_families translate
 quick: .venv/ready lint redis-server
 	TEST_EXAMPLES=few $(PYTEST) tests/lrcore $(STORE) $(SLOWER:%=--ignore=tests/lrcore/test_%.py) $(ARGS)
 
-test: .venv/ready lint redis-server chromium
-	$(PYTEST) $(ARGS)
-
-# What `make test` leaves out for its time: tests with the mark `slow`, and all examples of the properties, of which it
-# draws a quarter.
+# ALL=1: with the tests that have the mark `slow`, and half of the properties' examples, as CI runs it; else a quarter
 DESELECTED := faults or security or examples or deploy or generated or siege
+test: .venv/ready lint redis-server chromium
+	$(if $(ALL),TEST_EXAMPLES=half) $(PYTEST) $(if $(ALL),-m "not ($(DESELECTED))") $(ARGS)
+
+# What `make test` leaves out for its time, and all examples of the properties
 test-slow: .venv/ready redis-server chromium
 	TEST_EXAMPLES=all $(PYTEST) -m "(slow or drawn or hypothesis) and not ($(DESELECTED))" $(ARGS)
 

@@ -1,4 +1,4 @@
-"""How much of what could be tried is: little in `make quick`, a part in `make test`, all of it in `make test-slow`."""
+"""How many of the examples are tried: few in `make quick`, some in `make test`, half in CI, all in `make test-slow`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-EVERY = {"few": 20, "some": 4, "all": 1}  # of so many examples, one is drawn
+EVERY = {"few": 20, "some": 4, "half": 2, "all": 1}  # of so many examples, one is drawn
 SHARE = EVERY[os.environ.get("TEST_EXAMPLES", "some")]
 
 

@@ -223,6 +223,7 @@ def test_the_asynchronous_client_does_the_same(service: Service, client: Client,
     assert found["tried"] == 10
 
 
+@pytest.mark.slow
 def test_a_type_checker_knows_both_flavours(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(

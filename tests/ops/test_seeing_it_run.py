@@ -21,6 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import Service, running_service, until
 from tests.factories import job_spec, long_job
 
+pytestmark = pytest.mark.slow
+
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
 

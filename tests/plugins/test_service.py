@@ -21,6 +21,8 @@ from tests.conftest import Service, running_service, until
 from tests.factories import job_spec
 from tests.plugins.installed import EXAMPLE, ROOT, SCHEDULE, install, install_example, python
 
+pytestmark = pytest.mark.slow
+
 JOB = json.loads((EXAMPLE / "job.json").read_text())
 NAME, VERSION = "lrserve-example", "1.0.0"
 CURVE = {"schedule": {"type": "example:HalfLife", "half_life": 2}, "base_lr": 0.8}

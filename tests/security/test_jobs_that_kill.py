@@ -18,6 +18,8 @@ from tests.conftest import Service, running_service, until
 from tests.factories import job_spec, long_job, training_spec
 from tests.stores import JobStore
 
+pytestmark = pytest.mark.slow
+
 ABSURD = {"type": "vit", "dim": 2048, "depth": 64, "heads": 16, "mlp_ratio": 16}  # 10 billion parameters
 ABSURD_MLP = {"type": "mlp", "hidden": [8192] * 16}  # 1 billion parameters
 ABSURD_BYTES = 6 * 4 * 10**9  # of the latter: weights, gradients, two moments, the average and the best ones

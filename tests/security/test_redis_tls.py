@@ -28,6 +28,8 @@ from tests.conftest import until
 from tests.factories import job_spec
 from tests.security.test_redis_acl import caller, ended, served, submitted
 
+pytestmark = pytest.mark.slow
+
 
 def openssl(folder: Path, *arguments: str) -> None:
     subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)

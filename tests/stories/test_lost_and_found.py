@@ -60,6 +60,7 @@ def test_a_job_survives_the_death_of_its_worker(steady: Service, undisturbed: li
     assert figures(steady.client.metrics(job.id)) == undisturbed
 
 
+@pytest.mark.slow
 def test_another_worker_takes_over_when_a_lease_runs_out(
     tmp_path: Path, undisturbed: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_job_whose_message_was_lost_runs_all_the_same(steady: Service) -> None
     assert [steady.ended(job_id).state for job_id in waiting] == ["succeeded"] * 3
 
 
+@pytest.mark.slow
 def test_epochs_that_redis_lost_are_sent_again(steady: Service, undisturbed: list[dict[str, Any]]) -> None:
     job = steady.client.submit(long_job())
     a_few_epochs(steady, job.id)
@@ -198,6 +200,7 @@ def data_that_hang(home: Path) -> dict[str, Any]:
     return job_spec(dataset={"type": "fashion-mnist"})
 
 
+@pytest.mark.slow
 def test_a_worker_that_stands_still_ends_and_its_job_goes_to_another(tmp_path: Path) -> None:
     spec = data_that_hang(tmp_path)
     with running_service(tmp_path, stall_seconds=4, max_losses=0, reap_seconds=0.2) as service:
@@ -224,6 +227,7 @@ def test_a_job_is_cancelled_while_its_data_are_loaded(steady: Service) -> None:
     assert steady.train(job_spec()).state == "succeeded"
 
 
+@pytest.mark.slow
 def test_a_worker_is_told_to_end_while_data_are_loaded(steady: Service) -> None:
     spec = data_that_hang(steady.stack.settings.home_folder)
     job = steady.client.submit(spec)
@@ -235,6 +239,7 @@ def test_a_worker_is_told_to_end_while_data_are_loaded(steady: Service) -> None:
     assert steady.client.job(job.id).state == "queued"
 
 
+@pytest.mark.slow
 def test_a_worker_is_told_to_end_while_redis_is_away(steady: Service, undisturbed: list[dict[str, Any]]) -> None:
     job = steady.client.submit(long_job())
     a_few_epochs(steady, job.id)
@@ -335,6 +340,7 @@ def test_without_redis_curves_go_on_and_jobs_answer_503(steady: Service) -> None
     assert found == job
 
 
+@pytest.mark.slow
 def test_a_frozen_redis_is_a_503_too(steady: Service) -> None:
     redis = steady.process("redis")
     redis.send_signal(signal.SIGSTOP)

@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 
 from lrserve.client import Client
-from lrserve.embedded import bundled_server, installed_server
+from lrserve.embedded import installed_server
 from lrserve.supervisor import free_port
 from tests.conftest import until
-from tests.examples import slow
 from tests.factories import job_spec, long_job
 from tests.stories.conftest import figures
 from tests.test_packages import other_packages
@@ -58,14 +57,12 @@ def lrserve_up(home: Path, path: str | None = None, **more: str) -> Iterator[tup
             process.wait()
 
 
-@pytest.mark.parametrize("server", ["installed", *slow("bundled")])
-def test_up_ends_cleanly_and_has_every_job_when_it_is_back(
-    server: str, tmp_path: Path, undisturbed: list[dict[str, Any]]
-) -> None:
-    binary = {"bundled": bundled_server, "installed": installed_server}[server]()
-    if binary is None:
-        pytest.skip(f"no {server} Redis server: see the Makefile's target redis-server")
-    path = "/nonexistent" if server == "bundled" else str(binary.parent)
+@pytest.mark.slow
+def test_up_ends_cleanly_and_has_every_job_when_it_is_back(tmp_path: Path, undisturbed: list[dict[str, Any]]) -> None:
+    """With the system's Redis; the tests below have the bundled one."""
+    if (binary := installed_server()) is None:
+        pytest.skip("no installed Redis server: see the Makefile's target redis-server")
+    path = str(binary.parent)
 
     with lrserve_up(tmp_path, path) as (process, client):
         done = client.submit(job_spec())

@@ -18,6 +18,8 @@ from tests.conftest import Service, redis_process, running_service
 from tests.stores import JobStore
 from tests.upgrade.record import ELSEWHERE, LONG, LONG_RANGE, RECORDED, SHORT, post
 
+pytestmark = pytest.mark.slow
+
 
 class Before:
     """A recorded version, and the present service on what it has left."""

@@ -138,6 +138,7 @@ def accepted(schedule: type[Schedule]) -> TrainingSpec | None:
     return spec(schedule=example, optimizer=optimizer, seed=seed, **given)
 
 
+@pytest.mark.slow
 def test_a_hundred_steps_of_every_schedule_at_once(stacked: None) -> None:
     specs = [job for schedule in SCHEDULES.values() if (job := accepted(schedule))]
     assert len(specs) == len(SCHEDULES) - 1  # all but the one that follows a metric, once an epoch
@@ -180,6 +181,7 @@ def test_each_model_on_augmented_images(name: str, way: None) -> None:
     assert_same(three(dataset=AUGMENTED, **MODELS[name]), rtol=1e-8 if "resnet" in name else 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet", "mlp"])
 def test_a_hundred_steps(name: str, way: None) -> None:
     assert_same(three(**MODELS[name] | {"epochs": 20}))
@@ -190,6 +192,7 @@ def test_the_first_steps_in_float32(name: str, stacked: None) -> None:
     assert_same(three(precision="float32", **MODELS[name]), rtol=1e-5, steps=10)
 
 
+@pytest.mark.slow
 def test_the_first_steps_of_a_resnet_in_float32(stacked: None) -> None:
     data = {"type": "fake", "samples": 320, "test_samples": 20, "image_size": 12, "noise": 0.3}
     given: dict[str, Any] = {"dataset": data, "batch_size": 32, "epochs": 1, "model": {"type": "resnet"}}
