@@ -27,8 +27,8 @@ CODE = ("lrcore", "api", "worker", "lrserve")
 TESTS = ("tests",)
 
 # The five largest of each kind, largest first: what there was when the bounds were set, rounded up. They only go down.
-LINES_OF_FUNCTIONS = {CODE: (64, 58, 52, 50, 48), TESTS: (72, 56, 50, 50, 48)}
-LINES_OF_FILES = {CODE: (560, 530, 480, 435, 390), TESTS: (490, 470, 460, 455, 440)}
+LINES_OF_FUNCTIONS = {CODE: (58, 54, 50, 46, 46), TESTS: (72, 56, 50, 50, 48)}
+LINES_OF_FILES = {CODE: (560, 475, 430, 390, 385), TESTS: (490, 470, 460, 455, 440)}
 MODULES_OF_FOLDERS = {CODE: (27, 17, 17, 15, 14), TESTS: (31, 28, 23, 18, 17)}
 
 

@@ -17,6 +17,7 @@ from lrcore.dialects._base import FUNCTIONS
 from lrcore.dialects._integers import LAST_STEP, Function
 from lrcore.errors import CurveError
 from lrcore.numerics import cost
+from lrcore.numerics.compiled_formula import OPERATIONS
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value, check_operations
 from lrcore.numerics.grid import Grid
@@ -38,12 +39,10 @@ def _array_where(condition: Any, then: Callable[[], Any], otherwise: Callable[[]
     return np.where(condition, then(), otherwise())
 
 
-OPERATORS: dict[str, Callable[..., Any]] = {
+SCALARS: dict[str, Callable[..., Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv,
     "%": operator.mod, "**": operator.pow, "neg": operator.neg, "<": operator.lt, "<=": operator.le,
     ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
-}  # fmt: skip
-SCALARS: dict[str, Callable[..., Any]] = OPERATORS | {
     **{name: getattr(math, name) for name in [*FUNCTIONS.split(), "atan"]},
     "abs": abs,
     "min": min,
@@ -59,22 +58,17 @@ SCALARS: dict[str, Callable[..., Any]] = OPERATORS | {
     "where": _scalar_where,
     "passed": bisect.bisect_right,
     "pick": operator.getitem,
-}
-SINGLES: dict[str, Callable[..., Any]] = OPERATORS | {
-    **{name: getattr(np, name) for name in [*FUNCTIONS.split(), "abs", "trunc"]},
-    "atan": np.arctan,
-    "min": np.minimum,
-    "max": np.maximum,
+}  # fmt: skip
+SINGLES: dict[str, Callable[..., Any]] = OPERATIONS | {
+    "trunc": np.trunc,
     "round": np.round,
     "round_to": lambda value, digits: np.round(value, int(digits)),
     "and": lambda a, b: np.logical_and(a, b()),
     "or": lambda a, b: np.logical_or(a, b()),
-    "not": np.logical_not,
     "pi": lambda: np.float32(np.pi),
     "number": lambda value: value if isinstance(value, int) and abs(value) < 2**31 else np.float32(value),
     "real": lambda value: np.asarray(value, np.float32),
     "where": _array_where,
-    "passed": lambda edges, t: np.searchsorted(edges, t, side="right"),
     "pick": lambda values, i: _numbers(values)[i],
 }
 

@@ -1,7 +1,7 @@
 """Reads Python: a lambda or an expression becomes a small tree of a closed grammar.
 
 The tree consists of nodes of Python's own `ast`, and holds only numbers, the variable under the name VARIABLE, the
-names in CONSTANTS, arithmetic, comparisons, `and`, `or`, `not`, and calls of functions that `expression` computes.
+names in CONSTANTS, arithmetic, comparisons, `and`, `or`, `not`, and calls of functions that are computed.
 Everything else is refused, with the way out. Nothing is evaluated here, and nothing is ever run as Python.
 """
 
@@ -248,8 +248,11 @@ class _Reader:
         if not fewest <= len(arguments) <= most:
             bounds = f"{fewest} to {most} arguments" if fewest < most else f"{most} argument{'s' * (most > 1)}"
             raise ValueError(f"{name} takes {bounds}, not {len(arguments)}")
-        if name == "round" and len(arguments) == 2 and not 0 <= _integer(arguments[1]) <= MAX_DIGITS:
-            raise ValueError(f"{snippet(node)}: round takes 0 to {MAX_DIGITS} digits")
+        if name == "round" and len(arguments) == 2:
+            digits = _integer(arguments[1])
+            if not 0 <= digits <= MAX_DIGITS:
+                raise ValueError(f"{snippet(node)}: round takes 0 to {MAX_DIGITS} digits")
+            arguments = [arguments[0], ast.Constant(digits)]  # -0 is no constant to Python's parser
         return _called(name, [self.tree(argument, depth + 1) for argument in arguments])
 
     def _function(self, function: ast.expr) -> str | None:

@@ -1,4 +1,4 @@
-"""The rate as a formula of the step: a small tree, for what is written as code and not computed here.
+"""The rate as a formula of the step: a small tree, to be computed (compiled_formula.py) or written as code (dialects).
 
 The tree is the only way from a spec to code: its leaves are validated numbers, its operations are the ones below. The
 shapes are those of `lrcore.numerics.grid`, which writes them into arrays.
@@ -106,7 +106,7 @@ PI = Node("pi")
 
 
 def call(function: str, *args: Value) -> Node:
-    """One of the functions in lrcore.expressions.expression of values, or round_to of a value and its digits."""
+    """One of the functions in lrcore.numerics.compiled_formula of values, or round_to of a value and its digits."""
     return Node(function, args)
 
 

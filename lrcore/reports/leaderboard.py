@@ -1,6 +1,16 @@
 """An experiment's configurations in order of what their runs reached.
 
 Letters: c configurations have a run with each of s seeds; a figure of all runs has shape (c, s).
+
+What the figures do not say:
+
+- `best` is the highest of many epochs on the test set, unless there is a validation split to choose by. So it is
+  optimistic, the more so the longer the run and the noisier its accuracy. `final` chooses nothing.
+- An interval is for one comparison that was chosen before the figures were seen. Nothing is corrected for many:
+  with 20 configurations that are all alike, one interval is expected to miss 0.
+- The leader leads by the same figures, part of which is luck. As the baseline it makes the others look worse than
+  they are; a baseline that is named in advance does not.
+- Student's t takes the differences between pairs for normal, which few seeds cannot show.
 """
 
 from __future__ import annotations
@@ -82,16 +92,6 @@ def leaderboard(
     with some seeds would be judged by those it went well with. Then the highest mean leads; of equal ones that with the
     lower index. Those without a mean come last, whatever became of their runs. While runs are queued or running, or
     after some were cancelled, means are of those that have succeeded: `n` says how many.
-
-    What the figures do not say:
-
-    - `best` is the highest of many epochs on the test set, unless there is a validation split to choose by. So it is
-      optimistic, the more so the longer the run and the noisier its accuracy. `final` chooses nothing.
-    - An interval is for one comparison that was chosen before the figures were seen. Nothing is corrected for many:
-      with 20 configurations that are all alike, one interval is expected to miss 0.
-    - The leader leads by the same figures, part of which is luck. As the baseline it makes the others look worse than
-      they are; a baseline that is named in advance does not.
-    - Student's t takes the differences between pairs for normal, which few seeds cannot show.
 
     Args:
         settings: what each configuration sets: c of them.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from lrcore.family import ByShape, Items, Member, Number, Whole
-from lrcore.numerics import cost
+from lrcore.numerics import cost, grid
+from lrcore.numerics.compiled_formula import CompiledFormula
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, NoFormula, T, Value
 from lrcore.numerics.grid import Array, Extent, Grid
@@ -57,7 +59,7 @@ class Schedule(Member):
     per_group: ClassVar[tuple[str, ...]] = ()  # fields that may hold a list, one value a parameter group
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        """Write the rates at the steps `t`.
+        """Write the rates at the steps `t`: by `formula_at`, unless there is a faster or a more exact way to them.
 
         Args:
             out: takes the rates, contiguous, shape (t.count,).
@@ -71,7 +73,7 @@ class Schedule(Member):
         Raises:
             CurveError: the schedule has no value at one of the steps.
         """
-        raise NotImplementedError
+        return grid.elementwise(out, t, _compiled(self, base_lr))
 
     def rates(self, t: Grid, base_lr: float, group: int = 0) -> Rates:
         """What `fill` writes, shape (t.count,)."""
@@ -80,7 +82,7 @@ class Schedule(Member):
         return out
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        """What `fill` writes, as a formula, for frameworks that have no class for the schedule.
+        """Return the rate as a formula: what `fill` writes, and what is translated where a framework has no such class.
 
         Lists of one value a parameter group are taken for group 0.
 
@@ -181,6 +183,12 @@ class Schedule(Member):
     def torch_reference(self) -> tuple[str, dict[str, Any]] | None:
         """Class name and arguments of the same schedule in torch; None if torch has none."""
         return None
+
+
+@lru_cache(maxsize=64)
+def _compiled(schedule: Schedule, base_lr: float) -> CompiledFormula:
+    """The schedule's formula. Kept, as a schedule inside of others is asked for many short stretches."""
+    return CompiledFormula(schedule.formula_at(T, base_lr))
 
 
 class TorchSchedule(Schedule):

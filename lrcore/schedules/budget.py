@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from lrcore.family import Number
@@ -35,13 +34,6 @@ class REX(Schedule):
 
     def cost(self, load: Load) -> float:
         return cost.formula(load, 5 * cost.ARITHMETIC)
-
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        def value(steps: Rates) -> Rates:
-            u = steps / self.total_steps
-            return np.add((base_lr - self.min_lr) * (1 - u) / (1 - u / 2), self.min_lr)
-
-        return shapes.until(out, t, self.total_steps, lambda o, t: grid.elementwise(o, t, value), self.min_lr)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         u = formulas.let("u", formulas.call("min", t, self.total_steps) / self.total_steps)

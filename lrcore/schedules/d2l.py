@@ -32,9 +32,6 @@ class SquareRootScheduler(Schedule):
     def cost(self, load: Load) -> float:
         return cost.formula(load, cost.ROOT + cost.ARITHMETIC)
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.elementwise(out, t + 1, lambda steps: self.lr / np.sqrt(steps))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return self.lr / formulas.call("sqrt", t + 1)
 

@@ -33,9 +33,6 @@ class InversePower(Schedule):
     def cost(self, load: Load) -> float:
         return cost.formula(load, cost.POWER + 2 * cost.ARITHMETIC)
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.elementwise(out, t, lambda steps: base_lr * grid.raised(1 + self.gamma * steps, -self.power))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return base_lr * (1 + self.gamma * t) ** -self.power
 
@@ -54,11 +51,6 @@ class Sigmoid(Schedule):
 
     def cost(self, load: Load) -> float:
         return cost.formula(load, cost.EXP + 2 * cost.ARITHMETIC)
-
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.elementwise(
-            out, t - self.stepsize, lambda steps: base_lr / (1 + np.exp(np.minimum(-self.gamma * steps, 700)))
-        )
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         exponent = formulas.call("min", -self.gamma * (t - self.stepsize), 700.0)

@@ -162,12 +162,10 @@ class InverseTimeDecay(_Keras):
         return cost.runs(load, self.decay_steps) if self.staircase else cost.formula(load, 4 * cost.ARITHMETIC)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        if self.staircase:
-            return grid.even_runs(out, t, self.decay_steps, lambda stair: self._at(stair.astype(np.float64)))
-        return grid.elementwise(out, t, lambda steps: self._at(steps / self.decay_steps))
-
-    def _at(self, quotient: Rates) -> Rates:
-        return self.initial_learning_rate / (1 + self.decay_rate * quotient)
+        if not self.staircase:
+            return super().fill(out, t, base_lr, group)
+        start, rate = self.initial_learning_rate, self.decay_rate
+        return grid.even_runs(out, t, self.decay_steps, lambda stair: start / (1 + rate * stair.astype(np.float64)))
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         quotient = t // self.decay_steps if self.staircase else t / self.decay_steps
@@ -216,19 +214,14 @@ class PolynomialDecay(_Keras):
         return None if self.cycle else self.decay_steps
 
     def cost(self, load: Load) -> float:
-        return polynomial_cost(load, 0.0 if self.cycle else self.power)
+        own = load.values * cost.REMAINDER if self.cycle else 0.0
+        return own + polynomial_cost(load, 0.0 if self.cycle else self.power)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        if self.cycle:
+            return super().fill(out, t, base_lr, group)
         start, end = self.initial_learning_rate, self.end_learning_rate
-        if not self.cycle:
-            return polynomial(out, t, self.decay_steps, start, end, self.power)
-
-        def value(steps: Rates) -> Rates:
-            total = self.decay_steps * np.maximum(1, np.ceil(steps / self.decay_steps))
-            rates: Rates = np.power(1 - steps / total, self.power) * (start - end) + end
-            return rates
-
-        return grid.elementwise(out, t, value)
+        return polynomial(out, t, self.decay_steps, start, end, self.power)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         start, end, steps = self.initial_learning_rate, self.end_learning_rate, self.decay_steps

@@ -39,11 +39,12 @@ class LRRangeTest(Schedule):
         return cost.runs(load, size) if self.lr_range_test_staircase else cost.formula(load, 2 * cost.ARITHMETIC)
 
     def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        low, size = self.lr_range_test_min_lr, self.lr_range_test_step_size
-        rise = low * self.lr_range_test_step_rate
-        if self.lr_range_test_staircase:
-            return grid.even_runs(out, t, size, lambda stair: low + rise * stair.astype(np.float64))
-        return grid.elementwise(out, t, lambda steps: low + rise * (steps / size))
+        if not self.lr_range_test_staircase:
+            return super().fill(out, t, base_lr, group)
+        low, rate = self.lr_range_test_min_lr, self.lr_range_test_step_rate
+        return grid.even_runs(
+            out, t, self.lr_range_test_step_size, lambda stair: low + low * rate * stair.astype(np.float64)
+        )
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         low, size = self.lr_range_test_min_lr, self.lr_range_test_step_size

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lrcore.family import Flag, Items, Number, Whole
 from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics.compiled_formula import CompiledFormula
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, T, Value
 from lrcore.numerics.grid import Extent, Grid
@@ -107,7 +108,7 @@ class _Cyclic(_Timm):
         raise NotImplementedError
 
     def _unit(self, out: Rates, t: Grid, length: float, offset: float) -> Extent:
-        raise NotImplementedError
+        return grid.elementwise(out, t, CompiledFormula(self._unit_formula((T + offset) / length)))
 
     def shape_formula(self, t: Node, base_lr: float) -> Value:
         def amplitude(cycle: Value) -> Value:
@@ -186,14 +187,6 @@ class TanhLRScheduler(_Cyclic):
     def _unit_cost(self) -> float:
         return cost.EXP + 5 * cost.ARITHMETIC
 
-    def _unit(self, out: Rates, t: Grid, length: float, offset: float) -> Extent:
-        def value(steps: Rates) -> Rates:
-            u = (steps + offset) / length
-            heights: Rates = (1 - np.tanh(self.lb * (1 - u) + self.ub * u)) / 2
-            return heights
-
-        return grid.elementwise(out, t, value)
-
     def _unit_formula(self, u: Value) -> Value:
         return (1 - formulas.call("tanh", self.lb * (1 - u) + self.ub * u)) / 2
 
@@ -213,13 +206,6 @@ class PolyLRScheduler(_Cyclic):
     @property
     def _unit_cost(self) -> float:
         return 2 * cost.POWER
-
-    def _unit(self, out: Rates, t: Grid, length: float, offset: float) -> Extent:
-        def value(steps: Rates) -> Rates:
-            heights: Rates = np.power(1 - np.power((steps + offset) / length, self.k_decay), self.power)
-            return heights
-
-        return grid.elementwise(out, t, value)
 
     def _unit_formula(self, u: Value) -> Value:
         return (1 - u**self.k_decay) ** self.power

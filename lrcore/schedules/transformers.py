@@ -10,8 +10,9 @@ from pydantic import Field, PrivateAttr, model_validator
 from lrcore.errors import CurveError
 from lrcore.family import Whole
 from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics.compiled_formula import CompiledFormula
 from lrcore.numerics.cost import Load
-from lrcore.numerics.formulas import Node, Value
+from lrcore.numerics.formulas import Node, T, Value
 from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
@@ -45,7 +46,7 @@ class _Warm(Schedule):
 
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
         """What comes after the warm-up; `t` counts from its end."""
-        raise NotImplementedError
+        return grid.elementwise(out, t + self.num_warmup_steps, CompiledFormula(self.after_formula(T, base_lr)))
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm = self.num_warmup_steps
@@ -86,10 +87,6 @@ class InverseSqrt(_Warm):
 
     type: Literal["inverse_sqrt"]
     timescale: StepCount | None = None
-
-    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
-        scale = self.timescale or self.num_warmup_steps or 10_000
-        return grid.elementwise(out, t, lambda steps: base_lr / np.sqrt((steps + scale) / scale))
 
     def after_formula(self, t: Node, base_lr: float) -> Value:
         scale = self.timescale or self.num_warmup_steps or 10_000
