@@ -25,13 +25,12 @@ from typing import Any
 import httpx
 import torch
 
-from benchmarks.train import verdict
+from benchmarks.loops import verdict
 from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.service.settings import Settings
 from lrserve.supervisor import ProcessSupervisor, free_port
-from lrserve.worker.engine import Result, train
-from lrserve.worker.engine.grouping import train_together
-from lrserve.worker.engine.trainer import pick_device
+from lrserve.worker.engine import Result, pick_device, train
+from lrserve.worker.engine.training import train_together
 
 SECONDS = 1.0
 SEEDS = 20

@@ -18,7 +18,6 @@ import argparse
 import functools
 import platform
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,13 +26,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.train import verdict
+from benchmarks.loops import seconds, verdict
 from lrcore.jobs.training_spec import TrainingSpec
 from lrserve.worker.engine import Hooks, pick_device
+from lrserve.worker.engine.context import RunContext, torch_state
 from lrserve.worker.engine.data import DTYPES, Data, load
-from lrserve.worker.engine.group_trainer import GroupMember, GroupTrainer
 from lrserve.worker.engine.grouping import is_faster, why_alone, widths
-from lrserve.worker.engine.trainer import Trainer, built, torch_state
+from lrserve.worker.engine.models.base import built
+from lrserve.worker.engine.models.stacked import StackedModels
+from lrserve.worker.engine.trainer import Trainer
+from lrserve.worker.engine.training_run import TrainingRun
 
 CASES: dict[str, dict[str, Any]] = {
     "lenet": {"model": {"type": "lenet"}},
@@ -64,16 +66,13 @@ class OneAfterTheOther:
     """The engine's own epoch, run by run."""
 
     def __init__(self, specs: Sequence[TrainingSpec], data: Data, device: torch.device) -> None:
-        self.runs, self.done = list[Trainer](), 0
-        for spec in specs:
-            torch.manual_seed(spec.seed)
-            self.runs.append(Trainer(spec, data, device, Hooks(), None))
+        context = RunContext(Path(), device)
+        self.trainers = [Trainer([TrainingRun(spec, Hooks(), device)], data, context) for spec in specs]
+        self.done = 0
 
     def epoch(self) -> None:
-        for run in self.runs:
-            run.begin(self.done)
-            run.train_steps(self.done, 0)
-            run.losses.tolist()
+        for trainer in self.trainers:
+            an_epoch(trainer, self.done)
         self.done += 1
 
 
@@ -81,16 +80,22 @@ class SideBySide:
     """The same runs together."""
 
     def __init__(self, specs: Sequence[TrainingSpec], data: Data, device: torch.device) -> None:
-        members = [GroupMember(spec, Hooks(), device) for spec in specs]
-        self.together = GroupTrainer(members, data, device, None, functools.partial(widths, specs[0], device))
+        runs = [TrainingRun(spec, Hooks(), device) for spec in specs]
+        divided = functools.partial(widths, specs[0], device)
+        self.together = Trainer(runs, data, RunContext(Path(), device), StackedModels, divided)
         self.done = 0
 
     def epoch(self) -> None:
-        with self.together.arranged():
-            self.together.begin(self.done, 0)
-            self.together.train_steps(self.done, 0)
-            self.together.figures(self.done)
+        an_epoch(self.together, self.done)
         self.done += 1
+
+
+def an_epoch(trainer: Trainer, epoch: int) -> None:
+    """Train through one epoch, without a test pass, and read what it came to."""
+    with trainer.arranged():
+        trainer.begin(epoch, 0)
+        trainer.train_steps(epoch, 0)
+        trainer.figures(epoch)
 
 
 class Plain:
@@ -117,14 +122,6 @@ class Plain:
                 optimizer.step()
                 total += loss.detach()
             total.item()
-
-
-def seconds(call: Callable[[], None], device: torch.device) -> float:
-    start = time.perf_counter()
-    call()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def compared(one: Callable[[], None], other: Callable[[], None], rounds: int, device: torch.device) -> list[float]:

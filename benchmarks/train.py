@@ -17,172 +17,52 @@ import argparse
 import importlib
 import platform
 import resource
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
+from benchmarks.loops import (
+    BATCH,
+    MODELS,
+    DataLoaderLoop,
+    Engine,
+    Resident,
+    in_turns,
+    job,
+    pooled_first,
+    verdict,
+)
 from lrcore.datasets._base import Splits
 from lrcore.datasets._torchvision import torchvision_datasets
-from lrcore.jobs.training_spec import TrainingSpec
 from lrserve.worker.engine import Hooks, pick_device, train
-from lrserve.worker.engine.data import Data, load
-from lrserve.worker.engine.trainer import Trainer
+from lrserve.worker.engine.data import load
 
 torchvision_datasets()
 ToTensor = importlib.import_module("torchvision.transforms").ToTensor  # after the line before it
 
-BATCH = 256
 FAKE = {"type": "fake", "samples": 60_000, "test_samples": 10_000}
-MODELS: dict[str, dict[str, Any]] = {  # model, and the channels and side of its images
-    "lenet": {"model": {"type": "lenet"}, "image": (1, 28)},
-    "mlp": {"model": {"type": "mlp"}, "image": (1, 28)},
-    "lstm": {"model": {"type": "lstm"}, "image": (1, 28)},
-    "gru": {"model": {"type": "gru"}, "image": (1, 28)},
-    "vit": {"model": {"type": "vit"}, "image": (3, 32)},
-    "resnet20": {"model": {"type": "resnet", "depth": 20}, "image": (3, 32)},
-    "resnet56": {"model": {"type": "resnet", "depth": 56}, "image": (3, 32)},
-    "resnet9": {"model": {"type": "resnet9"}, "image": (3, 32)},
-    "resnet18": {"model": {"type": "resnet18"}, "image": (3, 32)},
-    "torchvision:resnet18, 96 px": {"model": {"type": "torchvision:resnet18"}, "image": (3, 96)},
-    "torchvision:mobilenet_v2, 96 px": {"model": {"type": "torchvision:mobilenet_v2"}, "image": (3, 96)},
-}
 
 
-def job(dataset: dict[str, Any], **changes: Any) -> TrainingSpec:
-    given = {
-        "model": {"type": "lenet"},
-        "dataset": dataset,
-        "optimizer": {"type": "SGD", "lr": 0.3},
-        "epochs": 1,
-        "batch_size": BATCH,
-    }
-    return TrainingSpec.model_validate(given | changes)
+def pictures(splits: Splits) -> torch.utils.data.Dataset[tuple[Tensor, int]]:
+    """One image after another, through PIL and ToTensor."""
 
+    class Pictures(torch.utils.data.Dataset[tuple[Tensor, int]]):
+        transform = ToTensor()
 
-def lenet() -> nn.Module:
-    """As the article has it: ReLU before pooling."""
-    torch.manual_seed(0)
-    return nn.Sequential(
-        *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
-    )
+        def __len__(self) -> int:
+            return len(splits.train_labels)
 
+        def __getitem__(self, i: int) -> tuple[Tensor, int]:
+            image = Image.fromarray(np.asarray(splits.train_images)[i, 0])
+            return self.transform(image), int(splits.train_labels[i])
 
-def pooled_first() -> nn.Module:
-    """The same function with a quarter of the ReLU's work."""
-    layers = list(lenet())
-    return nn.Sequential(layers[0], layers[2], layers[1], layers[3], layers[5], layers[4], *layers[6:])
-
-
-class DataLoaderLoop:
-    """One image after another through a Dataset, ToTensor's arithmetic, and figures off the device at each batch."""
-
-    def __init__(self, splits: Splits, device: torch.device, workers: int = 0) -> None:
-        class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):
-            transform = ToTensor()
-
-            def __len__(self) -> int:
-                return len(splits.train_labels)
-
-            def __getitem__(self, i: int) -> tuple[Tensor, int]:
-                image = Image.fromarray(np.asarray(splits.train_images)[i, 0])
-                return self.transform(image), int(splits.train_labels[i])
-
-        self.loader = torch.utils.data.DataLoader(Images(), BATCH, shuffle=True, num_workers=workers)
-        self.device, self.model = device, lenet().to(device)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.3)
-
-    def epoch(self) -> None:
-        loss_sum = hits = seen = 0.0
-        self.model.train()
-        for images, labels in self.loader:
-            images, labels = images.to(self.device), labels.to(self.device)
-            self.optimizer.zero_grad()
-            logits = self.model(images)
-            loss = F.cross_entropy(logits, labels)
-            loss.backward()
-            self.optimizer.step()
-            with torch.no_grad():
-                loss_sum += loss.item() * len(labels)
-                hits += (logits.argmax(1) == labels).sum().item()
-                seen += len(labels)
-
-
-class Resident:
-    """All images as one float tensor on the device, in order of a permutation; no figure leaves it in an epoch."""
-
-    def __init__(
-        self,
-        splits: Splits,
-        device: torch.device,
-        *,
-        channels_last: bool = False,
-        model: Callable[[], nn.Module] = lenet,
-    ) -> None:
-        layout = torch.channels_last if channels_last else torch.contiguous_format
-        images = torch.from_numpy(splits.train_images).to(device)  # type: ignore[arg-type]
-        self.images = images.float().div_(255).contiguous(memory_format=layout)
-        self.labels = torch.from_numpy(splits.train_labels).to(device)
-        self.model = model().to(device, memory_format=layout)  # type: ignore[call-overload]
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.3, foreach=True)
-
-    def epoch(self) -> None:
-        total = torch.zeros((), device=self.labels.device)
-        hits = torch.zeros((), dtype=torch.int64, device=self.labels.device)
-        for chosen in torch.randperm(len(self.labels), device=self.labels.device).split(BATCH):
-            images, labels = self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
-            logits = self.model(images)
-            loss = F.cross_entropy(logits, labels)
-            loss.backward()
-            self.optimizer.step()
-            self.optimizer.zero_grad()
-            with torch.no_grad():
-                total += loss * len(labels)
-                hits += (logits.argmax(1) == labels).sum()
-        total.item(), hits.item()
-
-
-class Engine:
-    """lrserve's own epoch, as a job has it, the test pass left out."""
-
-    def __init__(self, spec: TrainingSpec, data: Data, device: torch.device) -> None:
-        torch.manual_seed(0)
-        self.run, self.done = Trainer(spec, data, device, Hooks(), None), 0
-
-    def epoch(self) -> None:
-        run = self.run
-        run.begin(self.done)
-        run.train_steps(self.done, 0)
-        run.losses.tolist(), run.hits.tolist()
-        self.done += 1
-
-
-def seconds(call: Callable[[], None], device: torch.device) -> float:
-    start = time.perf_counter()
-    call()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def in_turns(sides: dict[str, Callable[[], None]], rounds: int, device: torch.device) -> dict[str, float]:
-    for call in sides.values():
-        call()
-    taken: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(rounds):
-        for name, call in sides.items():
-            taken[name].append(seconds(call, device))
-    return {name: statistics.median(times) for name, times in taken.items()}
+    return Pictures()
 
 
 def epochs(dataset: dict[str, Any], root: Path, device: torch.device, rounds: int) -> None:
@@ -195,7 +75,7 @@ def epochs(dataset: dict[str, Any], root: Path, device: torch.device, rounds: in
         "by hand, pooled first": Resident(splits, device, model=pooled_first),
         "by hand, channels_last, pooled first": Resident(splits, device, channels_last=True, model=pooled_first),
     }
-    loader = DataLoaderLoop(splits, device)
+    loader = DataLoaderLoop(pictures(splits), device)
     sides = {"lrserve": engine.epoch} | {name: side.epoch for name, side in by_hand.items()}
     taken = in_turns(sides, rounds, device) | in_turns({"DataLoader": loader.epoch}, max(1, rounds // 2), device)
     for name, side in taken.items():
@@ -242,10 +122,6 @@ def one_model(name: str, device: torch.device) -> None:
     count = sum(p.numel() for p in engine.run.model.parameters())
     where = "on the device" if device.type == "cuda" else "of the process"
     print(f"{name:34} {count:10,}   {n / taken:10.0f}            {peak / 2**20:7.0f} MiB {where}", flush=True)
-
-
-def verdict(met: bool) -> str:
-    return "met" if met else "MISSED"
 
 
 def main() -> None:

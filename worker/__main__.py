@@ -44,7 +44,7 @@ from lrcore.store.queue import NOTIFY_TASK, broker_queue, queues_of
 from lrcore.store.service_stats import WorkerStats
 
 from .app import create_celery
-from .engine.trainer import pick_device, train
+from .engine import pick_device, train
 from .runner import Runner
 from .worker_stats import StatsSampler
 

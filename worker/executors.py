@@ -14,8 +14,8 @@ from lrcore.jobs.training_spec import TrainingSpec
 
 from . import artifacts
 from .engine import Hooks, Interrupted, Result, train
-from .engine.grouping import train_in_turn
 from .engine.range_test import range_test
+from .engine.training import train_in_turn
 from .reporter import Reporter
 from .shard import ShardHooks, ShardReporter
 from .tracking import track

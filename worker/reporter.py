@@ -22,8 +22,8 @@ from lrcore.store.format import StoreTooNew
 from lrcore.store.lease import DRAINING, LeaseStore
 from lrcore.store.records import Claim
 
+from .engine.hooks import Hooks
 from .engine.memory import memory_held
-from .engine.trainer import Hooks
 
 log = logging.getLogger("lrserve.worker")
 

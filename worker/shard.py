@@ -23,7 +23,7 @@ from lrcore.store.lease import LeaseStore
 from lrcore.store.records import Claim, Judgement, RunEnd, RunEpoch
 
 from .engine import Diverged, Interrupted, OutOfMemory, Result
-from .engine.trainer import Hooks
+from .engine.hooks import Hooks
 from .pruning import survivors
 from .reporter import Preparing, Reporter
 

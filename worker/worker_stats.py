@@ -11,7 +11,7 @@ import torch
 from lrcore import __version__, plugins
 from lrcore.store.service_stats import WorkerStats
 
-from .engine.trainer import pick_device
+from .engine import pick_device
 
 
 class StatsSampler:

@@ -19,9 +19,11 @@ from lrcore.errors import DataUnavailable
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
-from lrserve.worker.engine import Diverged, Hooks, Interrupted, Result, train
+from lrserve.worker.engine import Diverged, Hooks, Interrupted, Result, checkpoint, train
 from lrserve.worker.engine.data import load, permutation
-from lrserve.worker.engine.trainer import Trainer
+from lrserve.worker.engine.models.base import ModelSetup, built
+from lrserve.worker.engine.models.single import SingleModel
+from lrserve.worker.engine.optim import Scheduled
 from tests.factories import job_spec, training_spec
 
 NOWHERE = Path("/nonexistent")
@@ -175,8 +177,10 @@ def test_a_resumed_optimizer_has_the_strides_of_its_parameters(tmp_path: Path) -
     """As the fused kernels of a GPU want them; the CPU's do not mind."""
     job = training_spec(model={"type": "resnet18", "width": 4}, optimizer={"type": "AdamW"})
     interrupt(job, tmp_path, 5)
-    run = Trainer(job, load(job.dataset, NOWHERE, CPU), CPU, Hooks(), tmp_path)
-    run._resume()
+    found = checkpoint.load(tmp_path / "checkpoint.safetensors", checkpoint.key(job))
+    assert found is not None
+    run = SingleModel([ModelSetup(job, Scheduled(job), built(job, CPU))], load(job.dataset, NOWHERE, CPU), CPU)
+    run.load(0, {part.removeprefix("0-"): named for part, named in found[0].items()})
     state = run.optimizers[0].state
 
     assert len(state) == len(list(run.model.parameters()))

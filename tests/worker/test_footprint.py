@@ -18,9 +18,9 @@ from lrcore.models.torchvision import TYPES
 from lrcore.optimizers import OPTIMIZERS
 from lrserve.worker.engine import Hooks, OutOfMemory, Result, footprint, memory, train
 from lrserve.worker.engine.footprint import MEASURED_SECONDS, Footprint, check_fits
-from lrserve.worker.engine.grouping import train_many
 from lrserve.worker.engine.memory import free_memory, left_in_cgroups
 from lrserve.worker.engine.range_test import range_test
+from lrserve.worker.engine.training import train_many
 from tests.factories import job_spec, range_test_spec
 
 CPU = torch.device("cpu")

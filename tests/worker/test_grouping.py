@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,12 @@ from lrcore.schedules import SCHEDULES
 from lrcore.schedules._base import Schedule
 from lrserve.worker.engine import Diverged, Hooks, Interrupted, Result, grouping, train
 from lrserve.worker.engine.data import load
-from lrserve.worker.engine.grouping import (
-    Outcome,
-    incompatibility,
-    is_faster,
-    max_group_size,
-    train_in_turn,
-    train_many,
-    train_together,
-)
+from lrserve.worker.engine.grouping import incompatibility, is_faster, max_group_size
+from lrserve.worker.engine.hooks import Outcome
+from lrserve.worker.engine.models.base import ModelSetup, built
+from lrserve.worker.engine.models.stacked import StackedModels
 from lrserve.worker.engine.optim import Scheduled
-from lrserve.worker.engine.stacked_models import StackedModels, StackMember
-from lrserve.worker.engine.trainer import built
+from lrserve.worker.engine.training import train_in_turn, train_many, train_together
 from tests.examples import slow
 from tests.factories import training_spec
 
@@ -231,7 +226,7 @@ def test_a_step_mixes_no_devices_and_reads_nothing_back(changes: dict[str, Any])
     device = torch.device("meta")
     job = spec(precision="float32", **{"dataset": AUGMENTED} | changes)
     data = load(job.dataset, NOWHERE, device)
-    stack = StackedModels([StackMember(job, Scheduled(job, []), built(job, device)) for _ in range(3)], data, device)
+    stack = StackedModels([ModelSetup(job, Scheduled(job), built(job, device)) for _ in range(3)], data, device)
 
     stack.begin(0, 0)
     for step in range(job.steps_per_epoch):
@@ -486,3 +481,15 @@ def test_runs_that_train_alone_make_way_for_each_other_at_a_rung(
         assert isinstance(one := left[i], Result)
         assert isinstance(other := whole[i], Result)
         assert np.array_equal(numbers(one.epochs), numbers(other.epochs))
+
+
+def test_a_run_that_is_stopped_while_it_is_prepared_ends_there() -> None:
+    @contextmanager
+    def stopped() -> Iterator[None]:
+        raise Interrupted
+        yield
+
+    jobs = [spec(model={"type": "mlp", "dropout": 0.5}, seed=seed) for seed in range(2)]  # each alone
+    outcomes = train_many(jobs, data_root=NOWHERE, device=CPU, hooks=[Hooks(preparing=stopped), Hooks()])
+
+    assert [type(outcome) for outcome in outcomes] == [Interrupted, Result]

@@ -11,10 +11,13 @@ import torch
 from pydantic import ValidationError
 
 from lrcore.errors import SpecError
+from lrcore.jobs.training_spec import TrainingSpec
 from lrserve.worker.engine import Hooks, train
 from lrserve.worker.engine.data import load
-from lrserve.worker.engine.graph import GraphedStep
-from lrserve.worker.engine.trainer import Trainer
+from lrserve.worker.engine.models.base import ModelSetup, built
+from lrserve.worker.engine.models.graph import GraphedStep
+from lrserve.worker.engine.models.single import SingleModel
+from lrserve.worker.engine.optim import Scheduled
 from tests.factories import training_spec
 from tests.worker.test_engine import figures
 
@@ -158,6 +161,13 @@ def test_schedules_that_do_not_fit_are_named(changes: dict[str, Any], field: str
     assert [error["ctx"]["error"].field[0] for error in refused.value.errors()] == [field]
 
 
+def graphed(job: TrainingSpec, device: torch.device) -> SingleModel:
+    """The run's side of the device, as it is where steps can be captured."""
+    run = SingleModel([ModelSetup(job, Scheduled(job), built(job, device))], load(job.dataset, NOWHERE, device), device)
+    run.graph = GraphedStep(run.optimizers, job, device)
+    return run
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -175,19 +185,15 @@ def test_the_step_that_a_gpu_captures_is_the_step_of_the_loop(changes: dict[str,
     train(job, data_root=NOWHERE, device=CPU, hooks=Hooks(losses=lambda epoch, losses: expected.extend(losses)))
 
     torch.manual_seed(job.seed)
-    run = Trainer(job, load(job.dataset, NOWHERE, CPU), CPU, Hooks(), None)
-    for optimizer in run.optimizers:  # so that the rate may be a tensor
-        for group in optimizer.param_groups:
-            group |= {"foreach": False, "capturable": False}
-    step = GraphedStep(run)
+    run = graphed(job, CPU)
+    for group in run.groups:  # so that the rate may be a tensor
+        group |= {"foreach": False, "capturable": False}
     found: list[float] = []
     for epoch in range(job.epochs):
-        run.begin(epoch)
-        step.begin(epoch)
+        run.begin(epoch, 0)
         for _ in range(job.steps_per_epoch):
-            for optimizer in run.optimizers:
-                optimizer.zero_grad()
-            step.step(first=epoch == 0 and not found)
+            run.zero_grad()
+            run.whole_step(first=epoch == 0 and not found)
             found.append(run.losses[len(found) % job.steps_per_epoch].item())
 
     assert found == pytest.approx(expected, rel=1e-5)
@@ -198,14 +204,12 @@ def test_the_step_that_a_gpu_captures_mixes_no_devices_and_reads_nothing_back() 
     device = torch.device("meta")
     data = {"type": "fake", "samples": 256, "image_size": 12, "flip": True, "crop": 2, "cutout": 5, "normalize": True}
     job = training_spec(dataset=data, ema_decay=0.9, label_smoothing=0.1, model={"type": "resnet18", "width": 4})
-    run = Trainer(job, load(job.dataset, NOWHERE, device), device, Hooks(), None)
-    step = GraphedStep(run)
+    run = graphed(job, device)
     run.optimizers = []
 
-    run.begin(0)
-    step.begin(0)
+    run.begin(0, 0)
     for i in range(job.steps_per_epoch):
         run.model.zero_grad()
-        step.step(first=i == 0)
+        run.whole_step(first=i == 0)
 
     assert {tensor.device for tensor in run.evaluated.state_dict().values()} == {device}

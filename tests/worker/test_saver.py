@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import torch
 
+from lrcore.errors import SpecError
 from lrserve.worker.engine import Hooks, Interrupted, train
-from lrserve.worker.engine.grouping import train_together
+from lrserve.worker.engine.data import Data
+from lrserve.worker.engine.models.single import SingleModel
+from lrserve.worker.engine.models.stacked import StackedModels
 from lrserve.worker.engine.range_test import range_test
+from lrserve.worker.engine.trainer import Trainer
+from lrserve.worker.engine.training import train_together
+from lrserve.worker.engine.training_run import TrainingRun
 from tests.factories import range_test_spec, training_spec
 
 CPU, NOWHERE = torch.device("cpu"), Path("/nonexistent")
@@ -127,3 +134,40 @@ def test_a_checkpoint_that_is_overdue_after_a_long_freeze(tmp_path: Path, monkey
     hooks = Hooks(step=lambda step: successor.come() if step == 1 else None, stop=successor.asked)
 
     assert_nothing_was_written(together, hooks, successor)
+
+
+def refused(hooks: Hooks, folder: Path) -> None:
+    """A batch of one image, which the model cannot normalize."""
+    data = {"type": "fake", "samples": 33, "image_size": 12}
+    train(
+        training_spec(model={"type": "resnet18", "width": 2}, dataset=data, batch_size=32),
+        data_root=NOWHERE,
+        device=CPU,
+        hooks=hooks,
+        folder=folder,
+    )
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("way", [alone, together, range_of_one, range_of_seeds, refused])
+@pytest.mark.parametrize("stop", [5, 1000], ids=["stopped", "whole"])
+def test_the_device_s_memory_is_free_at_once_when_a_run_is_over(
+    way: Way, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No circle of objects keeps a model or its images until the collector comes."""
+    monkeypatch.setattr("lrserve.worker.engine.grouping.SMALL", float("inf"))
+    steps = [0]
+    with no_collector():
+        with suppress(Interrupted, SpecError):
+            way(Hooks(step=steps.append, stop=lambda: steps[-1] >= stop), tmp_path)
+        kinds = (Trainer, TrainingRun, SingleModel, StackedModels, Data)
+        assert [type(each) for each in gc.get_objects() if isinstance(each, kinds)] == []

@@ -10,8 +10,9 @@ import os
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic jobs need it before CUDA's first use
 
+from .context import pick_device
 from .footprint import OutOfMemory
-from .record import Diverged
-from .trainer import Hooks, Interrupted, Result, pick_device, train
+from .hooks import Diverged, Hooks, Interrupted, Result
+from .training import train
 
 __all__ = ["Diverged", "Hooks", "Interrupted", "OutOfMemory", "Result", "pick_device", "train"]

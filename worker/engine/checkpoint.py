@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ Json = dict[str, Any]
 
 UNFINISHED = ".tmp"
 
-FORMAT = "1"  # raised when a run would not go on from an older checkpoint as it would have gone on undisturbed
-BEFORE = ("0.1.0",)  # how checkpoints of this format began before it had a number
+FORMAT = "2"  # raised when an older version cannot resume from a new checkpoint
+READABLE_FORMATS = ("0.1.0", "1", FORMAT)  # those from which a resumed run still matches an undisturbed one bit for bit
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _same(stored: str, wanted: str) -> bool:
         return True
     form, _, rest = stored.partition(" ")
     try:
-        return form in (FORMAT, *BEFORE) and _specs(rest) == _specs(wanted.partition(" ")[2])
+        return form in READABLE_FORMATS and _specs(rest) == _specs(wanted.partition(" ")[2])
     except (ValueError, UnknownKind):  # pydantic's and json's errors are ValueErrors
         return False
 
@@ -132,6 +132,10 @@ def _load(path: Path, spec: str) -> tuple[dict[str, dict[str, Tensor]], Position
             for key in file.keys():  # noqa: SIM118  # not a dict
                 part, _, name = key.partition(".")
                 parts.setdefault(part, {})[name] = file.get_tensor(key)
+            if not position.runs:  # before format 2, a run that was alone was no list of one
+                position = replace(position, runs=[{"at": asdict(position), "ended": None}])
+                parts = {f"0-{part}": named for part, named in parts.items()}
+            position = Position(spec, position.epoch, position.step, position.seconds, runs=position.runs)
     except (FileNotFoundError, SafetensorError, TypeError, KeyError, ValueError):  # half of a file, or no checkpoint
         return None
     return parts, position

@@ -21,6 +21,7 @@ from torch import Tensor
 from lrcore.datasets import Dataset
 from lrcore.datasets._base import Files, Images, Labels
 from lrcore.errors import SpecError
+from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.service import traces
 
 from .memory import free_memory
@@ -50,6 +51,15 @@ class Plan:
     def at(self, places: slice | Tensor) -> Plan:
         """The part for some places."""
         return Plan(*(values[places] for values in vars(self).values()))
+
+
+def update_in_place(plan: Plan | None, new: Plan | None) -> Plan | None:
+    """Return the new plan, in the memory of the one before if both are there: a graph reads it."""
+    if plan is None or new is None:
+        return new
+    for mine, values in zip(vars(plan).values(), vars(new).values(), strict=True):
+        mine.copy_(values)
+    return plan
 
 
 class Transform:
@@ -187,6 +197,18 @@ class Data:
     def tested(self) -> int:
         """Images of the largest test pass."""
         return max(len(self.test), len(self.validation or ()))
+
+
+def sizes_of(spec: TrainingSpec) -> list[int]:
+    """Images of each step of an epoch."""
+    n, size = spec.dataset.train_size, spec.batch_size
+    return [min(size, n - begin) for begin in range(0, spec.steps_per_epoch * size, size)]
+
+
+def pieces_of(spec: TrainingSpec, size: int, begin: int) -> list[slice]:
+    """The places of a batch in the epoch's order, from `begin` on: one slice, or several with micro_batch_size."""
+    end, most = begin + size, spec.micro_batch_size or spec.batch_size
+    return [slice(at, min(at + most, end)) for at in range(begin, end, most)]
 
 
 def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:

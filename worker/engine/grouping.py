@@ -1,4 +1,4 @@
-"""Several runs at once, each the same as if it were trained alone.
+"""Which runs are trained side by side: those that can, where it pays and they fit.
 
 On a GPU the runs are one stacked network: what keeps a small model slow is the number of kernels, and one kernel can
 serve all runs. On a CPU that gains nothing unless the steps are tiny; but a core for each run does: threads that work
@@ -8,29 +8,20 @@ on one small operation together wait for each other more than they work.
 from __future__ import annotations
 
 import functools
-import gc
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lrcore.errors import SpecError
-from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.models import Model
 from lrcore.models.torchvision import TorchvisionModel
 
-from .data import DTYPES, load
-from .flat_optimizers import FLAT_OPTIMIZERS
-from .footprint import OutOfMemory, footprint, made_on_meta
-from .group_trainer import GroupMember, GroupTrainer, Outcome
+from .footprint import footprint, made_on_meta
 from .memory import free_memory
-from .record import Diverged
-from .stacked_layers import unsupported_layer
-from .trainer import Hooks, Interrupted, pick_device, torch_state, train
+from .models.flat_optimizers import FLAT_OPTIMIZERS
+from .models.stacked_layers import unsupported_layer
 
 SMALL = 3e6  # multiplications of a forward pass over a batch below which a CPU is kept busy by calls, not by them
 BUSY = 4e7  # the same above which Python's lock holds up threads with a run each less than they gain
@@ -117,90 +108,6 @@ def is_faster(specs: Sequence[TrainingSpec], device: torch.device) -> bool:
     return work < SMALL or (work >= max(BUSY, REUSED * parameters) and torch.get_num_threads() > 1)
 
 
-def train_many(
-    specs: Sequence[TrainingSpec],
-    *,
-    data_root: Path,
-    device: torch.device | None = None,
-    hooks: Sequence[Hooks] | None = None,
-    folder: Path | None = None,
-    memory: int | None = None,
-) -> list[Outcome]:
-    """Train any runs, together where they can, it pays and they fit, else one after another.
-
-    Args:
-        folder: takes a folder for each group of runs, named by the place of its first run in specs.
-        hooks, device, data_root, memory: as for `train_together`.
-
-    Returns what became of each run, as `train_together` does; its Result says with how many it trained.
-
-    Raises:
-        DataUnavailable: a data set, or pretrained weights, cannot be loaded.
-    """
-    outcomes: dict[int, Outcome] = {}
-    for group, found in train_in_turn(
-        specs, data_root=data_root, device=device, hooks=hooks, folder=folder, memory=memory
-    ):
-        outcomes |= zip(group, found, strict=True)
-    return [outcomes[i] for i in range(len(specs))]
-
-
-def train_in_turn(
-    specs: Sequence[TrainingSpec],
-    *,
-    data_root: Path,
-    device: torch.device | None = None,
-    hooks: Sequence[Hooks] | None = None,
-    folder: Path | None = None,
-    memory: int | None = None,
-    rungs: Sequence[int] = (),
-) -> Iterator[tuple[list[int], list[Outcome]]]:
-    """What `train_many` does, a group of runs at a time: the weights of them all might not fit into memory.
-
-    Args:
-        rungs: finished epochs, rising, after which a run that trains alone yields to the others until all such runs
-            have come as far and can be compared there. It resumes from its checkpoint, so `folder` is required.
-
-    Yields the places of a group's runs in specs, and what became of each.
-    """
-    device, hooks = device or pick_device(), hooks or [Hooks()] * len(specs)
-
-    def trained(group: list[int], rung: int | None) -> list[Outcome]:
-        first, theirs = group[0], [hooks[i] for i in group]
-        place = folder and folder / str(first)
-        if all(hook.stop() for hook in theirs):  # not worth a beginning
-            return [Interrupted() for _ in group]
-        if len(group) > 1:
-            chosen = [specs[i] for i in group]
-            return train_together(chosen, data_root=data_root, device=device, hooks=theirs, folder=place, memory=memory)
-        way = theirs[0] if rung is None else _up_to(rung, theirs[0])
-        return [_alone(specs[first], why_alone(first, specs, device), data_root, device, way, place, memory)]
-
-    found = groups(specs, device)
-    for rung in (*rungs, None):
-        later = []
-        for group in found:
-            outcomes, alone = trained(group, rung), len(group) == 1
-            if alone and rung is not None and isinstance(outcomes[0], Interrupted) and not hooks[group[0]].stop():
-                later.append(group)
-            else:
-                yield group, outcomes
-            del outcomes  # with the runs' weights
-        found = later
-
-
-def _up_to(epochs: int, hooks: Hooks) -> Hooks:
-    """Hooks of a run that is to stop after so many epochs, as well as when it is asked to."""
-    done = 0
-
-    def epoch(report: Epoch, best: Best) -> None:
-        nonlocal done
-        done = report.epoch + 1
-        hooks.epoch(report, best)
-
-    return replace(hooks, epoch=epoch, stop=lambda: hooks.stop() or done >= epochs)
-
-
 def groups(specs: Sequence[TrainingSpec], device: torch.device) -> list[list[int]]:
     """Places of runs that train together, as they can, it pays and they fit, and of each that trains alone."""
     alike: list[list[int]] = []
@@ -230,73 +137,6 @@ def why_alone(place: int, specs: Sequence[TrainingSpec], device: torch.device) -
         where = "a GPU" if device.type == "cuda" else f"{cores} core{'s' * (cores > 1)}"
         return f"on {where}, runs of {specs[place].model.type} side by side would not be done sooner"
     return "there is no memory for one more"
-
-
-def _alone(
-    spec: TrainingSpec,
-    why: str | None,
-    root: Path,
-    device: torch.device,
-    hooks: Hooks,
-    folder: Path | None,
-    memory: int | None,
-) -> Outcome:
-    try:
-        done = train(spec, data_root=root, device=device, hooks=hooks, folder=folder, memory=memory)
-        outcome: Outcome = replace(done, alone=why)
-    except Interrupted as error:
-        return error
-    except (Diverged, OutOfMemory, SpecError) as error:
-        outcome = error
-    hooks.ended(outcome)
-    return outcome
-
-
-def train_together(
-    specs: Sequence[TrainingSpec],
-    *,
-    data_root: Path,
-    device: torch.device | None = None,
-    hooks: Sequence[Hooks] | None = None,
-    folder: Path | None = None,
-    memory: int | None = None,
-) -> list[Outcome]:
-    """Train runs side by side, from their checkpoint if there is one.
-
-    Args:
-        specs: runs for which `incompatibility` returns None.
-        hooks: one for each run, all called in the caller's thread.
-        folder: takes one checkpoint for all runs, and at the end a folder for each, 0, 1, ..., with its best and last
-            weights. Resumed runs give the same figures as runs that were never stopped, as with `train`.
-        device, data_root, memory: as for `train`.
-
-    Returns what became of each run: its Result; Diverged; SpecError; or Interrupted. If all are asked to stop, all are
-    in the checkpoint, and go on when the same specs are trained again. A run that is asked to stop while others go on
-    ends for good; until the epoch's end its share of the work is still done.
-
-    Raises:
-        DataUnavailable: the data set cannot be loaded.
-        ValueError: the runs cannot train together.
-    """
-    if reason := incompatibility(specs):
-        raise ValueError(reason)
-    device, first = device or pick_device(), specs[0]
-    hooks = hooks or [Hooks()] * len(specs)
-    with torch_state(first, device):
-        try:
-            with hooks[0].preparing():  # who stops one then, stops all
-                data = load(first.dataset, data_root, device, DTYPES[first.precision], memory)
-                members = [GroupMember(spec, hook, device) for spec, hook in zip(specs, hooks, strict=True)]
-        except Interrupted:
-            return [Interrupted() for _ in specs]
-        trainer = GroupTrainer(members, data, device, folder, functools.partial(widths, first, device))
-        try:
-            return trainer.train()
-        finally:  # the next runs need the memory
-            if device.type == "cuda":
-                del trainer, members, data
-                gc.collect()
-                torch.cuda.empty_cache()
 
 
 def widths(spec: TrainingSpec, device: torch.device, runs: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -85,8 +86,7 @@ class Scheduled:
         plateau: the state machine, or None.
     """
 
-    def __init__(self, spec: TrainingSpec, optimizers: list[torch.optim.Optimizer]) -> None:
-        self._groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    def __init__(self, spec: TrainingSpec) -> None:
         self._per_step, self._optimizer = spec.interval == "step", spec.optimizer
         tables, schedule = spec.tables(), spec.rate_schedule
         self.plateau: Plateau | None = None
@@ -130,10 +130,10 @@ class Scheduled:
         assert lr is not None
         return lr, momentum, decay
 
-    def write(self, epoch: int, step: int) -> None:
-        """Put the values in force in this step of this epoch into torch's groups."""
+    def write(self, groups: Iterable[dict[str, Any]], epoch: int, step: int) -> None:
+        """Put the values in force in this step of this epoch into torch's groups, as `parameter_groups` made them."""
         lr, momenta, decays = self.lr(epoch, step), self.momentum(epoch, step), self.weight_decay(epoch, step)
-        for group in self._groups:
+        for group in groups:
             column = group["column"]
             rate = lr[column] * group["scale"]
             if isinstance(group["lr"], Tensor):

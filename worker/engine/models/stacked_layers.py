@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lrcore.models._layers import BasicBlock, GlobalMax, Residual, Scale, Subsample
 
-from .trainer import copied
+from .base import copied
 
 Modules = Sequence[Any]  # the same module of each run
 

@@ -10,49 +10,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrcore.jobs.training_spec import TrainingSpec
-
-from .data import DTYPES, Data, Plan, permutation
+from ..data import DTYPES, Data, Plan, permutation, pieces_of, sizes_of, update_in_place
+from ..optim import Average, parameter_groups
+from .base import ModelSetup, Parts, autocast, copied, exact
 from .flat_optimizers import FLAT_OPTIMIZERS, FlatOptimizer, Floats, OptimizerTraits, StepValues
 from .graph import Captured
-from .optim import Average, Scheduled, parameter_groups
 from .stacked_layers import memory_order, model_order, stack_modules
-from .trainer import autocast, copied, exact, pieces_of, sizes_of
 
 Batch = tuple[Tensor, Tensor]  # images (b, r * c, h, w), labels (r, b)
-Parts = dict[str, dict[str, Tensor]]
-
-
-@dataclass(frozen=True)
-class StackMember:
-    """A run of a stack.
-
-    Attributes:
-        model: as it is before its first step; not changed.
-        ratios: what each of the optimizer's columns has its scheduled rate multiplied by; None: nothing.
-    """
-
-    spec: TrainingSpec
-    scheduled: Scheduled
-    model: nn.Module
-    ratios: Sequence[float] | None = None
 
 
 class StackedModels:
-    """The device's side of some runs. All of them stand at the same step.
+    """The device's side of some runs: see Models."""
 
-    Attributes:
-        losses, hits: (steps, r) of the epoch's steps so far: mean over the batch, and how many were right.
-    """
-
-    def __init__(self, members: Sequence[StackMember], data: Data, device: torch.device) -> None:
+    def __init__(self, members: Sequence[ModelSetup], data: Data, device: torch.device) -> None:
         self.members, self.data, self.device = members, data, device
         self.spec = spec = members[0].spec
         self.model = stack_modules([member.model for member in members])
@@ -71,7 +48,7 @@ class StackedModels:
         limits = [member.spec.max_grad_norm or math.inf for member in members]
         self._limits = torch.tensor(limits, dtype=dtype, device=device) if min(limits) < math.inf else None
         captures = device.type == "cuda" and self._at_cursor(self._sizes[0])
-        self._captured = Captured(self._whole_step, lambda: None, device) if captures else None
+        self._captured = Captured(device) if captures else None
         self._tested = torch.zeros(runs, dtype=torch.float64, device=device), torch.zeros_like(self.hits[0])
 
     @property
@@ -118,11 +95,7 @@ class StackedModels:
         orders = np.stack([permutation(len(training), seed, epoch) for seed in seeds], axis=1)
         self._order.copy_(torch.from_numpy(orders).flatten())
         plans = [training.transform.plan(len(training), seed, epoch, self.device) for seed in seeds]
-        if (plan := _beside(plans)) is None or self._plan is None:
-            self._plan = plan
-        else:
-            for mine, new in zip(vars(self._plan).values(), vars(plan).values(), strict=True):
-                mine.copy_(new)
+        self._plan = update_in_place(self._plan, _beside(plans))
         self._numbers.copy_(torch.from_numpy(self._numbers_of(epoch)))
         self._cursor.fill_(step)
         self.model.train()
@@ -162,7 +135,7 @@ class StackedModels:
         """Do the epoch's step, the runs' very first one or another."""
         if not self._at_cursor(self._sizes[step]):
             self._step(self._pieces_of(step), self._sizes[step], first=first)
-        elif not (self._captured and self._captured.replay()):
+        elif not (self._captured and self._captured.replay(self._whole_step)):
             self._whole_step(first=first)
 
     def _pieces_of(self, step: int) -> Iterator[Batch]:
@@ -252,8 +225,8 @@ class StackedModels:
         return [(loss / n, right / n) for loss, right in zip(total, hits, strict=True)]
 
     def weights(self, row: int) -> dict[str, Tensor]:
-        """What a run's own model would have as state_dict, for evaluation; a copy."""
-        return {name: tensor[row].clone() for name, tensor in self.evaluated.state_dict().items()}
+        """What a run's own model would have as state_dict, for evaluation; views."""
+        return {name: tensor[row] for name, tensor in self.evaluated.state_dict().items()}
 
     def state(self, row: int) -> Parts:
         """Everything a run needs to go on, in this stack or another one; views."""
@@ -282,12 +255,11 @@ class StackedModels:
 Place = tuple[int, float, bool]  # column, scale, and whether weight decay acts
 
 
-def _places(member: StackMember) -> dict[str, Place]:
+def _places(member: ModelSetup) -> dict[str, Place]:
     """Where the trained parameters of a run belong, by name. Raises SpecError as parameter_groups does."""
     names = {parameter: name for name, parameter in member.model.named_parameters()}
-    ratios = member.ratios or [1.0] * len(member.spec.optimizer.base_lrs)
     return {
-        names[parameter]: (group["column"], group["scale"] * ratios[group["column"]], group["decays"])
+        names[parameter]: (group["column"], group["scale"] * member.factors[group["column"]], group["decays"])
         for group in parameter_groups(member.model, member.spec.optimizer)
         for parameter in group["params"]
     }
