@@ -12,7 +12,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := test
-.PHONY: demo up quick test test-slow test-examples test-faults test-security test-siege test-campaign test-web lint format docs bench bench-jobs bench-fleet bench-experiments bench-web bench-train article clean test-generated openapi-lint
+.PHONY: demo up quick test test-slow test-examples test-faults test-security test-siege test-campaign test-web lint format docs bench bench-jobs bench-fleet bench-experiments bench-web bench-train bench-gpu article clean test-generated openapi-lint
 
 demo: .venv/ready
 	$(BIN)/lrserve demo
@@ -172,6 +172,11 @@ bench-experiments: .venv/ready
 # DATA is where torchvision finds FashionMNIST; generated images of the same shape without it.
 bench-train: .venv/ready
 	$(BIN)/python -m benchmarks.train $(if $(DATA),--data-root $(DATA))
+
+# Every figure that is for a GPU, in under eight minutes of one card. DATA as above; with ARGS=--small it only shows that it works.
+bench-gpu: .venv/ready
+	@mkdir -p build
+	$(BIN)/python -m benchmarks.gpu $(if $(DATA),--data-root $(DATA)) --out build/gpu.json $(ARGS)
 
 # The six runs of the FashionMNIST article, three seeds: about 15 minutes on two cores. DATA is the data root.
 article: .venv/ready
