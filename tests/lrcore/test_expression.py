@@ -320,7 +320,7 @@ def test_a_long_curve_is_the_same_in_chunks_and_in_one_go(source: str) -> None:
 def test_a_long_curve_has_its_own_value_at_each_step() -> None:
     t = np.arange(2 * CHUNK + 5)
 
-    np.testing.np.testing.assert_array_equal(Expression("3 * epoch + 1")(t), 3 * t + 1)
+    np.testing.assert_array_equal(Expression("3 * epoch + 1")(t), 3 * t + 1)
 
 
 def test_a_step_is_a_float_so_that_no_arithmetic_wraps_around() -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -481,15 +480,3 @@ def test_runs_that_train_alone_make_way_for_each_other_at_a_rung(
         assert isinstance(one := left[i], Result)
         assert isinstance(other := whole[i], Result)
         assert np.array_equal(numbers(one.epochs), numbers(other.epochs))
-
-
-def test_a_run_that_is_stopped_while_it_is_prepared_ends_there() -> None:
-    @contextmanager
-    def stopped() -> Iterator[None]:
-        raise Interrupted
-        yield
-
-    jobs = [spec(model={"type": "mlp", "dropout": 0.5}, seed=seed) for seed in range(2)]  # each alone
-    outcomes = train_many(jobs, data_root=NOWHERE, device=CPU, hooks=[Hooks(preparing=stopped), Hooks()])
-
-    assert [type(outcome) for outcome in outcomes] == [Interrupted, Result]

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from lrcore.errors import SpecError
-from lrserve.worker.engine import Hooks, Interrupted, train
+from lrserve.worker.engine import Hooks, Interrupted, Result, train
 from lrserve.worker.engine.data import Data
 from lrserve.worker.engine.models.single import SingleModel
 from lrserve.worker.engine.models.stacked import StackedModels
 from lrserve.worker.engine.range_test import range_test
 from lrserve.worker.engine.trainer import Trainer
-from lrserve.worker.engine.training import train_together
+from lrserve.worker.engine.training import train_many, train_together
 from lrserve.worker.engine.training_run import TrainingRun
 from tests.factories import range_test_spec, training_spec
 
@@ -171,3 +171,15 @@ def test_the_device_s_memory_is_free_at_once_when_a_run_is_over(
             way(Hooks(step=steps.append, stop=lambda: steps[-1] >= stop), tmp_path)
         kinds = (Trainer, TrainingRun, SingleModel, StackedModels, Data)
         assert [type(each) for each in gc.get_objects() if isinstance(each, kinds)] == []
+
+
+def test_a_run_that_is_stopped_while_it_is_prepared_ends_there() -> None:
+    @contextmanager
+    def stopped() -> Iterator[None]:
+        raise Interrupted
+        yield
+
+    jobs = [training_spec(model={"type": "mlp", "dropout": 0.5}, seed=seed) for seed in range(2)]  # each alone
+    outcomes = train_many(jobs, data_root=NOWHERE, device=CPU, hooks=[Hooks(preparing=stopped), Hooks()])
+
+    assert [type(outcome) for outcome in outcomes] == [Interrupted, Result]

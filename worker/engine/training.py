@@ -107,14 +107,8 @@ def train_in_turn(
             return [Interrupted() for _ in group]
         if len(group) > 1:
             return _together([specs[i] for i in group], own, theirs)
-        way = theirs[0] if rung is None else _up_to(rung, theirs[0])
-        try:
-            return [_alone(specs[first], own, way, why_alone(first, specs, context.device))]
-        except Interrupted:  # while it was prepared
-            return [Interrupted()]
-        except (OutOfMemory, SpecError) as error:
-            theirs[0].ended(error)
-            return [error]
+        up_to = theirs[0] if rung is None else _up_to(rung, theirs[0])
+        return [_alone_or_error(specs[first], own, up_to, why_alone(first, specs, context.device))]
 
     found = groups(specs, context.device)
     for rung in (*rungs, None):
@@ -153,6 +147,17 @@ def _alone(spec: TrainingSpec, context: RunContext, hooks: Hooks, why: str | Non
 
     with context.session(spec):
         return trained()
+
+
+def _alone_or_error(spec: TrainingSpec, context: RunContext, hooks: Hooks, why: str | None) -> Outcome:
+    """Train one run of several. Raises what the loading of the data raises, but for SpecError."""
+    try:
+        return _alone(spec, context, hooks, why)
+    except Interrupted:  # while it was prepared
+        return Interrupted()
+    except (OutOfMemory, SpecError) as error:
+        hooks.ended(error)
+        return error
 
 
 def _together(specs: Sequence[TrainingSpec], context: RunContext, hooks: Sequence[Hooks]) -> list[Outcome]:
