@@ -9,8 +9,7 @@ between them. One process drives all of them over TCP.
     python -m benchmarks.fleet --heartbeat 2 --reap 10
     python -m benchmarks.fleet --idle              real workers that wait: what one of them costs, and its connections
 
-Redis' processor seconds are the figure to trust on a busy machine. The rate that is reached is the driver's, too: both
-shares of a core are printed.
+Redis' processor seconds are the figure to trust on a busy machine; the rate that is reached is the driver's, too.
 """
 
 from __future__ import annotations
@@ -51,8 +50,7 @@ from tests.stores import JobStore
 
 SIZES = (200, 1_000, 5_000, 10_000)
 SECONDS = 10.0  # of the whole fleet at work
-BURST = 2_000  # calls of each kind by itself
-AT_ONCE = 64  # of them under way
+BURST, AT_ONCE = 2_000, 64  # calls of each kind by itself, and of them under way
 LEASE = 600.0  # nothing is to be lost here, whatever else the machine does
 EPOCH_SECONDS = 10.0
 JOB_SECONDS = 100.0  # ten epochs

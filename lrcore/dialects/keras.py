@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from lrcore.dialects import _arrays as arrays
 from lrcore.dialects._arrays import AFTER_ONE_COSINE, BAD_END, LATE, Native
-from lrcore.dialects._base import KERAS, Translation, written
+from lrcore.dialects._base import KERAS, Translation, is_of, written
 from lrcore.errors import CurveError
 from lrcore.family import Name, Whole
 from lrcore.numerics.formulas import powers
@@ -28,8 +28,8 @@ from lrcore.schedules.optax import (
     PolynomialSchedule,
     WarmupCosineDecaySchedule,
     WarmupExponentialDecaySchedule,
-    knots,
 )
+from lrcore.schedules.optax._parts import knots
 from lrcore.schedules.paddle import PiecewiseDecay
 from lrcore.schedules.plateau import Count, FactorBelowOne
 from lrcore.schedules.step import MultiStepLR, StepLR
@@ -60,7 +60,7 @@ def native(schedule: Schedule, lr: float) -> Native | None:
     """The schedule by Keras' own class; None if Keras has none."""
     if isinstance(schedule, TorchSchedule) and schedule.last_epoch != -1:
         return None
-    if type(schedule).__module__ == "lrcore.schedules.keras":
+    if is_of(schedule, "keras"):
         arguments = schedule.model_dump(include=schedule.model_fields_set - {"type"}, exclude_none=True)
         return _class(schedule.name(), _differs(schedule), **arguments)
     return _same(schedule, lr)

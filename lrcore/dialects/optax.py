@@ -9,7 +9,7 @@ from typing import Any
 
 from lrcore.dialects import _arrays as arrays
 from lrcore.dialects._arrays import AFTER_ONE_COSINE, BAD_END, LATE, Native
-from lrcore.dialects._base import JAX, Code, Translation, written
+from lrcore.dialects._base import JAX, Code, Translation, is_of, written
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import Milestones, Rate, TorchSchedule
 from lrcore.schedules.compose import SequentialLR
@@ -45,7 +45,7 @@ def native(schedule: Schedule, lr: float) -> Native | None:
     """The schedule by optax's own function; None if optax has none."""
     if isinstance(schedule, TorchSchedule) and schedule.last_epoch != -1:
         return None
-    if type(schedule).__module__ == "lrcore.schedules.optax":
+    if is_of(schedule, "optax"):
         return _own(schedule)
     return _same(schedule, lr)
 

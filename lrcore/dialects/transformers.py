@@ -7,7 +7,7 @@ from functools import singledispatch
 from typing import Any, Literal
 
 from lrcore.dialects import torch
-from lrcore.dialects._base import Code, Translation, written
+from lrcore.dialects._base import Code, Translation, is_of, written
 from lrcore.dialects._evaluate import first_rates
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import GroupRates, Rate, TorchSchedule
@@ -39,7 +39,7 @@ def native(schedule: Schedule, lr: float) -> Code | None:
     """The schedule by transformers' own function; None if it has none, or divides by 0."""
     if isinstance(schedule, TorchSchedule) and schedule.last_epoch != -1:
         return None
-    if type(schedule).__module__ == "lrcore.schedules.transformers":
+    if is_of(schedule, "transformers"):
         if lr == 0 or (isinstance(schedule, TransformersPolynomial) and _is_all_warm_up(schedule)):
             return None
         return _call(schedule.name(), **schedule.model_dump(include=schedule.model_fields_set - {"type"}))

@@ -1,4 +1,4 @@
-"""Every schedule lrserve knows: one family a file, each spec with its closed form beside it."""
+"""Every schedule lrserve knows: a file or a folder for each family, each spec with its closed form beside it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ Framework = Callable[[str, Json, int], Rates]
 
 
 def of(framework: str) -> list[str]:
-    return [name for name, cls in SCHEDULES.items() if cls.__module__ == f"lrcore.schedules.{framework}"]
+    return [name for name, cls in SCHEDULES.items() if cls.__module__.split(".")[2] == framework]
 
 
 def arguments(spec: Json) -> Json:

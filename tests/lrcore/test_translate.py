@@ -162,9 +162,7 @@ def test_a_framework_s_own_schedule_is_called_by_its_name(framework: Framework, 
 
 DEFINED = ("make_scheduler", "schedule")
 OF_FRAMEWORKS = [
-    (cls.__module__.rpartition(".")[2], name)
-    for name, cls in CALLS.items()
-    if cls.__module__.rpartition(".")[2] in FRAMEWORKS
+    (cls.__module__.split(".")[2], name) for name, cls in CALLS.items() if cls.__module__.split(".")[2] in FRAMEWORKS
 ]
 
 

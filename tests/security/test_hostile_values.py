@@ -65,7 +65,7 @@ def good() -> dict[str, tuple[Json, list[str]]]:
     found: dict[str, tuple[Json, list[str]]] = {}
     for name, cls in SCHEDULES.items():
         found[name] = (dict(cls.example) | {"type": name}, [*cls.model_fields])
-        home = cls.__module__.rpartition(".")[2]
+        home = cls.__module__.split(".")[2]
         if home in READ:
             found[f"{home}.{name}"] = (found[name][0] | {"type": f"{home}.{name}"}, found[name][1])
     for name, signature in readers().items():

@@ -1,0 +1,78 @@
+"""What schedules around a schedule have in common."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from lrcore.numerics import cost
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Value
+from lrcore.numerics.grid import Grid
+from lrcore.schedules import AnySchedule
+from lrcore.schedules._base import Rates, Schedule
+from lrcore.schedules.compose import check_nesting, formula_inside
+
+
+class Around(Schedule):
+    type: str
+    schedule: AnySchedule = Field(description="the schedule inside")
+
+    @field_validator("schedule")
+    @classmethod
+    def _fits(cls, schedule: Schedule) -> Schedule:
+        if schedule.metric_driven:
+            raise ValueError(f"{schedule.type} is driven by a metric and cannot be inside a {cls.name()}")
+        if schedule.length == 0:
+            raise ValueError("the schedule inside has no steps left")
+        check_nesting(1 + schedule.depth, 1 + schedule.size)
+        return schedule
+
+    @property
+    def groups(self) -> int | None:
+        return self.schedule.groups
+
+    @property
+    def depth(self) -> int:
+        return 1 + self.schedule.depth
+
+    @property
+    def size(self) -> int:
+        return 1 + self.schedule.size
+
+    @property
+    def listed(self) -> int:
+        return self.schedule.listed
+
+    @property
+    def own_base_lr(self) -> float | tuple[float, ...] | None:
+        return self.schedule.own_base_lr
+
+    @property
+    def cycles_momentum(self) -> bool:
+        return self.schedule.cycles_momentum
+
+    @property
+    def length(self) -> int | None:
+        return self.schedule.length
+
+    @property
+    def horizon(self) -> int | None:
+        return self.schedule.horizon
+
+    @property
+    def joins(self) -> tuple[int, ...]:
+        return self.schedule.joins
+
+    def relative_to(self, default_lr: float) -> Schedule:
+        inside = self.schedule.relative_to(default_lr)
+        return self if inside is self.schedule else self.model_copy(update={"schedule": inside})
+
+    def cost(self, load: Load) -> float:
+        return cost.formula(load, 2 * cost.ARITHMETIC) + self.schedule.cost(load)
+
+    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
+        self.schedule.fill_momentum(out, t, group)
+
+    def _formula(self, base_lr: float) -> Value:
+        """That of the schedule inside."""
+        return formula_inside(self.schedule, base_lr, "schedule")

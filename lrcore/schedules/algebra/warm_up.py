@@ -1,0 +1,155 @@
+"""A warm-up before, over or on a schedule."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics.cost import Load
+from lrcore.numerics.formulas import Node, Value
+from lrcore.numerics.grid import Extent, Grid
+from lrcore.schedules._base import Fraction, Rates, StepCount, of_group
+from lrcore.schedules.algebra._around import Around
+
+
+class WarmUp(Around):
+    """Ramp up for warmup_steps before, over or on the schedule g.
+
+    | mode | the ramp, up to step warmup_steps | from there on |
+    |---|---|---|
+    | shift | from start * g(0) to g(0) | g(t - warmup_steps) |
+    | overlay | from start * g(0) to g(warmup_steps): detectron2's WarmupParamScheduler | g(t) |
+    | overlay_to_base | from start * base_lr to base_lr: timm's warmup_prefix=False | g(t) |
+    | multiply | from start to 1, times g(t) | g(t) |
+
+    Between its ends, at u = t / warmup_steps, the ramp is linear; constant at its start; cosine, along
+    (1 - cos(pi * u)) / 2; exponential, by a constant factor per step; or log, along
+    log(1 + t) / log(max(2, warmup_steps)), which reaches its end at step warmup_steps - 1: DeepSpeed's WarmupLR.
+    """
+
+    summary = "a warm-up before, over or on any schedule"
+    formula = "ramp(t / warmup_steps) for t < warmup_steps, then g; with multiply ramp(t / warmup_steps) * g(t)"
+    origin = "timm's warmup_t and warmup_prefix, detectron2's WarmupParamScheduler, DeepSpeed's WarmupLR"
+    example = {"type": "WarmUp", "warmup_steps": 5, "schedule": {"type": "CosineAnnealingLR", "T_max": 45}}
+
+    type: Literal["WarmUp"]
+    warmup_steps: StepCount
+    start: Fraction = Field(0.0, description="factor at step 0")
+    shape: Literal["linear", "constant", "cosine", "exponential", "log"] = "linear"
+    mode: Literal["shift", "overlay", "overlay_to_base", "multiply"] = "shift"
+
+    @model_validator(mode="after")
+    def _exponential_starts_above_zero(self) -> Self:
+        if self.shape == "exponential" and self.start == 0:
+            raise ValueError("an exponential warm-up cannot start at 0: give start")
+        return self
+
+    @property
+    def length(self) -> int | None:
+        inner = self.schedule.length
+        return inner if inner is None or self.mode != "shift" else inner + self.warmup_steps
+
+    @property
+    def horizon(self) -> int | None:
+        inner = self.schedule.horizon
+        return inner if inner is None or self.mode != "shift" else inner + self.warmup_steps
+
+    @property
+    def joins(self) -> tuple[int, ...]:
+        shift = self.warmup_steps if self.mode == "shift" else 0
+        return (self.warmup_steps, *(join + shift for join in self.schedule.joins if join + shift > self.warmup_steps))
+
+    def cost(self, load: Load) -> float:
+        steps = self.warmup_steps
+        own = cost.formula(load, cost.ARITHMETIC) + cost.formula(load.part(0, steps), cost.POWER + 3 * cost.ARITHMETIC)
+        if self.mode == "multiply":
+            return own + self.schedule.cost(load)
+        shift = steps if self.mode == "shift" else 0
+        after = load.part(steps).shifted(-shift)
+        ends = [0, steps] if self.mode == "overlay" else [0] if self.mode == "shift" else []
+        if load.first >= steps or not ends:
+            return own + self.schedule.cost(after)
+        calls = load.calls * len(ends)
+        return own + self.schedule.cost(Load(ends[0], max(ends[-1], after.last), after.values + calls,
+                                             after.calls + calls, load.dense))  # fmt: skip
+
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        shift = self.warmup_steps if self.mode == "shift" else 0
+        ramped = t.before(self.warmup_steps)
+        if self.mode == "multiply":
+            self.schedule.fill(out, t, base_lr, group)
+            self._ramp(out[:ramped], t.part(0, ramped), None)
+            return grid.extent(out)
+        if ramped:
+            self._ramp(out[:ramped], t.part(0, ramped), self._ends(base_lr, group))
+        if ramped < t.count:
+            self.schedule.fill(out[ramped:], t.part(ramped, t.count) - shift, base_lr, group)
+        return grid.extent(out)
+
+    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
+        if self.mode != "shift":
+            return self.schedule.fill_momentum(out, t, group)
+        ramped = t.before(self.warmup_steps)
+        out[:ramped].fill(np.nan)
+        if ramped < t.count:
+            self.schedule.fill_momentum(out[ramped:], t.part(ramped, t.count) - self.warmup_steps, group)
+        return None
+
+    def _ends(self, base_lr: float, group: int) -> tuple[float, float]:
+        """The rates between which the ramp runs, except for multiply."""
+        if self.mode == "overlay_to_base":
+            own = self.schedule.own_base_lr
+            end = base_lr if own is None else of_group(own, group)
+            return self.start * end, end
+        first = float(self.schedule.rates(Grid(0), base_lr, group)[0])
+        if self.mode == "shift":
+            return self.start * first, first
+        return self.start * first, float(self.schedule.rates(Grid(self.warmup_steps), base_lr, group)[0])
+
+    def _ramp(self, out: Rates, t: Grid, ends: tuple[float, float] | None) -> None:
+        """Write the ramp between two rates, or multiply what is there by the one from `start` to 1."""
+        low, high = ends or (self.start, 1.0)
+        for where, part in t.chunks():
+            i = part.floats()
+            match self.shape:
+                case "linear":
+                    ramp = low + (high - low) * (i / self.warmup_steps)
+                case "constant":
+                    ramp = np.full(len(i), low)
+                case "cosine":
+                    ramp = low + (high - low) * np.square(np.sin(np.pi / 2 * (i / self.warmup_steps)))
+                case "exponential":
+                    u = i / self.warmup_steps
+                    ramp = np.power(low, 1 - u) * np.power(high, u)
+                case "log":
+                    ramp = low + (high - low) * (np.log1p(i) / self._whole_log)
+            np.multiply(out[where] if ends is None else 1.0, ramp, out=out[where])
+
+    @property
+    def _whole_log(self) -> float:
+        return math.log(max(2, self.warmup_steps))
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        within, steps = self._formula(base_lr), self.warmup_steps
+        if self.mode == "multiply":
+            ramp = self._ramp_formula(t, self.start, 1.0)
+            return formulas.piecewise(t, [steps], [ramp, 1.0]) * formulas.apart(within, t)
+        after = formulas.apart(within, t - steps if self.mode == "shift" else t)
+        return formulas.piecewise(t, [steps], [self._ramp_formula(t, *self._ends(base_lr, 0)), after])
+
+    def _ramp_formula(self, t: Node, low: float, high: float) -> Value:
+        u = t / self.warmup_steps
+        match self.shape:
+            case "linear":
+                return low + (high - low) * u
+            case "constant":
+                return low
+            case "cosine":
+                return formulas.half_cosine(u, low, high)
+            case "exponential":
+                return low * (high / low) ** u if low else low
+        return low + (high - low) * (formulas.call("log", 1 + t) / self._whole_log)
