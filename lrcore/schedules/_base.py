@@ -73,7 +73,11 @@ class Schedule(Member):
         Raises:
             CurveError: the schedule has no value at one of the steps.
         """
-        return grid.elementwise(out, t, _compiled(self, base_lr))
+        try:
+            compiled = _compiled(self, base_lr)
+        except TypeError:  # a field of a plug-in without a hash, such as a dictionary
+            compiled = _compiled.__wrapped__(self, base_lr)
+        return grid.elementwise(out, t, compiled)
 
     def rates(self, t: Grid, base_lr: float, group: int = 0) -> Rates:
         """What `fill` writes, shape (t.count,)."""

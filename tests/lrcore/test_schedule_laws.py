@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from lrcore.curve import CurveRequest, sample
 from lrcore.family import describe
+from lrcore.numerics.formulas import Node, Value
+from lrcore.numerics.grid import Grid
 from lrcore.schedules import SCHEDULES, Rates, Schedule
 from lrcore.schedules._base import MAX_STEP
 from tests.lrcore.strategies import (
@@ -414,3 +417,20 @@ def assert_momentum(schedule: Schedule, expected: list[float]) -> None:
 
     assert actual is not None
     np.testing.assert_allclose(actual, expected, rtol=1e-14, equal_nan=True)
+
+
+class Slopes(Schedule):
+    """A plug-in's schedule that is a formula and nothing else, with a field that has no hash."""
+
+    type: Literal["Slopes"]
+    slopes: dict[str, float]
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return base_lr + sum(self.slopes.values()) * t
+
+
+def test_a_schedule_may_be_its_formula_alone_whatever_its_fields_are() -> None:
+    schedule = Slopes(type="Slopes", slopes={"a": 0.5, "b": 1.0})
+
+    for base_lr in (0.25, 2.0):
+        assert schedule.rates(Grid(2, 3, 3), base_lr).tolist() == [base_lr + 1.5 * t for t in (2, 5, 8)]
