@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FEW = 60  # points drawn one by one
 MOST_LINES = 200
-POINTS = 300_000  # of all lines together: some megabytes as SVG
+POINTS = 40_000  # of all lines together: a second to draw, and where they go up and down all the time, some seconds
 ENTRIES = 40  # of a legend
 INSIDE, SHORT = 8, 40  # entries and columns of a name that leave the lines beside them in sight
 

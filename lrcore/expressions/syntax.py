@@ -104,6 +104,8 @@ def is_condition(node: ast.expr) -> bool:
 
 def snippet(node: ast.expr) -> str:
     """A part of an expression for a message."""
+    if isinstance(node, ast.Constant) and node.value == math.inf:
+        return "a number beyond 1.8e308"
     try:
         text = ast.unparse(node)
     except (ValueError, RecursionError):  # a literal with more digits than Python prints

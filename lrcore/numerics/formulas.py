@@ -84,8 +84,8 @@ def check_operations(*formulas: Value) -> None:
             continue
         left -= 1
         if left < 0:
-            message = f"its formula would take more than {MAX_OPERATIONS} operations: translate its parts one by one"
-            raise NoFormula((), message)
+            way_out = "write it shorter, or translate its parts one by one"
+            raise NoFormula((), f"its formula would take more than {MAX_OPERATIONS} operations: {way_out}")
         if node.op == "let":
             named.add(id(node))
         if node.op == "apply":

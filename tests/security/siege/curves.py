@@ -158,6 +158,19 @@ for _form in ("svg", "png", "json", "csv"):
     add("curves", f"100 names x 64 groups as {_form}", partial(_compared, _form), weight=2 if _form == "svg" else 1)
 
 
+@worst("curves", "60 lines that go up and down as png")
+def _strokes(world: World) -> Request:
+    up_and_down = {"type": "LambdaLR", "lr_lambda": "1+sin(step)"}
+    curves = [{"name": str(i), "schedule": up_and_down, "base_lr": 1} for i in range(60)]
+    return post("/v1/curves/compare?format=png", {"steps": world.bounds.steps // 60, "curves": curves})
+
+
+@worst("curves", "1e7 rates of many digits as csv")
+def _digits(world: World) -> Request:
+    schedule = {"type": "LambdaLR", "lr_lambda": "abs(sin(step*12345.678))*1e-200"}
+    return curve(world, schedule, "csv", steps=world.bounds.steps)
+
+
 @worst("curves", "100 different slow curves compared")
 def _slow_comparison(world: World) -> Request:
     schedules = (repeat_in_repeat(7), {"type": "LambdaLR", "lr_lambda": expression(world)})
