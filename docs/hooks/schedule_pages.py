@@ -31,7 +31,7 @@ AROUND, OTHERS = "Around other schedules", "From papers and libraries"
 
 def home(schedule: type[Schedule]) -> str:
     """Under which heading a schedule is found."""
-    module = schedule.__module__.rpartition(".")[2]
+    module = schedule.__module__.split(".")[2]
     if issubclass(schedule, TorchSchedule):
         return NAMES["torch"]
     if any("schedule" in name for name in schedule.model_fields):
