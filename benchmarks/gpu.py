@@ -37,8 +37,7 @@ from benchmarks.loops import (
     Resident,
     in_turns,
     job,
-    lenet,
-    pooled_first,
+    residents,
     verdict,
 )
 from lrcore.datasets._base import Splits
@@ -121,13 +120,7 @@ def against_loops(report: Report, root: Path | None, device: torch.device, size:
     spec = job(dataset("fashion-mnist", root, size), epochs=1000)
     data, splits = load(spec.dataset, root or Path(), device), spec.dataset.load(root or Path())
     engine = Engine(spec, data, device)
-    by_hand = {
-        f"by hand{', channels_last' * layout}{', pooled first' * (model is pooled_first)}": Resident(
-            splits, device, channels_last=layout, model=model
-        )
-        for layout in (False, True)
-        for model in (lenet, pooled_first)
-    }
+    by_hand = residents(splits, device)
     sides = {"lrserve": engine.epoch} | {name: side.epoch for name, side in by_hand.items()}
     with torch_state(spec, device):
         taken = in_turns(sides, size.rounds, device)

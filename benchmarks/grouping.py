@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.loops import seconds, verdict
+from benchmarks.loops import an_epoch, seconds, verdict
 from lrcore.jobs.training_spec import TrainingSpec
 from lrserve.worker.engine import Hooks, pick_device
 from lrserve.worker.engine.context import RunContext, torch_state
@@ -88,14 +88,6 @@ class SideBySide:
     def epoch(self) -> None:
         an_epoch(self.together, self.done)
         self.done += 1
-
-
-def an_epoch(trainer: Trainer, epoch: int) -> None:
-    """Train through one epoch, without a test pass, and read what it came to."""
-    with trainer.arranged():
-        trainer.begin(epoch, 0)
-        trainer.train_steps(epoch, 0)
-        trainer.figures(epoch)
 
 
 class Plain:

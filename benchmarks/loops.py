@@ -131,6 +131,24 @@ class Resident:
         total.item(), hits.item()
 
 
+def residents(splits: Splits, device: torch.device) -> dict[str, Resident]:
+    """The loops by hand that may be the fastest, by name."""
+    return {
+        "by hand": Resident(splits, device),
+        "by hand, channels_last": Resident(splits, device, channels_last=True),
+        "by hand, pooled first": Resident(splits, device, model=pooled_first),
+        "by hand, channels_last, pooled first": Resident(splits, device, channels_last=True, model=pooled_first),
+    }
+
+
+def an_epoch(trainer: Trainer, epoch: int) -> None:
+    """Train through one epoch, without a test pass, and read what it came to."""
+    with trainer.arranged():
+        trainer.begin(epoch, 0)
+        trainer.train_steps(epoch, 0)
+        trainer.figures(epoch)
+
+
 class Engine:
     """lrserve's own epoch without the test pass. A job's settings of torch are up to the caller."""
 
@@ -139,10 +157,7 @@ class Engine:
         self.trainer = Trainer([self.run], data, RunContext(Path(), device))
 
     def epoch(self) -> None:
-        with self.trainer.arranged():
-            self.trainer.begin(self.done, 0)
-            self.trainer.train_steps(self.done, 0)
-            self.trainer.figures(self.done)
+        an_epoch(self.trainer, self.done)
         self.done += 1
 
 

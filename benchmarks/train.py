@@ -32,10 +32,9 @@ from benchmarks.loops import (
     MODELS,
     DataLoaderLoop,
     Engine,
-    Resident,
     in_turns,
     job,
-    pooled_first,
+    residents,
     verdict,
 )
 from lrcore.datasets._base import Splits
@@ -69,12 +68,7 @@ def epochs(dataset: dict[str, Any], root: Path, device: torch.device, rounds: in
     spec = job(dataset, epochs=1000)
     splits = spec.dataset.load(root)
     engine = Engine(spec, load(spec.dataset, root, device), device)
-    by_hand = {
-        "by hand": Resident(splits, device),
-        "by hand, channels_last": Resident(splits, device, channels_last=True),
-        "by hand, pooled first": Resident(splits, device, model=pooled_first),
-        "by hand, channels_last, pooled first": Resident(splits, device, channels_last=True, model=pooled_first),
-    }
+    by_hand = residents(splits, device)
     loader = DataLoaderLoop(pictures(splits), device)
     sides = {"lrserve": engine.epoch} | {name: side.epoch for name, side in by_hand.items()}
     taken = in_turns(sides, rounds, device) | in_turns({"DataLoader": loader.epoch}, max(1, rounds // 2), device)

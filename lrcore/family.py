@@ -248,6 +248,12 @@ def _join_plugin(found: dict[str, type[M]], plugin: Plugin, group: str, base: ty
         raise PluginError(plugin.name, f"{empty.pop()} defines no member of the {group}")
 
 
+def home_of(member: type[Member]) -> str:
+    """Return the file or the folder of its family that a member is in, such as "optax"; "" for one of a plug-in."""
+    package, _, home, *_ = [*member.__module__.split("."), "", ""]
+    return home if package == "lrcore" else ""
+
+
 def union(members: Mapping[str, type[M]]) -> Any:
     """The tagged union of a family's members, for use as a field's type."""
     classes = tuple(dict.fromkeys(members.values()))  # a class with several names comes as often

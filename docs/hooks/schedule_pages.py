@@ -14,6 +14,7 @@ import numpy as np
 from lrcore.curve import CurveRequest, sample
 from lrcore.dialects import FRAMEWORKS, translate
 from lrcore.errors import CurveError
+from lrcore.family import home_of
 from lrcore.pictures.figure import encoded, new_figure
 from lrcore.reference import introduction, table
 from lrcore.schedules import SCHEDULES, Schedule
@@ -31,7 +32,7 @@ AROUND, OTHERS = "Around other schedules", "From papers and libraries"
 
 def home(schedule: type[Schedule]) -> str:
     """Under which heading a schedule is found."""
-    module = schedule.__module__.split(".")[2]
+    module = home_of(schedule)
     if issubclass(schedule, TorchSchedule):
         return NAMES["torch"]
     if any("schedule" in name for name in schedule.model_fields):

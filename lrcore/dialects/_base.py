@@ -85,11 +85,6 @@ KERAS = Language(
 )
 
 
-def is_of(schedule: object, framework: str) -> bool:
-    """Return whether a schedule is one of a framework's own, by the file or the folder that it is in."""
-    return type(schedule).__module__.split(".")[:3] == ["lrcore", "schedules", framework]
-
-
 def number(value: float) -> str:
     """A number as Python reads it back."""
     if isinstance(value, int) and abs(value) < 2**31:  # jax takes no larger integers

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from lrcore.dialects import _arrays as arrays
 from lrcore.dialects._arrays import AFTER_ONE_COSINE, BAD_END, LATE, Native
-from lrcore.dialects._base import KERAS, Translation, is_of, written
+from lrcore.dialects._base import KERAS, Translation, written
 from lrcore.errors import CurveError
-from lrcore.family import Name, Whole
+from lrcore.family import Name, Whole, home_of
 from lrcore.numerics.formulas import powers
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import Rate, TorchSchedule
@@ -60,7 +60,7 @@ def native(schedule: Schedule, lr: float) -> Native | None:
     """The schedule by Keras' own class; None if Keras has none."""
     if isinstance(schedule, TorchSchedule) and schedule.last_epoch != -1:
         return None
-    if is_of(schedule, "keras"):
+    if home_of(type(schedule)) == "keras":
         arguments = schedule.model_dump(include=schedule.model_fields_set - {"type"}, exclude_none=True)
         return _class(schedule.name(), _differs(schedule), **arguments)
     return _same(schedule, lr)

@@ -9,7 +9,8 @@ from typing import Any
 
 from lrcore.dialects import _arrays as arrays
 from lrcore.dialects._arrays import AFTER_ONE_COSINE, BAD_END, LATE, Native
-from lrcore.dialects._base import JAX, Code, Translation, is_of, written
+from lrcore.dialects._base import JAX, Code, Translation, written
+from lrcore.family import home_of
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import Milestones, Rate, TorchSchedule
 from lrcore.schedules.compose import SequentialLR
@@ -45,7 +46,7 @@ def native(schedule: Schedule, lr: float) -> Native | None:
     """The schedule by optax's own function; None if optax has none."""
     if isinstance(schedule, TorchSchedule) and schedule.last_epoch != -1:
         return None
-    if is_of(schedule, "optax"):
+    if home_of(type(schedule)) == "optax":
         return _own(schedule)
     return _same(schedule, lr)
 

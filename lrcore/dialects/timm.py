@@ -7,9 +7,10 @@ from functools import singledispatch
 from typing import Any, Literal
 
 from lrcore.dialects import torch
-from lrcore.dialects._base import Code, Translation, is_of, written
+from lrcore.dialects._base import Code, Translation, written
 from lrcore.dialects._evaluate import first_rates
 from lrcore.errors import CurveError
+from lrcore.family import home_of
 from lrcore.numerics.formulas import NoFormula
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import Rate, TorchSchedule
@@ -52,7 +53,7 @@ def native(schedule: Schedule, lr: float) -> Found | None:
     """Class, arguments and what differs; None if timm has no such class."""
     if isinstance(schedule, TorchSchedule) and schedule.last_epoch != -1:
         return None
-    if not is_of(schedule, "timm"):
+    if home_of(type(schedule)) != "timm":
         return _same(schedule, lr)
     differs = None
     if isinstance(schedule, CosineLRScheduler | PolyLRScheduler | TanhLRScheduler):

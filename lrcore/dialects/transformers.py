@@ -7,8 +7,9 @@ from functools import singledispatch
 from typing import Any, Literal
 
 from lrcore.dialects import torch
-from lrcore.dialects._base import Code, Translation, is_of, written
+from lrcore.dialects._base import Code, Translation, written
 from lrcore.dialects._evaluate import first_rates
+from lrcore.family import home_of
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import GroupRates, Rate, TorchSchedule
 from lrcore.schedules.algebra import WarmUp
@@ -39,7 +40,7 @@ def native(schedule: Schedule, lr: float) -> Code | None:
     """The schedule by transformers' own function; None if it has none, or divides by 0."""
     if isinstance(schedule, TorchSchedule) and schedule.last_epoch != -1:
         return None
-    if is_of(schedule, "transformers"):
+    if home_of(type(schedule)) == "transformers":
         if lr == 0 or (isinstance(schedule, TransformersPolynomial) and _is_all_warm_up(schedule)):
             return None
         return _call(schedule.name(), **schedule.model_dump(include=schedule.model_fields_set - {"type"}))

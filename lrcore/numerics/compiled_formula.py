@@ -58,8 +58,8 @@ class CompiledFormula:
 
     def constant(self, node: Value) -> float | None:
         """Return the value of a part of the formula; None if it depends on the step."""
-        found = self._known[id(node)] if isinstance(node, Node) else node
-        return None if type(found) is int and isinstance(node, Node) else float(found)
+        found = self._operand(node)
+        return None if type(found) is int else float(found)
 
     def _operand(self, value: Any) -> Any:
         """The place of a result, as an int; or a constant, as numpy has it."""

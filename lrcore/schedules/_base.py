@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Self
 
@@ -73,11 +74,7 @@ class Schedule(Member):
         Raises:
             CurveError: the schedule has no value at one of the steps.
         """
-        try:
-            compiled = _compiled(self, base_lr)
-        except TypeError:  # a field of a plug-in without a hash, such as a dictionary
-            compiled = _compiled.__wrapped__(self, base_lr)
-        return grid.elementwise(out, t, compiled)
+        return grid.elementwise(out, t, compiled(self.formula_at, base_lr))
 
     def rates(self, t: Grid, base_lr: float, group: int = 0) -> Rates:
         """What `fill` writes, shape (t.count,)."""
@@ -190,9 +187,13 @@ class Schedule(Member):
 
 
 @lru_cache(maxsize=64)
-def _compiled(schedule: Schedule, base_lr: float) -> CompiledFormula:
-    """The schedule's formula. Kept, as a schedule inside of others is asked for many short stretches."""
-    return CompiledFormula(schedule.formula_at(T, base_lr))
+def compiled(formula_at: Callable[[Node, float], Value], base_lr: float) -> CompiledFormula:
+    """Return a schedule's formula, compiled. It is kept: inside of others a schedule writes many short stretches.
+
+    Args:
+        formula_at: a method, whose hash is by the identity of its schedule, whatever fields that has.
+    """
+    return CompiledFormula(formula_at(T, base_lr))
 
 
 class TorchSchedule(Schedule):

@@ -14,6 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lrcore.datasets._torchvision import torchvision_datasets
+from lrcore.family import home_of
 from lrcore.schedules import SCHEDULES, Rates
 from tests.lrcore.strategies import Json, laws, parse, rates, specs
 
@@ -26,7 +27,7 @@ Framework = Callable[[str, Json, int], Rates]
 
 
 def of(framework: str) -> list[str]:
-    return [name for name, cls in SCHEDULES.items() if cls.__module__.split(".")[2] == framework]
+    return [name for name, cls in SCHEDULES.items() if home_of(cls) == framework]
 
 
 def arguments(spec: Json) -> Json:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lrcore.dialects import FRAMEWORKS, Framework, translate
 from lrcore.dialects._base import Translation
 from lrcore.errors import CurveError
+from lrcore.family import home_of
 from lrcore.schedules import SCHEDULES, Rates, Schedule
 from tests.lrcore.strategies import CALLS, Json, horizon, laws, parse, rates, specs
 from tests.lrcore.test_frameworks import timm_schedulers
@@ -161,9 +162,7 @@ def test_a_framework_s_own_schedule_is_called_by_its_name(framework: Framework, 
 
 
 DEFINED = ("make_scheduler", "schedule")
-OF_FRAMEWORKS = [
-    (cls.__module__.split(".")[2], name) for name, cls in CALLS.items() if cls.__module__.split(".")[2] in FRAMEWORKS
-]
+OF_FRAMEWORKS = [(home_of(cls), name) for name, cls in CALLS.items() if home_of(cls) in FRAMEWORKS]
 
 
 @pytest.mark.parametrize(("framework", "name"), OF_FRAMEWORKS, ids=lambda value: value)

@@ -15,6 +15,7 @@ import pytest
 
 from lrcore.dialects import FRAMEWORKS
 from lrcore.dialects._read import FRAMEWORKS as READ
+from lrcore.family import home_of
 from lrcore.schedules import SCHEDULES
 from lrcore.schedules.compose import MAX_DEPTH
 from tests.conftest import Service
@@ -65,7 +66,7 @@ def good() -> dict[str, tuple[Json, list[str]]]:
     found: dict[str, tuple[Json, list[str]]] = {}
     for name, cls in SCHEDULES.items():
         found[name] = (dict(cls.example) | {"type": name}, [*cls.model_fields])
-        home = cls.__module__.split(".")[2]
+        home = home_of(cls)
         if home in READ:
             found[f"{home}.{name}"] = (found[name][0] | {"type": f"{home}.{name}"}, found[name][1])
     for name, signature in readers().items():

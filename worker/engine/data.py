@@ -211,6 +211,11 @@ def pieces_of(spec: TrainingSpec, size: int, begin: int) -> list[slice]:
     return [slice(at, min(at + most, end)) for at in range(begin, end, most)]
 
 
+def epoch_pieces(spec: TrainingSpec) -> list[list[slice]]:
+    """The places of each batch of an epoch in its order, as of `pieces_of`."""
+    return [pieces_of(spec, size, step * spec.batch_size) for step, size in enumerate(sizes_of(spec))]
+
+
 def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order of the training images in one epoch, shape (n,): the same for every device and version of torch."""
     return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(n)

@@ -85,8 +85,7 @@ def _part(spec: RangeTestSpec, seeds: list[int]) -> RangeTestSpec | None:
 def _tested(spec: RangeTestSpec, data: Data, context: RunContext, hooks: Hooks) -> list[list[float]]:
     """The losses of seeds that are trained side by side, up to the end of the test. Raises Interrupted."""
     runs = _runs(spec, context, hooks)
-    side_by_side = len(runs) > 1
-    make = StackedModels if side_by_side else SingleModel
+    make = StackedModels if len(runs) > 1 else SingleModel
     divided = functools.partial(widths, spec.run(), context.device)
     trainer = Trainer(runs, data, context, make, divided, key=checkpoints.key(spec), keeps_losses=True)
     trainer.resume()

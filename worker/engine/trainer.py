@@ -35,7 +35,7 @@ MakeModels = Callable[[Sequence[ModelSetup], Data, torch.device], Models]
 
 @dataclass(frozen=True)
 class DeviceGroup:
-    """Runs that share a device's group."""
+    """Runs that share models on the device."""
 
     models: Models
     runs: list[TrainingRun]

@@ -15,7 +15,7 @@ from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.training_spec import TrainingSpec
 
 from .checkpoint import Position
-from .data import pieces_of, sizes_of
+from .data import epoch_pieces
 from .hooks import Diverged, Hooks, Interrupted, Outcome, Result
 from .models.base import Figures, Models, ModelSetup, Parts, built, check_pieces
 from .optim import Scheduled, parameter_groups
@@ -57,8 +57,7 @@ class TrainingRun:
         try:
             self.model = built(spec, device)
             parameter_groups(self.model, spec.optimizer)
-            pieces = [pieces_of(spec, size, step * spec.batch_size) for step, size in enumerate(sizes_of(spec))]
-            check_pieces(spec, self.model, pieces)
+            check_pieces(spec, self.model, epoch_pieces(spec))
         except SpecError as error:
             self.end(error)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from lrcore.numerics import formulas, grid
-from lrcore.numerics.compiled_formula import CompiledFormula
-from lrcore.numerics.formulas import Node, T, Value
+from lrcore.numerics.formulas import Node, Value
 from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
-from lrcore.schedules._base import Rates, Schedule, StepCount, StepIndex
+from lrcore.schedules._base import Rates, Schedule, StepCount, StepIndex, compiled
 
 
 class WarmUpSchedule(Schedule):
@@ -22,7 +21,7 @@ class WarmUpSchedule(Schedule):
 
     def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
         """What comes after the warm-up; `t` counts from its end."""
-        return grid.elementwise(out, t + self.num_warmup_steps, CompiledFormula(self.after_formula(T, base_lr)))
+        return grid.elementwise(out, t + self.num_warmup_steps, compiled(self.after_formula, base_lr))
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm = self.num_warmup_steps

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lrcore.optimizers import Optimizer
 
 from ..checkpoint import load_optimizer_state, optimizer_state
-from ..data import DTYPES, Data, Plan, permutation, pieces_of, sizes_of, update_in_place
+from ..data import DTYPES, Data, Plan, epoch_pieces, permutation, sizes_of, update_in_place
 from ..optim import Average, parameter_groups
 from .base import ModelSetup, Parts, autocast, copied, exact
 from .graph import GraphedStep, can_capture
@@ -41,7 +41,7 @@ class SingleModel:
         self.losses = torch.zeros((steps, 1), dtype=DTYPES[self.spec.precision], device=device)
         self.hits = torch.zeros((steps, 1), dtype=torch.int64, device=device)
         self._epoch, self._sizes = 0, sizes_of(self.spec)
-        self._pieces = [pieces_of(self.spec, size, i * self.spec.batch_size) for i, size in enumerate(self._sizes)]
+        self._pieces = epoch_pieces(self.spec)
         self._order = torch.zeros(len(data.training), dtype=torch.int64, device=device)
         self._plan: Plan | None = None
         self._batches: Iterator[tuple[Tensor, Tensor]] = iter(())
