@@ -6,6 +6,7 @@ import gc
 import os
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 from redis import Redis
+from xdist.scheduler import LoadFileScheduling
 
 from lrcore.families import FAMILIES
 from lrcore.jobs.job import Job
@@ -38,10 +40,10 @@ SERVERS = {"bundled": bundled_server, "installed": installed_server}
 
 
 SLOWEST = (  # begins of paths, those that take longest first
+    "tests/web",
     "tests/stories",
     "tests/security/test_schema.py",
     "tests/security/test_siege.py",
-    "tests/web",
     "tests/worker/test_recorded_curves.py",
     "tests/worker/test_grouping.py",
     "tests/worker/test_engine.py",
@@ -61,8 +63,30 @@ SLOWEST = (  # begins of paths, those that take longest first
 )
 
 
+class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+    """A file's tests run in one process, as they share fixtures, and all of the dashboard's, which share a browser."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "tests/web" if file.startswith("tests/web/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """How `pytest -n` gives its processes their work."""
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)  # before the marks decide what runs
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slowest files first, so that with two processes none is left alone with them at the end."""
+    """Mark what is left to `make test-slow`, and put the slowest files first."""
+    cases = Counter[str]()
+    for item in items:
+        if sampled := item.get_closest_marker("sampled"):
+            name = item.nodeid.partition("[")[0]
+            if cases[name] % sampled.args[0]:
+                item.add_marker(pytest.mark.slowest)
+            cases[name] += 1
+    # so that none of the processes is left alone with them at the end
     items.sort(
         key=lambda item: next((i for i, path in enumerate(SLOWEST) if item.nodeid.startswith(path)), len(SLOWEST))
     )

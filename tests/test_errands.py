@@ -92,6 +92,7 @@ def test_a_new_schedule_is_one_file(checkout: Path) -> None:
     assert printed == ["[1.0, 0.5, 1.0, 0.1]", "base_lr / 2 ** t True", "Halving True"]
 
 
+@pytest.mark.slow
 def test_a_new_model_is_one_file(checkout: Path) -> None:
     add(
         checkout,
@@ -254,6 +255,7 @@ with TestClient(create_app(ApiSettings(auth=False, redis_url=URL)), "http://127.
 """
 
 
+@pytest.mark.slow
 def test_a_new_job_type_is_a_line_in_three_tables(checkout: Path, any_redis: str) -> None:
     add(checkout, "lrcore/jobs/nap.py", NAP_SPEC)
     add(checkout, "lrserve/api/routes/naps.py", NAP_ROUTE)

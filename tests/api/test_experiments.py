@@ -338,7 +338,7 @@ def test_paused_resumed_and_cancelled_as_one(slow: Service) -> None:
     until(lambda: not list(folder.glob("*")))  # the last worker says the end, then it tidies up
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_lost_worker_s_runs_go_on_elsewhere(tmp_path: Path) -> None:
     with running_service(
         tmp_path / "home", workers=2, runs_at_once=2, lease_seconds=2, heartbeat_seconds=0.2
@@ -364,7 +364,7 @@ def test_a_lost_worker_s_runs_go_on_elsewhere(tmp_path: Path) -> None:
         ]
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_bad_configurations_are_pruned(slow: Service) -> None:
     digits = {"type": "digits"}
     body = {

@@ -142,7 +142,7 @@ def test_a_running_test_is_cancelled(http: httpx.Client, service: Service) -> No
     assert ended.progress.step < 10_000
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_test_goes_on_after_its_worker_was_killed(http: httpx.Client, service: Service) -> None:
     spec = range_test_of(long_job())
     spec |= {"num_iter": 800, "start_lr": 1e-4, "end_lr": 0.1}

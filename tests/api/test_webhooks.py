@@ -364,6 +364,7 @@ def _up(http: httpx.Client) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_killed_service_delivers_later_what_it_was_delivering(service: Service, receiver: Receiver) -> None:
     arrived, killed = threading.Event(), threading.Event()
 

@@ -250,6 +250,7 @@ def test_the_probes_of_redis_know_one_that_serves_from_one_that_is_not_there(tmp
         assert set(probed(port_of(redis)).values()) == {True}
 
 
+@pytest.mark.slow
 def test_a_redis_that_refuses_is_alive_and_not_ready(tmp_path: Path) -> None:
     expected = dict.fromkeys(READY, False) | dict.fromkeys(ALIVE, True)
     with redis_server(tmp_path / "unknown user", without="health") as redis:

@@ -45,7 +45,7 @@ def skip_without_packages(script: str) -> None:
         pytest.skip(f"make test-examples installs {', '.join(missing)}")
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 @pytest.mark.parametrize("script", [name for name in SCRIPTS if name != "mlflow_view.py"])
 def test_a_framework_trains_with_the_rates_of_the_curve(script: str, service: Service, tmp_path: Path) -> None:
     skip_without_packages(script)

@@ -12,7 +12,6 @@ from lrcore.curve import CurveRequest, sample
 from lrcore.fit import MAX_LENGTH, Fit, fit
 from lrcore.numerics.grid import Array
 from lrcore.schedules import SCHEDULES
-from tests.examples import sparse
 from tests.lrcore.strategies import Json, laws, parse
 
 
@@ -128,6 +127,7 @@ def names(cases: list[tuple[Json, int]]) -> list[str]:
     return ["+".join(p["type"] for p in c.get("schedulers", [c])) + f"-{steps}" for c, steps in cases]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("schedule", "steps"), CLEAR, ids=names(CLEAR))
 def test_the_spec_behind_a_log_is_found(schedule: Json, steps: int) -> None:
     found = fit(logged(schedule, steps))[0]
@@ -137,6 +137,7 @@ def test_the_spec_behind_a_log_is_found(schedule: Json, steps: int) -> None:
     assert found.exact
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("schedule", "steps"), AMBIGUOUS, ids=names(AMBIGUOUS))
 def test_a_log_with_several_specs_gets_an_exact_one(schedule: Json, steps: int) -> None:
     rates = logged(schedule, steps)
@@ -213,6 +214,7 @@ def test_drawn_warm_ups_before_cosines_are_found(
     np.testing.assert_allclose(drawn(found, total), rates, rtol=0, atol=1e-9 * rates.max())
 
 
+@pytest.mark.slow
 @laws(24)
 @example(rates=[1.7e308, 1.7e308], start=0, stride=1)
 @example(rates=[5e-324, 5e-324, 0.0], start=0, stride=1)
@@ -245,7 +247,8 @@ def assert_honest(found: list[Fit], rates: Array, start: int = 0, stride: int = 
 FLOAT32 = [case for case in CLEAR if case[0].get("T_max") != 10_000]  # of which float32 keeps too little
 
 
-@pytest.mark.parametrize(("schedule", "steps"), sparse(FLOAT32), ids=names(FLOAT32))
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize(("schedule", "steps"), FLOAT32, ids=names(FLOAT32))
 def test_float32_logs_are_recognised(schedule: Json, steps: int) -> None:
     rates = logged(schedule, steps).astype(np.float32).astype(np.float64)
 
@@ -256,7 +259,8 @@ def test_float32_logs_are_recognised(schedule: Json, steps: int) -> None:
     assert_honest(found[:1], rates)
 
 
-@pytest.mark.parametrize(("schedule", "steps"), sparse(FLOAT32), ids=names(FLOAT32))
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize(("schedule", "steps"), FLOAT32, ids=names(FLOAT32))
 def test_logs_with_four_digits_are_recognised(schedule: Json, steps: int) -> None:
     rates = np.array([float(f"{rate:.3e}") for rate in logged(schedule, steps)])
 
@@ -266,9 +270,8 @@ def test_logs_with_four_digits_are_recognised(schedule: Json, steps: int) -> Non
     assert found[0].max_error < 5e-4
 
 
-@pytest.mark.parametrize(
-    "schedule", sparse(case[0] for case in CLEAR if case[1] == 50 and "LinearLR" not in case[0]["type"])
-)
+@pytest.mark.sampled(10)
+@pytest.mark.parametrize("schedule", [case[0] for case in CLEAR if case[1] == 50 and "LinearLR" not in case[0]["type"]])
 def test_noisy_logs_get_near_specs_with_true_errors(schedule: Json) -> None:
     rates = logged(schedule, 50)
     rates *= 1 + 1e-3 * np.random.default_rng(7).standard_normal(50)

@@ -9,7 +9,6 @@ from lrcore.fit import UNIDENTIFIABLE, fit
 from lrcore.schedules import SCHEDULES
 from tests.campaign.draws import FIELDS, Drawn, draw
 from tests.campaign.fit import explains, logged
-from tests.examples import sparse
 
 # Specs of public reports that were missed once.
 KNOWN = [
@@ -46,6 +45,7 @@ def test_known_curves_are_found(drawn: Drawn, kind: str) -> None:
     assert explains(log, found[0])
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", sorted(FIELDS))
 def test_a_family_is_found_from_its_own_curve(name: str) -> None:
     log = logged(draw(name, np.random.default_rng(5)), "clean")
@@ -55,8 +55,9 @@ def test_a_family_is_found_from_its_own_curve(name: str) -> None:
     assert any(explains(log, each) for each in found)
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("kind", ["6 digits", "4 digits", "every 10th"])
-@pytest.mark.parametrize("name", sparse(sorted(FIELDS)))
+@pytest.mark.parametrize("name", sorted(FIELDS))
 def test_a_familys_example_is_found_from_fewer_digits_and_steps(name: str, kind: str) -> None:
     base_lr = None if _has_own(name) else 0.1
     log = logged(Drawn(SCHEDULES[name].example, base_lr, 200 if _length(name) is None else _length(name) or 0), kind)
@@ -78,6 +79,7 @@ def _length(name: str) -> int | None:
     return SCHEDULES[name].model_validate(SCHEDULES[name].example).length
 
 
+@pytest.mark.slow
 def test_steps_may_be_spaced_unevenly() -> None:
     drawn = KNOWN[-1]
     clean = logged(drawn, "clean")
@@ -89,6 +91,7 @@ def test_steps_may_be_spaced_unevenly() -> None:
     assert drawn.schedule in [each.schedule for each in found]
 
 
+@pytest.mark.slow
 def test_a_log_that_counts_from_one_is_shifted() -> None:
     drawn = KNOWN[-1]
     clean = logged(drawn, "clean")

@@ -217,6 +217,7 @@ def run(code: str, framework: Framework) -> np.ndarray:
     return np.array(found)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("framework", ["torch", "optax", "keras"])
 @pytest.mark.parametrize("case", CALLS)
 def test_every_function_is_translated_exactly(case: str, framework: Framework) -> None:

@@ -80,6 +80,7 @@ def initial(schedule: Schedule) -> float:
     return BASE_LR if own is None else own
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("name", CALLS)
 @laws(4)

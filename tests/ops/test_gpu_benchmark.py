@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.test_architecture import ROOT
 
 ALONE = """
@@ -19,6 +21,7 @@ runpy.run_module("benchmarks.gpu", run_name="__main__")
 """
 
 
+@pytest.mark.slow
 def test_one_command_measures_everything_with_torch_numpy_and_pydantic_alone(tmp_path: Path) -> None:
     out = tmp_path / "gpu.json"
     code = ALONE.format(out=str(out))

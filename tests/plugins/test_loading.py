@@ -45,6 +45,7 @@ def test_a_name_is_read_as_pip_reads_it(name: str, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_one_module_may_have_members_of_several_families(tmp_path: Path) -> None:
     optimizer = '''
     from typing import Any, Literal
@@ -132,6 +133,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("entries", "code", "names", "words"), [w[1:] for w in WRONG], ids=[w[0] for w in WRONG])
 def test_a_plugin_that_cannot_be_used_stops_the_start(
     entries: Mapping[str, Mapping[str, str]], code: str, names: str, words: str, tmp_path: Path
@@ -164,6 +166,7 @@ def test_a_member_outside_the_named_modules_is_not_left_out_in_silence(tmp_path:
     assert "Flat is defined in acme_inner, which no entry point names" in printed
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("command", "status"),
     [

@@ -151,6 +151,7 @@ def test_the_pages_made_from_the_code_have_it(environment: Mapping[str, str]) ->
     assert printed.split() == ["True"] * 3
 
 
+@pytest.mark.slowest
 def test_only_a_worker_with_the_same_version_takes_its_jobs(
     served: Service, environment: Mapping[str, str], tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ def fuzzed(target: str, folder: Path, runs: int, seed: int) -> tuple[int, int]:
     return int(made[1]), int(accepted)
 
 
+@pytest.mark.slow
 @NO_FUZZER
 @pytest.mark.parametrize("target", targets.TARGETS)
 def test_no_input_breaks_what_reads_it(target: str, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from lrcore.family import home_of
 from lrcore.schedules import SCHEDULES
 from lrcore.schedules.compose import MAX_DEPTH
 from tests.conftest import Service
-from tests.examples import SHARE, sparse
+from tests.examples import SHARE
 from tests.factories import job_spec
 
 Json = dict[str, Any]
@@ -140,6 +140,7 @@ def every(http: httpx.Client, stride: int) -> list[str]:
     return faults
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_no_value_of_a_parameter_is_a_fault(http: httpx.Client) -> None:
     assert every(http, 11 * SHARE) == []
@@ -154,7 +155,8 @@ def test_none_of_all_values_of_all_parameters_is_a_fault(http: httpx.Client) -> 
 ODD_KEYS = ("\ud800", "\x00", "", "a" * 5000, "10%", "type.type", "__class__", "self", "args", "loc\n")
 
 
-@pytest.mark.parametrize("key", sparse(ODD_KEYS), ids=lambda key: ascii(key[:20]))
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("key", ODD_KEYS, ids=lambda key: ascii(key[:20]))
 def test_no_name_of_a_field_is_a_fault(key: str, http: httpx.Client, routes: list[tuple[str, str]]) -> None:
     read = [good()[name][0] for name in ("StepLR", "Scale", "paddle.StepDecay", "paddle.LinearWarmup")]
     values = (1, "5ep", {"type": "paddle.Nothing"})
@@ -203,7 +205,8 @@ def deep(depth: int) -> dict[str, str]:
 DEPTHS = [(depth, kind) for depth in (30, 900) for kind in deep(1)] + [(100_000, "lists"), (10_000, "objects")]
 
 
-@pytest.mark.parametrize(("depth", "kind"), sparse(each for each in DEPTHS if len(deep(each[0])[each[1]]) < 2**20))
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize(("depth", "kind"), [each for each in DEPTHS if len(deep(each[0])[each[1]]) < 2**20])
 def test_no_depth_of_a_body_is_a_fault(
     depth: int, kind: str, http: httpx.Client, routes: list[tuple[str, str]]
 ) -> None:

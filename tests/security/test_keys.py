@@ -248,6 +248,7 @@ def test_the_audit_says_who_did_what(
     assert {(entry["tenant"], entry["key"]) for entry in found} == {("audited", key.id)}
 
 
+@pytest.mark.slow
 def test_the_command_makes_lists_and_revokes_keys(guarded: Service) -> None:
     home = guarded.stack.settings.home_folder
 

@@ -93,6 +93,7 @@ def posted(port: int, path: str, body: Any) -> socket.socket:
     return client
 
 
+@pytest.mark.slow
 def test_health_is_answered_while_many_large_requests_run(port: int, http: httpx.Client) -> None:
     http.get("/v1/curves/StepLR", params={"step_size": 5, "base_lr": 0.1, "steps": 9, "format": "png"})  # prepared
     waits: list[float] = []
@@ -142,6 +143,7 @@ def test_a_client_that_does_not_read_is_cut_off(port: int) -> None:
     assert received < 40 * 10**6  # of forty million bytes and more
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("form", MEDIA_TYPES)
 @pytest.mark.parametrize("shape", ["long", "wide"])
 def test_no_format_writes_a_curve_into_memory(port: int, http: httpx.Client, form: str, shape: str) -> None:

@@ -91,6 +91,7 @@ def test_what_is_no_host_is_refused(port: int) -> None:
             assert client.recv(65536).startswith(b"HTTP/1.1 400 "), head
 
 
+@pytest.mark.slow
 def test_names_that_the_operator_adds(tmp_path: Path) -> None:
     """Without keys on every address, as somebody who knows what it means may have it."""
     names = '["lab.example", "*.lab.example"]'
@@ -297,6 +298,7 @@ def test_where_no_keys_are_asked_for_none_is_printed(service: Service) -> None:
     assert service.http.get("/v1/keys").json() == {"keys": []}
 
 
+@pytest.mark.slow
 def test_the_command_line_s_changes_are_in_the_audit(empty: str) -> None:
     def lrserve(*arguments: str) -> str:
         command = [sys.executable, "-m", "lrserve", *arguments]

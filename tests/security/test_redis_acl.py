@@ -26,6 +26,8 @@ from tests.factories import job_spec, long_job, range_test_job
 from tests.security.guarded import Guarded, assert_nothing_was_lost, contents, guarded_redis
 from tests.stores import JobStore
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Serving:

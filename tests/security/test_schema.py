@@ -29,7 +29,7 @@ from lrcore.access.keys import KeyStore, Role
 from lrcore.access.limits import LimitStore
 from lrcore.store.connection import connect
 from tests.conftest import Service, running_service, until
-from tests.examples import SHARE, slow
+from tests.examples import SHARE
 from tests.factories import job_spec, range_test_of
 
 CHECKS = [
@@ -295,7 +295,9 @@ def run(fuzz: Fuzz, each: int, seed: int) -> None:
 
 
 @pytest.mark.drawn
-@pytest.mark.parametrize(("service", "each"), [("guarded", 2), *slow(("fuzz", 3))])
+@pytest.mark.slow
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize(("service", "each"), [("guarded", 2), ("fuzz", 3)])
 def test_the_service_keeps_to_its_document(service: str, each: int, request: pytest.FixtureRequest) -> None:
     run(request.getfixturevalue(service), max(1, each // SHARE), seed=1)
 

@@ -95,7 +95,7 @@ def test_processor_time_is_divided_among_open_requests() -> None:
     assert shares([], samples) == []
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 @pytest.mark.timeout(900)
 def test_a_service_stays_well_under_attack(tmp_path: Path) -> None:
     """The bounds on time are those of a machine whose cores have other tests to run, however many."""

@@ -60,7 +60,7 @@ def test_a_job_survives_the_death_of_its_worker(steady: Service, undisturbed: li
     assert figures(steady.client.metrics(job.id)) == undisturbed
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_another_worker_takes_over_when_a_lease_runs_out(
     tmp_path: Path, undisturbed: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +103,7 @@ def redis_url(service: Service) -> str:
     return next(s for s in service.stack.services if s.name == "api").environment["LRSERVE_REDIS_URL"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_told_to_end_gives_its_job_back(steady: Service, undisturbed: list[dict[str, Any]]) -> None:
     job = steady.client.submit(long_job())
     a_few_epochs(steady, job.id)
@@ -129,7 +130,7 @@ def test_a_job_whose_message_was_lost_runs_all_the_same(steady: Service) -> None
     assert [steady.ended(job_id).state for job_id in waiting] == ["succeeded"] * 3
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_epochs_that_redis_lost_are_sent_again(steady: Service, undisturbed: list[dict[str, Any]]) -> None:
     job = steady.client.submit(long_job())
     a_few_epochs(steady, job.id)
@@ -200,7 +201,7 @@ def data_that_hang(home: Path) -> dict[str, Any]:
     return job_spec(dataset={"type": "fashion-mnist"})
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_worker_that_stands_still_ends_and_its_job_goes_to_another(tmp_path: Path) -> None:
     spec = data_that_hang(tmp_path)
     with running_service(tmp_path, stall_seconds=4, max_losses=0, reap_seconds=0.2) as service:
@@ -227,7 +228,7 @@ def test_a_job_is_cancelled_while_its_data_are_loaded(steady: Service) -> None:
     assert steady.train(job_spec()).state == "succeeded"
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_worker_is_told_to_end_while_data_are_loaded(steady: Service) -> None:
     spec = data_that_hang(steady.stack.settings.home_folder)
     job = steady.client.submit(spec)
@@ -239,7 +240,7 @@ def test_a_worker_is_told_to_end_while_data_are_loaded(steady: Service) -> None:
     assert steady.client.job(job.id).state == "queued"
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_worker_is_told_to_end_while_redis_is_away(steady: Service, undisturbed: list[dict[str, Any]]) -> None:
     job = steady.client.submit(long_job())
     a_few_epochs(steady, job.id)
@@ -288,6 +289,7 @@ def test_a_cpu_worker_takes_no_job_that_asks_for_a_gpu(steady: Service) -> None:
     }
 
 
+@pytest.mark.slow
 def test_jobs_that_ended_long_ago_are_removed_with_their_files(tmp_path: Path) -> None:
     with running_service(tmp_path, workers=0, retention_days=0.1 / 86_400) as service:
         job = service.client.submit(job_spec())
@@ -302,7 +304,7 @@ def test_jobs_that_ended_long_ago_are_removed_with_their_files(tmp_path: Path) -
         assert connect(redis_url(service)).keys(f"*{job.id}*") == []
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_job_that_keeps_losing_its_workers_fails(tmp_path: Path) -> None:
     settings = {"lease_seconds": 1, "heartbeat_seconds": 0.2, "reap_seconds": 0.2, "max_losses": 1}
     with running_service(tmp_path, **settings, max_kills=3) as service:  # each loss may be found by lease or by name
@@ -340,7 +342,7 @@ def test_without_redis_curves_go_on_and_jobs_answer_503(steady: Service) -> None
     assert found == job
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_frozen_redis_is_a_503_too(steady: Service) -> None:
     redis = steady.process("redis")
     redis.send_signal(signal.SIGSTOP)
@@ -360,6 +362,7 @@ def test_a_frozen_redis_is_a_503_too(steady: Service) -> None:
     assert steady.train(job_spec()).state == "succeeded"
 
 
+@pytest.mark.slow
 def test_training_outlives_a_restart_of_redis(steady: Service, undisturbed: list[dict[str, Any]]) -> None:
     job = steady.client.submit(long_job())
     a_few_epochs(steady, job.id)

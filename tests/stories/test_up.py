@@ -57,7 +57,7 @@ def lrserve_up(home: Path, path: str | None = None, **more: str) -> Iterator[tup
             process.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_up_ends_cleanly_and_has_every_job_when_it_is_back(tmp_path: Path, undisturbed: list[dict[str, Any]]) -> None:
     """With the system's Redis; the tests below have the bundled one."""
     if (binary := installed_server()) is None:
@@ -82,6 +82,7 @@ def test_up_ends_cleanly_and_has_every_job_when_it_is_back(tmp_path: Path, undis
         assert process.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_up_has_every_job_after_a_kill(tmp_path: Path, undisturbed: list[dict[str, Any]]) -> None:
     lease = {"LRSERVE_LEASE_SECONDS": "3"}  # for which the job waits, unless its worker could still give it back
     with lrserve_up(tmp_path, **lease) as (process, client):
@@ -108,7 +109,7 @@ def _pids() -> list[str]:
     return [entry for entry in os.listdir("/proc") if entry.isdigit() and Path(f"/proc/{entry}/cmdline").exists()]
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_the_demo_runs_from_nothing(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LRSERVE_")} | {"COLUMNS": "120"}
     done = subprocess.run(

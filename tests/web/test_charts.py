@@ -6,11 +6,14 @@ import re
 
 import httpx
 import numpy as np
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.conftest import until
 from tests.web.conftest import Watch, accessible, waits
 from tests.web.curves import STEP, address, drawn, open_, requests
+
+pytestmark = pytest.mark.slow
 
 
 def test_curve_and_form_are_there_before_the_chart_library(page: Page, http: httpx.Client) -> None:

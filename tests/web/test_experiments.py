@@ -9,11 +9,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import Service
 from tests.factories import job_spec, long_job
 from tests.web.conftest import Watch, waits
+
+pytestmark = pytest.mark.slow
 
 EPOCHS = "() => Array.from(document.querySelector('.js-plotly-plot').layout.xaxis.range)"
 GRID = {"schedule": [None, {"type": "StepLR", "step_size": 2, "gamma": 0.5}], "lr": [0.01, 0.1], "seed": [0, 1, 2]}

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import Service
 from tests.factories import job_spec, long_job
 from tests.web.conftest import Watch, waits
+
+pytestmark = pytest.mark.slow
 
 EPOCHS = "i => Array.from(document.querySelectorAll('.js-plotly-plot')[i].layout.xaxis.range)"
 

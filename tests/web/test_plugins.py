@@ -14,6 +14,8 @@ from tests.plugins.installed import PROJECT, install_example
 from tests.web.test_schedules import drawn, open_, requests
 from tests.web.test_submit import submitted
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:

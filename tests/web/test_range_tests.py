@@ -6,9 +6,12 @@ import json
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import Service
+
+pytestmark = pytest.mark.slow
 
 TEST = {
     "model": {"type": "mlp"},

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 import httpx
 import numpy as np
+import pytest
 from playwright.sync_api import Page, expect
 
 from lrcore.schedules import SCHEDULES
@@ -65,6 +66,7 @@ def test_a_long_run_is_drawn_at_evenly_spaced_steps_and_copied_whole(page: Page,
     assert requests(page)["steps"] == 1_000_000
 
 
+@pytest.mark.slow
 def test_any_schedule_is_found_by_what_is_typed_and_made_to_fit_the_run(page: Page, http: httpx.Client) -> None:
     open_(page, STEP)
     picker = page.get_by_role("combobox", name="Schedule")
@@ -87,6 +89,7 @@ def test_any_schedule_is_found_by_what_is_typed_and_made_to_fit_the_run(page: Pa
     drawn(page, http, "steps down", request)
 
 
+@pytest.mark.slow
 def test_curves_are_added_named_hidden_and_removed(page: Page, http: httpx.Client) -> None:
     open_(page, STEP)
     page.get_by_role("button", name="Add a curve").first.click()
@@ -114,6 +117,7 @@ def test_curves_are_added_named_hidden_and_removed(page: Page, http: httpx.Clien
     expect(page.get_by_role("combobox", name="Schedule")).to_have_value("StepLR")
 
 
+@pytest.mark.slow
 def test_a_schedule_is_put_into_others_part_by_part(
     page: Page, http: httpx.Client, watch: Watch, look: Callable[[str], None]
 ) -> None:
@@ -246,6 +250,7 @@ def test_the_code_of_each_framework_is_shown_as_the_api_writes_it(page: Page, ht
 COSINE_REQUEST = {"schedule": COSINE["schedule"], "base_lr": 0.2, "steps": 100}
 
 
+@pytest.mark.slow
 def test_a_link_opens_the_same_view_again(page: Page, http: httpx.Client) -> None:
     open_(page, STEP, COSINE, PLATEAU, at=1)
     page.get_by_role("slider", name="T_max").press("PageDown")
@@ -313,6 +318,7 @@ def test_a_schedule_goes_on_to_the_form_of_a_job(page: Page) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_curves_shown_are_downloaded(page: Page, tmp_path: Path) -> None:
     open_(page, STEP, COSINE)
     waits(page, f"({DRAWN})().length === 2")

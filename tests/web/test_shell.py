@@ -108,6 +108,7 @@ def guarded(tmp_path: Path) -> Iterator[tuple[str, str]]:
         client.close()
 
 
+@pytest.mark.slow
 def test_a_key_is_asked_for_and_kept_in_the_tab_alone(page: Page, watch: Watch, guarded: tuple[str, str]) -> None:
     address, key = guarded
     watch.refusals |= {401}

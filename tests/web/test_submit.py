@@ -8,11 +8,14 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import Service
 from tests.factories import job_spec
 from tests.web.conftest import Watch
+
+pytestmark = pytest.mark.slow
 
 
 def as_json(page: Page) -> dict[str, Any]:

@@ -145,6 +145,7 @@ def test_tensorboard_reads_every_figure_of_every_epoch(tmp_path: Path) -> None:
     assert np.diff(times) == pytest.approx([10.0, 10.0], abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_the_best_model_runs_elsewhere_on_any_number_of_images(precision: str, tmp_path: Path) -> None:
     spec = spec_of(export=["onnx"], precision=precision)
@@ -184,6 +185,7 @@ def test_what_is_published_is_what_was_written_and_no_checkpoint(tmp_path: Path)
         assert path.read_bytes() == (folder / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_job_that_is_run_twice_leaves_the_same_files(tmp_path: Path) -> None:
     folder, root = tmp_path / "job", tmp_path / "root"
     spec = spec_of(export=["onnx"])

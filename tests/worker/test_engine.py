@@ -150,6 +150,7 @@ def undisturbed(
     return job, train(job, data_root=NOWHERE, device=CPU, folder=folder), folder
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("stop", [0, 1, 4, 6, 11, 19])
 def test_a_run_that_is_stopped_anywhere_and_resumed_gives_the_figures_of_one_that_is_not(
     undisturbed: tuple[TrainingSpec, Result, Path], stop: int, tmp_path: Path
@@ -301,6 +302,7 @@ def test_it_runs_from_the_command_line(tmp_path: Path) -> None:
     assert [json.loads(line)["epoch"] for line in done.stdout.splitlines()] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_the_command_line_names_what_is_wrong_with_a_spec(tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_text(json.dumps(job_spec(epochs=0)))
     done = subprocess.run(

@@ -25,7 +25,6 @@ from lrserve.worker.engine.models.base import ModelSetup, built
 from lrserve.worker.engine.models.stacked import StackedModels
 from lrserve.worker.engine.optim import Scheduled
 from lrserve.worker.engine.training import train_in_turn, train_many, train_together
-from tests.examples import slow
 from tests.factories import training_spec
 
 NOWHERE = Path("/nonexistent")
@@ -132,7 +131,7 @@ def accepted(schedule: type[Schedule]) -> TrainingSpec | None:
     return spec(schedule=example, optimizer=optimizer, seed=seed, **given)
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_hundred_steps_of_every_schedule_at_once(stacked: None) -> None:
     specs = [job for schedule in SCHEDULES.values() if (job := accepted(schedule))]
     assert len(specs) == len(SCHEDULES) - 1  # all but the one that follows a metric, once an epoch
@@ -170,12 +169,13 @@ AUGMENTED = {
 AUGMENTED |= {"flip": True, "crop": 2, "cutout": 3, "normalize": True}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", MODELS)
 def test_each_model_on_augmented_images(name: str, way: None) -> None:
     assert_same(three(dataset=AUGMENTED, **MODELS[name]), rtol=1e-8 if "resnet" in name else 1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 @pytest.mark.parametrize("name", ["lenet", "mlp"])
 def test_a_hundred_steps(name: str, way: None) -> None:
     assert_same(three(**MODELS[name] | {"epochs": 20}))
@@ -214,6 +214,7 @@ OPTIMIZERS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("changes", OPTIMIZERS, ids=str)
 def test_each_way_to_step(changes: dict[str, Any], stacked: None) -> None:
     assert_same(three(**changes))
@@ -324,7 +325,8 @@ def undisturbed(
         return request.param, train_together(jobs, data_root=NOWHERE, device=CPU, folder=folder), folder
 
 
-@pytest.mark.parametrize("stop", [4, 15, *slow(0, 7)])
+@pytest.mark.sampled(5)
+@pytest.mark.parametrize("stop", [4, 15, 0, 7])
 def test_runs_that_are_stopped_and_resumed_give_the_figures_of_runs_that_are_not(
     jobs: list[TrainingSpec],
     undisturbed: tuple[float, list[Outcome], Path],

@@ -122,8 +122,9 @@ def test_every_schedule_of_torch_is_tried() -> None:
     assert set(SCHEDULES) == {*IN_TORCH, "ReduceLROnPlateau"}
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.parametrize("interval", ["step", pytest.param("epoch", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("interval", ["step", "epoch"])
 def test_the_losses_are_those_of_torch_s_scheduler(name: str, interval: str) -> None:
     if name == "ReduceLROnPlateau" and interval == "step":
         pytest.skip("it follows a metric, once an epoch")
@@ -136,6 +137,7 @@ def test_the_losses_are_those_of_torch_s_scheduler(name: str, interval: str) -> 
     assert_same(losses_of(job), plain(job, torch_optimizer(job)))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -256,6 +258,7 @@ def test_smoothed_labels_and_clipped_gradients() -> None:
     assert_same(losses_of(job), plain(job, torch_optimizer(job)))
 
 
+@pytest.mark.slow
 def test_accumulated_gradients_are_those_of_the_whole_batch() -> None:
     whole = losses_of(spec(optimizer={"type": "Adam"}))
 

@@ -23,7 +23,6 @@ from lrserve.worker.engine import Hooks, Interrupted, grouping, train
 from lrserve.worker.engine.range_test import RangeLosses, range_test
 from lrserve.worker.executors import EXECUTORS, Executor, Outcome
 from lrserve.worker.runner import Runner
-from tests.examples import slow
 from tests.factories import job_spec, range_test_spec
 from tests.stores import JobStore
 
@@ -88,7 +87,8 @@ def test_every_step_is_made_at_the_rate_that_the_result_shows(mode: str, monkeyp
         {"dataset": {"type": "fake", "samples": 256, "flip": True, "crop": 2, "validation_split": 0.2}},
     ],
 )
-@pytest.mark.parametrize("stop", [1, 7, *slow(0, 4, 13)])
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("stop", [1, 7, 0, 4, 13])
 def test_a_test_that_is_stopped_anywhere_and_resumed_is_one_that_was_not(
     changes: dict[str, Any], stop: int, tmp_path: Path
 ) -> None:
@@ -172,7 +172,8 @@ def way(how: str, monkeypatch: pytest.MonkeyPatch) -> int:
     ],
     ids=["diverges", "groups", "lenet", "augmented", "not finite", "earlier"],
 )
-@pytest.mark.parametrize("how", [STACKED, THREADS, *slow(PAIRS, NEVER)])
+@pytest.mark.sampled(5)
+@pytest.mark.parametrize("how", [STACKED, THREADS, PAIRS, NEVER])
 def test_several_seeds_have_the_losses_that_each_has_alone(
     how: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +202,8 @@ def test_seeds_with_dropout_are_trained_one_after_another() -> None:
 
 
 @pytest.mark.parametrize("how", [STACKED, THREADS, PAIRS, NEVER])
-@pytest.mark.parametrize("stop", [4, 29, *slow(0, 13, 34)])
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("stop", [4, 29, 0, 13, 34])
 def test_seeds_that_are_stopped_anywhere_and_resumed_are_those_that_were_not(
     how: str, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
