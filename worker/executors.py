@@ -74,9 +74,8 @@ def _range_test(spec: RangeTestSpec, job_id: str, *, data_root: Path, hooks: Hoo
 
 
 def _shard(spec: ShardSpec, job_id: str, *, data_root: Path, hooks: ShardHooks, folder: Path) -> Outcome:
-    rungs: tuple[int, ...] = ()
-    if rule := spec.experiment.prune:
-        rungs = rule.rungs(spec.experiment.base.epochs)
+    rule = spec.experiment.prune
+    rungs = rule.rungs(spec.experiment.base.epochs) if rule else ()
     specs = [spec.experiment.run(index) for index in spec.indices]
     interrupted = False
     for _, outcomes in train_in_turn(specs, data_root=data_root, hooks=hooks.runs, folder=folder, rungs=rungs):
