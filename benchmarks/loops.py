@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +173,7 @@ def seconds(call: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def on_device(sides: dict[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
+def on_device(sides: Mapping[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
     """Median seconds of each side, in turns, up to when the device has done everything."""
     return in_turns(sides, rounds, functools.partial(seconds, device=device))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 
 def elapsed(call: Callable[[], object]) -> float:
@@ -15,9 +15,13 @@ def elapsed(call: Callable[[], object]) -> float:
 
 
 def in_turns(
-    sides: dict[str, Callable[[], object]], rounds: int, seconds: Callable[[Callable[[], object]], float] = elapsed
+    sides: Mapping[str, Callable[[], object]], rounds: int, seconds: Callable[..., float] = elapsed
 ) -> dict[str, float]:
-    """Median seconds of each side, by its name. The sides take turns, after one that does not count."""
+    """Median seconds of each side, by its name. The sides take turns, after one that does not count.
+
+    Args:
+        seconds: how a call is timed; operator.call where it returns the seconds itself.
+    """
     for call in sides.values():
         call()
     taken = [{name: seconds(call) for name, call in sides.items()} for _ in range(rounds)]

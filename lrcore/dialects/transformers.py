@@ -39,8 +39,10 @@ def native(schedule: Schedule, lr: float) -> Code | None:
     if isinstance(schedule, TorchSchedule) and schedule.last_epoch != -1:
         return None
     if home_of(type(schedule)) == "transformers":
-        is_polynomial = isinstance(schedule, TransformersPolynomial)
-        if lr == 0 or (is_polynomial and schedule.num_training_steps == schedule.num_warmup_steps):
+        all_warm_up = isinstance(schedule, TransformersPolynomial) and (
+            schedule.num_training_steps == schedule.num_warmup_steps
+        )
+        if lr == 0 or all_warm_up:
             return None
         return _call(schedule.name(), **schedule.model_dump(include=schedule.model_fields_set - {"type"}))
     return _same(schedule, lr, 0)
