@@ -96,9 +96,8 @@ def main() -> None:
 
 def measured(running: Service, waiting: list[tuple[Worst, int]], costs: dict[str, Cost], seconds: float) -> None:
     """Measure what waits, in turn, until there is no more, or one request is given up."""
-    base = f"http://127.0.0.1:{running.port}"
-    bounds = Bounds.of(httpx.get(f"{base}/openapi.json", timeout=60).json())
-    known = _exhibits(base)
+    bounds = Bounds.of(httpx.get(f"{running.url}/openapi.json", timeout=60).json())
+    known = _exhibits(running.url)
     while waiting:
         worst, seed = waiting.pop(0)
         request = worst.make(World(bounds, random.Random(seed), known))

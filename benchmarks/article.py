@@ -18,9 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from lrcore.service.settings import Settings
+from benchmarks.service import service
 from lrserve.client import Client
-from lrserve.supervisor import ProcessSupervisor, free_port
 
 COSINE = {"type": "CosineScheduler", "max_update": 10, "base_lr": 0.2, "final_lr": 0.02}
 RUNS: dict[str, tuple[float, dict[str, Any] | None, float]] = {  # rate, schedule, test accuracy in plain PyTorch
@@ -52,11 +51,12 @@ def main() -> int:
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home, (Path(home) / "log").open("wb") as log:
-        settings = Settings(home=Path(home), data_root=arguments.data_root)
-        stack = ProcessSupervisor(settings, "127.0.0.1", free_port(), 1, say=print, log=log)
-        with stack.running(), Client(stack.url) as client:
-            return report(client, arguments.seeds)
+    with (
+        tempfile.TemporaryDirectory() as home,
+        service(Path(home), 1, arguments.data_root) as running,
+        Client(running.url) as client,
+    ):
+        return report(client, arguments.seeds)
 
 
 def report(client: Client, seeds: list[int]) -> int:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import platform
 import statistics
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +28,7 @@ import optax
 import torch
 from torch.optim import lr_scheduler, swa_utils
 
+from benchmarks.measure import elapsed, verdict
 from lrcore.curve import CurveRequest, sample
 from lrcore.numerics.grid import Grid
 from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
@@ -100,23 +100,13 @@ def stepped(spec: Json, n: int) -> np.ndarray:
     return lr
 
 
-def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
 def medians(
     theirs: Callable[[], object], ours: Callable[[], object], rounds: int, times: int = 1
 ) -> tuple[float, float]:
     """Median seconds of both sides, run in turns; `ours` is run `times` times a turn."""
     theirs(), ours()
-    pairs = [(seconds(theirs), statistics.median(seconds(ours) for _ in range(times))) for _ in range(rounds)]
+    pairs = [(elapsed(theirs), statistics.median(elapsed(ours) for _ in range(times))) for _ in range(rounds)]
     return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
-
-
-def verdict(met: bool) -> str:
-    return "met" if met else "MISSED"
 
 
 def against_torch(n: int) -> None:

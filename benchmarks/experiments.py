@@ -13,22 +13,19 @@ turns, three times; medians are compared.
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
-import torch
 
-from benchmarks.loops import verdict
+from benchmarks.loops import machine
+from benchmarks.measure import elapsed, verdict
+from benchmarks.service import service
 from lrcore.jobs.training_spec import TrainingSpec
-from lrcore.service.settings import Settings
-from lrserve.supervisor import ProcessSupervisor, free_port
 from lrserve.worker.engine import Result, pick_device, train
 from lrserve.worker.engine.training import train_together
 
@@ -46,14 +43,6 @@ SCHEDULES: list[dict[str, Any] | None] = [
     {"type": "CosineAnnealingLR", "T_max": "100%"},
     {"type": "ExponentialLR", "gamma": 0.8},
 ]
-
-
-@contextmanager
-def service() -> Iterator[httpx.Client]:
-    with tempfile.TemporaryDirectory() as home, (Path(home) / "log").open("wb") as log:
-        stack = ProcessSupervisor(Settings(home=Path(home)), "127.0.0.1", free_port(), 1, say=print, log=log)
-        with stack.running(), httpx.Client(base_url=stack.url, timeout=120) as http:
-            yield http
 
 
 def timed(call: Callable[[], httpx.Response], status: int) -> tuple[float, httpx.Response]:
@@ -109,25 +98,21 @@ def side_by_side(http: httpx.Client, what: str, base: dict[str, Any], side: int,
     base = base | {"dataset": data, "epochs": arguments.epochs, "batch_size": batch}
     seeds = [0, 1]
 
-    def as_experiment() -> float:
-        start = time.perf_counter()
+    def as_experiment() -> None:
         grid = {"schedule": SCHEDULES, "seed": seeds}
         made = http.post("/v1/experiments", json={"base": base, "grid": grid}).raise_for_status().json()
         found = done(http, made["links"]["self"])
         nonlocal how
         how = found["runs"][0]["training"]
-        return time.perf_counter() - start
 
-    def as_jobs() -> float:
-        start = time.perf_counter()
+    def as_jobs() -> None:
         jobs = [base | {"schedule": schedule, "seed": seed} for schedule in SCHEDULES for seed in seeds]
         links = [http.post("/v1/jobs", json=job).raise_for_status().json()["links"]["self"] for job in jobs]
         for link in links:
             done(http, link)
-        return time.perf_counter() - start
 
     how: dict[str, Any] = {}
-    turns = [(as_jobs(), as_experiment()) for _ in range(3)]
+    turns = [(elapsed(as_jobs), elapsed(as_experiment)) for _ in range(3)]
     ratio = statistics.median(jobs / together for jobs, together in turns)
     jobs, together = (statistics.median(side) for side in zip(*turns, strict=True))
     print(
@@ -160,9 +145,13 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2560, help="images of an epoch")
     parser.add_argument("--epochs", type=int, default=4)
     arguments = parser.parse_args()
-    print(f"torch {torch.__version__}, Python {platform.python_version()}, {torch.get_num_threads()} threads")
+    print(machine(pick_device()))
     accuracies()
-    with service() as http:
+    with (
+        tempfile.TemporaryDirectory() as home,
+        service(Path(home), 1) as running,
+        httpx.Client(base_url=running.url, timeout=120) as http,
+    ):
         acceptance(http)
         side_by_side(http, "lenet, 28x28, batch 256", LENET, 28, 256, arguments)
         side_by_side(http, "lenet, 12x12, batch 16", LENET, 12, 16, arguments)

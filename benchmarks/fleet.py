@@ -18,25 +18,21 @@ import argparse
 import asyncio
 import hashlib
 import heapq
-import os
-import platform
 import random
-import resource
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import hiredis
 import uvloop
 from redis import Redis
 
-from benchmarks.service import ARTICLE, FIRST_SEED, ms, service
+from benchmarks.service import ARTICLE, FIRST_SEED, ms, prepare, redis_alone, service
 from lrcore.jobs.job import Best, Epoch, JobOptions
 from lrcore.jobs.states import State
 from lrcore.service.settings import Settings
@@ -44,7 +40,6 @@ from lrcore.store.connection import connect
 from lrcore.store.queue import QUEUE
 from lrcore.store.records import Claim, NewJob
 from lrcore.store.scripts import source
-from lrserve.embedded import EmbeddedRedis, find_server, version
 from lrserve.supervisor import free_port
 from tests.stores import JobStore
 
@@ -67,11 +62,7 @@ def main() -> None:
     parser.add_argument("--reap", type=float, default=Settings().reap_seconds)
     parser.add_argument("--idle", action="store_true", help="real workers that wait, instead")
     asked = parser.parse_args()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    os.environ.pop("LRSERVE_REDIS_URL", None)  # never someone's own jobs
-    redis = ".".join(map(str, version(find_server())))
-    print(f"{len(os.sched_getaffinity(0))} cores, redis-server {redis}, Python {platform.python_version()}", flush=True)
+    prepare()
     if asked.idle:
         idle()
         return
@@ -79,27 +70,12 @@ def main() -> None:
     intervals |= {"epoch": EPOCH_SECONDS, "next": JOB_SECONDS}
     print("seconds between two of a kind: " + ", ".join(f"{what} {seconds:g}" for what, seconds in intervals.items()))
     for size in asked.workers:
-        with tempfile.TemporaryDirectory(prefix="lrserve-fleet-") as folder, server(Path(folder)) as url:
-            uvloop.run(measured(url, size, intervals))
-
-
-@contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """A Redis as `lrserve up` starts it, but on TCP and for more clients; its URL."""
-    redis, port = EmbeddedRedis(folder), free_port()
-    process = subprocess.Popen(
-        [*redis.command, "--port", str(port), "--maxclients", "15000"], stdout=subprocess.DEVNULL
-    )
-    try:
-        redis.wait()
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        process.terminate()
-        process.wait(60)
-        redis.remove_socket()
-
-
-# ---------------------------------------------------------------- a call of the store, as bytes
+        port = str(free_port())
+        with (
+            tempfile.TemporaryDirectory(prefix="lrserve-fleet-") as folder,
+            redis_alone(Path(folder), "--port", port, "--maxclients", "15000"),
+        ):
+            uvloop.run(measured(f"redis://127.0.0.1:{port}/0", size, intervals))
 
 
 class Written(Exception):
@@ -122,8 +98,7 @@ class Pen:
 
         def write(args: list[str | int], client: object = None) -> None:
             self.arguments = [str(arg) for arg in args]
-            parts = [part.encode() for part in ("EVALSHA", name, "0", *self.arguments)]
-            self.call = b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+            self.call = hiredis.pack_command(("EVALSHA", name, "0", *self.arguments))
             raise Written
 
         return write
@@ -133,7 +108,7 @@ class Wire(asyncio.Protocol):
     """A connection to Redis with one call under way."""
 
     def __init__(self) -> None:
-        self._received = b""
+        self._reader = hiredis.Reader(encoding="utf-8")
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -144,37 +119,12 @@ class Wire(asyncio.Protocol):
         self.transport.write(call)
 
     def data_received(self, data: bytes) -> None:
-        self._received += data
-        try:
-            answer, _ = parsed(self._received, 0)
-        except (IndexError, ValueError):
-            return  # there is more to come
-        self._received = b""
-        self._answered(answer)
-
-
-def parsed(data: bytes, at: int) -> tuple[Any, int]:
-    """What Redis answers, and where that ends. Raises ValueError or IndexError while it is not whole."""
-    end = data.index(b"\r\n", at)
-    kind, text, at = data[at : at + 1], data[at + 1 : end], end + 2
-    if kind == b"-":
-        sys.exit(f"Redis refuses: {text.decode()}")
-    if kind == b"*":
-        items = []
-        for _ in range(max(0, int(text))):
-            item, at = parsed(data, at)
-            items.append(item)
-        return items, at
-    if kind != b"$":
-        return text.decode(), at
-    if int(text) < 0:
-        return None, at
-    if len(data) < at + int(text) + 2:
-        raise IndexError
-    return data[at : at + int(text)].decode(), at + int(text) + 2
-
-
-# ---------------------------------------------------------------- the fleet
+        self._reader.feed(data)
+        answer = self._reader.gets()
+        if isinstance(answer, hiredis.ReplyError):
+            sys.exit(f"Redis refuses: {answer}")
+        if answer is not False:  # else there is more to come
+            self._answered(answer)
 
 
 class Worker:
@@ -358,9 +308,6 @@ async def fleet(workers: list[Worker], redis: Redis, intervals: dict[str, float]
         f"microseconds a call; the driver {shares[1]:.2f}"
     )
     print(f"  from due to answered: heartbeats {ms(took['beat'])}", flush=True)
-
-
-# ---------------------------------------------------------------- real workers
 
 
 def idle() -> None:

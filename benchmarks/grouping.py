@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import argparse
 import functools
-import platform
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.loops import an_epoch, seconds, verdict
+from benchmarks.loops import Engine, machine, one_by_one, seconds
+from benchmarks.measure import verdict
 from lrcore.jobs.training_spec import TrainingSpec
 from lrserve.worker.engine import Hooks, pick_device
 from lrserve.worker.engine.context import RunContext, torch_state
@@ -62,38 +62,17 @@ def jobs(count: int, samples: int, side: int = 28, batch_size: int = 256, **chan
     ]
 
 
-class OneAfterTheOther:
-    """The engine's own epoch, run by run."""
-
-    def __init__(self, specs: Sequence[TrainingSpec], data: Data, device: torch.device) -> None:
-        context = RunContext(Path(), device)
-        self.trainers = [Trainer([TrainingRun(spec, Hooks(), device)], data, context) for spec in specs]
-        self.done = 0
-
-    def epoch(self) -> None:
-        for trainer in self.trainers:
-            an_epoch(trainer, self.done)
-        self.done += 1
-
-
-class SideBySide:
+def side_by_side(data: Data, device: torch.device, *specs: TrainingSpec) -> Engine:
     """The same runs together."""
-
-    def __init__(self, specs: Sequence[TrainingSpec], data: Data, device: torch.device) -> None:
-        runs = [TrainingRun(spec, Hooks(), device) for spec in specs]
-        divided = functools.partial(widths, specs[0], device)
-        self.together = Trainer(runs, data, RunContext(Path(), device), StackedModels, divided)
-        self.done = 0
-
-    def epoch(self) -> None:
-        an_epoch(self.together, self.done)
-        self.done += 1
+    runs = [TrainingRun(spec, Hooks(), device) for spec in specs]
+    divided = functools.partial(widths, specs[0], device)
+    return Engine(Trainer(runs, data, RunContext(Path(), device), StackedModels, divided))
 
 
 class Plain:
     """The loop that people write, with all images as floats on the device, run by run."""
 
-    def __init__(self, specs: Sequence[TrainingSpec], data: Data, device: torch.device) -> None:
+    def __init__(self, data: Data, device: torch.device, *specs: TrainingSpec) -> None:
         stored = data.training.images
         assert isinstance(stored, torch.Tensor)
         self.images, self.labels = stored.permute(0, 3, 1, 2).float().div(255).contiguous(), data.training.labels
@@ -132,8 +111,7 @@ def case(name: str, count: int, samples: int, rounds: int, device: torch.device,
         return
     data = load(specs[0].dataset, Path(), device, DTYPES[specs[0].precision])
     with torch_state(specs[0], device):
-        together = SideBySide(specs, data, device)
-        side = Plain(specs, data, device) if plain else OneAfterTheOther(specs, data, device)
+        together, side = side_by_side(data, device, *specs), (Plain if plain else one_by_one)(data, device, *specs)
         apart, joined, ratio, best = compared(side.epoch, together.epoch, rounds, device)
     target = 20.0 if plain else 1.2 if (name, count) == ("lenet", 8) else 1.0
     what = "plain PyTorch" if plain else "one by one"
@@ -153,8 +131,7 @@ def main() -> None:
     device = arguments.device
     on_gpu = device.type == "cuda"
     samples = arguments.samples or (60_000 if on_gpu else 2560)
-    where = torch.cuda.get_device_name() if on_gpu else f"{torch.get_num_threads()} threads"
-    print(f"torch {torch.__version__}, Python {platform.python_version()}, {device.type}, {where}, {samples} images")
+    print(f"{machine(device)}, {samples} images")
     for name in CASES:
         for count in RUNS:
             case(name, count, samples, arguments.rounds, device)

@@ -19,11 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
+from functools import partial
 
 import httpx
 
-from lrserve.supervisor import free_port
+from benchmarks.measure import in_turns, verdict
+from benchmarks.service import resident, served
 
 ROUNDS = 5
 SECONDS = 3
@@ -54,35 +55,23 @@ wrk.body = '{BODY % (10**6, 10**6)}'
 def main() -> None:
     if shutil.which("wrk") is None:
         sys.exit("wrk is not on PATH: apt-get install wrk")
-    ours, bare = free_port(), free_port()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    servers = [
-        subprocess.Popen([sys.executable, "-m", "lrserve.api", "--port", str(ours)], **quiet),
-        subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "benchmarks.bare_app:app", "--port", str(bare), "--no-access-log"],
-            **quiet,
-        ),
-    ]
-    try:
-        for port in (ours, bare):
-            _until_it_listens(port)
+    with (
+        served("lrserve.api") as (ours, pid),
+        served("uvicorn", "benchmarks.bare_app:app", "--no-access-log") as (bare, _),
+    ):
         compare("requests that all differ", DIFFERENT, f"{bare}/small", f"{ours}/v1/curves", 0.6)
         compare("a repeated request", SAME, f"{bare}/small", f"{ours}/v1/curves", 0.9)
         compare("10**6 steps as npy", NPY, f"{bare}/large", f"{ours}/v1/curves", 0.5)
-        streamed(ours, servers[0].pid)
-    finally:
-        for server in servers:
-            server.terminate()
-            server.wait(10)
+        streamed(ours, pid)
     imported()
 
 
 def compare(name: str, script: str, floor: str, route: str, target: float) -> None:
     pairs = [(requests(script, floor), requests(script, route)) for _ in range(ROUNDS)]
     theirs, mine = (statistics.median(side) for side in zip(*pairs, strict=True))
-    met = "met" if mine / theirs >= target else "MISSED"
     print(
-        f"{name:28} bare {theirs:8.0f}/s  lrserve {mine:8.0f}/s  ratio {mine / theirs:5.2f}  target {target}  {met}",
+        f"{name:28} bare {theirs:8.0f}/s  lrserve {mine:8.0f}/s  ratio {mine / theirs:5.2f}  target {target}  "
+        f"{verdict(mine / theirs >= target)}",
         flush=True,
     )
 
@@ -101,7 +90,7 @@ def requests(script: str, address: str) -> float:
 
 
 def streamed(port: int, pid: int) -> None:
-    before, received, start = memory(pid), 0, time.perf_counter()
+    before, received, start = resident(pid), 0, time.perf_counter()
     body = BODY % (10**7, 10**7)
     headers = {"Content-Type": "application/json", "Accept": "text/csv"}
     peak = first = 0.0
@@ -111,7 +100,7 @@ def streamed(port: int, pid: int) -> None:
         for chunk in answer.iter_bytes():
             first = first or time.perf_counter() - start
             received += len(chunk)
-            peak = max(peak, memory(pid))
+            peak = max(peak, resident(pid))
     took = time.perf_counter() - start
     print(
         f"10**7 steps as CSV: {received / 1e6:.0f} MB in {took:.1f} s, the first byte after {first:.2f} s, "
@@ -119,33 +108,12 @@ def streamed(port: int, pid: int) -> None:
     )
 
 
-def memory(pid: int) -> float:
-    """Resident memory of a process in MB."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
 def imported() -> None:
     block = "import sys; sys.modules['torch'] = None; import lrserve.api.app"
     as_installed = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}  # compiled once, not at every start
-    took = []
-    for _ in range(ROUNDS + 1):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", block], check=True, env=as_installed)
-        took.append(time.perf_counter() - start)
-    median = statistics.median(took[1:])
-    print(f"import lrserve.api.app without torch: {median:.2f} s, target 1  {'met' if median < 1 else 'MISSED'}")
-
-
-def _until_it_listens(port: int) -> None:
-    for _ in range(200):
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/docs", timeout=2)
-        except httpx.TransportError:
-            time.sleep(0.1)
-        else:
-            return
-    sys.exit(f"nothing listens on {port}")
+    start = partial(subprocess.run, [sys.executable, "-c", block], check=True, env=as_installed)
+    median = in_turns({"import": start}, ROUNDS)["import"]
+    print(f"import lrserve.api.app without torch: {median:.2f} s, target 1  {verdict(median < 1)}")
 
 
 if __name__ == "__main__":

@@ -15,23 +15,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import platform
 import random
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import uvloop
 
-from benchmarks.service import ARTICLE, LEASE_SECONDS, Service, elapsed, made, ms, service, shares, verdict
+from benchmarks.measure import elapsed, verdict
+from benchmarks.service import ARTICLE, LEASE_SECONDS, Service, made, ms, prepare, redis_alone, service, shares
 from benchmarks.streams import streams
 from benchmarks.submits import submits
 from benchmarks.wire import Connection, Stream, opened, post
@@ -39,7 +35,6 @@ from lrcore.jobs.job import JobOptions
 from lrcore.jobs.states import State
 from lrcore.store.connection import connect
 from lrcore.store.queue import QUEUE
-from lrserve.embedded import EmbeddedRedis, find_server, version
 from tests.stores import JobStore
 
 SIZES = (100, 1_000, 10_000, 100_000)
@@ -59,11 +54,7 @@ def main() -> None:
     asked = sys.argv[1:] or list(parts)
     if unknown := set(asked) - parts.keys():
         sys.exit(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # what is started inherits it
-    os.environ.pop("LRSERVE_REDIS_URL", None)  # never someone's own jobs
-    redis = ".".join(map(str, version(find_server())))
-    print(f"{len(os.sched_getaffinity(0))} cores, redis-server {redis}, Python {platform.python_version()}", flush=True)
+    prepare()
     for name in asked:
         with tempfile.TemporaryDirectory(prefix="lrserve-bench-") as folder:
             parts[name](Path(folder))
@@ -131,19 +122,6 @@ def in_turns(
     """Seconds of every look on both sides, by its name. All kinds in turns too: a busy moment is then everyone's."""
     rounds = [{name: (theirs[name](), ours[name]()) for name in ours} for _ in range(LOOKS)]
     return {name: ([each[name][0] for each in rounds], [each[name][1] for each in rounds]) for name in ours}
-
-
-@contextmanager
-def redis_alone(folder: Path) -> Iterator[str]:
-    redis = EmbeddedRedis(folder)
-    process = subprocess.Popen(redis.command, stdout=subprocess.DEVNULL)
-    try:
-        redis.wait()
-        yield redis.url
-    finally:
-        process.terminate()
-        process.wait(30)
-        redis.remove_socket()
 
 
 def latency(folder: Path) -> None:

@@ -15,17 +15,17 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.http import DIFFERENT, ROUNDS, SAME, SECONDS, _until_it_listens, requests
+from benchmarks.http import DIFFERENT, ROUNDS, SAME, SECONDS, requests
+from benchmarks.measure import verdict
+from benchmarks.service import cpu_seconds, served
 from lrcore.access.keys import KeyStore, Role
 from lrcore.access.limits import LimitStore
 from lrcore.store.connection import connect
-from lrserve.supervisor import free_port
 from tests.conftest import redis_process
 
 TARGET = 1.05
@@ -42,18 +42,8 @@ def main() -> None:
             LimitStore(redis).change("limited", {"requests_per_minute": 10**9})
         servers = {}
         for auth in ("false", "true"):
-            port = free_port()
             environment = os.environ | {"LRSERVE_AUTH": auth, "LRSERVE_REDIS_URL": url, "LRSERVE_HOME": home}
-            server = subprocess.Popen(
-                [sys.executable, "-m", "lrserve.api", "--port", str(port)],
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            ending.callback(server.wait, 10)
-            ending.callback(server.terminate)
-            servers[auth] = port, server.pid
-            _until_it_listens(port)
+            servers[auth] = ending.enter_context(served("lrserve.api", environment=environment))
         for name, script in (("requests that all differ", DIFFERENT), ("a repeated request", SAME)):
             compare(name, script, servers, tokens)
 
@@ -63,24 +53,18 @@ def compare(name: str, script: str, servers: dict[str, tuple[int, int]], tokens:
     sides = ((script, "false"), (with_key, "true"), (with_limit, "true"))
     rounds = [[microseconds(script, *servers[auth]) for script, auth in sides] for _ in range(ROUNDS)]
     free, keyed, limited = (statistics.median(side) for side in zip(*rounds, strict=True))
-    met = "met" if keyed / free <= TARGET else "MISSED"
     print(
-        f"{name:26} without {free:4.0f} us  with a key {keyed:4.0f} us  ratio {keyed / free:.2f}  target {TARGET} {met}"
-        f"  and a limit {limited:4.0f} us  ratio {limited / free:.2f}",
+        f"{name:26} without {free:4.0f} us  with a key {keyed:4.0f} us  ratio {keyed / free:.2f}  target {TARGET} "
+        f"{verdict(keyed / free <= TARGET)}  and a limit {limited:4.0f} us  ratio {limited / free:.2f}",
         flush=True,
     )
 
 
 def microseconds(script: str, port: int, pid: int) -> float:
     """Processor time of a request."""
-    before = _processor_seconds(pid)
+    before = cpu_seconds(pid)
     made = requests(script, f"{port}/v1/curves") * SECONDS
-    return (_processor_seconds(pid) - before) / made * 1e6
-
-
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return (cpu_seconds(pid) - before) / made * 1e6
 
 
 def _bearing(script: str, token: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
+import functools
+import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.measure import in_turns
 from lrcore.datasets._base import Splits
 from lrcore.jobs.training_spec import TrainingSpec
 from lrserve.worker.engine import Hooks
@@ -141,27 +143,29 @@ def residents(splits: Splits, device: torch.device) -> dict[str, Resident]:
     }
 
 
-def an_epoch(trainer: Trainer, epoch: int) -> None:
-    """Train through one epoch, without a test pass, and read what it came to."""
-    with trainer.arranged():
-        trainer.begin(epoch, 0)
-        trainer.train_steps(epoch, 0)
-        trainer.figures(epoch)
-
-
 class Engine:
-    """lrserve's own epoch without the test pass. A job's settings of torch are up to the caller."""
+    """lrserve's own epoch without the test pass, one trainer after another. Torch's state is up to the caller."""
 
-    def __init__(self, spec: TrainingSpec, data: Data, device: torch.device) -> None:
-        self.run, self.done = TrainingRun(spec, Hooks(), device), 0
-        self.trainer = Trainer([self.run], data, RunContext(Path(), device))
+    def __init__(self, *trainers: Trainer) -> None:
+        self.trainers, self.done = trainers, 0
 
     def epoch(self) -> None:
-        an_epoch(self.trainer, self.done)
+        for trainer in self.trainers:
+            with trainer.arranged():
+                trainer.begin(self.done, 0)
+                trainer.train_steps(self.done, 0)
+                trainer.figures(self.done)
         self.done += 1
 
 
-def seconds(call: Callable[[], None], device: torch.device) -> float:
+def one_by_one(data: Data, device: torch.device, *specs: TrainingSpec) -> Engine:
+    """Runs, each with a trainer of its own."""
+    context = RunContext(Path(), device)
+    return Engine(*(Trainer([TrainingRun(spec, Hooks(), device)], data, context) for spec in specs))
+
+
+def seconds(call: Callable[[], object], device: torch.device) -> float:
+    """Seconds that a call takes, up to when the device has done everything."""
     start = time.perf_counter()
     call()
     if device.type == "cuda":
@@ -169,15 +173,12 @@ def seconds(call: Callable[[], None], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def in_turns(sides: dict[str, Callable[[], None]], rounds: int, device: torch.device) -> dict[str, float]:
-    for call in sides.values():
-        call()
-    taken: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(rounds):
-        for name, call in sides.items():
-            taken[name].append(seconds(call, device))
-    return {name: statistics.median(times) for name, times in taken.items()}
+def on_device(sides: Mapping[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
+    """Median seconds of each side, in turns, up to when the device has done everything."""
+    return in_turns(sides, rounds, functools.partial(seconds, device=device))
 
 
-def verdict(met: bool) -> str:
-    return "met" if met else "MISSED"
+def machine(device: torch.device) -> str:
+    """What is measured on."""
+    where = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    return f"torch {torch.__version__}, Python {platform.python_version()}, {device.type}, {where}"

@@ -27,7 +27,8 @@ from typing import Any
 import httpx
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.service import Service, service, verdict
+from benchmarks.measure import verdict
+from benchmarks.service import Service, service
 from lrcore.jobs.experiment import ExperimentSpec
 from lrcore.jobs.job import Best, Epoch, JobOptions
 from lrcore.jobs.states import RunState, State
@@ -137,7 +138,7 @@ def measure(page: Page, running: Service, runs: int, epochs: int) -> None:
     per_epoch = asked.base.steps_per_epoch
     most = epochs * 9 // 10
     train(store, claim, runs, range(most), per_epoch)
-    page.goto(f"http://127.0.0.1:{running.port}/#/experiments/{job.id}")
+    page.goto(f"{running.url}/#/experiments/{job.id}")
     figure = page.get_by_role("img", name=f"Curves of {runs} runs")
     figure.wait_for(timeout=120_000)
     page.wait_for_timeout(3000)
@@ -158,7 +159,7 @@ def measure(page: Page, running: Service, runs: int, epochs: int) -> None:
     figure.wait_for(timeout=120_000)
     seconds = time.perf_counter() - start
     start = time.perf_counter()
-    size = len(httpx.get(f"http://127.0.0.1:{running.port}/v1/experiments/{job.id}/curves", timeout=120).content)
+    size = len(httpx.get(f"{running.url}/v1/experiments/{job.id}/curves", timeout=120).content)
     print(f"  ended: {size / 1e6:.1f} MB of figures, which the API alone takes {time.perf_counter() - start:.2f} s for")
     print(f"  ended: there after {seconds:.2f} s, target {LOAD_SECONDS:g}  {verdict(seconds <= LOAD_SECONDS)}")
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import platform
+import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import httpx
 
 from lrcore.jobs.job import JobOptions
 from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.service.settings import Settings
+from lrserve.embedded import EmbeddedRedis, find_server, version
 from lrserve.supervisor import ProcessSupervisor, free_port
 from tests.stores import JobStore
 
@@ -32,7 +38,7 @@ class Service:
     """The processes of a stack, by their names: redis, api, worker."""
 
     def __init__(self, stack: ProcessSupervisor) -> None:
-        self.port = stack.port
+        self.port, self.url = stack.port, stack.url
         self.redis_url = stack.services[0].environment["LRSERVE_REDIS_URL"]
         self.pids = {s.name.partition(" ")[0]: s.process.pid for s in stack.services if s.process}
 
@@ -46,15 +52,15 @@ class Service:
 
     def memory(self) -> float:
         """Resident memory of the API in MB."""
-        pages = int(Path(f"/proc/{self.pids['api']}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return resident(self.pids["api"])
 
 
 @contextmanager
-def service(home: Path, workers: int) -> Iterator[Service]:
+def service(home: Path, workers: int, data_root: Path | None = None) -> Iterator[Service]:
     """What `lrserve up` starts, in `home`. If something goes wrong, the end of its output is shown."""
     with (home / "log").open("wb") as log:
-        stack = ProcessSupervisor(Settings(home=home), "127.0.0.1", free_port(), workers, say=print, log=log)
+        settings = Settings(home=home, data_root=data_root)
+        stack = ProcessSupervisor(settings, "127.0.0.1", free_port(), workers, say=print, log=log)
         try:
             with stack.running():
                 yield Service(stack)
@@ -75,22 +81,70 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def resident(pid: int) -> float:
+    """Resident memory of a process in MB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@contextmanager
+def served(*command: str, environment: dict[str, str] | None = None) -> Iterator[tuple[int, int]]:
+    """A server started as `python -m COMMAND --port N`, once it listens: its port and its process id."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command, "--port", str(port)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_until_it_listens(port)
+        yield port, process.pid
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait_until_it_listens(port: int) -> None:
+    for _ in range(200):
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/docs", timeout=2)
+        except httpx.TransportError:
+            time.sleep(0.1)
+        else:
+            return
+    sys.exit(f"nothing listens on {port}")
+
+
+@contextmanager
+def redis_alone(folder: Path, *options: str) -> Iterator[str]:
+    """A Redis as `lrserve up` starts it, in `folder`, with more options; its URL on a socket."""
+    redis = EmbeddedRedis(folder)
+    process = subprocess.Popen([*redis.command, *options], stdout=subprocess.DEVNULL)
+    try:
+        redis.wait()
+        yield redis.url
+    finally:
+        process.terminate()
+        process.wait(60)
+        redis.remove_socket()
+
+
+def prepare() -> None:
+    """Allow as many open files as there may be, forget whose Redis there is, and print what is measured on."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # what is started inherits it
+    os.environ.pop("LRSERVE_REDIS_URL", None)  # never someone's own jobs
+    redis = ".".join(map(str, version(find_server())))
+    print(f"{len(os.sched_getaffinity(0))} cores, redis-server {redis}, Python {platform.python_version()}", flush=True)
+
+
 def shares(used: Counter[str], unit: float) -> str:
     """What each process used, a unit."""
     return ", ".join(f"{name} {seconds / unit:.2f}" for name, seconds in used.items())
-
-
-def elapsed(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def ms(seconds: list[float]) -> str:
     """Median and 99th percentile."""
     ordered = sorted(seconds)
     return f"p50 {statistics.median(ordered) * 1e3:7.2f} ms  p99 {ordered[len(ordered) * 99 // 100] * 1e3:7.2f} ms"
-
-
-def verdict(met: bool) -> str:
-    return "met" if met else "MISSED"

@@ -8,16 +8,18 @@ needs none.
 
 from __future__ import annotations
 
+import operator
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx
 
+from benchmarks.measure import in_turns, verdict
 from lrserve.supervisor import free_port
 
 ROUNDS = 10
@@ -62,14 +64,10 @@ def main() -> None:
         environment = os.environ | {"LRSERVE_HOME": home, "LRSERVE_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         commands = {"lrserve": [python, "-m", "lrserve.api"], "one route": [python, str(floor)]}
-        times: dict[str, list[float]] = {name: [] for name in commands}
-        for _ in range(ROUNDS + 1):
-            for name, command in commands.items():
-                times[name].append(first_answer(client, command, environment))
-    ours, theirs = (statistics.median(taken[1:]) for taken in times.values())
-    met = "met" if ours < TARGET else "MISSED"
+        sides = {name: partial(first_answer, client, command, environment) for name, command in commands.items()}
+        ours, theirs = in_turns(sides, ROUNDS, operator.call).values()
     print(f"to the first answer: one route {theirs:.2f} s, lrserve's curve {ours:.2f} s, ratio {ours / theirs:.2f}")
-    print(f"target {TARGET:g} s  {met}")
+    print(f"target {TARGET:g} s  {verdict(ours < TARGET)}")
 
 
 if __name__ == "__main__":

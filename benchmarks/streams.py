@@ -14,7 +14,8 @@ from pathlib import Path
 import uvloop
 from redis import Redis
 
-from benchmarks.service import LEASE_SECONDS, Service, made, ms, service, shares, verdict
+from benchmarks.measure import verdict
+from benchmarks.service import LEASE_SECONDS, Service, made, ms, service, shares
 from benchmarks.wire import Connection, Stream, get, opened
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.states import State

@@ -17,7 +17,8 @@ from pathlib import Path
 import uvloop
 from celery import Celery, Task
 
-from benchmarks.service import BODY, FIRST_SEED, Service, ms, service, shares, verdict
+from benchmarks.measure import verdict
+from benchmarks.service import BODY, FIRST_SEED, Service, ms, service, shares
 from benchmarks.wire import Answer, Connection, opened, post
 from lrcore.store.connection import connect
 from lrcore.store.queue import QUEUE, celery_config

@@ -18,8 +18,8 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Page, sync_playwright
 
-from lrcore.service.settings import Settings
-from lrserve.supervisor import ProcessSupervisor, free_port
+from benchmarks.measure import verdict
+from benchmarks.service import service
 
 VISITS, MOVES = 6, 200
 SEEN = """
@@ -114,9 +114,8 @@ def first_view(browser: Any, url: str) -> None:
         form, curve, whole, computed = (
             statistics.median(each[what] for each in seen) for what in ("form", "curve", "chart", "computed")
         )
-        met = "met" if max(form, curve) < 1500 else "missed"
         print(
-            f"{name:14} form {form:6.0f} ms  curve {curve:6.0f} ms   target 1500  {met};"
+            f"{name:14} form {form:6.0f} ms  curve {curve:6.0f} ms   target 1500  {verdict(max(form, curve) < 1500)};"
             f"  zoom and hover {whole:6.0f} ms, computed {computed:6.0f} ms"
         )
 
@@ -130,7 +129,7 @@ def slider(browser: Any, url: str) -> None:
     page.evaluate(SLIDE, 20)
     times = page.evaluate(SLIDE, MOVES)
     asked = page.evaluate(ASK, MOVES)
-    print(f"slider to curve      {spread(times)}   target 100  {'met' if statistics.median(times) < 100 else 'missed'}")
+    print(f"slider to curve      {spread(times)}   target 100  {verdict(statistics.median(times) < 100)}")
     print(f"the request alone    {spread(asked)}   {statistics.median(asked) / statistics.median(times):.2f} of it")
     page.close()
 
@@ -147,18 +146,15 @@ def many(browser: Any, url: str) -> None:
 def main() -> None:
     path = shutil.which("chromium") or sys.exit("no Chromium: see the Makefile's target chromium")
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start")
-    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("wb") as log:
-        supervisor = ProcessSupervisor(
-            Settings(home=Path(folder)), "127.0.0.1", free_port(), 0, say=lambda text: None, log=log
-        )
-        with supervisor.running(), sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else []
-            )
-            first_view(browser, supervisor.url)
-            slider(browser, supervisor.url)
-            many(browser, supervisor.url)
-            browser.close()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        service(Path(folder), 0) as running,
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else []) as browser,
+    ):
+        first_view(browser, running.url)
+        slider(browser, running.url)
+        many(browser, running.url)
 
 
 if __name__ == "__main__":

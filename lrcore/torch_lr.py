@@ -191,7 +191,7 @@ class SpecLR(LRScheduler):
         lr, momentum = self._values(self.last_epoch)
         changed = state_dict.get("changed_lrs")
         for group, value in zip(groups, changed or lr, strict=False):
-            _write(group, "lr", value)
+            write_number(group, "lr", value)
         _set_momentum(self.optimizer, momentum)
         self._last_lr = list(state_dict["_last_lr"]) if changed else [_copied(group["lr"]) for group in groups]
 
@@ -278,7 +278,7 @@ def _stored(value: float, group: dict[str, Any]) -> float:
     return float(torch.tensor(value, dtype=lr.dtype)) if isinstance(lr, torch.Tensor) else value
 
 
-def _write(group: dict[str, Any], key: str, value: float) -> None:
+def write_number(group: dict[str, Any], key: str, value: float) -> None:
     """Set a number of a parameter group. A Tensor stays the same one, or compiled code would keep the old number."""
     if isinstance(group[key], torch.Tensor):
         group[key].fill_(value)
@@ -286,14 +286,18 @@ def _write(group: dict[str, Any], key: str, value: float) -> None:
         group[key] = value
 
 
+def write_momentum(group: dict[str, Any], value: float) -> None:
+    """Set momentum, or beta1, of a parameter group. NaN leaves it alone."""
+    if value != value:
+        return
+    if "betas" not in group:
+        write_number(group, "momentum", value)
+    elif isinstance(group["betas"][0], torch.Tensor):
+        group["betas"][0].fill_(value)
+    else:
+        group["betas"] = (value, *group["betas"][1:])
+
+
 def _set_momentum(optimizer: Optimizer, values: list[float] | None) -> None:
-    """Set momentum, or beta1, of each group. NaN leaves it alone."""
     for group, value in zip(optimizer.param_groups, values or (), strict=False):
-        if value != value:
-            continue
-        if "betas" not in group:
-            _write(group, "momentum", value)
-        elif isinstance(group["betas"][0], torch.Tensor):
-            group["betas"][0].fill_(value)
-        else:
-            group["betas"] = (value, *group["betas"][1:])
+        write_momentum(group, value)

@@ -270,7 +270,7 @@ def test_a_new_job_type_is_a_line_in_three_tables(checkout: Path, any_redis: str
         (
             "    TrainingSpec: Executor(_training),\n",
             "    TrainingSpec: Executor(_training),\n"
-            "    NapSpec: Executor(lambda spec, job_id, **how: Outcome(None, result='{\"rested\": true}')),\n",
+            "    NapSpec: Executor(lambda spec, job_id, **how: FinishedJob(None, result='{\"rested\": true}')),\n",
         ),
     )
     edit(

@@ -22,8 +22,8 @@ from .tracking import track
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A run that succeeded.
+class FinishedJob:
+    """A job that succeeded, and what is left to do with it.
 
     Attributes:
         write: puts its files into the job's folder; None if it leaves none.
@@ -41,7 +41,7 @@ class Outcome:
 class RunJob(Protocol):
     """Runs a job of one type; raises what the engine does."""
 
-    def __call__(self, spec: Any, job_id: str, *, data_root: Path, hooks: Any, folder: Path) -> Outcome:
+    def __call__(self, spec: Any, job_id: str, *, data_root: Path, hooks: Any, folder: Path) -> FinishedJob:
         """Run the job, from the checkpoint in its folder if there is one.
 
         Args:
@@ -49,20 +49,20 @@ class RunJob(Protocol):
         """
 
 
-def _training(spec: TrainingSpec, job_id: str, *, data_root: Path, hooks: Hooks, folder: Path) -> Outcome:
+def _training(spec: TrainingSpec, job_id: str, *, data_root: Path, hooks: Hooks, folder: Path) -> FinishedJob:
     artifacts.check(spec)
     return trained(spec, job_id, train(spec, data_root=data_root, hooks=hooks, folder=folder))
 
 
-def trained(spec: TrainingSpec, job_id: str, done: Result) -> Outcome:
-    """The outcome of a training."""
-    return Outcome(
+def trained(spec: TrainingSpec, job_id: str, done: Result) -> FinishedJob:
+    """What a training leaves."""
+    return FinishedJob(
         lambda folder: artifacts.write(folder, spec, done.epochs, done.best),
         lambda folder: track(folder, spec, done.epochs, done.best, job_id),
     )
 
 
-def _range_test(spec: RangeTestSpec, job_id: str, *, data_root: Path, hooks: Hooks, folder: Path) -> Outcome:
+def _range_test(spec: RangeTestSpec, job_id: str, *, data_root: Path, hooks: Hooks, folder: Path) -> FinishedJob:
     done = range_test(spec, data_root=data_root, hooks=hooks, folder=folder)
     # an id that follows from the test's: whoever comes to submit it makes the same job, which is made once
     found = result(spec, done.losses, done.ended, f"{job_id}-{spec.use_for}", done.together)
@@ -70,13 +70,12 @@ def _range_test(spec: RangeTestSpec, job_id: str, *, data_root: Path, hooks: Hoo
     if spec.use_for and found.job_id:
         then = found.job_id, spec.training(getattr(found.suggestion, spec.use_for))
     text = found.model_dump_json()
-    return Outcome(lambda folder: artifacts.write_range_test(folder, spec, found), result=text, then=then)
+    return FinishedJob(lambda folder: artifacts.write_range_test(folder, spec, found), result=text, then=then)
 
 
-def _shard(spec: ShardSpec, job_id: str, *, data_root: Path, hooks: ShardHooks, folder: Path) -> Outcome:
-    rungs: tuple[int, ...] = ()
-    if rule := spec.experiment.prune:
-        rungs = rule.rungs(spec.experiment.base.epochs)
+def _shard(spec: ShardSpec, job_id: str, *, data_root: Path, hooks: ShardHooks, folder: Path) -> FinishedJob:
+    rule = spec.experiment.prune
+    rungs = rule.rungs(spec.experiment.base.epochs) if rule else ()
     specs = [spec.experiment.run(index) for index in spec.indices]
     interrupted = False
     for _, outcomes in train_in_turn(specs, data_root=data_root, hooks=hooks.runs, folder=folder, rungs=rungs):
@@ -84,7 +83,7 @@ def _shard(spec: ShardSpec, job_id: str, *, data_root: Path, hooks: ShardHooks, 
         del outcomes  # with the runs' weights
     if interrupted and hooks.stop():  # else they were pruned
         raise Interrupted
-    return Outcome(None)
+    return FinishedJob(None)
 
 
 @dataclass(frozen=True)

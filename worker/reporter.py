@@ -46,8 +46,7 @@ class Reporter:
         # no SimpleQueue: where a signal comes to a thread that waits in its `get`, and the time is over, it waits for
         # ever (CPython 3.11 and 3.12), as in a process that is asked to end and then thawed
         self._reports: queue.Queue[Callable[[], str] | None] = queue.Queue()
-        self._lost: LeaseLost | None = None
-        self._broken: BaseException | None = None
+        self._failure: BaseException | None = None  # that ended the thread: LeaseLost, or what nobody expects
         self._asked_at = time.monotonic()  # when Redis was asked last, whether or not it answered
         self._signs, self._seen, self._moved_at = 0, (0, 0.0), time.monotonic()
         self._trains = False  # else it prepares, or keeps files
@@ -134,10 +133,8 @@ class Reporter:
 
     def check(self) -> None:
         """Raise LeaseLost if the job was taken away."""
-        if self._broken is not None:
-            raise self._broken
-        if self._lost is not None:
-            raise self._lost
+        if self._failure is not None:
+            raise self._failure
 
     def finish(self, state: State, error: JobError | None, *, again: bool = False) -> State:
         """Deliver everything and end the job; arguments and result as of LeaseStore.finish. Raises LeaseLost."""
@@ -193,7 +190,7 @@ class Reporter:
         return steps, steps * self._claim.spec.images_per_step
 
     def _over(self) -> bool:
-        return self._lost is not None or self._broken is not None
+        return self._failure is not None
 
     def _beat(self) -> str:
         return self._store.beat(self._claim, self._settings.lease_seconds, self.progress(), self._sign())
@@ -236,12 +233,10 @@ class Reporter:
                     self._watch()
                     self._deliver(self._beat)
                     beat_at = time.monotonic() + self._settings.heartbeat_seconds
-        except LeaseLost as lost:
-            self._lost = lost
         except StoreTooNew as error:  # migrated while this job ran: its next worker is a newer one
-            self._lost = LeaseLost(f"job {self._claim.id} is left behind: {error}")
+            self._failure = LeaseLost(f"job {self._claim.id} is left behind: {error}")
         except BaseException as error:
-            self._broken = error
+            self._failure = error
 
     def _deliver(self, report: Callable[[], str]) -> None:
         """Make the call, as often as it takes Redis to answer. Raises LeaseLost if that cannot be waited for."""

@@ -30,7 +30,7 @@ from lrcore.store.records import Claim
 
 from . import artifacts
 from .engine import Diverged, Interrupted, OutOfMemory
-from .executors import EXECUTORS, Outcome
+from .executors import EXECUTORS, FinishedJob
 from .preparing import Stopped, interruptible
 from .reporter import Reporter
 
@@ -222,7 +222,7 @@ class Runner:
             return State.FAILED, JobError(type=_kind(error), message=_text(error)), True
         return State.SUCCEEDED, None, False
 
-    def _keep(self, claim: Claim, reporter: Reporter, outcome: Outcome) -> None:
+    def _keep(self, claim: Claim, reporter: Reporter, outcome: FinishedJob) -> None:
         """Write the job's files and copy them to where they stay.
 
         Raises:

@@ -116,12 +116,9 @@ class ShardReporter(Reporter):
             case Result(together=together, alone=alone):
                 how = GroupingView(together=together, alone=alone)
                 self._report_end(RunEnd(run, RunState.SUCCEEDED, training=how))
-            case Diverged():
-                self._report_end(RunEnd(run, RunState.FAILED, JobError(type="diverged", message=str(outcome))))
-            case OutOfMemory():
-                self._report_end(RunEnd(run, RunState.FAILED, JobError(type="out_of_memory", message=str(outcome))))
             case Exception() if not isinstance(outcome, Interrupted):
-                self._report_end(RunEnd(run, RunState.FAILED, JobError(type="error", message=str(outcome))))
+                kind = {Diverged: "diverged", OutOfMemory: "out_of_memory"}.get(type(outcome), "error")
+                self._report_end(RunEnd(run, RunState.FAILED, JobError(type=kind, message=str(outcome))))
         if not isinstance(outcome, Interrupted):
             self._steps[run] = self._shard.experiment.base.steps
 

@@ -50,6 +50,24 @@ class Splits:
     test_labels: Labels
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a data set before it is read.
+
+    Attributes:
+        shape: (channels, height, width) of the images as they are stored.
+        test_size: None if that is only known once it is read.
+        mean, std: of each channel over the training images, in units of the range [0, 1].
+    """
+
+    shape: tuple[int, int, int]
+    classes: int
+    train_size: int
+    test_size: int | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
 class Normalization(Spec):
     """Pixels in [0, 1] minus mean, divided by std; a number for all channels, or a list with one a channel."""
 
@@ -104,23 +122,28 @@ class Dataset(Member):
     )
 
     @property
-    def stored_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of the images as they are stored."""
+    def facts(self) -> Facts:
+        """What `load` finds."""
         raise NotImplementedError
 
     @property
+    def stored_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of the images as they are stored."""
+        return self.facts.shape
+
+    @property
     def num_classes(self) -> int:
-        raise NotImplementedError
+        return self.facts.classes
 
     @property
     def stored_size(self) -> int:
         """Training images there are."""
-        raise NotImplementedError
+        return self.facts.train_size
 
     @property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of each channel over the training images, in units of the range [0, 1]."""
-        raise NotImplementedError
+        return self.facts.mean, self.facts.std
 
     def load(self, root: Path) -> Splits:
         """Read the data set, from under `root` if it lives in files; the options of this class are not applied yet.

@@ -7,7 +7,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,23 +15,6 @@ import numpy as np
 from lrcore.datasets._base import Dataset, Images, Labels, Splits
 from lrcore.datasets._torchvision import torchvision_datasets
 from lrcore.errors import DataUnavailable
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known of a data set before it is read.
-
-    Attributes:
-        shape: (channels, height, width).
-        mean, std: of each channel over the training images, in units of the range [0, 1].
-    """
-
-    shape: tuple[int, int, int]
-    classes: int
-    train_size: int
-    test_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
 
 class FromTorchvision(Dataset):
@@ -45,11 +27,6 @@ class FromTorchvision(Dataset):
 
     source: ClassVar[str]
     place: ClassVar[str]
-
-    @property
-    def facts(self) -> Facts:
-        """What `load` must find."""
-        raise NotImplementedError
 
     def parts(self, train: bool) -> tuple[dict[str, Any], ...]:
         """Arguments of `source`, beside root and download, for each of the parts that a split is made of."""
@@ -69,22 +46,6 @@ class FromTorchvision(Dataset):
     def labels(self, data: Any) -> Labels:
         """The labels of an instance of `source`, from 0 on, shape (n,)."""
         return np.asarray(data.targets if hasattr(data, "targets") else data.labels, dtype=np.int64)
-
-    @property
-    def stored_shape(self) -> tuple[int, int, int]:
-        return self.facts.shape
-
-    @property
-    def num_classes(self) -> int:
-        return self.facts.classes
-
-    @property
-    def stored_size(self) -> int:
-        return self.facts.train_size
-
-    @property
-    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        return self.facts.mean, self.facts.std
 
     def load(self, root: Path) -> Splits:
         train_images, train_labels = self._split(root, train=True)

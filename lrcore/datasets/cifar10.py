@@ -5,10 +5,10 @@ Krizhevsky, Learning multiple layers of features from tiny images (2009).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
+from lrcore.datasets._base import Facts
 from lrcore.datasets._cifar import Cifar
-from lrcore.datasets._from_torchvision import Facts
 
 
 class CIFAR10(Cifar):
@@ -18,10 +18,8 @@ class CIFAR10(Cifar):
     origin = "Krizhevsky, Nair and Hinton, https://www.cs.toronto.edu/~kriz/cifar.html"
     example = {"type": "cifar10", "normalize": True, "flip": True, "crop": 4}
     source, place, label_key = "CIFAR10", "cifar-10-batches-py", "labels"
+    facts: ClassVar[Facts] = Facts(
+        (3, 32, 32), 10, 50_000, 10_000, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
+    )
 
     type: Literal["cifar10"]
-
-    @property
-    def facts(self) -> Facts:
-        mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-        return Facts((3, 32, 32), 10, 50_000, 10_000, mean, std)

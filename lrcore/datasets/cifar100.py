@@ -5,10 +5,10 @@ Krizhevsky, Learning multiple layers of features from tiny images (2009).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
+from lrcore.datasets._base import Facts
 from lrcore.datasets._cifar import Cifar
-from lrcore.datasets._from_torchvision import Facts
 
 
 class CIFAR100(Cifar):
@@ -18,10 +18,8 @@ class CIFAR100(Cifar):
     origin = "Krizhevsky, Nair and Hinton, https://www.cs.toronto.edu/~kriz/cifar.html"
     example = {"type": "cifar100", "normalize": True, "flip": True, "crop": 4}
     source, place, label_key = "CIFAR100", "cifar-100-python", "fine_labels"
+    facts: ClassVar[Facts] = Facts(
+        (3, 32, 32), 100, 50_000, 10_000, mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762)
+    )
 
     type: Literal["cifar100"]
-
-    @property
-    def facts(self) -> Facts:
-        mean, std = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
-        return Facts((3, 32, 32), 100, 50_000, 10_000, mean, std)

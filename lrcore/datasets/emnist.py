@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore.datasets._base import Images, Labels
-from lrcore.datasets._from_torchvision import Facts, FromTorchvision
+from lrcore.datasets._base import Facts, Images, Labels
+from lrcore.datasets._from_torchvision import FromTorchvision
 
 SHAPE = (1, 28, 28)
 FACTS = {

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lrcore.datasets._base import Dataset, Images, Labels, Splits
+from lrcore.datasets._base import Dataset, Facts, Images, Labels, Splits
 from lrcore.family import Number, Whole
 
 BLOCK = 4  # pixels a side of a pattern's even squares: something that convolutions can see
@@ -34,21 +34,12 @@ class Fake(Dataset):
     seed: Annotated[int, Whole(ge=0, lt=2**32)] = 0
 
     @property
-    def stored_shape(self) -> tuple[int, int, int]:
-        return (self.channels, self.image_size, self.image_size)
-
-    @property
-    def num_classes(self) -> int:
-        return self.classes
-
-    @property
-    def stored_size(self) -> int:
-        return self.samples
-
-    @property
-    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def facts(self) -> Facts:
+        shape = (self.channels, self.image_size, self.image_size)
         # patterns and noise are both uniform on [0, 1], and independent
-        return (0.5,) * self.channels, (math.sqrt(((1 - self.noise) ** 2 + self.noise**2) / 12),) * self.channels
+        std = math.sqrt(((1 - self.noise) ** 2 + self.noise**2) / 12)
+        each = (0.5,) * self.channels, (std,) * self.channels
+        return Facts(shape, self.classes, self.samples, self.test_samples, *each)
 
     def load(self, root: Path) -> Splits:
         random = np.random.Generator(np.random.PCG64(self.seed))

@@ -5,9 +5,10 @@ Xiao, Rasul and Vollgraf, arXiv:1708.07747.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from lrcore.datasets._from_torchvision import Facts, FromTorchvision
+from lrcore.datasets._base import Facts
+from lrcore.datasets._from_torchvision import FromTorchvision
 
 
 class FashionMNIST(FromTorchvision):
@@ -17,9 +18,6 @@ class FashionMNIST(FromTorchvision):
     origin = "Zalando Research, https://github.com/zalandoresearch/fashion-mnist"
     example = {"type": "fashion-mnist"}
     source, place = "FashionMNIST", "FashionMNIST"
+    facts: ClassVar[Facts] = Facts((1, 28, 28), 10, 60_000, 10_000, mean=(0.2860,), std=(0.3530,))
 
     type: Literal["fashion-mnist"]
-
-    @property
-    def facts(self) -> Facts:
-        return Facts((1, 28, 28), 10, 60_000, 10_000, mean=(0.2860,), std=(0.3530,))

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from lrcore.datasets._base import Dataset, Images, Labels, Splits
+from lrcore.datasets._base import Dataset, Facts, Images, Labels, Splits
 from lrcore.datasets._root import data_root
 from lrcore.errors import DataUnavailable
 from lrcore.family import Whole
@@ -30,6 +30,9 @@ FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")  # what Pillow may take 
 ONE_FOLDER = r"^[A-Za-z0-9_][A-Za-z0-9_.+ -]*$"  # no path leads out of the data root
 
 Classes = dict[str, list[str]]  # the names of the files in each class, both sorted
+
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and standard deviation of its channels
+GREY = (0.449,), (0.226,)
 
 SETTLED = 2 * 10**9  # nanoseconds after which a change no longer goes unnoticed
 MOST_KNOWN = 50_000  # folders: some 20 MB
@@ -75,24 +78,12 @@ class ImageFolder(Dataset):
         return values | {name: count for name, count in counts.items() if values.get(name) is None}
 
     @property
-    def stored_shape(self) -> tuple[int, int, int]:
-        return (self.channels, self.image_size, self.image_size)
-
-    @property
-    def num_classes(self) -> int:
+    def facts(self) -> Facts:
         assert self.classes is not None
-        return self.classes
-
-    @property
-    def stored_size(self) -> int:
         assert self.samples is not None
-        return self.samples
-
-    @property
-    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        if self.channels == 1:
-            return (0.449,), (0.226,)
-        return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        shape = (self.channels, self.image_size, self.image_size)
+        mean, std = GREY if self.channels == 1 else IMAGENET
+        return Facts(shape, self.classes, self.samples, None, mean, std)
 
     def load(self, root: Path) -> Splits:
         root = Path(os.path.realpath(root))

@@ -5,9 +5,10 @@ Clanuwat, Bober-Irizar, Kitamoto, Lamb, Yamamoto and Ha, arXiv:1812.01718.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from lrcore.datasets._from_torchvision import Facts, FromTorchvision
+from lrcore.datasets._base import Facts
+from lrcore.datasets._from_torchvision import FromTorchvision
 
 
 class KMNIST(FromTorchvision):
@@ -17,9 +18,6 @@ class KMNIST(FromTorchvision):
     origin = "Center for Open Data in the Humanities, https://github.com/rois-codh/kmnist"
     example = {"type": "kmnist"}
     source, place = "KMNIST", "KMNIST"
+    facts: ClassVar[Facts] = Facts((1, 28, 28), 10, 60_000, 10_000, mean=(0.1918,), std=(0.3483,))
 
     type: Literal["kmnist"]
-
-    @property
-    def facts(self) -> Facts:
-        return Facts((1, 28, 28), 10, 60_000, 10_000, mean=(0.1918,), std=(0.3483,))

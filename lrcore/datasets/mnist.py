@@ -5,9 +5,10 @@ LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document r
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from lrcore.datasets._from_torchvision import Facts, FromTorchvision
+from lrcore.datasets._base import Facts
+from lrcore.datasets._from_torchvision import FromTorchvision
 
 
 class MNIST(FromTorchvision):
@@ -17,9 +18,6 @@ class MNIST(FromTorchvision):
     origin = "LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/"
     example = {"type": "mnist"}
     source, place = "MNIST", "MNIST"
+    facts: ClassVar[Facts] = Facts((1, 28, 28), 10, 60_000, 10_000, mean=(0.1307,), std=(0.3081,))
 
     type: Literal["mnist"]
-
-    @property
-    def facts(self) -> Facts:
-        return Facts((1, 28, 28), 10, 60_000, 10_000, mean=(0.1307,), std=(0.3081,))

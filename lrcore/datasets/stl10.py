@@ -5,9 +5,10 @@ Coates, Lee and Ng, An analysis of single-layer networks in unsupervised feature
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from lrcore.datasets._from_torchvision import Facts, FromTorchvision
+from lrcore.datasets._base import Facts
+from lrcore.datasets._from_torchvision import FromTorchvision
 
 
 class STL10(FromTorchvision):
@@ -17,13 +18,11 @@ class STL10(FromTorchvision):
     origin = "Stanford University, https://cs.stanford.edu/~acoates/stl10/"
     example = {"type": "stl10", "normalize": True, "flip": True, "crop": 12}
     source, place = "STL10", "stl10_binary"
+    facts: ClassVar[Facts] = Facts(
+        (3, 96, 96), 10, 5_000, 8_000, mean=(0.4467, 0.4398, 0.4066), std=(0.2603, 0.2566, 0.2713)
+    )
 
     type: Literal["stl10"]
-
-    @property
-    def facts(self) -> Facts:
-        mean, std = (0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)
-        return Facts((3, 96, 96), 10, 5_000, 8_000, mean, std)
 
     def parts(self, train: bool) -> tuple[dict[str, Any], ...]:
         return ({"split": "train" if train else "test"},)

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from lrcore.datasets._from_torchvision import Facts, FromTorchvision
+from lrcore.datasets._base import Facts
+from lrcore.datasets._from_torchvision import FromTorchvision
 from lrcore.family import Flag
 
 

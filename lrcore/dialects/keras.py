@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import singledispatch
 from typing import Annotated, Any, Literal
 
 from lrcore.dialects import _arrays as arrays
@@ -63,7 +62,7 @@ def native(schedule: Schedule, lr: float) -> Native | None:
     if home_of(type(schedule)) == "keras":
         arguments = schedule.model_dump(include=schedule.model_fields_set - {"type"}, exclude_none=True)
         return _class(schedule.name(), _differs(schedule), **arguments)
-    return _same(schedule, lr)
+    return _of_torch(schedule, lr) or _of_cosine(schedule, lr) or _of_optax(schedule)
 
 
 def _differs(schedule: Schedule) -> str | None:
@@ -82,12 +81,6 @@ def _differs(schedule: Schedule) -> str | None:
 
 def _class(name: str, differs: str | None = None, **arguments: Any) -> Native:
     return Native(written(f"keras.optimizers.schedules.{name}", **arguments), differs)
-
-
-@singledispatch
-def _same(schedule: Schedule, lr: float) -> Native | None:
-    """A schedule of another framework by Keras' class for it."""
-    return None
 
 
 def _exponential(start: float, per: int, rate: float, staircase: bool) -> Native | None:
@@ -118,104 +111,64 @@ def _cosine(start: float, peak: float, warm: int, steps: int, low: float, differ
     )
 
 
-@_same.register
-def _(s: StepLR, lr: float) -> Native | None:
-    return _exponential(lr, s.step_size, s.gamma, True)
+def _of_torch(schedule: Schedule, lr: float) -> Native | None:
+    """A schedule of torch, Paddle or d2l by Keras' class for it."""
+    match schedule:
+        case StepLR() as s:
+            return _exponential(lr, s.step_size, s.gamma, True)
+        case ExponentialLR() as s:
+            return _exponential(lr, 1, s.gamma, False)
+        case MultiStepLR() as s:
+            return _piecewise(list(s.milestones), powers(lr, s.gamma, range(len(s.milestones) + 1)))
+        case PiecewiseDecay() as s:
+            return _piecewise(list(s.boundaries), list(s.values))
+        case LinearLR() as s:
+            return _polynomial(lr * s.start_factor, lr * s.end_factor, s.total_iters, 1.0)
+        case PolynomialLR() as s:
+            return _polynomial(lr, 0.0, s.total_iters, s.power)
+    return None
 
 
-@_same.register
-def _(s: ExponentialLR, lr: float) -> Native | None:
-    return _exponential(lr, 1, s.gamma, False)
-
-
-@_same.register
-def _(s: MultiStepLR, lr: float) -> Native | None:
-    return _piecewise(list(s.milestones), powers(lr, s.gamma, range(len(s.milestones) + 1)))
-
-
-@_same.register
-def _(s: PiecewiseDecay, lr: float) -> Native | None:
-    return _piecewise(list(s.boundaries), list(s.values))
-
-
-@_same.register
-def _(s: PiecewiseConstantSchedule, lr: float) -> Native | None:
-    return _piecewise(*knots(s.init_value, s.boundaries_and_scales))
-
-
-@_same.register
-def _(s: LinearLR, lr: float) -> Native | None:
-    return _polynomial(lr * s.start_factor, lr * s.end_factor, s.total_iters, 1.0)
-
-
-@_same.register
-def _(s: PolynomialLR, lr: float) -> Native | None:
-    return _polynomial(lr, 0.0, s.total_iters, s.power)
-
-
-@_same.register
-def _(s: CosineAnnealingLR, lr: float) -> Native | None:
-    return _cosine(lr, lr, 0, s.T_max, s.eta_min, AFTER_ONE_COSINE.format(s.T_max)) if lr else None
-
-
-@_same.register
-def _(s: CosineAnnealingWarmRestarts, lr: float) -> Native | None:
-    if lr == 0:
-        return None
-    alpha = {"alpha": s.eta_min / lr} if s.eta_min else {}
-    return _class("CosineDecayRestarts", RESTARTS, initial_learning_rate=lr, first_decay_steps=s.T_0,
-                  t_mul=float(s.T_mult), **alpha)  # fmt: skip
-
-
-@_same.register
-def _(s: SequentialLR, lr: float) -> Native | None:
-    match s.schedulers:
-        case (LinearLR(end_factor=1.0) as ramp, CosineAnnealingLR() as cosine) if (
+def _of_cosine(schedule: Schedule, lr: float) -> Native | None:
+    """A cosine of torch or d2l by Keras' class for it."""
+    match schedule:
+        case CosineAnnealingLR() as s if lr:
+            return _cosine(lr, lr, 0, s.T_max, s.eta_min, AFTER_ONE_COSINE.format(s.T_max))
+        case CosineAnnealingWarmRestarts() as s if lr:
+            alpha = {"alpha": s.eta_min / lr} if s.eta_min else {}
+            return _class("CosineDecayRestarts", RESTARTS, initial_learning_rate=lr, first_decay_steps=s.T_0,
+                          t_mul=float(s.T_mult), **alpha)  # fmt: skip
+        case SequentialLR(schedulers=(LinearLR(end_factor=1.0) as ramp, CosineAnnealingLR() as cosine)) as s if (
             s.milestones == (ramp.total_iters,) and ramp.last_epoch == cosine.last_epoch == -1 and lr > 0
         ):
             warm, steps = ramp.total_iters, cosine.T_max
             differs = AFTER_ONE_COSINE.format(warm + steps)
             return _cosine(lr * ramp.start_factor, lr, warm, steps, cosine.eta_min, differs)
+        case CosineScheduler() as s if s.base_lr and s.warmup_steps < s.max_update:
+            warm = s.warmup_steps
+            return _cosine(s.warmup_begin_lr, s.base_lr, warm, s.max_update - warm, s.final_lr)
     return None
 
 
-@_same.register
-def _(s: CosineScheduler, lr: float) -> Native | None:
-    if s.base_lr == 0 or s.warmup_steps >= s.max_update:
-        return None
-    warm = s.warmup_steps
-    return _cosine(s.warmup_begin_lr, s.base_lr, warm, s.max_update - warm, s.final_lr)
-
-
-@_same.register
-def _(s: LinearSchedule, lr: float) -> Native | None:
-    power = s.power if isinstance(s, PolynomialSchedule) else 1.0
-    if s.transition_begin > 0 or s.transition_steps <= 0:
-        return None
-    return _polynomial(s.init_value, s.end_value, s.transition_steps, power)
-
-
-@_same.register
-def _(s: CosineDecaySchedule, lr: float) -> Native | None:
-    if s.exponent != 1 or s.init_value == 0:
-        return None
-    return _cosine(s.init_value, s.init_value, 0, s.decay_steps, s.alpha * s.init_value)
-
-
-@_same.register
-def _(s: WarmupCosineDecaySchedule, lr: float) -> Native | None:
-    if s.exponent != 1:
-        return None
-    return _cosine(s.init_value, s.peak_value, s.warmup_steps, s.decay_steps - s.warmup_steps, s.end_value)
-
-
-@_same.register
-def _(s: OptaxExponentialDecay, lr: float) -> Native | None:
-    if s.transition_begin > 0 or s.end_value is not None or isinstance(s, WarmupExponentialDecaySchedule):
-        return None
-    if s.transition_steps <= 0 or s.decay_rate == 0:
-        return None
-    return _exponential(s.init_value, s.transition_steps, s.decay_rate, s.staircase)
+def _of_optax(schedule: Schedule) -> Native | None:
+    """A schedule of optax by Keras' class for it."""
+    match schedule:
+        case PiecewiseConstantSchedule() as s:
+            return _piecewise(*knots(s.init_value, s.boundaries_and_scales))
+        case LinearSchedule() as s if s.transition_begin <= 0 < s.transition_steps:
+            power = s.power if isinstance(s, PolynomialSchedule) else 1.0
+            return _polynomial(s.init_value, s.end_value, s.transition_steps, power)
+        case CosineDecaySchedule(exponent=1) as s if s.init_value:
+            return _cosine(s.init_value, s.init_value, 0, s.decay_steps, s.alpha * s.init_value)
+        case WarmupCosineDecaySchedule(exponent=1) as s:
+            return _cosine(s.init_value, s.peak_value, s.warmup_steps, s.decay_steps - s.warmup_steps, s.end_value)
+        case WarmupExponentialDecaySchedule():
+            return None
+        case OptaxExponentialDecay(end_value=None) as s if (
+            s.transition_begin <= 0 < s.transition_steps and s.decay_rate
+        ):
+            return _exponential(s.init_value, s.transition_steps, s.decay_rate, s.staircase)
+    return None
 
 
 def _plateau(

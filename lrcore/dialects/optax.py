@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import singledispatch
 from itertools import pairwise
 from typing import Any
 
@@ -48,7 +47,7 @@ def native(schedule: Schedule, lr: float) -> Native | None:
         return None
     if home_of(type(schedule)) == "optax":
         return _own(schedule)
-    return _same(schedule, lr)
+    return _of_torch(schedule, lr) or _of_keras(schedule) or _of_transformers(schedule, lr)
 
 
 def _own(schedule: Schedule) -> Native | None:
@@ -68,12 +67,6 @@ def _differs(schedule: Schedule) -> str | None:
             return LATE.format(steps) if arrays.floors_late(steps) else None
         case PolynomialSchedule(transition_steps=steps, power=power) if steps > 0:
             return BAD_END.format(steps) if arrays.ends_badly(steps, power) else None
-    return None
-
-
-@singledispatch
-def _same(schedule: Schedule, lr: float) -> Native | None:
-    """A schedule of another framework by optax's function for it."""
     return None
 
 
@@ -100,6 +93,11 @@ def _joined(parts: list[Code], boundaries: list[int]) -> Code:
     return written("optax.join_schedules", schedules=parts, boundaries=boundaries)
 
 
+def _cosine(start: float, steps: int, alpha: float) -> Code:
+    low = {"alpha": alpha} if alpha else {}
+    return written("optax.cosine_decay_schedule", init_value=start, decay_steps=steps, **low)
+
+
 def _warm_cosine(start: float, peak: float, warm: int, total: int, end: float) -> Code:
     low = {"end_value": end} if end else {}
     return written(
@@ -108,57 +106,31 @@ def _warm_cosine(start: float, peak: float, warm: int, total: int, end: float) -
     )  # fmt: skip
 
 
-@_same.register
-def _(s: Constant | TransformersConstant, lr: float) -> Native | None:
-    return Native(_constant(lr))
+def _of_torch(schedule: Schedule, lr: float) -> Native | None:
+    """A schedule of torch by optax's function for it."""
+    match schedule:
+        case StepLR() as s:
+            return _exponential(lr, s.step_size, s.gamma, staircase=True)
+        case ExponentialLR() as s:
+            return _exponential(lr, 1, s.gamma, staircase=False)
+        case MultiStepLR() as s if len(s.milestones) <= MAX_SCALES:
+            scales = dict.fromkeys(s.milestones, s.gamma)
+            return Native(written("optax.piecewise_constant_schedule", init_value=lr, boundaries_and_scales=scales))
+        case ConstantLR() as s:
+            return Native(_joined([_constant(lr * s.factor), _constant(lr)], [s.total_iters]))
+        case LinearLR() as s:
+            return Native(_line(lr * s.start_factor, lr * s.end_factor, s.total_iters))
+        case PolynomialLR() as s if not arrays.ends_badly(s.total_iters, s.power):
+            return Native(_polynomial(lr, 0.0, s.total_iters, s.power))
+        case CosineAnnealingLR() as s if lr:  # optax gives the lowest rate as a fraction of the highest
+            code = _cosine(lr, s.T_max, s.eta_min / lr)
+            return Native(code, AFTER_ONE_COSINE.format(s.T_max), s.T_max + 1)
+        case SequentialLR() as s:
+            return _sequence(s, lr)
+    return None
 
 
-@_same.register
-def _(s: StepLR, lr: float) -> Native | None:
-    return _exponential(lr, s.step_size, s.gamma, staircase=True)
-
-
-@_same.register
-def _(s: ExponentialLR, lr: float) -> Native | None:
-    return _exponential(lr, 1, s.gamma, staircase=False)
-
-
-@_same.register
-def _(s: MultiStepLR, lr: float) -> Native | None:
-    if len(s.milestones) > MAX_SCALES:
-        return None
-    scales = dict.fromkeys(s.milestones, s.gamma)
-    return Native(written("optax.piecewise_constant_schedule", init_value=lr, boundaries_and_scales=scales))
-
-
-@_same.register
-def _(s: ConstantLR, lr: float) -> Native | None:
-    return Native(_joined([_constant(lr * s.factor), _constant(lr)], [s.total_iters]))
-
-
-@_same.register
-def _(s: LinearLR, lr: float) -> Native | None:
-    return Native(_line(lr * s.start_factor, lr * s.end_factor, s.total_iters))
-
-
-@_same.register
-def _(s: PolynomialLR, lr: float) -> Native | None:
-    if arrays.ends_badly(s.total_iters, s.power):
-        return None
-    return Native(_polynomial(lr, 0.0, s.total_iters, s.power))
-
-
-@_same.register
-def _(s: CosineAnnealingLR, lr: float) -> Native | None:
-    if lr == 0:
-        return None  # optax gives the lowest rate as a fraction of the highest
-    low = {"alpha": s.eta_min / lr} if s.eta_min else {}
-    code = written("optax.cosine_decay_schedule", init_value=lr, decay_steps=s.T_max, **low)
-    return Native(code, AFTER_ONE_COSINE.format(s.T_max), s.T_max + 1)
-
-
-@_same.register
-def _(s: SequentialLR, lr: float) -> Native | None:
+def _sequence(s: SequentialLR, lr: float) -> Native | None:
     match s.schedulers:
         case (LinearLR(end_factor=1.0) as ramp, CosineAnnealingLR() as cosine) if (
             s.milestones == (ramp.total_iters,) and ramp.last_epoch == cosine.last_epoch == -1 and lr > 0
@@ -178,61 +150,37 @@ def _(s: SequentialLR, lr: float) -> Native | None:
     return Native(code, differing[0].differs if differing else None)
 
 
-@_same.register
-def _(s: CosineScheduler, lr: float) -> Native | None:
-    if s.base_lr == 0 or s.warmup_steps >= s.max_update:
-        return None
-    return Native(_warm_cosine(s.warmup_begin_lr, s.base_lr, s.warmup_steps, s.max_update, s.final_lr))
+def _of_keras(schedule: Schedule) -> Native | None:
+    """A schedule of Keras or d2l by optax's function for it."""
+    match schedule:
+        case CosineScheduler() as s if s.base_lr and s.warmup_steps < s.max_update:
+            return Native(_warm_cosine(s.warmup_begin_lr, s.base_lr, s.warmup_steps, s.max_update, s.final_lr))
+        case CosineDecay() as s if s.warmup_steps and s.warmup_target:
+            total, end = s.warmup_steps + s.decay_steps, s.alpha * s.warmup_target
+            return Native(_warm_cosine(s.initial_learning_rate, s.warmup_target, s.warmup_steps, total, end))
+        case CosineDecay(warmup_target=None) as s:
+            return Native(_cosine(s.initial_learning_rate, s.decay_steps, s.alpha))
+        case ExponentialDecay() as s:
+            return _exponential(s.initial_learning_rate, s.decay_steps, s.decay_rate, staircase=s.staircase)
+        case PolynomialDecay(cycle=False) as s if not arrays.ends_badly(s.decay_steps, s.power):
+            return Native(_polynomial(s.initial_learning_rate, s.end_learning_rate, s.decay_steps, s.power))
+    return None
 
 
-@_same.register
-def _(s: CosineDecay, lr: float) -> Native | None:
-    if s.warmup_steps and s.warmup_target:
-        total, end = s.warmup_steps + s.decay_steps, s.alpha * s.warmup_target
-        return Native(_warm_cosine(s.initial_learning_rate, s.warmup_target, s.warmup_steps, total, end))
-    if s.warmup_target is not None:
-        return None
-    low = {"alpha": s.alpha} if s.alpha else {}
-    start = s.initial_learning_rate
-    return Native(written("optax.cosine_decay_schedule", init_value=start, decay_steps=s.decay_steps, **low))
-
-
-@_same.register
-def _(s: ExponentialDecay, lr: float) -> Native | None:
-    return _exponential(s.initial_learning_rate, s.decay_steps, s.decay_rate, staircase=s.staircase)
-
-
-@_same.register
-def _(s: PolynomialDecay, lr: float) -> Native | None:
-    if s.cycle or arrays.ends_badly(s.decay_steps, s.power):
-        return None
-    return Native(_polynomial(s.initial_learning_rate, s.end_learning_rate, s.decay_steps, s.power))
-
-
-@_same.register
-def _(s: ConstantWithWarmup, lr: float) -> Native | None:
-    if not s.num_warmup_steps:
-        return Native(_constant(lr))
-    warm = s.num_warmup_steps
-    return Native(written("optax.warmup_constant_schedule", init_value=0.0, peak_value=lr, warmup_steps=warm))
-
-
-@_same.register
-def _(s: TransformersLinear, lr: float) -> Native | None:
-    warm = s.num_warmup_steps
-    if warm >= s.num_training_steps:
-        return None
-    falling = _line(lr, 0.0, s.num_training_steps - warm)
-    return Native(_joined([_line(0.0, lr, warm), falling], [warm]) if warm else falling)
-
-
-@_same.register
-def _(s: TransformersCosine, lr: float) -> Native | None:
-    if s.num_cycles != 0.5 or lr == 0 or s.num_warmup_steps >= s.num_training_steps:
-        return None
-    end = s.num_training_steps
-    code = _warm_cosine(0.0, lr, s.num_warmup_steps, end, 0.0)
-    return Native(code, f"stays at 0 after {end} steps, where transformers' cosine rises again", end + 1)
+def _of_transformers(schedule: Schedule, lr: float) -> Native | None:
+    """A schedule of transformers by optax's function for it."""
+    match schedule:
+        case Constant() | TransformersConstant() | ConstantWithWarmup(num_warmup_steps=0):
+            return Native(_constant(lr))
+        case ConstantWithWarmup(num_warmup_steps=warm):
+            return Native(written("optax.warmup_constant_schedule", init_value=0.0, peak_value=lr, warmup_steps=warm))
+        case TransformersLinear(num_warmup_steps=warm, num_training_steps=end) if warm < end:
+            falling = _line(lr, 0.0, end - warm)
+            return Native(_joined([_line(0.0, lr, warm), falling], [warm]) if warm else falling)
+        case TransformersCosine(num_cycles=0.5, num_warmup_steps=warm, num_training_steps=end) if lr and warm < end:
+            code = _warm_cosine(0.0, lr, warm, end, 0.0)
+            return Native(code, f"stays at 0 after {end} steps, where transformers' cosine rises again", end + 1)
+    return None
 
 
 def _own_constant(value: Rate) -> dict[str, Any]:

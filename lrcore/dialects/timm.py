@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import singledispatch
 from typing import Any, Literal
 
 from lrcore.dialects import torch
+from lrcore.dialects._arrays import AFTER_ONE_COSINE
 from lrcore.dialects._base import Code, Translation, written
 from lrcore.dialects._evaluate import first_rates
 from lrcore.errors import CurveError
@@ -36,8 +36,7 @@ def translate(schedule: Schedule, base_lr: float) -> Translation:
         raise NoFormula(("type",), f"{schedule.type} is driven by a metric")
     found = native(schedule, base_lr)
     if found is None:
-        make = torch.of_class if torch.has_class(schedule) else torch.of_formula
-        return make(schedule, base_lr, OTHERWISE)
+        return torch.translate(schedule, base_lr, OTHERWISE)
     first_rates(schedule, base_lr)
     name, arguments, differs = found
     code = written(f"timm.scheduler.{name}", Code("optimizer"), **arguments)
@@ -63,59 +62,32 @@ def native(schedule: Schedule, lr: float) -> Found | None:
     return schedule.name(), torch.given(schedule), differs
 
 
-@singledispatch
-def _same(schedule: Schedule, lr: float) -> Found | None:
-    """A schedule of another framework by timm's class for it."""
-    return None
-
-
 def _low(rate: float) -> dict[str, float]:
     return {"lr_min": rate} if rate else {}
 
 
-def _after(steps: int) -> str:
-    return f"stays at its lowest rate after {steps} steps, where CosineAnnealingLR rises again"
-
-
-@_same.register
-def _(s: StepLR, lr: float) -> Found | None:
-    return "StepLRScheduler", {"decay_t": s.step_size, "decay_rate": s.gamma}, None
-
-
-@_same.register
-def _(s: MultiStepLR, lr: float) -> Found | None:
-    # timm drops one step before each milestone
-    return "MultiStepLRScheduler", {"decay_t": [step + 1 for step in s.milestones], "decay_rate": s.gamma}, None
-
-
-@_same.register
-def _(s: CosineAnnealingLR, lr: float) -> Found | None:
-    return "CosineLRScheduler", {"t_initial": s.T_max} | _low(s.eta_min), _after(s.T_max)
-
-
-@_same.register
-def _(s: CosineAnnealingWarmRestarts, lr: float) -> Found | None:
-    if s.T_mult == 1:
-        return "CosineLRScheduler", {"t_initial": s.T_0} | _low(s.eta_min) | {"cycle_limit": MANY}, None
-    growing = {"cycle_mul": float(s.T_mult), "cycle_limit": MANY}
-    return "CosineLRScheduler", {"t_initial": s.T_0} | _low(s.eta_min) | growing, RESTARTS
-
-
-@_same.register
-def _(s: PolynomialLR, lr: float) -> Found | None:
-    return ("PolyLRScheduler", {"t_initial": s.total_iters, "power": s.power}, None) if s.power else None
-
-
-@_same.register
-def _(s: SequentialLR, lr: float) -> Found | None:
-    match s.schedulers:
-        case (LinearLR(end_factor=1.0) as ramp, CosineAnnealingLR() as cosine) if (
+def _same(schedule: Schedule, lr: float) -> Found | None:
+    """A schedule of torch by timm's class for it."""
+    match schedule:
+        case StepLR() as s:
+            return "StepLRScheduler", {"decay_t": s.step_size, "decay_rate": s.gamma}, None
+        case MultiStepLR() as s:  # timm drops one step before each milestone
+            return "MultiStepLRScheduler", {"decay_t": [step + 1 for step in s.milestones], "decay_rate": s.gamma}, None
+        case CosineAnnealingLR() as s:
+            return "CosineLRScheduler", {"t_initial": s.T_max} | _low(s.eta_min), AFTER_ONE_COSINE.format(s.T_max)
+        case CosineAnnealingWarmRestarts() as s:
+            growing = {"cycle_mul": float(s.T_mult)} if s.T_mult != 1 else {}
+            cycles = {"t_initial": s.T_0} | _low(s.eta_min) | growing | {"cycle_limit": MANY}
+            return "CosineLRScheduler", cycles, RESTARTS if growing else None
+        case PolynomialLR() as s if s.power:
+            return "PolyLRScheduler", {"t_initial": s.total_iters, "power": s.power}, None
+        case SequentialLR(schedulers=(LinearLR(end_factor=1.0) as ramp, CosineAnnealingLR() as cosine)) as s if (
             s.milestones == (ramp.total_iters,) and ramp.last_epoch == cosine.last_epoch == -1
         ):
             warm = ramp.total_iters
             warming = {"warmup_t": warm, "warmup_lr_init": lr * ramp.start_factor, "warmup_prefix": True}
             arguments = {"t_initial": cosine.T_max} | _low(cosine.eta_min) | warming
-            return "CosineLRScheduler", arguments, _after(warm + cosine.T_max)
+            return "CosineLRScheduler", arguments, AFTER_ONE_COSINE.format(warm + cosine.T_max)
     return None
 
 

@@ -31,11 +31,9 @@ NOT_LATER_IN_SEQUENCE = (MultiplicativeLR, SWALR)
 MOMENTUM = "momentum is not carried over: the code sets the rate alone"
 
 
-def translate(schedule: Schedule, base_lr: float) -> Translation:
-    """The schedule as `make_scheduler(optimizer)`."""
-    if has_class(schedule):
-        return of_class(schedule, base_lr)
-    return of_formula(schedule, base_lr)
+def translate(schedule: Schedule, base_lr: float, *also: str) -> Translation:
+    """The schedule as `make_scheduler(optimizer)`, with `also` among the notes."""
+    return (of_class if has_class(schedule) else of_formula)(schedule, base_lr, *also)
 
 
 def has_class(schedule: Schedule) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import singledispatch
 from typing import Any, Literal
 
 from lrcore.dialects import torch
@@ -28,8 +27,7 @@ def translate(schedule: Schedule, base_lr: float) -> Translation:
     """The schedule as `make_scheduler(optimizer)`."""
     code = native(schedule, base_lr)
     if code is None:
-        make = torch.of_class if torch.has_class(schedule) else torch.of_formula
-        return make(schedule, base_lr, OTHERWISE)
+        return torch.translate(schedule, base_lr, OTHERWISE)
     if not schedule.metric_driven:
         first_rates(schedule, base_lr)
     notes = (OWN_RATE,) if isinstance(schedule, TransformersPolynomial | PolynomialLR) or "min_lr=" in code else ()
@@ -41,14 +39,13 @@ def native(schedule: Schedule, lr: float) -> Code | None:
     if isinstance(schedule, TorchSchedule) and schedule.last_epoch != -1:
         return None
     if home_of(type(schedule)) == "transformers":
-        if lr == 0 or (isinstance(schedule, TransformersPolynomial) and _is_all_warm_up(schedule)):
+        all_warm_up = isinstance(schedule, TransformersPolynomial) and (
+            schedule.num_training_steps == schedule.num_warmup_steps
+        )
+        if lr == 0 or all_warm_up:
             return None
         return _call(schedule.name(), **schedule.model_dump(include=schedule.model_fields_set - {"type"}))
     return _same(schedule, lr, 0)
-
-
-def _is_all_warm_up(schedule: TransformersPolynomial) -> bool:
-    return schedule.num_training_steps == schedule.num_warmup_steps
 
 
 def _call(name: str, **arguments: Any) -> Code:
@@ -59,43 +56,23 @@ def _call(name: str, **arguments: Any) -> Code:
     return written("transformers.get_scheduler", name, Code("optimizer"), **counts, **own)
 
 
-@singledispatch
 def _same(schedule: Schedule, lr: float, warm: int) -> Code | None:
     """A schedule of another framework, after a warm-up from 0, by transformers' function for it."""
+    match schedule:
+        case Constant():
+            return _call("constant_with_warmup", num_warmup_steps=warm) if warm else _call("constant")
+        case CosineAnnealingLR(last_epoch=-1) as s if lr:
+            counts = {"num_warmup_steps": warm, "num_training_steps": warm + s.T_max}
+            return _call("cosine_with_min_lr", **counts, min_lr=s.eta_min) if s.eta_min else _call("cosine", **counts)
+        case PolynomialLR(last_epoch=-1) as s if lr and s.power:
+            counts = {"num_warmup_steps": warm, "num_training_steps": warm + s.total_iters}
+            own = {} if s.power == 1 else {"lr_end": 0.0, "power": s.power}
+            return _call("polynomial" if own else "linear", **counts, **own)
+        case WarmUp(mode="shift", shape="linear", start=0) as s if not warm:
+            return _same(s.schedule, lr, s.warmup_steps)
+        case ReduceLROnPlateau(initial_lr=None):
+            return _call("reduce_lr_on_plateau", **torch.given(schedule))
     return None
-
-
-@_same.register
-def _(s: Constant, lr: float, warm: int) -> Code | None:
-    return _call("constant_with_warmup", num_warmup_steps=warm) if warm else _call("constant")
-
-
-@_same.register
-def _(s: CosineAnnealingLR, lr: float, warm: int) -> Code | None:
-    if lr == 0 or s.last_epoch != -1:
-        return None
-    counts = {"num_warmup_steps": warm, "num_training_steps": warm + s.T_max}
-    return _call("cosine_with_min_lr", **counts, min_lr=s.eta_min) if s.eta_min else _call("cosine", **counts)
-
-
-@_same.register
-def _(s: PolynomialLR, lr: float, warm: int) -> Code | None:
-    if lr == 0 or s.power == 0 or s.last_epoch != -1:
-        return None
-    counts = {"num_warmup_steps": warm, "num_training_steps": warm + s.total_iters}
-    return _call("linear", **counts) if s.power == 1 else _call("polynomial", **counts, lr_end=0.0, power=s.power)
-
-
-@_same.register
-def _(s: WarmUp, lr: float, warm: int) -> Code | None:
-    if warm or s.mode != "shift" or s.shape != "linear" or s.start != 0:
-        return None
-    return _same(s.schedule, lr, s.warmup_steps)
-
-
-@_same.register
-def _(s: ReduceLROnPlateau, lr: float, warm: int) -> Code | None:
-    return None if s.initial_lr is not None else _call("reduce_lr_on_plateau", **torch.given(s))
 
 
 def _plateau(

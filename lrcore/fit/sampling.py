@@ -22,15 +22,14 @@ class StepError(ValueError):
 
 
 class Sampling:
-    """Steps in rising order, as few evenly spaced grids.
+    """Lists of steps, each in rising order, as few evenly spaced grids.
 
     Raises:
         StepError: the steps are spaced so unevenly that it would take too many grids.
     """
 
-    def __init__(self, steps: Steps) -> None:
-        self.steps = steps
-        self._pieces = list(_pieces(steps))
+    def __init__(self, *steps: Steps) -> None:
+        self._pieces = [piece for each in steps for piece in _pieces(each)]
 
     def draw(self, candidate: Candidate) -> Array | None:
         """The candidate's rates, shape (n,); None if there is no such curve."""

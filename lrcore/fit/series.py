@@ -58,20 +58,18 @@ class Series:
         return int(self.steps[-1]) + self.gap
 
     @cached_property
-    def _views(self) -> list[Sampling]:
+    def _views(self) -> list[slice]:
         n = len(self)
-        if n <= 2 * VIEW:
-            return [Sampling(self.steps)]
-        ranges = (slice(0, VIEW), slice(0, n, -(-n // VIEW)), slice(n - VIEW, n))
-        return [Sampling(self.steps[where]) for where in ranges]
+        return [slice(n)] if n <= 2 * VIEW else [slice(VIEW), slice(0, n, -(-n // VIEW)), slice(n - VIEW, n)]
+
+    @cached_property
+    def _sampled(self) -> Sampling:
+        return Sampling(*(self.steps[view] for view in self._views))
 
     @cached_property
     def seen(self) -> Array:
         """The rates in the views."""
-        n = len(self)
-        if n <= 2 * VIEW:
-            return self.y
-        return np.concatenate([self.y[:VIEW], self.y[:: -(-n // VIEW)], self.y[n - VIEW :]])
+        return np.concatenate([self.y[view] for view in self._views])
 
     @cached_property
     def whole(self) -> Sampling:
@@ -80,14 +78,9 @@ class Series:
 
     def draw(self, candidate: Candidate) -> Array | None:
         """The candidate's rates where `seen` looks; None if there is no such curve."""
-        drawn = []
-        for view in self._views:
-            rates = view.draw(candidate)
-            if rates is None:
-                return None
-            drawn.append(rates)
-        self.spent += 500 + len(self.seen)
-        return drawn[0] if len(drawn) == 1 else np.concatenate(drawn)
+        drawn = self._sampled.draw(candidate)
+        self.spent += 0 if drawn is None else 500 + len(self.seen)
+        return drawn
 
     def error(self, candidate: Candidate) -> float:
         """The largest difference where `seen` looks, over `scale`; infinite if there is no such curve."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 ImageShape = tuple[int, int, int]
+Module: TypeAlias = "nn.Module"  # as a text, so that naming it needs no torch
 Patterns = Annotated[tuple[Name, ...], Items(100)]
 
 
@@ -25,7 +26,7 @@ class Model(Member):
     def check(self, image_shape: ImageShape, num_classes: int) -> None:
         """Raise ValueError if the model cannot take images of shape (channels, height, width)."""
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+    def build(self, image_shape: ImageShape, num_classes: int) -> Module:
         """A freshly initialised module from (n, channels, height, width) to (n, num_classes) logits, nothing frozen.
 
         Draws from torch's global generator: seed it first.

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from lrcore.family import Flag, Number, Whole
-from lrcore.models._base import ImageShape, Model
-
-if TYPE_CHECKING:
-    from torch import nn
+from lrcore.models._base import ImageShape, Model, Module
 
 
 class Recurrent(Model):
@@ -27,7 +24,7 @@ class Recurrent(Model):
             raise ValueError("dropout is after each recurrent layer but the last, and there is only one")
         return self
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+    def build(self, image_shape: ImageShape, num_classes: int) -> Module:
         from torch import nn
 
         from lrcore.models._layers import RowReader

@@ -6,12 +6,9 @@ recognition, 1998.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from lrcore.models._base import ImageShape, Model
-
-if TYPE_CHECKING:
-    from torch import nn
+from lrcore.models._base import ImageShape, Model, Module
 
 
 class LeNet(Model):
@@ -27,7 +24,7 @@ class LeNet(Model):
         if min(image_shape[1:]) < 12:
             raise ValueError(f"lenet needs images of at least 12x12, not {image_shape[1]}x{image_shape[2]}")
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+    def build(self, image_shape: ImageShape, num_classes: int) -> Module:
         from torch import nn
 
         channels, height, width = image_shape

@@ -6,15 +6,12 @@ to about 0.84.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from lrcore.family import Items, Number, Whole
-from lrcore.models._base import ImageShape, Model
-
-if TYPE_CHECKING:
-    from torch import nn
+from lrcore.models._base import ImageShape, Model, Module
 
 Size = Annotated[int, Whole(ge=1, le=8192)]
 
@@ -38,7 +35,7 @@ class MLP(Model):
             raise ValueError("dropout is after each hidden layer, and there is none")
         return self
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+    def build(self, image_shape: ImageShape, num_classes: int) -> Module:
         from torch import nn
 
         channels, height, width = image_shape

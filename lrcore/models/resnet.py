@@ -13,15 +13,12 @@ flips, SGD with momentum 0.9 and weight decay 1e-4, rate 0.1 divided by 10 after
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from lrcore.family import Whole
-from lrcore.models._base import ImageShape, Model
-
-if TYPE_CHECKING:
-    from torch import nn
+from lrcore.models._base import ImageShape, Model, Module
 
 
 class ResNet(Model):
@@ -36,7 +33,7 @@ class ResNet(Model):
         20, description="layers with weights on the longest path"
     )
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+    def build(self, image_shape: ImageShape, num_classes: int) -> Module:
         from lrcore.models._layers import padding, residual_net
 
         return residual_net(image_shape[0], num_classes, [16, 32, 64], (self.depth - 2) // 6, padding)

@@ -6,15 +6,12 @@ flips and a cosine from rate 0.1.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from lrcore.family import Whole
-from lrcore.models._base import ImageShape, Model
-
-if TYPE_CHECKING:
-    from torch import nn
+from lrcore.models._base import ImageShape, Model, Module
 
 
 class ResNet18(Model):
@@ -29,7 +26,7 @@ class ResNet18(Model):
         64, description="channels of the first stage; each of the three others has twice the one's before"
     )
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+    def build(self, image_shape: ImageShape, num_classes: int) -> Module:
         from lrcore.models._layers import projection, residual_net
 
         return residual_net(image_shape[0], num_classes, [self.width * 2**i for i in range(4)], 2, projection)

@@ -6,15 +6,12 @@ cutout of 8 pixels, batches of 512, and a rate that rises for 5 epochs and then 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from lrcore.family import Number, Whole
-from lrcore.models._base import ImageShape, Model
-
-if TYPE_CHECKING:
-    from torch import nn
+from lrcore.models._base import ImageShape, Model, Module
 
 
 class ResNet9(Model):
@@ -37,7 +34,7 @@ class ResNet9(Model):
         if min(image_shape[1:]) < 8:
             raise ValueError(f"resnet9 needs images of at least 8x8, not {image_shape[1]}x{image_shape[2]}")
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+    def build(self, image_shape: ImageShape, num_classes: int) -> Module:
         from collections import OrderedDict
 
         from torch import nn

@@ -6,15 +6,12 @@ convolution, it wants more data or stronger augmentation than that. Adam and a w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from lrcore.family import Number, Whole
-from lrcore.models._base import ImageShape, Model
-
-if TYPE_CHECKING:
-    from torch import nn
+from lrcore.models._base import ImageShape, Model, Module
 
 
 class ViT(Model):
@@ -52,7 +49,7 @@ class ViT(Model):
                 f"vit needs images whose sides are multiples of patch_size ({self.patch_size}), not {height}x{width}"
             )
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+    def build(self, image_shape: ImageShape, num_classes: int) -> Module:
         from torch import nn
 
         from lrcore.models._layers import EncoderBlock, PatchTransformer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
@@ -71,12 +70,11 @@ class Optimizer(Member):
         Raises:
             ZeroDivisionError: there are such rates, and this one is 0.
         """
-        return self.model_copy(update={"lr": lr, "param_groups": tuple(self._groups_at(lr))})
-
-    def _groups_at(self, lr: float) -> Iterator[ParamGroup]:
-        for group in self.param_groups:
-            own = None if group.lr is None else group.lr * (lr / self.lr)
-            yield group.model_copy(update={"lr": own})
+        groups = (
+            group if group.lr is None else group.model_copy(update={"lr": group.lr * (lr / self.lr)})
+            for group in self.param_groups
+        )
+        return self.model_copy(update={"lr": lr, "param_groups": tuple(groups)})
 
     def check_momentum(self, momentum: NDArray[np.float64]) -> None:
         """Raise ValueError if the optimizer cannot follow scheduled momenta, shape (columns, intervals)."""

@@ -33,7 +33,7 @@ from lrcore.store.records import Claim
 from lrserve.supervisor import free_port
 from lrserve.worker import artifacts, executors
 from lrserve.worker.engine import Interrupted, Result
-from lrserve.worker.executors import Outcome
+from lrserve.worker.executors import FinishedJob
 from lrserve.worker.reporter import Reporter
 from lrserve.worker.runner import Runner
 from lrserve.worker.tracking import track
@@ -274,7 +274,7 @@ def test_a_root_that_cannot_be_used_is_said(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def taken(store: JobStore, tmp_path: Path) -> Iterator[tuple[Runner, Claim, Reporter, Outcome]]:
+def taken(store: JobStore, tmp_path: Path) -> Iterator[tuple[Runner, Claim, Reporter, FinishedJob]]:
     """A job that a worker has just trained."""
     settings = Settings(home=tmp_path / "home", heartbeat_seconds=0.05)
     runner, spec = Runner(store, store, settings, "worker"), spec_of()
@@ -288,7 +288,7 @@ def taken(store: JobStore, tmp_path: Path) -> Iterator[tuple[Runner, Claim, Repo
     reporter.stop()
 
 
-def test_a_worker_keeps_the_files_of_its_job(taken: tuple[Runner, Claim, Reporter, Outcome]) -> None:
+def test_a_worker_keeps_the_files_of_its_job(taken: tuple[Runner, Claim, Reporter, FinishedJob]) -> None:
     runner, claim, reporter, outcome = taken
 
     runner._keep(claim, reporter, outcome)
@@ -297,7 +297,7 @@ def test_a_worker_keeps_the_files_of_its_job(taken: tuple[Runner, Claim, Reporte
 
 
 def test_a_worker_that_lost_its_job_meanwhile_writes_over_nothing(
-    taken: tuple[Runner, Claim, Reporter, Outcome], store: JobStore
+    taken: tuple[Runner, Claim, Reporter, FinishedJob], store: JobStore
 ) -> None:
     runner, claim, reporter, outcome = taken
     store.abandon("worker", max_losses=3)  # what a successor under its name does
@@ -309,7 +309,7 @@ def test_a_worker_that_lost_its_job_meanwhile_writes_over_nothing(
 
 
 def test_a_worker_that_is_to_end_does_not_wait_for_the_artifact_root(
-    taken: tuple[Runner, Claim, Reporter, Outcome],
+    taken: tuple[Runner, Claim, Reporter, FinishedJob],
 ) -> None:
     runner, claim, reporter, outcome = taken
     (runner.settings.home_folder / "artifacts").write_text("a file where the folder should be")

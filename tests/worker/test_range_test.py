@@ -21,7 +21,7 @@ from lrcore.store.errors import StoreFull
 from lrcore.store.queue import QUEUE
 from lrserve.worker.engine import Hooks, Interrupted, grouping, train
 from lrserve.worker.engine.range_test import RangeLosses, range_test
-from lrserve.worker.executors import EXECUTORS, Executor, Outcome
+from lrserve.worker.executors import EXECUTORS, Executor, FinishedJob
 from lrserve.worker.runner import Runner
 from tests.factories import job_spec, range_test_spec
 from tests.stores import JobStore
@@ -314,12 +314,12 @@ def test_a_worker_that_is_lost_before_the_end_makes_no_second_training(
     assert store.abandon("worker", 3) == [job_id]
     rounded = EXECUTORS[RangeTestSpec].run
 
-    def on_another_device(*arguments: Any, **how: Any) -> Outcome:
+    def on_another_device(*arguments: Any, **how: Any) -> FinishedJob:
         outcome = rounded(*arguments, **how)
         assert outcome.then
         name, job = outcome.then
         optimizer = job.optimizer.at(0.123)  # type: ignore[attr-defined]
-        return Outcome(
+        return FinishedJob(
             outcome.write, result=outcome.result, then=(name, job.model_copy(update={"optimizer": optimizer}))
         )
 
@@ -351,7 +351,7 @@ def test_a_test_that_is_cancelled_at_its_end_makes_no_training(
     job_id = store.create(range_test_spec(**LEARNABLE | {"use_for": "valley", "epochs": 1})).id
     tested = EXECUTORS[RangeTestSpec].run
 
-    def cancelled(*arguments: Any, **how: Any) -> Outcome:
+    def cancelled(*arguments: Any, **how: Any) -> FinishedJob:
         return replace(tested(*arguments, **how), logged=lambda folder: store.cancel(job_id))
 
     monkeypatch.setitem(EXECUTORS, RangeTestSpec, Executor(cancelled))

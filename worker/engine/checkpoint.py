@@ -86,7 +86,7 @@ def _specs(text: str) -> list[JobSpec]:
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Write tensors by name in one move: a reader finds the old file or the new one, never half of it."""
-    os.replace(_write(path, {name: _on_cpu(tensor) for name, tensor in weights.items()}, None), path)
+    os.replace(_write(path, {name: _on_cpu(tensor) for name, tensor in weights.items()}), path)
 
 
 @traces.traced("checkpoint")
@@ -103,12 +103,7 @@ def save(
         ask: called once all is written, before the move; what it raises leaves everything as it was.
     """
     tensors = {f"{part}.{name}": _on_cpu(t) for part, named in parts.items() for name, t in named.items()}
-    unfinished = _write(path, tensors, {"position": json.dumps(asdict(position))})
-    try:
-        ask()
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    unfinished = _write(path, tensors, {"position": json.dumps(asdict(position))}, ask)
     with contextlib.suppress(FileNotFoundError):
         os.replace(path, _before(path))
     os.replace(unfinished, path)
@@ -180,12 +175,18 @@ def _on_cpu(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous()
 
 
-def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None) -> Path:
+def _write(
+    path: Path,
+    tensors: dict[str, Tensor],
+    metadata: dict[str, str] | None = None,
+    ask: Callable[[], object] = lambda: None,
+) -> Path:
     """The tensors in a file beside `path`, with a name of its own: a process that was believed dead may write, too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{secrets.token_hex(4)}{UNFINISHED}")
     try:
         save_file(tensors, unfinished, metadata=metadata)
+        ask()
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise

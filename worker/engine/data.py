@@ -5,9 +5,10 @@ Letters in shapes: N images, B images of a batch, C channels, H height, W width.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from lrcore.service import traces
 from .memory import free_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}  # by a job's precision
+Batch = tuple[Tensor, Tensor]  # images and labels
+
 READ_AT_ONCE = 512  # files, or images that are resized
 READ_AHEAD = 2**29  # bytes of images that wait for the device
 THREADS = max(2, os.cpu_count() or 2)  # that read files: decoding holds no lock of Python's
@@ -60,6 +63,12 @@ def update_in_place(plan: Plan | None, new: Plan | None) -> Plan | None:
     for mine, values in zip(vars(plan).values(), vars(new).values(), strict=True):
         mine.copy_(values)
     return plan
+
+
+def side_by_side(plans: Sequence[Plan | None]) -> Plan | None:
+    """Return the plans of several runs as one, image by image."""
+    given = [vars(plan).values() for plan in plans if plan is not None]
+    return Plan(*(torch.stack(values, dim=1).flatten() for values in zip(*given, strict=True))) if given else None
 
 
 class Transform:
@@ -138,13 +147,13 @@ class Split:
         """Whether all images are on the device."""
         return isinstance(self.images, Tensor) and self.images.device == self.labels.device
 
-    def batch(self, order: Tensor, places: slice | Tensor, plan: Plan | None) -> tuple[Tensor, Tensor]:
+    def batch(self, order: Tensor, places: slice | Tensor, plan: Plan | None) -> Batch:
         """One batch (B, C, H, W), (B,) of images that are all on the device."""
         assert isinstance(self.images, Tensor)
         which = order[places]
         return self.transform(self.images, which, plan and plan.at(places)), self.labels[which]
 
-    def batches(self, order: Tensor, places: list[slice], plan: Plan | None) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, order: Tensor, places: list[slice], plan: Plan | None) -> Iterator[Batch]:
         """Batches (B, C, H, W), (B,), one for each slice of the order.
 
         Args:
@@ -162,19 +171,17 @@ class Split:
     def _brought(self, batches: list[Tensor]) -> Iterator[Tensor]:
         """The stored images of each batch on the device, some batches ahead read by threads."""
         waiting: deque[Future[Tensor]] = deque()
+        size = (self.transform.height + 2 * self.padding) * (self.transform.width + 2 * self.padding) * 3  # bytes
         with ThreadPoolExecutor(THREADS, thread_name_prefix="images") as pool:
             try:
                 for batch in batches:
                     waiting.append(pool.submit(self._read, batch))
-                    if len(waiting) > min(THREADS, READ_AHEAD // max(1, len(batch) * self._image_bytes())):
+                    if len(waiting) > min(THREADS, READ_AHEAD // max(1, len(batch) * size)):
                         yield waiting.popleft().result().to(self.labels.device, non_blocking=True)
                 while waiting:
                     yield waiting.popleft().result().to(self.labels.device, non_blocking=True)
             finally:
                 pool.shutdown(cancel_futures=True)
-
-    def _image_bytes(self) -> int:
-        return (self.transform.height + 2 * self.padding) * (self.transform.width + 2 * self.padding) * 3
 
     def _read(self, which: Tensor) -> Tensor:
         if isinstance(self.images, Tensor):
@@ -205,15 +212,12 @@ def sizes_of(spec: TrainingSpec) -> list[int]:
     return [min(size, n - begin) for begin in range(0, spec.steps_per_epoch * size, size)]
 
 
-def pieces_of(spec: TrainingSpec, size: int, begin: int) -> list[slice]:
-    """The places of a batch in the epoch's order, from `begin` on: one slice, or several with micro_batch_size."""
-    end, most = begin + size, spec.micro_batch_size or spec.batch_size
-    return [slice(at, min(at + most, end)) for at in range(begin, end, most)]
-
-
 def epoch_pieces(spec: TrainingSpec) -> list[list[slice]]:
-    """The places of each batch of an epoch in its order, as of `pieces_of`."""
-    return [pieces_of(spec, size, step * spec.batch_size) for step, size in enumerate(sizes_of(spec))]
+    """The places of each batch of an epoch in its order: one slice, or several with micro_batch_size."""
+    most, ends = spec.micro_batch_size or spec.batch_size, itertools.accumulate(sizes_of(spec), initial=0)
+    return [
+        [slice(at, min(at + most, end)) for at in range(begin, end, most)] for begin, end in itertools.pairwise(ends)
+    ]
 
 
 def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:

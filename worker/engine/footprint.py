@@ -211,7 +211,7 @@ def _measured(model: Model, image_shape: tuple[int, int, int], num_classes: int,
     for hook in hooks:
         hook.remove()
     share = 2 if precision == "bfloat16" else 1  # of the values' size, at least
-    activations = sum(_storage_size(t) // (share if t.is_floating_point() else 1) for t in kept.values())
+    activations = sum(t.untyped_storage().nbytes() // (share if t.is_floating_point() else 1) for t in kept.values())
     return Layers(built, activations, largest // share)
 
 
@@ -277,10 +277,6 @@ class _Attention(torch.autograd.Function):
 
 def _storage(tensor: Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
-
-
-def _storage_size(tensor: Tensor) -> int:
-    return int(tensor.untyped_storage().nbytes())
 
 
 def _size(tensor: Tensor) -> int:

@@ -16,6 +16,7 @@ from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.optimizers import Optimizer
 from lrcore.schedules import Rates
 from lrcore.schedules.plateau import Plateau, ReduceLROnPlateau
+from lrcore.torch_lr import write_momentum, write_number
 
 NAMES_SHOWN = 20
 
@@ -135,15 +136,9 @@ class Scheduled:
         lr, momenta, decays = self.lr(epoch, step), self.momentum(epoch, step), self.weight_decay(epoch, step)
         for group in groups:
             column = group["column"]
-            rate = lr[column] * group["scale"]
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
-            if momenta is not None and "betas" in group:
-                group["betas"] = (momenta[column], *group["betas"][1:])
-            elif momenta is not None:
-                group["momentum"] = momenta[column]
+            write_number(group, "lr", lr[column] * group["scale"])
+            if momenta is not None:
+                write_momentum(group, momenta[column])
             if decays is not None and group["decays"]:
                 group["weight_decay"] = decays[column]
 

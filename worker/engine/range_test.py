@@ -61,7 +61,8 @@ def range_test(spec: RangeTestSpec, *, hooks: Hooks | None = None, **arguments: 
 
 def _losses(spec: RangeTestSpec, chosen: list[list[int]], context: RunContext, hooks: Hooks) -> list[list[float]]:
     """The losses of all seeds, of which those of a group are trained side by side. Raises Interrupted."""
-    losses = _losses_before(spec, context.folder)
+    before = context.folder and checkpoints.load(context.folder / SEEDS, checkpoints.key(spec))
+    losses = [run["losses"] for run in before[1].runs] if before else []
     with hooks.preparing():
         data = context.load(spec.run())
         check_fits(spec.run(), 0, context.device)
@@ -139,12 +140,6 @@ def _shifted(hooks: Hooks, done: int, seeds: int) -> Hooks:
         step=lambda step: hooks.step(done + step * seeds),
         running=lambda step, loss, accuracy: hooks.running(done + step * seeds, loss, accuracy),
     )
-
-
-def _losses_before(spec: RangeTestSpec, folder: Path | None) -> list[list[float]]:
-    """Of the seeds that were done before the test was stopped."""
-    found = folder and checkpoints.load(folder / SEEDS, checkpoints.key(spec))
-    return [run["losses"] for run in found[1].runs] if found else []
 
 
 def _remember(spec: RangeTestSpec, losses: list[list[float]], folder: Path | None, hooks: Hooks) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lrcore.fit.candidate import Candidate, Spec
-from lrcore.fit.estimators.falls import TINY, warmed
+from lrcore.fit.estimators.falls import TINY, class_of_timm, warmed
 from lrcore.fit.estimators.phases import Turn, turns
 from lrcore.fit.numerics import line, wave_length, whole
 from lrcore.fit.sampling import Steps
@@ -129,22 +129,13 @@ def _equal_restarts(rest: Series, high: float, first: float, turn: Turn, starts:
 def _timm_cycles(
     tail: Tail, length: int, growth: float, decays: set[float], limit: int, warm: Spec
 ) -> Iterator[Candidate]:
-    names = {"cosine": "CosineLRScheduler", "cosine k": "CosineLRScheduler", "power": "PolyLRScheduler"}
-    names |= {"line": "PolyLRScheduler", "power k": "PolyLRScheduler", "tanh": "TanhLRScheduler"}
-    x, low = tail.exponents, max(tail.low, TINY * tail.high)
-    own: Spec = {"cosine": {}, "cosine k": {"k_decay": x[:1]}, "power": {"power": x[:1]}}.get(tail.shape, {})
-    own = {name: float(value[0]) for name, value in own.items()}
-    if tail.shape == "line":
-        own = {"power": 1.0}
-    if tail.shape == "power k":
-        own = {"power": x[0], "k_decay": x[1]}
-    if tail.shape == "tanh":
-        own = {"lb": -x[0], "ub": x[1]}
-    if tail.shape not in names or not 0.01 <= growth <= 1000:
+    found, low = class_of_timm(tail), max(tail.low, TINY * tail.high)
+    if found is None or not 0.01 <= growth <= 1000:
         return
+    name, own = found
     for decay in decays:
         spec = {"t_initial": length, "lr_min": low, "cycle_mul": growth, "cycle_decay": decay, "cycle_limit": limit}
-        yield Candidate({"type": names[tail.shape], **spec, **own, **warm}, tail.high)
+        yield Candidate({"type": name, **spec, **own, **warm}, tail.high)
 
 
 def _lowest_turn(y: Array) -> int | None:

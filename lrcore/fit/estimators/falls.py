@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -92,16 +92,60 @@ def warmed(candidate: Candidate, turn: Turn) -> Iterator[Candidate]:
         yield Candidate({"type": "SequentialLR", **parts}, base)
 
 
+def optax_decay(turn: Turn, base: float, decay: Spec) -> Candidate:
+    """optax's exponential decay from a rate, after its own warm-up if there is one."""
+    if turn.warm:
+        warm = {"init_value": turn.start, "peak_value": base, "warmup_steps": turn.warm}
+        return Candidate({"type": "warmup_exponential_decay_schedule", **warm, **decay})
+    return Candidate({"type": "exponential_decay", "init_value": base, **decay})
+
+
 Alone = Iterator[tuple[Spec, float | None]]
 
 
 def _alone(tail: Tail) -> Alone:
     """Schedules that are the tail from step 0 on, with their base rates."""
-    if tail.high > 0:
-        yield from ALONE.get(tail.shape, _of_timm)(tail, tail.high, max(tail.low, 0.0), whole(tail.length))
+    high, low, length = tail.high, max(tail.low, 0.0), whole(tail.length)
+    if high <= 0:
+        return
+    match tail.shape:
+        case "line":
+            yield from _line(high, low, length)
+        case "cosine":
+            yield from _cosine(high, low, length)
+        case "wave":
+            yield from _wave(tail, high, low, length)
+        case "rex":
+            yield {"type": "REX", "total_steps": length, "min_lr": low}, high
+        case "exponential":
+            yield {"type": "ExponentialLR", "gamma": float(np.exp(-1 / tail.length))}, high
+        case _:
+            yield from _bent(tail, high, low, length)
 
 
-def _line(tail: Tail, high: float, low: float, length: int) -> Alone:
+def _bent(tail: Tail, high: float, low: float, length: int) -> Alone:
+    """Those of shapes with exponents."""
+    first = tail.exponents[0]
+    match tail.shape:
+        case "power":
+            yield _polynomial(high, low, length, first), None
+        case "power to 0":
+            yield {"type": "PolynomialLR", "total_iters": length, "power": first}, high
+        case "inverse":
+            yield {"type": "InversePower", "gamma": 1 / tail.length, "power": first}, high
+        case "cosine power":
+            spec = {"type": "cosine_decay_schedule", "init_value": high, "decay_steps": length}
+            yield spec | {"alpha": min(low / high, 1.0), "exponent": first}, None
+        case "sigmoid" | "swelling":
+            sign = -1 if tail.shape == "sigmoid" else 1
+            middle = max(0, round(first * tail.length))
+            yield {"type": "Sigmoid", "gamma": sign / tail.length, "stepsize": middle}, high
+        case _:
+            for candidate in _timm(tail, {}):
+                yield candidate.schedule, candidate.base_lr
+
+
+def _line(high: float, low: float, length: int) -> Alone:
     spec = {"type": "LinearLR", "total_iters": length}
     if low < high:
         yield spec | {"start_factor": 1.0, "end_factor": low / high}, high
@@ -112,7 +156,7 @@ def _line(tail: Tail, high: float, low: float, length: int) -> Alone:
     yield _polynomial(high, low, length, 1.0), None
 
 
-def _cosine(tail: Tail, high: float, low: float, length: int) -> Alone:
+def _cosine(high: float, low: float, length: int) -> Alone:
     if low < high:
         yield {"type": "CosineScheduler", "max_update": length, "base_lr": high, "final_lr": low}, None
         yield {"type": "CosineAnnealingLR", "T_max": length, "eta_min": low}, high
@@ -126,76 +170,34 @@ def _wave(tail: Tail, high: float, low: float, length: int) -> Alone:
         yield {"type": "CosineAnnealingLR", "T_max": whole(tail.length / seen)}, high
 
 
-def _rex(tail: Tail, high: float, low: float, length: int) -> Alone:
-    yield {"type": "REX", "total_steps": length, "min_lr": low}, high
-
-
-def _power(tail: Tail, high: float, low: float, length: int) -> Alone:
-    yield _polynomial(high, low, length, tail.exponents[0]), None
-
-
-def _power_to_0(tail: Tail, high: float, low: float, length: int) -> Alone:
-    yield {"type": "PolynomialLR", "total_iters": length, "power": tail.exponents[0]}, high
-
-
-def _exponential(tail: Tail, high: float, low: float, length: int) -> Alone:
-    yield {"type": "ExponentialLR", "gamma": float(np.exp(-1 / tail.length))}, high
-
-
-def _inverse(tail: Tail, high: float, low: float, length: int) -> Alone:
-    yield {"type": "InversePower", "gamma": 1 / tail.length, "power": tail.exponents[0]}, high
-
-
-def _cosine_power(tail: Tail, high: float, low: float, length: int) -> Alone:
-    spec = {"type": "cosine_decay_schedule", "init_value": high, "decay_steps": length}
-    yield spec | {"alpha": min(low / high, 1.0), "exponent": tail.exponents[0]}, None
-
-
-def _sigmoid(tail: Tail, high: float, low: float, length: int) -> Alone:
-    sign = -1 if tail.shape == "sigmoid" else 1
-    middle = max(0, round(tail.exponents[0] * tail.length))
-    yield {"type": "Sigmoid", "gamma": sign / tail.length, "stepsize": middle}, high
-
-
-def _of_timm(tail: Tail, high: float, low: float, length: int) -> Alone:
-    for candidate in _timm(tail, {}):
-        yield candidate.schedule, candidate.base_lr
-
-
-ALONE: dict[str, Callable[[Tail, float, float, int], Alone]] = {
-    "line": _line,
-    "cosine": _cosine,
-    "wave": _wave,
-    "rex": _rex,
-    "power": _power,
-    "power to 0": _power_to_0,
-    "exponential": _exponential,
-    "inverse": _inverse,
-    "cosine power": _cosine_power,
-    "sigmoid": _sigmoid,
-    "swelling": _sigmoid,
-}
-
-
 def _polynomial(high: float, low: float, length: int, power: float) -> Spec:
     spec = {"type": "polynomial_schedule", "init_value": high, "end_value": low}
     return spec | {"transition_steps": length, "power": power}
 
 
-def _timm(tail: Tail, warm: Spec) -> Iterator[Candidate]:
-    cycle = {"t_initial": whole(tail.length), "lr_min": max(tail.low, TINY * tail.high)} | warm
+def class_of_timm(tail: Tail) -> tuple[str, Spec] | None:
+    """timm's class for a shape, and the arguments that are its exponents; None if timm has none."""
     x = tail.exponents
     match tail.shape:
         case "cosine":
-            yield Candidate({"type": "CosineLRScheduler", **cycle}, tail.high)
+            return "CosineLRScheduler", {}
         case "cosine k":
-            yield Candidate({"type": "CosineLRScheduler", **cycle, "k_decay": x[0]}, tail.high)
+            return "CosineLRScheduler", {"k_decay": x[0]}
+        case "line":
+            return "PolyLRScheduler", {"power": 1.0}
         case "power":
-            yield Candidate({"type": "PolyLRScheduler", **cycle, "power": x[0]}, tail.high)
+            return "PolyLRScheduler", {"power": x[0]}
         case "power k":
-            yield Candidate({"type": "PolyLRScheduler", **cycle, "power": x[0], "k_decay": x[1]}, tail.high)
+            return "PolyLRScheduler", {"power": x[0], "k_decay": x[1]}
         case "tanh":
-            yield Candidate({"type": "TanhLRScheduler", **cycle, "lb": -x[0], "ub": x[1]}, tail.high)
+            return "TanhLRScheduler", {"lb": -x[0], "ub": x[1]}
+    return None
+
+
+def _timm(tail: Tail, warm: Spec) -> Iterator[Candidate]:
+    if found := class_of_timm(tail):
+        cycle = {"t_initial": whole(tail.length), "lr_min": max(tail.low, TINY * tail.high)}
+        yield Candidate({"type": found[0], **cycle, **warm, **found[1]}, tail.high)
 
 
 def _named(tail: Tail, turn: Turn) -> Iterator[Candidate]:
@@ -212,9 +214,7 @@ def _named(tail: Tail, turn: Turn) -> Iterator[Candidate]:
             lengths = {"warmup_steps": warm, "decay_steps": warm + whole(tail.length)}
             yield Candidate(spec | lengths | {"end_value": low, "exponent": x[0]})
         case "exponential":
-            spec = {"type": "warmup_exponential_decay_schedule", "init_value": turn.start, "peak_value": high}
-            rate = float(np.exp(-1 / tail.length))
-            yield Candidate(spec | {"warmup_steps": warm, "transition_steps": 1, "decay_rate": rate})
+            yield optax_decay(turn, high, {"transition_steps": 1, "decay_rate": float(np.exp(-1 / tail.length))})
         case "cosine k" | "power k" | "tanh" | "power":
             yield from _timm(tail, {"warmup_t": warm, "warmup_lr_init": turn.start, "warmup_prefix": True})
 
@@ -317,13 +317,8 @@ def bounded(series: Series) -> Iterator[Candidate]:
                     }
                 )
         bound = {} if floor is None else {"end_value": floor}
-        decay = {"transition_steps": 1, "decay_rate": rate, **bound}
-        if turn.warm == 0:
-            yield Candidate({"type": "exponential_decay", "init_value": base, "transition_begin": turn.begin, **decay})
-        else:
-            spec = {"type": "warmup_exponential_decay_schedule", "init_value": turn.start, "peak_value": base}
-            late = {"warmup_steps": turn.warm, "transition_begin": turn.begin - turn.warm}
-            yield Candidate(spec | late | decay)
+        late = {"transition_begin": turn.begin - turn.warm}
+        yield optax_decay(turn, base, {**late, "transition_steps": 1, "decay_rate": rate, **bound})
 
 
 def exponential(series: Series) -> Iterator[Candidate]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lrcore.fit.candidate import Candidate, Spec
+from lrcore.fit.estimators.falls import optax_decay
 from lrcore.fit.estimators.phases import turns
 from lrcore.fit.numerics import geometric, line
 from lrcore.fit.series import Series
@@ -89,11 +90,7 @@ def late_steps(series: Series) -> Iterator[Candidate]:
             base, gamma = geometric(drops, rest.levels)
             decay = {"transition_steps": size, "decay_rate": gamma, "staircase": True, "transition_begin": begin}
             for bound in ({}, {"end_value": float(rest.levels[-1])}):
-                if turn.warm:
-                    spec = {"init_value": turn.start, "peak_value": base, "warmup_steps": turn.warm}
-                    yield Candidate({"type": "warmup_exponential_decay_schedule", **spec, **decay, **bound})
-                else:
-                    yield Candidate({"type": "exponential_decay", "init_value": base, **decay, **bound})
+                yield optax_decay(turn, base, decay | bound)
 
 
 def timm_steps(series: Series) -> Iterator[Candidate]:

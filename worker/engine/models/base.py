@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lrcore.errors import SpecError
 from lrcore.jobs.training_spec import TrainingSpec
 
-from ..data import DTYPES
-from ..optim import Scheduled, freeze
+from ..data import DTYPES, Batch, Data, Plan, epoch_pieces, permutation, side_by_side, sizes_of, update_in_place
+from ..optim import Average, Scheduled, freeze
 
 Figures = tuple[float, float]  # mean loss and accuracy
 Parts = dict[str, dict[str, Tensor]]  # of what a run needs to go on: tensors by name
@@ -41,37 +42,80 @@ class ModelSetup:
         return self.ratios or [1.0] * len(self.spec.optimizer.base_lrs)
 
 
-class Models(Protocol):
+class Models(ABC):
     """The device's side of r runs, all of which stand at the same step.
 
+    Args:
+        members: the runs.
+        model: of all of them.
+
     Attributes:
+        evaluated: the model that is evaluated and kept: the averaged one, if there is one.
         losses, hits: (steps, r) of the epoch's steps so far: mean over the batch, and how many were right.
     """
 
-    losses: Tensor
-    hits: Tensor
+    def __init__(self, members: Sequence[ModelSetup], model: nn.Module, data: Data, device: torch.device) -> None:
+        self.members, self.model, self.data, self.device = members, model, data, device
+        self.spec = spec = members[0].spec
+        self.average = Average(model, copied(model), spec.ema_decay) if spec.ema_decay else None
+        self.evaluated = self.average.model if self.average else model
+        runs, steps = len(members), spec.steps_per_epoch
+        self.losses = torch.zeros((steps, runs), dtype=DTYPES[spec.precision], device=device)
+        self.hits = torch.zeros((steps, runs), dtype=torch.int64, device=device)
+        self._tested = torch.zeros(runs, dtype=torch.float64, device=device), torch.zeros_like(self.hits[0])
+        self._sizes = sizes_of(spec)
+        self._pieces = [[slice(at.start * runs, at.stop * runs) for at in batch] for batch in epoch_pieces(spec)]
+        self._order = torch.zeros(len(data.training) * runs, dtype=torch.int64, device=device)
+        self._plan: Plan | None = None
+        self._batches: Iterator[Batch] = iter(())
 
     def begin(self, epoch: int, step: int) -> None:
         """Lay out the epoch's orders, plans and rates, in the memory that a graph reads, and stand before `step`."""
+        training, seeds = self.data.training, [member.spec.seed for member in self.members]
+        orders = np.stack([permutation(len(training), seed, epoch) for seed in seeds], axis=1)
+        self._order.copy_(torch.from_numpy(orders).flatten())
+        plans = [training.transform.plan(len(training), seed, epoch, self.device) for seed in seeds]
+        self._plan = update_in_place(self._plan, side_by_side(plans))
+        self.model.train()
+        if not training.resident:
+            pieces = [piece for batch in self._pieces[step:] for piece in batch]
+            self._batches = training.batches(self._order, pieces, self._plan)
 
+    def _pieces_of(self, step: int) -> Iterator[Batch]:
+        """The batch of a step, a piece at a time: that of each run beside the others', image by image."""
+        training = self.data.training
+        for piece in self._pieces[step]:
+            yield training.batch(self._order, piece, self._plan) if training.resident else next(self._batches)
+
+    @abstractmethod
     def advance(self, step: int, *, first: bool) -> None:
         """Do the epoch's step, the runs' very first one or another."""
 
     def begin_test(self) -> None:
         """Stand before a test pass."""
+        self._batches = iter(())  # with its threads and images
+        self.evaluated.eval()
+        for total in self._tested:
+            total.zero_()
 
+    @abstractmethod
     def test(self, images: Tensor, labels: Tensor) -> None:
         """Take in a batch of a test pass, the same for all runs: (b, c, h, w), (b,)."""
 
     def tested(self, n: int) -> list[Figures]:
         """Return mean cross-entropy and accuracy of each run over the n images of the test pass."""
+        total, hits = (values.tolist() for values in self._tested)  # sync point
+        return [(loss / n, right / n) for loss, right in zip(total, hits, strict=True)]
 
+    @abstractmethod
     def weights(self, row: int) -> dict[str, Tensor]:
         """Return what a run's own model would have as state_dict, for evaluation; views."""
 
+    @abstractmethod
     def state(self, row: int) -> Parts:
         """Return everything a run needs to go on, in models of the same kind; views."""
 
+    @abstractmethod
     def load(self, row: int, state: Parts) -> None:
         """Put back what `state` gave."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from lrcore.optimizers import Optimizer
 
 from ..checkpoint import load_optimizer_state, optimizer_state
-from ..data import DTYPES, Data, Plan, epoch_pieces, permutation, sizes_of, update_in_place
-from ..optim import Average, parameter_groups
-from .base import ModelSetup, Parts, autocast, copied, exact
+from ..data import Data
+from ..optim import parameter_groups
+from .base import Models, ModelSetup, Parts, autocast, exact
 from .graph import GraphedStep, can_capture
 
 
-class SingleModel:
-    """The device's side of one run: see Models.
+class SingleModel(Models):
+    """The device's side of one run.
 
     Attributes:
         graph: captures the steps; None if they are made one by one.
@@ -27,44 +27,24 @@ class SingleModel:
 
     def __init__(self, members: Sequence[ModelSetup], data: Data, device: torch.device) -> None:
         (member,) = members
-        self.spec, self.data, self.device = member.spec, data, device
-        self.model, self.scheduled = member.model, member.scheduled
+        super().__init__(members, member.model, data, device)
+        self.scheduled, optimizer = member.scheduled, self.spec.optimizer
         self._trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         graphed = can_capture(self.spec, data.training)
-        implementation = implementation_of(self.spec.optimizer, device, capturable=graphed)
-        self.optimizers = self.spec.optimizer.build(parameter_groups(self.model, self.spec.optimizer), **implementation)
+        implementation = implementation_of(optimizer, device, capturable=graphed)
+        self.optimizers = optimizer.build(parameter_groups(self.model, optimizer), **implementation)
         self.groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         for group in self.groups:
             group["scale"] *= member.factors[group["column"]]
-        self.average = Average(self.model, copied(self.model), self.spec.ema_decay) if self.spec.ema_decay else None
-        steps = self.spec.steps_per_epoch
-        self.losses = torch.zeros((steps, 1), dtype=DTYPES[self.spec.precision], device=device)
-        self.hits = torch.zeros((steps, 1), dtype=torch.int64, device=device)
-        self._epoch, self._sizes = 0, sizes_of(self.spec)
-        self._pieces = epoch_pieces(self.spec)
-        self._order = torch.zeros(len(data.training), dtype=torch.int64, device=device)
-        self._plan: Plan | None = None
-        self._batches: Iterator[tuple[Tensor, Tensor]] = iter(())
+        self._epoch = 0
         self.graph = GraphedStep(self.optimizers, self.spec, device) if graphed else None
-        self._tested = torch.zeros((), dtype=torch.float64, device=device), torch.zeros_like(self.hits[0, 0])
-
-    @property
-    def evaluated(self) -> nn.Module:
-        """The model that is evaluated and kept: the averaged one, if there is one."""
-        return self.average.model if self.average else self.model
 
     def begin(self, epoch: int, step: int) -> None:
-        training, self._epoch = self.data.training, epoch
-        self._order.copy_(torch.from_numpy(permutation(len(training), self.spec.seed, epoch)))
-        plan = training.transform.plan(len(training), self.spec.seed, epoch, self.device)
-        self._plan = update_in_place(self._plan, plan)
-        self.model.train()
+        super().begin(epoch, step)
+        self._epoch = epoch
         if self.graph:
             steps = range(epoch * len(self._sizes), (epoch + 1) * len(self._sizes))
             self.graph.begin([self.scheduled.lr(epoch, total) for total in steps])
-        if not training.resident:
-            pieces = [piece for batch in self._pieces[step:] for piece in batch]
-            self._batches = training.batches(self._order, pieces, self._plan)
 
     def advance(self, step: int, *, first: bool) -> None:
         whole = self._sizes[step] == self.spec.batch_size
@@ -75,12 +55,9 @@ class SingleModel:
 
     def _step(self, step: int) -> None:
         """The gradients of one batch, a piece at a time, its loss and its hits."""
-        training, size = self.data.training, self._sizes[step]
         self.zero_grad()
-        for i, piece in enumerate(self._pieces[step]):
-            resident = training.resident
-            images, labels = training.batch(self._order, piece, self._plan) if resident else next(self._batches)
-            loss, hits = self._forward_backward(images, labels, len(labels) / size)
+        for i, (images, labels) in enumerate(self._pieces_of(step)):
+            loss, hits = self._forward_backward(images, labels, len(labels) / self._sizes[step])
             self.losses[step] = loss if i == 0 else self.losses[step] + loss
             self.hits[step] = hits if i == 0 else self.hits[step] + hits
 
@@ -120,12 +97,6 @@ class SingleModel:
         if self.average:
             self.average.update(first=first)
 
-    def begin_test(self) -> None:
-        self._batches = iter(())  # with its threads and images
-        self.evaluated.eval()
-        for total in self._tested:
-            total.zero_()
-
     @torch.no_grad()
     def test(self, images: Tensor, labels: Tensor) -> None:
         loss, hits = self._tested
@@ -133,10 +104,6 @@ class SingleModel:
             logits: Tensor = self.evaluated(images)
         loss += F.cross_entropy(exact(self.spec, logits), labels, reduction="sum")
         hits += (logits.argmax(1) == labels).sum()
-
-    def tested(self, n: int) -> list[tuple[float, float]]:
-        loss, hits = self._tested
-        return [(loss.item() / n, hits.item() / n)]  # sync point
 
     def weights(self, row: int) -> dict[str, Tensor]:
         return self.evaluated.state_dict()

@@ -9,52 +9,35 @@ g parameter groups of a run, k = g * r cells: a group's are beside each other, o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..data import DTYPES, Data, Plan, permutation, pieces_of, sizes_of, update_in_place
-from ..optim import Average, parameter_groups
-from .base import ModelSetup, Parts, autocast, copied, exact
+from ..data import Batch, Data
+from ..optim import parameter_groups
+from .base import Models, ModelSetup, Parts, autocast, exact
 from .flat_optimizers import FLAT_OPTIMIZERS, FlatOptimizer, Floats, OptimizerTraits, StepValues
 from .graph import Captured
 from .stacked_layers import memory_order, model_order, stack_modules
 
-Batch = tuple[Tensor, Tensor]  # images (b, r * c, h, w), labels (r, b)
 
-
-class StackedModels:
-    """The device's side of some runs: see Models."""
+class StackedModels(Models):
+    """The device's side of some runs."""
 
     def __init__(self, members: Sequence[ModelSetup], data: Data, device: torch.device) -> None:
-        self.members, self.data, self.device = members, data, device
-        self.spec = spec = members[0].spec
-        self.model = stack_modules([member.model for member in members])
+        super().__init__(members, stack_modules([member.model for member in members]), data, device)
         self._flatten()
-        self.average = Average(self.model, copied(self.model), spec.ema_decay) if spec.ema_decay else None
-        runs, steps, dtype = len(members), spec.steps_per_epoch, DTYPES[spec.precision]
-        self.losses = torch.zeros((steps, runs), dtype=dtype, device=device)
-        self.hits = torch.zeros((steps, runs), dtype=torch.int64, device=device)
-        self._order = torch.zeros(len(data.training) * runs, dtype=torch.int64, device=device)
-        self._plan: Plan | None = None
+        runs, steps, dtype = len(members), self.spec.steps_per_epoch, self.losses.dtype
         self._numbers = torch.zeros((steps, self._optimizer.numbers, self._cells), dtype=dtype, device=device)
         self._cursor = torch.zeros(1, dtype=torch.int64, device=device)
-        self._places = torch.arange(spec.batch_size * runs, device=device)
-        self._sizes = sizes_of(spec)
-        self._batches: Iterator[Batch] = iter(())
+        self._places = torch.arange(self.spec.batch_size * runs, device=device)
         limits = [member.spec.max_grad_norm or math.inf for member in members]
         self._limits = torch.tensor(limits, dtype=dtype, device=device) if min(limits) < math.inf else None
         captures = device.type == "cuda" and self._at_cursor(self._sizes[0])
         self._captured = Captured(device) if captures else None
-        self._tested = torch.zeros(runs, dtype=torch.float64, device=device), torch.zeros_like(self.hits[0])
-
-    @property
-    def evaluated(self) -> nn.Module:
-        """The stacked network that is evaluated and kept."""
-        return self.average.model if self.average else self.model
 
     def _flatten(self) -> None:
         """Put all trained parameters into one tensor, and make the optimizer for it."""
@@ -90,18 +73,9 @@ class StackedModels:
         )
 
     def begin(self, epoch: int, step: int) -> None:
-        """Lay out the epoch's orders, plans and numbers, in the memory that a graph reads, and stand before `step`."""
-        training, seeds = self.data.training, [member.spec.seed for member in self.members]
-        orders = np.stack([permutation(len(training), seed, epoch) for seed in seeds], axis=1)
-        self._order.copy_(torch.from_numpy(orders).flatten())
-        plans = [training.transform.plan(len(training), seed, epoch, self.device) for seed in seeds]
-        self._plan = update_in_place(self._plan, _beside(plans))
+        super().begin(epoch, step)
         self._numbers.copy_(torch.from_numpy(self._numbers_of(epoch)))
         self._cursor.fill_(step)
-        self.model.train()
-        pieces = [piece for step in range(step, len(self._sizes)) for piece in self._pieces(step)]
-        if not training.resident:
-            self._batches = map(self._beside_each_other, training.batches(self._order, pieces, self._plan))
 
     def _numbers_of(self, epoch: int) -> Floats:
         """What the optimizer takes for each cell in each step of the epoch, (steps, numbers, k)."""
@@ -121,39 +95,24 @@ class StackedModels:
             self._optimizer.numbers_of(StepValues(epoch * steps, found[0], found[1], found[2], begun)), axis=1
         )
 
-    def _pieces(self, step: int) -> list[slice]:
-        runs = len(self.members)
-        pieces = pieces_of(self.spec, self._sizes[step], step * self.spec.batch_size)
-        return [slice(piece.start * runs, piece.stop * runs) for piece in pieces]
-
     def _at_cursor(self, size: int) -> bool:
         """Whether a step over so many images is like most others."""
         whole = size == self.spec.batch_size and self.spec.micro_batch_size is None
         return whole and self.data.training.resident
 
     def advance(self, step: int, *, first: bool) -> None:
-        """Do the epoch's step, the runs' very first one or another."""
         if not self._at_cursor(self._sizes[step]):
             self._step(self._pieces_of(step), self._sizes[step], first=first)
         elif not (self._captured and self._captured.replay(self._whole_step)):
             self._whole_step(first=first)
 
-    def _pieces_of(self, step: int) -> Iterator[Batch]:
-        training = self.data.training
-        for piece in self._pieces(step):
-            if training.resident:
-                yield self._beside_each_other(training.batch(self._order, piece, self._plan))
-            else:
-                yield next(self._batches)
-
     def _whole_step(self, *, first: bool = False) -> None:
         """What is captured: the step at the cursor."""
         places = self._cursor * len(self._places) + self._places
-        batch = self._beside_each_other(self.data.training.batch(self._order, places, self._plan))
-        self._step([batch], self.spec.batch_size, first=first)
+        self._step([self.data.training.batch(self._order, places, self._plan)], self.spec.batch_size, first=first)
 
     def _beside_each_other(self, batch: Batch) -> Batch:
-        """Images (b * r, c, h, w) and labels (b * r,), the runs side by side, as the stacked network takes them."""
+        """Images (b * r, c, h, w) and labels (b * r,) as the stacked network takes them: (b, r * c, h, w), (r, b)."""
         images, labels = batch
         runs = len(self.members)
         if runs > 1:
@@ -163,7 +122,7 @@ class StackedModels:
 
     def _step(self, batches: Iterable[Batch], size: int, *, first: bool) -> None:
         """Loss, hits and update of a batch, a piece at a time. The cursor then moves on."""
-        found = [self._gradients(images, labels, size) for images, labels in batches]
+        found = [self._gradients(*self._beside_each_other(batch), size) for batch in batches]
         self.losses.index_copy_(0, self._cursor, torch.stack([loss for loss, _, _ in found]).sum(0, keepdim=True))
         self.hits.index_copy_(0, self._cursor, torch.stack([hits for _, hits, _ in found]).sum(0, keepdim=True))
         grads = list(found[0][2])
@@ -199,15 +158,8 @@ class StackedModels:
         """Numbers of the cells, (m, k), as numbers of the elements, (m, p); (m, 1) if there is but one cell."""
         return values if self._cells == 1 else values.index_select(1, self._owner)
 
-    def begin_test(self) -> None:
-        """Stand before a test pass."""
-        self.evaluated.eval()
-        for total in self._tested:
-            total.zero_()
-
     @torch.no_grad()
     def test(self, images: Tensor, labels: Tensor) -> None:
-        """Take in a batch of a test pass, the same for all runs: (b, c, h, w), (b,)."""
         runs = len(self.members)
         if runs > 1:
             images = images.repeat(1, runs, 1, 1).contiguous(memory_format=torch.channels_last)
@@ -219,21 +171,13 @@ class StackedModels:
         total += loss.view(runs, -1).sum(1)
         hits += (logits.argmax(2) == labels).sum(1)
 
-    def tested(self, n: int) -> list[tuple[float, float]]:
-        """Mean cross-entropy and accuracy of each run over the n images of the test pass."""
-        total, hits = (values.tolist() for values in self._tested)  # sync point
-        return [(loss / n, right / n) for loss, right in zip(total, hits, strict=True)]
-
     def weights(self, row: int) -> dict[str, Tensor]:
-        """What a run's own model would have as state_dict, for evaluation; views."""
         return {name: tensor[row] for name, tensor in self.evaluated.state_dict().items()}
 
     def state(self, row: int) -> Parts:
-        """Everything a run needs to go on, in this stack or another one; views."""
         return {part: {name: t[row] for name, t in named.items()} for part, named in self._stacked().items()}
 
     def load(self, row: int, state: Parts) -> None:
-        """Put back what `state` gave."""
         for part, named in self._stacked().items():
             for name, tensor in named.items():
                 tensor[row].copy_(state[part][name])
@@ -263,12 +207,3 @@ def _places(member: ModelSetup) -> dict[str, Place]:
         for group in parameter_groups(member.model, member.spec.optimizer)
         for parameter in group["params"]
     }
-
-
-def _beside(plans: list[Plan | None]) -> Plan | None:
-    """Plans of several runs as one, image by image."""
-    given = [plan for plan in plans if plan is not None]
-    if not given:
-        return None
-    fields = zip(*(vars(plan).values() for plan in given), strict=True)
-    return Plan(*(torch.stack(values, dim=1).flatten() for values in fields))
