@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BaseModel, Field, HttpUrl
 
 from lrcore.family import Flag, Items, Spec
 from lrcore.jobs.job import Label
-from lrcore.webhooks.endpoints import BOUNDS, Delivery, Event, Webhook, WebhookStore
+from lrcore.webhooks.endpoints import BOUNDS, WebhookStore
+from lrcore.webhooks.records import Delivery, Event, Webhook
 
 from ..dependencies import json_body
 from ..documented import DocumentedRoute, documented, refuses

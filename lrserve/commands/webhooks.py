@@ -11,7 +11,7 @@ from lrserve.options import AsJson, Url, connect
 from lrserve.output import print_json, print_line, print_table, say
 
 if TYPE_CHECKING:
-    from lrcore.webhooks.endpoints import Delivery, Webhook
+    from lrcore.webhooks.records import Delivery, Webhook
 
 app = typer.Typer(
     help="Webhooks: list, add, change, delete, rotate, test, deliveries, redeliver.", no_args_is_help=True
