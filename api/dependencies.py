@@ -32,28 +32,24 @@ async def _store(request: Request) -> ClientStore:
     return store.of(request.state.caller.tenant)
 
 
-@refuses(503)
-async def _operator(request: Request) -> OperatorStore:
-    operator: OperatorStore = request.app.state.operator
-    return operator
+def of_app(name: str, *statuses: int) -> Any:
+    """What the application has under a name in its state, as a dependency.
 
+    Args:
+        statuses: with which its use may refuse a request.
+    """
 
-async def _reaper(request: Request) -> Reaper:
-    reaper: Reaper = request.app.state.reaper
-    return reaper
+    async def found(request: Request) -> Any:
+        return getattr(request.app.state, name)
 
-
-@refuses(503)
-async def _artifacts(request: Request) -> Artifacts:
-    artifacts: Artifacts = request.app.state.artifacts
-    return artifacts
+    return Depends(refuses(*statuses)(found))
 
 
 Who = Annotated[Caller, Depends(_caller)]
 Store = Annotated[ClientStore, Depends(_store)]
-Operator = Annotated[OperatorStore, Depends(_operator)]
-CurrentReaper = Annotated[Reaper, Depends(_reaper)]
-Files = Annotated[Artifacts, Depends(_artifacts)]
+Operator = Annotated[OperatorStore, of_app("operator", 503)]
+CurrentReaper = Annotated[Reaper, of_app("reaper")]
+Files = Annotated[Artifacts, of_app("artifacts", 503)]
 
 
 @refuses(404)

@@ -143,6 +143,12 @@ def problem(
     return Response(dumps(body), status, headers, media_type="application/problem+json")
 
 
+def titled(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """The answer for a problem that its status says: by that are its kind and its title."""
+    title = TITLES.get(status, "Error")
+    return problem(status, title.lower().replace(" ", "-"), title, detail, headers=headers)
+
+
 def _encodable(part: str | int) -> str | int:
     """Text as UTF-8 can hold it: JSON may name half of a surrogate pair, which a field's name then has."""
     return part.encode(errors="replace").decode() if isinstance(part, str) else part
@@ -223,7 +229,7 @@ def known_instead(name: str, known: Sequence[str]) -> str:
 
 def too_many_fields(most: int) -> Response:
     """The answer to a body whose objects have too many fields to look at each."""
-    return problem(413, "request-body-too-large", TITLES[413], f"the body has more than {most} fields or colons")
+    return titled(413, f"the body has more than {most} fields or colons")
 
 
 def busy() -> Response:
@@ -284,13 +290,11 @@ def install(app: FastAPI) -> None:
 
 def of_http(request: Request, error: HTTPException) -> Response:
     """The answer for an error that is a status already."""
-    title = TITLES.get(error.status_code, "Error")
-    kind = title.lower().replace(" ", "-")
     detail = error.detail
     if error.status_code in (404, 405) and detail in ("Not Found", "Method Not Allowed"):
         detail = f"{request.method} {request.url.path} is not served here; /docs lists what is"
     headers = dict(error.headers or {}) | ({"Allow": _allowed(request)} if error.status_code == 405 else {})
-    return problem(error.status_code, kind, title, detail, headers=headers)
+    return titled(error.status_code, detail, headers)
 
 
 def _allowed(request: Request) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
+import io
 import re
 from collections.abc import Iterable
+from typing import Any
 
 # What moves the cursor, rings, ends a line or reorders what is read: C0, DEL and C1, line and paragraph separators, the
 # marks, embeddings and isolates of bidirectional text; and halves of surrogate pairs, which no encoding can write
@@ -29,6 +32,13 @@ def cell(text: str) -> str:
     Source: OWASP, CSV injection.
     """
     return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def csv_of(rows: Iterable[Iterable[Any]]) -> str:
+    """Write rows as CSV, each with a newline at its end. None is an empty cell."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue()
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

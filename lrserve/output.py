@@ -32,6 +32,14 @@ def print_json(value: Any) -> None:
     say(json.dumps(value, indent=2, default=_plain))
 
 
+def print_result(value: Any, text: str, *, as_json: bool) -> None:
+    """One document for programs, or its text for people."""
+    if as_json:
+        print_json(value)
+    else:
+        say(text)
+
+
 def print_line(value: Any) -> None:
     """One of several documents, on a line of its own, at once."""
     say(json.dumps(value, separators=(",", ":"), default=_plain))
@@ -55,12 +63,14 @@ def _finite(value: Any) -> Any:
     return None if value != value else value
 
 
-def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Columns as wide as what stands in them; nothing is cut off."""
     lines = [list(map(visible, head)), *([_text(cell) for cell in row] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    for line in lines if any(head) else lines[1:]:
-        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in (lines if any(head) else lines[1:])
+    )
 
 
 def _text(value: Any) -> str:

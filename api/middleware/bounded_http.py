@@ -14,7 +14,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from ..problems import TITLES, problem
+from ..problems import problem, titled
 from .headers import HEADERS
 from .limits import ARRIVED
 
@@ -172,9 +172,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, detail: str) -> None:
-        title = TITLES[status]
-        kind = title.lower().replace(" ", "-")
-        self._end(problem(status, kind, title, detail, headers=HEADERS | {"Connection": "close"}))
+        self._end(titled(status, detail, HEADERS | {"Connection": "close"}))
 
     def _end(self, answer: Response) -> None:
         """Answer the request at fault and close the connection: once earlier requests have their answers."""

@@ -113,31 +113,33 @@ class Exposed:
         yield from families
 
 
-def of_store(stats: ServiceStats) -> Iterator[Metric]:
-    """Yield the service's statistics as Prometheus metrics."""
-    counted = stats.counters
-    yield CounterMetricFamily(
-        "lrserve_jobs_submitted", "Jobs that were accepted, of all kinds.", counted.get("submitted", 0)
-    )
-    yield _counters("lrserve_jobs_ended", "Jobs that have ended, by how.", "state", "ended:", counted, _ended(stats))
-    yield CounterMetricFamily(
-        "lrserve_job_retries",
-        "Attempts that ended in an error and were followed by another.",
-        counted.get("retried", 0),
-    )
-    yield _counters(
-        "lrserve_job_losses",
-        "Jobs taken from a worker: its lease ran out, it came back under its name, or it said that it stood still.",
-        *("reason", "lost:", counted, LOST),
-    )
-    yield _counters(
-        "lrserve_webhook_attempts",
-        "Deliveries of webhooks by what an attempt came to; dropped: none was made.",
-        *("outcome", "webhooks:", counted, DELIVERED),
-    )
-    yield _gauges("lrserve_jobs", "Jobs in the store, of all kinds.", "state", stats.jobs.items())
-    yield _gauges("lrserve_experiments", "Experiments in the store.", "state", stats.experiments.items())
-    yield from _by_hardware(stats)
+def of_store(stats: ServiceStats) -> list[Metric]:
+    """Return the service's statistics as Prometheus metrics."""
+    counted, ended = stats.counters, [state for state in stats.jobs if state.ended]
+    return [
+        CounterMetricFamily(
+            "lrserve_jobs_submitted", "Jobs that were accepted, of all kinds.", counted.get("submitted", 0)
+        ),
+        _counters("lrserve_jobs_ended", "Jobs that have ended, by how.", "state", "ended:", counted, ended),
+        CounterMetricFamily(
+            "lrserve_job_retries",
+            "Attempts that ended in an error and were followed by another.",
+            counted.get("retried", 0),
+        ),
+        _counters(
+            "lrserve_job_losses",
+            "Jobs taken from a worker: its lease ran out, it came back under its name, or it said that it stood still.",
+            *("reason", "lost:", counted, LOST),
+        ),
+        _counters(
+            "lrserve_webhook_attempts",
+            "Deliveries of webhooks by what an attempt came to; dropped: none was made.",
+            *("outcome", "webhooks:", counted, DELIVERED),
+        ),
+        _gauges("lrserve_jobs", "Jobs in the store, of all kinds.", "state", stats.jobs.items()),
+        _gauges("lrserve_experiments", "Experiments in the store.", "state", stats.experiments.items()),
+        *_by_hardware(stats),
+    ]
 
 
 def of_webhooks(waiting: int, late: float) -> Iterator[Metric]:
@@ -198,10 +200,6 @@ def _by_hardware(stats: ServiceStats) -> Iterator[Metric]:
     for field, (metric, help_text) in GAUGES.items():
         values = ((name, getattr(each, field)) for name, each in found.items())
         yield _gauges(metric, help_text, "hardware", values)
-
-
-def _ended(stats: ServiceStats) -> list[str]:
-    return [state for state in stats.jobs if state.ended]
 
 
 def _gauges(name: str, help_text: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..problems import TITLES, problem
+from ..problems import TITLES, problem, titled
 from ..settings import ApiSettings, is_loopback
 
 HOST = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+?)\.?(:[0-9]*)?")
@@ -45,9 +45,7 @@ class AllowedHosts:
         given = [value for name, value in scope["headers"] if name == b"host"]
         match = HOST.fullmatch(given[0]) if len(given) == 1 else None
         if match is None:
-            answer = problem(
-                400, "bad-request", TITLES[400], "a request needs one Host header, with a name or an address"
-            )
+            answer = titled(400, "a request needs one Host header, with a name or an address")
             return await answer(scope, receive, send)
         host = match[1].decode("latin-1").lower()
         if self._permits(host):
@@ -56,7 +54,7 @@ class AllowedHosts:
             f"This service does not answer to the Host {host[:LONGEST_NAME]!r}. "
             "If it should, its operator adds the name to LRSERVE_ALLOWED_HOSTS."
         )
-        await problem(421, "misdirected-request", TITLES[421], detail)(scope, receive, send)
+        await titled(421, detail)(scope, receive, send)
 
     def _permits(self, host: str) -> bool:
         # localhost and the names below it are reserved, RFC 6761: no name server can lead them elsewhere

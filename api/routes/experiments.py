@@ -11,9 +11,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from lrcore.jobs.experiment import ExperimentSpec
-from lrcore.jobs.job import Epoch, Job, JobOptions
+from lrcore.jobs.job import Epoch, Job, JobOptions, RunRow
 from lrcore.jobs.states import State
-from lrcore.reports.experiment_report import EpochRow, ExperimentReport, RunRow
+from lrcore.reports.experiment_report import EpochRow, ExperimentReport
 from lrcore.reports.leaderboard import By, Row, as_csv
 from lrcore.store.client import ClientStore
 from lrcore.store.operator import OperatorStore

@@ -11,7 +11,7 @@ from lrcore.access.audit import AuditLog
 from lrcore.access.keys import MOST_KEYS, Key, KeyNotFound, KeyStore, Role
 from lrcore.family import Number, Spec
 
-from ..dependencies import Who, json_body
+from ..dependencies import Who, json_body, of_app
 from ..documented import DocumentedRoute, documented, refuses
 
 router = APIRouter(route_class=DocumentedRoute, prefix="/v1", tags=["keys"])
@@ -55,18 +55,6 @@ class Audit(BaseModel):
     entries: list[AuditEntry] = Field(description="newest first")
 
 
-@refuses(503)
-async def _keys(request: Request) -> KeyStore:
-    keys: KeyStore = request.app.state.keys
-    return keys
-
-
-@refuses(503)
-async def _audit(request: Request) -> AuditLog:
-    audit: AuditLog = request.app.state.audit
-    return audit
-
-
 @refuses(403)
 def _keys_in_use(request: Request) -> None:
     """Raise 403 while no keys are asked for: nobody could tell who has made or revoked one."""
@@ -78,7 +66,7 @@ def _keys_in_use(request: Request) -> None:
         )
 
 
-Keys = Annotated[KeyStore, Depends(_keys)]
+Keys = Annotated[KeyStore, of_app("keys", 503)]
 
 
 @router.get("/keys", summary="List keys")
@@ -117,7 +105,7 @@ def revoke_key(key_id: str, keys: Keys, who: Who) -> None:
 
 @router.get("/audit", summary="Who has done what")
 def get_audit(
-    log: Annotated[AuditLog, Depends(_audit)], who: Who, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    log: Annotated[AuditLog, of_app("audit", 503)], who: Who, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> Audit:
     """What keys of the tenant have made, changed and deleted with success; not who has looked."""
     return Audit(entries=[AuditEntry.model_validate(entry) for entry in log.last(limit, who.tenant)])

@@ -9,9 +9,10 @@ from pydantic import AfterValidator, BaseModel, Field, HttpUrl
 
 from lrcore.family import Flag, Items, Spec
 from lrcore.jobs.job import Label
-from lrcore.webhooks.endpoints import BOUNDS, Delivery, Event, Webhook, WebhookStore
+from lrcore.webhooks.endpoints import BOUNDS, WebhookStore
+from lrcore.webhooks.records import Delivery, Event, Webhook
 
-from ..dependencies import json_body
+from ..dependencies import json_body, of_app
 from ..documented import DocumentedRoute, documented, refuses
 from ..problems import Invalid
 from ..webhooks.address_policy import AddressPolicy
@@ -84,13 +85,8 @@ def _store(request: Request) -> WebhookStore:
     return store.of(request.state.caller.tenant)
 
 
-def _address_policy(request: Request) -> AddressPolicy:
-    address_policy: AddressPolicy = request.app.state.address_policy
-    return address_policy
-
-
 Webhooks = Annotated[WebhookStore, Depends(_store)]
-CurrentAddressPolicy = Annotated[AddressPolicy, Depends(_address_policy)]
+CurrentAddressPolicy = Annotated[AddressPolicy, of_app("address_policy")]
 
 
 def _checked(url: HttpUrl, address_policy: AddressPolicy) -> str:

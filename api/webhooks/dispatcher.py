@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from lrcore.store.connection import RedisError, connect_async
 from lrcore.store.format import CHECK_SECONDS, StoreTooNew
-from lrcore.webhooks.endpoints import Attempt
 from lrcore.webhooks.outbox import Outbox, Outcome, Parcel
+from lrcore.webhooks.records import Attempt
 
 from ..settings import ApiSettings
 from .address_policy import AddressPolicy

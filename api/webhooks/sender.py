@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import httpcore
 
 from lrcore import __version__
-from lrcore.webhooks.endpoints import Attempt
 from lrcore.webhooks.outbox import Parcel, signature
+from lrcore.webhooks.records import Attempt
 
 from .address_policy import AddressPolicy, Refused
 

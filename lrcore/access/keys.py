@@ -15,7 +15,7 @@ import time
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from lrcore.errors import LrcoreError
 from lrcore.jobs.ids import ALPHABET
@@ -57,10 +57,8 @@ class TooManyKeys(LrcoreError):
         super().__init__(f"there are {MOST_KEYS} good keys already; revoke one first")
 
 
-class Key(BaseModel):
+class Key(BaseModel, frozen=True):
     """A key, without its secret."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     tenant: str

@@ -29,42 +29,42 @@ Made from the code by `make docs`; do not edit. Models, data sets and optimizers
 
 def reference() -> str:
     """The whole page."""
-    return "\n".join([HEAD, *_lines()])
-
-
-def _lines() -> Iterator[str]:
-    yield "## A job\n"
-    yield f"{inspect.getdoc(TrainingSpec)} What `POST /v1/jobs` and `python -m lrserve.worker.engine` take.\n"
     kinds = {"model": "a model", "dataset": "a data set", "optimizer": "an optimizer"}
     schedules = dict.fromkeys(("schedule", "momentum_schedule", "weight_decay_schedule"), "a schedule")
-    yield table(TrainingSpec, types=kinds | schedules)
-    yield f"\n`early_stopping`: {inspect.getdoc(EarlyStopping)}\n"
-    yield table(EarlyStopping)
-    yield "\n### How it is run\n"
-    yield f"{inspect.getdoc(JobOptions)} Beside the job's own fields, in `POST /v1/jobs` and `PUT /v1/jobs/{{id}}`.\n"
-    yield table(JobOptions)
-    yield "\n## An LR range test\n"
     own = RangeTestSpec.model_fields.keys() - Setup.model_fields.keys()
-    yield f"{inspect.getdoc(RangeTestSpec)}\n"
-    yield "What `POST /v1/lr-range-tests` takes, beside a job's other fields without schedules and `interval`:\n"
-    yield table(RangeTestSpec, only=own)
-    yield "\nThe job's `result`, once it has succeeded:\n"
-    yield from _fields(RangeTestResult, "")
-    yield from _fields(Suggestion, "suggestion.")
-    yield "\n## An experiment\n"
-    yield f"{inspect.getdoc(ExperimentSpec)} What `POST /v1/experiments` takes, beside how it is run, without"
-    yield "`max_seconds`:\n"
-    yield table(ExperimentSpec, types={"base": "a job", "grid": "the axes", "prune": "a rule"})
-    yield "\n`grid`: any of these, and any other argument of the base's optimizer, each with values that differ:\n"
-    yield table(Axes, types={"schedule": "schedules"})
-    yield f"\n`prune`: {inspect.getdoc(Asha)}\n"
-    yield table(Asha)
-    yield "\nA row of its leaderboard:\n"
-    yield from _fields(Row, "")
-    yield from _fields(Difference, "difference.")
-    yield from _family("Models", MODELS, Model)
-    yield from _family("Data sets", DATASETS, Dataset)
-    yield from _family("Optimizers", OPTIMIZERS, Optimizer)
+    lines = [
+        HEAD,
+        "## A job\n",
+        f"{inspect.getdoc(TrainingSpec)} What `POST /v1/jobs` and `python -m lrserve.worker.engine` take.\n",
+        table(TrainingSpec, types=kinds | schedules),
+        f"\n`early_stopping`: {inspect.getdoc(EarlyStopping)}\n",
+        table(EarlyStopping),
+        "\n### How it is run\n",
+        f"{inspect.getdoc(JobOptions)} Beside the job's own fields, in `POST /v1/jobs` and `PUT /v1/jobs/{{id}}`.\n",
+        table(JobOptions),
+        "\n## An LR range test\n",
+        f"{inspect.getdoc(RangeTestSpec)}\n",
+        "What `POST /v1/lr-range-tests` takes, beside a job's other fields without schedules and `interval`:\n",
+        table(RangeTestSpec, only=own),
+        "\nThe job's `result`, once it has succeeded:\n",
+        *_fields(RangeTestResult, ""),
+        *_fields(Suggestion, "suggestion."),
+        "\n## An experiment\n",
+        f"{inspect.getdoc(ExperimentSpec)} What `POST /v1/experiments` takes, beside how it is run, without",
+        "`max_seconds`:\n",
+        table(ExperimentSpec, types={"base": "a job", "grid": "the axes", "prune": "a rule"}),
+        "\n`grid`: any of these, and any other argument of the base's optimizer, each with values that differ:\n",
+        table(Axes, types={"schedule": "schedules"}),
+        f"\n`prune`: {inspect.getdoc(Asha)}\n",
+        table(Asha),
+        "\nA row of its leaderboard:\n",
+        *_fields(Row, ""),
+        *_fields(Difference, "difference."),
+        *_family("Models", MODELS, Model),
+        *_family("Data sets", DATASETS, Dataset),
+        *_family("Optimizers", OPTIMIZERS, Optimizer),
+    ]
+    return "\n".join(lines)
 
 
 def _fields(answer: type[BaseModel], prefix: str) -> Iterator[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from lrcore.family import Items, Number, Spec, Whole, is_none
-from lrcore.jobs.states import State
+from lrcore.jobs.states import RunState, State
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.=/-]{1,63}$", strict=True)]
 Priority = Annotated[int, Whole(ge=0, le=9)]
@@ -36,11 +36,7 @@ class JobOptions(SchedulingOptions):
     )
 
 
-class _View(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Progress(_View):
+class Progress(BaseModel, frozen=True):
     """How far a job is."""
 
     epoch: int = Field(description="finished epochs")
@@ -55,7 +51,7 @@ class Progress(_View):
     train_accuracy: float | None = Field(None, description="mean over the last 50 steps, likewise", exclude_if=is_none)
 
 
-class Epoch(_View):
+class Epoch(BaseModel, frozen=True):
     """What one epoch came to."""
 
     epoch: int
@@ -70,7 +66,7 @@ class Epoch(_View):
     seconds: float
 
 
-class Best(_View):
+class Best(BaseModel, frozen=True):
     """The epoch with the highest validation accuracy, or test accuracy if nothing is held out; the first of them."""
 
     epoch: int
@@ -92,21 +88,36 @@ class Best(_View):
         return self.test_accuracy if self.val_accuracy is None else self.val_accuracy
 
 
-class JobError(_View):
+class JobError(BaseModel, frozen=True):
     """Why a job failed."""
 
     type: str
     message: str
 
 
-class GroupingView(_View):
+class GroupingView(BaseModel, frozen=True):
     """How a run of an experiment was trained."""
 
     together: int = Field(description="runs side by side, this one counted")
     alone: str | None = Field(description="why there was but one, although there were others")
 
 
-class JobSummary(_View):
+class RunRow(BaseModel, frozen=True):
+    """A run of an experiment."""
+
+    run: int = Field(description="its index")
+    configuration: int = Field(description="index of what it is a run of")
+    seed: int
+    state: RunState = Field(description="pruned: stopped early, because other configurations were better")
+    epoch: int | None = Field(description="the last finished epoch; null before the first")
+    final_test_accuracy: float | None = Field(description="after that epoch")
+    best_test_accuracy: float | None = Field(description="of the best epoch so far")
+    best_epoch: int | None
+    error: JobError | None
+    training: GroupingView | None = Field(description="how it was trained; null before it has succeeded")
+
+
+class JobSummary(BaseModel, frozen=True):
     """A snapshot of a job as lists have it: without what may be long."""
 
     id: str

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from lrcore.curve import table
 from lrcore.errors import CurveError
@@ -21,6 +21,7 @@ from lrcore.jobs.training_spec import MAX_EPOCHS, Seed, Setup, TrainingSpec
 from lrcore.numerics.grid import Grid
 from lrcore.schedules import Schedule
 from lrcore.schedules.range_test import ExponentialRangeTest, LinearRangeTest
+from lrcore.text import csv_of
 
 Floats = NDArray[np.float64]
 Suggested = Literal["steepest", "valley", "max_lr"]
@@ -144,10 +145,8 @@ class RangeTestSpec(Setup):
         return self.model_dump(include=set(Setup.model_fields))
 
 
-class Suggestion(BaseModel):
+class Suggestion(BaseModel, frozen=True):
     """Rates that a range test suggests; each may be null, with the reason in `reasons`."""
-
-    model_config = ConfigDict(frozen=True)
 
     steepest: float | None = Field(description="where the smoothed loss falls fastest over log lr")
     valley: float | None = Field(description="in the middle of the smoothed loss's longest fall")
@@ -157,10 +156,8 @@ class Suggestion(BaseModel):
     reasons: dict[Suggested, str] = Field(description="why there is no suggestion")
 
 
-class RangeTestResult(BaseModel):
+class RangeTestResult(BaseModel, frozen=True):
     """What a range test came to. Lists of rates and losses have one value a step; what is not finite is null."""
-
-    model_config = ConfigDict(frozen=True)
 
     lr: list[float] = Field(description="of each step, the optimizer's own, without those of parameter groups")
     loss: list[float | None] = Field(
@@ -365,7 +362,7 @@ def as_csv(found: RangeTestResult | None) -> str:
 
     Without a result, the header alone.
     """
-    return "".join(",".join(row) + "\n" for row in _rows(found))
+    return csv_of(_rows(found))
 
 
 def _rows(found: RangeTestResult | None) -> Iterator[list[str]]:

@@ -112,11 +112,6 @@ class Setup(JobSpec):
         """Optimizer steps in an epoch; the last batch may be short."""
         return steps_per_epoch(self.dataset, self.batch_size, self.drop_last)
 
-    @property
-    def steps(self) -> int:
-        """Optimizer steps of the whole job."""
-        raise NotImplementedError
-
     def progress(self, step: int) -> Progress:
         steps, each = self.steps, self.steps_per_epoch
         epochs = -(-steps // each)  # the last one may be a part

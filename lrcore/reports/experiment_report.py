@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from lrcore.jobs.configuration_labels import label, labels
+from lrcore.jobs.configuration_labels import labels
 from lrcore.jobs.experiment import ExperimentSpec
-from lrcore.jobs.job import Epoch, GroupingView, Job, JobError
+from lrcore.jobs.job import Epoch, Job, RunRow
 from lrcore.jobs.states import RunState
 from lrcore.numerics.statistics import Floats
 from lrcore.reports.leaderboard import By, Row, leaderboard
@@ -21,6 +19,7 @@ from lrcore.reports.metrics import cells
 from lrcore.reports.overlay import Line, draw_experiment, steps
 from lrcore.store.reader import JobReader
 from lrcore.store.records import RunView
+from lrcore.text import csv_of
 
 DRAWN = 60  # configurations: more grey lines show nothing
 AT_ONCE = 500  # runs whose epochs are read together
@@ -36,23 +35,6 @@ class EpochRow(Epoch):
 
 
 WHICH = tuple(name for name in EpochRow.model_fields if name not in Epoch.model_fields)
-
-
-class RunRow(BaseModel):
-    """A run of an experiment."""
-
-    model_config = ConfigDict(frozen=True)
-
-    run: int = Field(description="its index")
-    configuration: int = Field(description="index of what it is a run of")
-    seed: int
-    state: RunState = Field(description="pruned: stopped early, because other configurations were better")
-    epoch: int | None = Field(description="the last finished epoch; null before the first")
-    final_test_accuracy: float | None = Field(description="after that epoch")
-    best_test_accuracy: float | None = Field(description="of the best epoch so far")
-    best_epoch: int | None
-    error: JobError | None
-    training: GroupingView | None = Field(description="how it was trained; null before it has succeeded")
 
 
 class ExperimentReport:
@@ -125,11 +107,7 @@ class ExperimentReport:
         columns = [field for field in Epoch.model_fields if field not in optional]
         yield ",".join([*WHICH, *columns]) + "\n"
         for part in self._epochs(store):
-            text = io.StringIO()
-            writer = csv.writer(text, lineterminator="\n")
-            for which, epochs in part:
-                writer.writerows([*which, *cells(epoch, columns)] for epoch in epochs)
-            yield text.getvalue()
+            yield csv_of([*which, *cells(epoch, columns)] for which, epochs in part for epoch in epochs)
 
     def metrics_json(self, store: JobReader) -> Iterator[str]:
         """The same as a JSON object, a piece at a time."""
@@ -162,10 +140,6 @@ class ExperimentReport:
             chosen = runs[begin : begin + AT_ONCE]
             for run, values in zip(chosen, store.run_figures(self._job.key, chosen, figure), strict=True):
                 yield run, [value[0] for value in values] if figure == "lr" else values
-
-    def name(self, run: int) -> str:
-        """A run's configuration in a few words."""
-        return label(self.spec.plain_settings(run // len(self._seeds)))
 
     def _settings(self) -> list[dict[str, Any]]:
         return [self.spec.plain_settings(i) for i in range(self.spec.configurations)]

@@ -15,17 +15,16 @@ What the figures do not say:
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from lrcore.jobs.states import State
 from lrcore.numerics.statistics import Floats, Moments, moments, student_t
+from lrcore.text import csv_of
 
 By = Literal["final", "best"]
 
@@ -37,11 +36,7 @@ STATISTICS = ("final_mean", "final_std", "best_mean", "best_std")
 COMPARISON = ("difference", "low", "high", "pairs")
 
 
-class _View(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Statistic(_View):
+class Statistic(BaseModel, frozen=True):
     """A figure over a configuration's runs."""
 
     mean: float
@@ -49,7 +44,7 @@ class Statistic(_View):
     n: int = Field(description="runs that have the figure")
 
 
-class Difference(_View):
+class Difference(BaseModel, frozen=True):
     """How much higher a configuration's figure is than another one's, over the seeds that both have it with."""
 
     to: int = Field(description="index of the other configuration")
@@ -60,7 +55,7 @@ class Difference(_View):
     confidence: float = Field(CONFIDENCE, description="of the interval, by Student's t, for this comparison alone")
 
 
-class Row(_View):
+class Row(BaseModel, frozen=True):
     """A configuration's place."""
 
     rank: int = Field(description="from 1")
@@ -184,13 +179,13 @@ def as_csv(rows: Sequence[Row]) -> str:
     cell. `n` is the number of runs with a final test accuracy.
     """
     axes = list(dict.fromkeys(axis for row in rows for axis in row.settings))
-    file = io.StringIO()
-    table = csv.writer(file, lineterminator="\n")
-    table.writerow(["rank", "configuration", *axes, "n", *STATISTICS, *COMPARISON, State.FAILED.value, PRUNED])
-    for row in rows:
-        settings = [_cell(row.settings[axis]) if axis in row.settings else "" for axis in axes]
-        table.writerow([row.rank, row.configuration, *settings, *map(_number, _figures(row))])
-    return file.getvalue()
+    head = ["rank", "configuration", *axes, "n", *STATISTICS, *COMPARISON, State.FAILED.value, PRUNED]
+    settings = [[_cell(row.settings[axis]) if axis in row.settings else "" for axis in axes] for row in rows]
+    lines = [
+        [row.rank, row.configuration, *own, *map(_number, _figures(row))]
+        for row, own in zip(rows, settings, strict=True)
+    ]
+    return csv_of([head, *lines])
 
 
 def _figures(row: Row) -> Iterator[float | None]:

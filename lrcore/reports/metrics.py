@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lrcore.jobs.job import Epoch
+from lrcore.text import csv_of
 
 OPTIONAL = ("momentum", "val_loss", "val_accuracy")  # columns that only some jobs have
 
@@ -16,8 +17,7 @@ def as_csv(epochs: Sequence[Epoch]) -> str:
         for name in Epoch.model_fields
         if name not in OPTIONAL or any(getattr(epoch, name) is not None for epoch in epochs)
     ]
-    rows = [columns, *(cells(epoch, columns) for epoch in epochs)]
-    return "".join(",".join(row) + "\n" for row in rows)
+    return csv_of([columns, *(cells(epoch, columns) for epoch in epochs)])
 
 
 def cells(epoch: Epoch, columns: Sequence[str]) -> list[str]:

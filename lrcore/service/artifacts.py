@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from lrcore.errors import LrcoreError
 from lrcore.jobs.job import as_rfc3339
@@ -35,10 +35,8 @@ class ArtifactsUnavailable(LrcoreError):
     """The artifact root does not answer, or refuses."""
 
 
-class Artifact(BaseModel):
+class Artifact(BaseModel, frozen=True):
     """A file of a job."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     size: int = Field(description="bytes")

@@ -26,10 +26,6 @@ class OperatorStore(JobReader):
         self._memory = MemoryGuard(redis)
         self._writable_until = 0.0
 
-    def ping(self) -> None:
-        """Ask Redis for a sign of life."""
-        self._redis.ping()
-
     def check_writable(self) -> None:
         """Find out, by a write once a second, whether jobs can be stored.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from lrcore.jobs.states import State
 
 
-class WorkerStats(BaseModel):
+class WorkerStats(BaseModel, frozen=True, extra="ignore"):  # a newer worker may report more
     """Statistics that a worker reports every few seconds. They are dropped when it dies.
 
     Attributes:
@@ -21,8 +21,6 @@ class WorkerStats(BaseModel):
         steps_per_second, images_per_second: of training since the report before; all runs of a shard together.
         memory_used, memory_total: bytes of the device, by all processes on it; None for a CPU.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")  # a newer worker may report more
 
     version: str
     host: str = ""

@@ -14,9 +14,7 @@ import copy
 import json
 import secrets
 from dataclasses import dataclass
-from typing import Any, Literal, Self
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, Self
 
 from lrcore.errors import LrcoreError
 from lrcore.jobs.ids import NOBODY, display, new_id
@@ -24,8 +22,7 @@ from lrcore.jobs.job import rfc3339
 from lrcore.store.connection import Redis
 from lrcore.store.records import milliseconds
 from lrcore.store.scripts import PREFIX, ScriptRunner
-
-Event = Literal["job.queued", "job.running", "job.paused", "job.succeeded", "job.failed", "job.cancelled"]
+from lrcore.webhooks.records import Delivery, Event, Webhook
 
 SECRET_PREFIX = "whsec_"
 SECRET_BYTES = 32
@@ -83,45 +80,6 @@ class TooManyWebhooks(LrcoreError):
     def __init__(self, bounds: Bounds) -> None:
         most = f"{bounds.endpoints} of a tenant and {bounds.all_endpoints} of all"
         super().__init__(f"there are as many webhooks as there may be, {most}: delete one first")
-
-
-class _View(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Webhook(_View):
-    """An endpoint, without its secret."""
-
-    id: str
-    url: str
-    events: list[Event] = Field(description="which changes of state it is notified of")
-    label: str | None = Field(description="only jobs with this label; null for all")
-    description: str
-    enabled: bool
-    disabled_reason: str | None = Field(description="why it is disabled, if not by a client")
-    created_at: str = Field(description="RFC 3339, UTC")
-
-
-class Attempt(_View):
-    """One try to deliver."""
-
-    at: str = Field(description="RFC 3339, UTC")
-    status: int | None = Field(None, description="HTTP status of the answer; null if there was none")
-    error: str | None = Field(None, description="why it failed")
-    milliseconds: int = Field(description="how long it took")
-
-
-class Delivery(_View):
-    """An event on its way to an endpoint."""
-
-    id: str = Field(description="the header webhook-id, the same in every attempt")
-    event: str
-    job_id: str | None = Field(description="null for webhook.test")
-    state: Literal["pending", "delivered", "failed"]
-    attempts: list[Attempt] = Field(description="in order; the last 50")
-    next_attempt_at: str | None = Field(
-        description="RFC 3339, UTC; null when it is over, is being sent, or waits for an earlier one of its job"
-    )
 
 
 class WebhookStore:

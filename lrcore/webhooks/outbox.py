@@ -16,7 +16,8 @@ from lrcore.jobs.job import rfc3339
 from lrcore.store.connection import AsyncRedis
 from lrcore.store.records import milliseconds
 from lrcore.store.scripts import PREFIX, AsyncScriptRunner
-from lrcore.webhooks.endpoints import BOUNDS, SECRET_PREFIX, Attempt, Bounds
+from lrcore.webhooks.endpoints import BOUNDS, SECRET_PREFIX, Bounds
+from lrcore.webhooks.records import Attempt
 
 Outcome = Literal["delivered", "failed", "gone", "retry"]
 

@@ -23,8 +23,7 @@ from lrcore import __version__
 from lrserve.client import jobs as work
 from lrserve.client.curves import CurveMethods
 from lrserve.client.errors import ApiError, JobNotSucceeded, NoAnswer
-from lrserve.client.events import Event
-from lrserve.client.follow import follow, follow_async
+from lrserve.client.events import Event, follow, follow_async
 from lrserve.client.handles import (
     AsyncExperimentHandle,
     AsyncJobHandle,

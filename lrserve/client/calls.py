@@ -99,6 +99,17 @@ def model(cls: type[M]) -> Callable[[httpx.Response], M]:
     return lambda response: cls.model_validate(response.json())
 
 
+def list_of(cls: type[M], name: str) -> Callable[[httpx.Response], list[M]]:
+    """Reads a list of such objects, which stands under a name in the answer."""
+    return lambda response: [cls.model_validate(each) for each in response.json()[name]]
+
+
+def page_of(cls: type[M], name: str) -> Callable[[httpx.Response], Page[M]]:
+    """Reads one page of such a list."""
+    items = list_of(cls, name)
+    return lambda response: Page(items(response), response.json()["next_cursor"])
+
+
 def content(response: httpx.Response) -> bytes:
     """Reads an answer as it is."""
     return response.content

@@ -4,17 +4,55 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import httpx
 import numpy as np
 
-from lrserve.client.calls import Call, SpecLike, as_json, content, given, model, path
+from lrserve.client.calls import Call, SpecLike, as_json, content, given, list_of, model, path, plain
 from lrserve.client.methods import Method
-from lrserve.client.requests import Metrics, Rates, Sampling
 from lrserve.client.responses import CurveDetails, Entry, Fit, Floats, Translation
 
 Form = Literal["json", "csv", "npy", "arrow", "png", "svg"]
+Rates = float | Sequence[float] | Floats
+Metrics = Sequence[float] | Floats
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which steps of a curve are requested.
+
+    Attributes:
+        steps: how many values come back.
+        total_steps: steps of the whole run, for lengths in percent; start + stride * steps if None.
+        steps_per_epoch: for lengths in epochs.
+        where: a rate; the answer has the first step at or below it.
+    """
+
+    steps: int
+    start: int = 0
+    stride: int = 1
+    total_steps: int | None = None
+    steps_per_epoch: int | None = None
+    where: float | None = None
+
+    def of(self, schedule: SpecLike, base_lr: Rates | None, metrics: Metrics | None = None) -> dict[str, Any]:
+        """Return the request body for one curve."""
+        return {"schedule": schedule} | given(base_lr=base_lr, metrics=metrics, **vars(self))
+
+    def of_several(self, curves: Mapping[str, SpecLike], base_lr: Rates | None) -> dict[str, Any]:
+        """Return the request body for several curves.
+
+        Args:
+            curves: schedules by name, or {"schedule": …} with a rate or metrics of its own.
+        """
+        entries = []
+        for name, each in curves.items():
+            entry = plain(each)
+            own = {"schedule": entry} if "type" in entry else entry
+            entries.append({"name": name} | given(base_lr=base_lr) | own)
+        return {"curves": entries} | given(**vars(self))
 
 
 def curve(
@@ -152,7 +190,7 @@ def optimizers() -> Call[list[Entry]]:
 
 
 def _members(kind: str) -> Call[list[Entry]]:
-    return Call("GET", path(kind), lambda r: [Entry.model_validate(each) for each in r.json()[kind]])
+    return Call("GET", path(kind), list_of(Entry, kind))
 
 
 def translate(
@@ -180,7 +218,7 @@ def fit(lr: Metrics, limit: int = 5, *, step: Sequence[int] | None = None) -> Ca
     return Call(
         "POST",
         path("schedules", "fit"),
-        lambda r: [Fit.model_validate(each) for each in r.json()["fits"]],
+        list_of(Fit, "fits"),
         body=as_json({"lr": lr, "limit": limit, **({} if step is None else {"step": step})}),
     )
 

@@ -9,8 +9,7 @@ from lrcore.jobs.job import Job
 from lrcore.jobs.states import State
 from lrserve.client import jobs
 from lrserve.client.bar import Bar
-from lrserve.client.events import Event
-from lrserve.client.follow import follow, follow_async
+from lrserve.client.events import Event, follow, follow_async
 from lrserve.client.methods import Awaiting, Blocking, BoundMaker, BoundMethod
 from lrserve.client.transport import AsyncTransport, SyncTransport
 

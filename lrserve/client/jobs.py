@@ -15,21 +15,34 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 from pydantic import BaseModel
 
-from lrcore.jobs.job import Epoch, Job
+from lrcore.jobs.job import Epoch, Job, RunRow
 from lrcore.jobs.states import State
 from lrcore.reports.leaderboard import By, Row
 from lrcore.reports.leaderboard import as_csv as ranked_csv
 from lrcore.reports.metrics import as_csv as epochs_csv
-from lrcore.text import cell
-from lrserve.client.calls import Call, Flow, Page, SpecLike, as_json, content, given, model, nothing, path, plain
+from lrcore.service.artifacts import Artifact
+from lrcore.text import cell, csv_of
+from lrserve.client.calls import (
+    Call,
+    Flow,
+    Page,
+    SpecLike,
+    as_json,
+    content,
+    given,
+    list_of,
+    model,
+    nothing,
+    page_of,
+    path,
+    plain,
+)
 from lrserve.client.errors import ApiError, JobNotSucceeded
 from lrserve.client.methods import Listing, Method
-from lrserve.client.responses import Kind, Plan, Records
+from lrserve.client.responses import Kind, Plan, Records, records_of
 
 if TYPE_CHECKING:
     from lrcore.jobs.range_test import RangeTestResult
-    from lrcore.reports.experiment_report import RunRow
-    from lrcore.service.artifacts import Artifact
 
 WAIT_SECONDS = 30.0  # that the server keeps a request of wait() before it answers
 
@@ -38,11 +51,7 @@ as_job = model(Job)
 
 def kinds() -> Call[list[Kind]]:
     """All job types that the server has."""
-    return Call("GET", path("kinds"), _kinds, kept=True)
-
-
-def _kinds(response: httpx.Response) -> list[Kind]:
-    return [Kind.model_validate(kind) for kind in response.json()["kinds"]]
+    return Call("GET", path("kinds"), list_of(Kind, "kinds"), kept=True)
 
 
 def submit(spec: SpecLike, *, job_id: str | None = None, idempotency_key: str | None = None) -> Flow[Job]:
@@ -143,18 +152,21 @@ def jobs_page(
 ) -> Call[Page[Job]]:
     """Jobs, newest first."""
     return Call(
-        "GET", path("jobs"), _page, given(state=state, label=label, limit=page_size, cursor=cursor, fields=WHOLE)
+        "GET",
+        path("jobs"),
+        page_of(Job, "jobs"),
+        given(state=state, label=label, limit=page_size, cursor=cursor, fields=WHOLE),
     )
 
 
 def experiments_page(cursor: str | None, *, state: str | None = None, page_size: int = 100) -> Call[Page[Job]]:
     """Experiments, newest first."""
-    return Call("GET", path("experiments"), _page, given(state=state, limit=page_size, cursor=cursor, fields=WHOLE))
-
-
-def _page(response: httpx.Response) -> Page[Job]:
-    answer = response.json()
-    return Page([Job.model_validate(each) for each in answer["jobs"]], answer["next_cursor"])
+    return Call(
+        "GET",
+        path("experiments"),
+        page_of(Job, "jobs"),
+        given(state=state, limit=page_size, cursor=cursor, fields=WHOLE),
+    )
 
 
 def wait(job_id: str, timeout: float | None = None) -> Flow[Job]:
@@ -226,11 +238,7 @@ def delete(job_id: str) -> Call[None]:
 
 def metrics(job_id: str) -> Call[Records[Epoch]]:
     """Every finished epoch of a training job."""
-    return Call("GET", path("jobs", job_id, "metrics"), _epochs)
-
-
-def _epochs(response: httpx.Response) -> Records[Epoch]:
-    return Records(map(Epoch.model_validate, response.json()["epochs"]), epochs_csv)
+    return Call("GET", path("jobs", job_id, "metrics"), records_of(Epoch, "epochs", epochs_csv))
 
 
 def plot(job_id: str, form: Literal["png", "svg"] = "png") -> Call[bytes]:
@@ -240,13 +248,7 @@ def plot(job_id: str, form: Literal["png", "svg"] = "png") -> Call[bytes]:
 
 def artifacts(job_id: str) -> Call[list[Artifact]]:
     """The job's files; none before it has succeeded."""
-    return Call("GET", path("jobs", job_id, "artifacts"), _artifacts)
-
-
-def _artifacts(response: httpx.Response) -> list[Artifact]:
-    from lrcore.service.artifacts import Artifact
-
-    return [Artifact.model_validate(each) for each in response.json()["artifacts"]]
+    return Call("GET", path("jobs", job_id, "artifacts"), list_of(Artifact, "artifacts"))
 
 
 def download(job_id: str, name: str, folder: Path | str = ".") -> Flow[Path]:
@@ -291,12 +293,8 @@ def leaderboard(job_id: str, by: By = "final", baseline: int | None = None) -> C
         by: the test accuracy that orders: of the last epoch, or the best.
         baseline: index of the configuration that the others are compared with; the leader if None.
     """
-    given_path = path("experiments", job_id, "leaderboard")
-    return Call("GET", given_path, _ranked, given(by=by, baseline=baseline))
-
-
-def _ranked(response: httpx.Response) -> Records[Row]:
-    return Records(map(Row.model_validate, response.json()["leaderboard"]), ranked_csv)
+    reader = records_of(Row, "leaderboard", ranked_csv)
+    return Call("GET", path("experiments", job_id, "leaderboard"), reader, given(by=by, baseline=baseline))
 
 
 def epochs(job_id: str) -> Call[Records[dict[str, str]]]:
@@ -311,23 +309,13 @@ def _rows(response: httpx.Response) -> Records[dict[str, str]]:
 
 def runs(job_id: str) -> Call[Records[RunRow]]:
     """The runs of an experiment."""
-    return Call("GET", path("experiments", job_id), _runs)
-
-
-def _runs(response: httpx.Response) -> Records[RunRow]:
-    from lrcore.reports.experiment_report import RunRow
-
-    return Records(map(RunRow.model_validate, response.json()["runs"]), _table)
+    return Call("GET", path("experiments", job_id), records_of(RunRow, "runs", _table))
 
 
 def _table(records: Sequence[BaseModel]) -> str:
     """Any records as CSV; what is no number or text is JSON."""
-    file = io.StringIO()
     rows = [record.model_dump(mode="json") for record in records]
-    writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    return file.getvalue()
+    return csv_of([list(rows[0]) if rows else [], *(map(_cell, row.values()) for row in rows)])
 
 
 def _cell(value: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import wraps
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from lrcore.jobs.job import Job
 from lrserve.client.calls import Call, Flow, Page
@@ -41,39 +41,63 @@ class Awaiting:
         return await self._transport.run(asked)
 
 
-class Method(Generic[P, T]):
-    """A method that returns what a call comes to."""
+class _ClientMethod(Generic[P, S, A]):
+    """A method with the parameters of a function that makes a call.
 
-    def __init__(self, make: Callable[P, Call[T] | Flow[T]]) -> None:
-        self._make: Callable[..., Call[T] | Flow[T]] = make
+    It returns S on a Blocking object, and A on an Awaiting one.
+    """
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
         self.__doc__, self.__wrapped__ = make.__doc__, make
 
     @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Method[P, T]: ...
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
     @overload
-    def __get__(self, instance: Blocking, owner: type[Any]) -> Callable[P, T]: ...
+    def __get__(self, instance: Blocking, owner: type[Any]) -> Callable[P, S]: ...
     @overload
-    def __get__(self, instance: Awaiting, owner: type[Any]) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, instance: Awaiting, owner: type[Any]) -> Callable[P, A]: ...
 
     def __get__(self, instance: Blocking | Awaiting | None, owner: type[Any]) -> Any:
         if instance is None:
             return self
+        answer: Callable[..., Any] = self._of_blocking if isinstance(instance, Blocking) else self._of_awaiting
 
         @wraps(self._make)
         def method(*arguments: Any, **options: Any) -> Any:
-            return instance._run(self._make(*instance._bound, *arguments, **options))
+            return answer(instance, *arguments, **options)
 
         return method
+
+    def _of_blocking(self, instance: Blocking, *arguments: Any, **options: Any) -> S:
+        raise NotImplementedError
+
+    def _of_awaiting(self, instance: Awaiting, *arguments: Any, **options: Any) -> A:
+        raise NotImplementedError
+
+
+class Method(_ClientMethod[P, T, Awaitable[T]]):
+    """A method that returns what a call comes to."""
+
+    def __init__(self, make: Callable[P, Call[T] | Flow[T]]) -> None:
+        super().__init__(make)
+
+    def _of_blocking(self, instance: Blocking, *arguments: Any, **options: Any) -> T:
+        result: T = instance._run(self._make(*instance._bound, *arguments, **options))
+        return result
+
+    def _of_awaiting(self, instance: Awaiting, *arguments: Any, **options: Any) -> Awaitable[T]:
+        return instance._run(self._make(*instance._bound, *arguments, **options))
 
 
 class BoundMethod(Method[P, T]):
     """The same of a handle, which gives the job's id."""
 
     def __init__(self, make: Callable[Concatenate[str, P], Call[T] | Flow[T]]) -> None:
-        super().__init__(make)  # type: ignore[arg-type]  # __get__ gives the first argument
+        super().__init__(make)  # type: ignore[arg-type]  # the method gives the first argument
 
 
-class Maker(Generic[P, S, A]):
+class Maker(_ClientMethod[P, S, Awaitable[A]]):
     """A method that makes a job and returns its handle.
 
     Args:
@@ -87,39 +111,16 @@ class Maker(Generic[P, S, A]):
         blocking: Callable[[SyncTransport, Job], S],
         awaiting: Callable[[AsyncTransport, Job], A],
     ) -> None:
-        self._make: Callable[..., Call[Job] | Flow[Job]] = make
+        super().__init__(make)
         self._blocking, self._awaiting = blocking, awaiting
-        self.__doc__, self.__wrapped__ = make.__doc__, make
 
-    @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Maker[P, S, A]: ...
-    @overload
-    def __get__(self, instance: Blocking, owner: type[Any]) -> Callable[P, S]: ...
-    @overload
-    def __get__(self, instance: Awaiting, owner: type[Any]) -> Callable[P, Awaitable[A]]: ...
+    def _of_blocking(self, instance: Blocking, *arguments: Any, **options: Any) -> S:
+        job = instance._run(self._make(*instance._bound, *arguments, **options))
+        return self._blocking(instance._transport, job)
 
-    def __get__(self, instance: Blocking | Awaiting | None, owner: type[Any]) -> Any:
-        if instance is None:
-            return self
-        if isinstance(instance, Blocking):
-            return self._of_blocking(instance)
-        return self._of_awaiting(instance)
-
-    def _of_blocking(self, instance: Blocking) -> Callable[..., S]:
-        @wraps(self._make)
-        def method(*arguments: Any, **options: Any) -> S:
-            job = instance._run(self._make(*instance._bound, *arguments, **options))
-            return self._blocking(instance._transport, job)
-
-        return method
-
-    def _of_awaiting(self, instance: Awaiting) -> Callable[..., Awaitable[A]]:
-        @wraps(self._make)
-        async def method(*arguments: Any, **options: Any) -> A:
-            job = await instance._run(self._make(*instance._bound, *arguments, **options))
-            return self._awaiting(instance._transport, job)
-
-        return method
+    async def _of_awaiting(self, instance: Awaiting, *arguments: Any, **options: Any) -> A:
+        job = await instance._run(self._make(*instance._bound, *arguments, **options))
+        return self._awaiting(instance._transport, job)
 
 
 class BoundMaker(Maker[P, S, A]):
@@ -131,10 +132,10 @@ class BoundMaker(Maker[P, S, A]):
         blocking: Callable[[SyncTransport, Job], S],
         awaiting: Callable[[AsyncTransport, Job], A],
     ) -> None:
-        super().__init__(make, blocking, awaiting)  # type: ignore[arg-type]  # __get__ gives the first argument
+        super().__init__(make, blocking, awaiting)  # type: ignore[arg-type]  # the method gives the first argument
 
 
-class Listing(Generic[P, T]):
+class Listing(_ClientMethod[P, Iterator[T], AsyncIterator[T]]):
     """A method that iterates over all of a list, and fetches its pages when they are reached.
 
     Args:
@@ -142,40 +143,21 @@ class Listing(Generic[P, T]):
     """
 
     def __init__(self, make: Callable[Concatenate[str | None, P], Call[Page[T]]]) -> None:
-        self._make: Callable[..., Call[Page[T]]] = make
-        self.__doc__, self.__wrapped__ = make.__doc__, make
+        super().__init__(make)
 
-    @overload
-    def __get__(self, instance: None, owner: type[Any]) -> Listing[P, T]: ...
-    @overload
-    def __get__(self, instance: Blocking, owner: type[Any]) -> Callable[P, Iterator[T]]: ...
-    @overload
-    def __get__(self, instance: Awaiting, owner: type[Any]) -> Callable[P, AsyncIterator[T]]: ...
+    def _of_blocking(self, instance: Blocking, *arguments: Any, **options: Any) -> Iterator[T]:
+        cursor: str | None = None
+        while True:
+            page: Page[T] = instance._run(self._make(cursor, *arguments, **options))
+            yield from page.items
+            if (cursor := page.next_cursor) is None:
+                return
 
-    def __get__(self, instance: Blocking | Awaiting | None, owner: type[Any]) -> Any:
-        if instance is None:
-            return self
-        return self._of_blocking(instance) if isinstance(instance, Blocking) else self._of_awaiting(instance)
-
-    def _of_blocking(self, instance: Blocking) -> Callable[..., Iterator[T]]:
-        def method(*arguments: Any, **options: Any) -> Iterator[T]:
-            cursor: str | None = None
-            while True:
-                page = instance._run(self._make(cursor, *arguments, **options))
-                yield from page.items
-                if (cursor := page.next_cursor) is None:
-                    return
-
-        return method
-
-    def _of_awaiting(self, instance: Awaiting) -> Callable[..., AsyncIterator[T]]:
-        async def method(*arguments: Any, **options: Any) -> AsyncIterator[T]:
-            cursor: str | None = None
-            while True:
-                page = await instance._run(self._make(cursor, *arguments, **options))
-                for item in page.items:
-                    yield item
-                if (cursor := page.next_cursor) is None:
-                    return
-
-        return method
+    async def _of_awaiting(self, instance: Awaiting, *arguments: Any, **options: Any) -> AsyncIterator[T]:
+        cursor: str | None = None
+        while True:
+            page: Page[T] = await instance._run(self._make(cursor, *arguments, **options))
+            for item in page.items:
+                yield item
+            if (cursor := page.next_cursor) is None:
+                return

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import httpx
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
+
+from lrserve.client.calls import M, list_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,11 +21,7 @@ T = TypeVar("T")
 Floats = NDArray[np.float64]
 
 
-class _View(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Entry(_View):
+class Entry(BaseModel, frozen=True):
     """A schedule, model, data set or optimizer of the catalogue.
 
     Attributes:
@@ -38,7 +37,7 @@ class Entry(_View):
     example: dict[str, Any]
 
 
-class Kind(_View):
+class Kind(BaseModel, frozen=True):
     """A job type.
 
     Attributes:
@@ -52,7 +51,7 @@ class Kind(_View):
     parameters: dict[str, Any]
 
 
-class Translation(_View):
+class Translation(BaseModel, frozen=True):
     """A schedule as code of another framework.
 
     Attributes:
@@ -65,7 +64,7 @@ class Translation(_View):
     notes: list[str]
 
 
-class Fit(_View):
+class Fit(BaseModel, frozen=True):
     """A schedule that draws a logged series, and how near it comes; errors are shares of the largest logged rate.
 
     Attributes:
@@ -81,7 +80,7 @@ class Fit(_View):
     diverges_at: int | None = None
 
 
-class Plan(_View):
+class Plan(BaseModel, frozen=True):
     """What a job would do.
 
     Attributes:
@@ -101,20 +100,20 @@ class Plan(_View):
     warnings: list[dict[str, Any]]
 
 
-class Health(_View):
+class Health(BaseModel, frozen=True):
     """The process is up."""
 
     status: str
 
 
-class QueueState(_View):
+class QueueState(BaseModel, frozen=True):
     """What waits for one kind of hardware, and how many workers have it."""
 
     waiting: int
     workers: int
 
 
-class Readiness(_View):
+class Readiness(BaseModel, frozen=True):
     """The service can take jobs. Without a good key, a server that asks for keys leaves out workers and queues."""
 
     status: str
@@ -123,7 +122,7 @@ class Readiness(_View):
     queues: dict[str, QueueState] | None = None
 
 
-class ApiKey(_View):
+class ApiKey(BaseModel, frozen=True):
     """A key, without its secret; times are RFC 3339 in UTC."""
 
     id: str
@@ -198,3 +197,9 @@ class Records(list[T], Generic[T]):
         except ImportError as error:
             raise ImportError("a frame needs pandas: pip install 'lrserve[pandas]'") from error
         return pandas.read_csv(io.StringIO(self.csv()), engine="python")  # the other engine rounds
+
+
+def records_of(cls: type[M], name: str, as_csv: Callable[[list[M]], str]) -> Callable[[httpx.Response], Records[M]]:
+    """Reads a list of such objects, which stands under a name in the answer."""
+    items = list_of(cls, name)
+    return lambda response: Records(items(response), as_csv)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import httpx
 
-from lrserve.client.calls import Call, Page, as_json, given, model, nothing, path
+from lrcore.webhooks.records import Delivery, Webhook
+from lrserve.client.calls import Call, Page, as_json, given, list_of, model, nothing, page_of, path
 from lrserve.client.methods import Listing, Method
 from lrserve.client.responses import ApiKey, Health, Readiness
-
-if TYPE_CHECKING:
-    from lrcore.webhooks.endpoints import Delivery, Webhook
 
 
 def health() -> Call[Health]:
@@ -27,12 +25,12 @@ def ready() -> Call[Readiness]:
 
 def webhooks() -> Call[list[Webhook]]:
     """All webhooks, newest first."""
-    return Call("GET", path("webhooks"), lambda r: [_webhook(each) for each in r.json()["webhooks"]])
+    return Call("GET", path("webhooks"), list_of(Webhook, "webhooks"))
 
 
 def webhook(webhook_id: str) -> Call[Webhook]:
     """One webhook."""
-    return Call("GET", path("webhooks", webhook_id), lambda r: _webhook(r.json()))
+    return Call("GET", path("webhooks", webhook_id), model(Webhook))
 
 
 def create_webhook(
@@ -50,7 +48,7 @@ def create_webhook(
 
 def change_webhook(webhook_id: str, **changes: Any) -> Call[Webhook]:
     """Change url, events, label, description or enabled; what is not named stays."""
-    return Call("PATCH", path("webhooks", webhook_id), lambda r: _webhook(r.json()), body=as_json(changes))
+    return Call("PATCH", path("webhooks", webhook_id), model(Webhook), body=as_json(changes))
 
 
 def delete_webhook(webhook_id: str) -> Call[None]:
@@ -65,47 +63,33 @@ def rotate_secret(webhook_id: str) -> Call[tuple[Webhook, str]]:
 
 def test_webhook(webhook_id: str) -> Call[Delivery]:
     """Send an event of the type webhook.test."""
-    return Call("POST", path("webhooks", webhook_id, "test"), lambda r: _delivery(r.json()), repeatable=False)
+    return Call("POST", path("webhooks", webhook_id, "test"), model(Delivery), repeatable=False)
 
 
 def deliveries_page(cursor: str | None, webhook_id: str, *, page_size: int = 100) -> Call[Page[Delivery]]:
     """A webhook's deliveries, newest first."""
-    return Call("GET", path("webhooks", webhook_id, "deliveries"), _page, given(limit=page_size, cursor=cursor))
+    return Call(
+        "GET",
+        path("webhooks", webhook_id, "deliveries"),
+        page_of(Delivery, "deliveries"),
+        given(limit=page_size, cursor=cursor),
+    )
 
 
 def redeliver(webhook_id: str, delivery_id: str) -> Call[Delivery]:
     """Send a delivery again, at once."""
-    return Call("POST", path("webhooks", webhook_id, "deliveries", delivery_id, "redeliver"), _one, repeatable=False)
-
-
-def _page(response: httpx.Response) -> Page[Delivery]:
-    answer = response.json()
-    return Page([_delivery(each) for each in answer["deliveries"]], answer["next_cursor"])
-
-
-def _one(response: httpx.Response) -> Delivery:
-    return _delivery(response.json())
-
-
-def _delivery(answer: dict[str, Any]) -> Delivery:
-    from lrcore.webhooks.endpoints import Delivery
-
-    return Delivery.model_validate(answer)
-
-
-def _webhook(answer: dict[str, Any]) -> Webhook:
-    from lrcore.webhooks.endpoints import Webhook
-
-    return Webhook.model_validate(answer)
+    return Call(
+        "POST", path("webhooks", webhook_id, "deliveries", delivery_id, "redeliver"), model(Delivery), repeatable=False
+    )
 
 
 def _with_secret(response: httpx.Response) -> tuple[Webhook, str]:
-    return _webhook(response.json()), response.json()["secret"]
+    return Webhook.model_validate(response.json()), response.json()["secret"]
 
 
 def keys() -> Call[list[ApiKey]]:
     """The keys of the caller's tenant, without their secrets."""
-    return Call("GET", path("keys"), lambda r: [ApiKey.model_validate(each) for each in r.json()["keys"]])
+    return Call("GET", path("keys"), list_of(ApiKey, "keys"))
 
 
 def create_key(

@@ -1,4 +1,7 @@
-"""How calls are made: when one is sent again, and the two ways to wait for an answer."""
+"""How calls are made: when one is sent again, and the two ways to wait for an answer.
+
+Everything is written once, as coroutines. Those of SyncTransport block where others wait, and need no event loop.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Generator
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -31,46 +34,6 @@ class Patience:
 
     retries: int = 4
     seconds: float = 60.0
-
-
-@dataclass(frozen=True)
-class Send:
-    """Send a call's request once; the answer is an httpx.Response."""
-
-    call: Call[Any]
-
-
-@dataclass(frozen=True)
-class Sleep:
-    """Do nothing for some seconds."""
-
-    seconds: float
-
-
-Step = Call[Any] | Send | Sleep
-
-
-def attempts(call: Call[T], patience: Patience) -> Generator[Step, Any, T]:
-    """Send a call until it is answered for good. Raises ApiError."""
-    waited = 0.0
-    for retry in range(patience.retries + 1):
-        try:
-            response = yield Send(call)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
-            fault: ApiError = no_answer(error)
-            again = call.repeatable or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-            again = again and not isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol)
-        else:
-            if response.is_success:
-                return parsed(call, response)
-            fault = refusal(response)
-            again = response.status_code == 429 or (response.status_code == 503 and call.repeatable)
-        wait = pause(retry, fault.retry_after)
-        if call.eager or not again or retry == patience.retries or waited + wait > patience.seconds:
-            raise fault
-        yield Sleep(wait)
-        waited += wait
-    raise AssertionError  # the last attempt returns or raises
 
 
 def no_answer(error: httpx.TransportError | httpx.InvalidURL) -> NoAnswer:
@@ -114,46 +77,81 @@ def _retry_after(response: httpx.Response) -> float | None:
     return float(text) if text.isascii() and text.isdigit() else None
 
 
-class SyncTransport:
-    """Makes calls and waits for them."""
+class _Transport:
+    """What both ways to make calls have in common."""
 
-    def __init__(self, http: httpx.Client, patience: Patience) -> None:
-        self.http, self.patience = http, patience
+    def __init__(self, patience: Patience) -> None:
+        self.patience = patience
         self._kept: dict[str, Any] = {}
 
-    def run(self, asked: Call[T] | Flow[T]) -> T:
+    async def _result(self, asked: Call[T] | Flow[T]) -> T:
         """The result. Raises ApiError, and what a flow raises."""
-        result: T = self._drive(attempts(asked, self.patience) if isinstance(asked, Call) else asked)
-        return result
-
-    def _drive(self, flow: Generator[Step, Any, T]) -> T:
+        if isinstance(asked, Call):
+            return await self._answered(asked)
         try:
-            step = next(flow)
+            call = next(asked)
             while True:
                 try:
-                    outcome = self._do(step)
+                    outcome = await self._outcome(call)
                 except Exception as error:
-                    step = flow.throw(error)
+                    call = asked.throw(error)
                 else:
-                    step = flow.send(outcome)
+                    call = asked.send(outcome)
         except StopIteration as end:
             result: T = end.value
             return result
 
-    def _do(self, step: Step) -> Any:
-        match step:
-            case Send(call):
-                return self._send(call)
-            case Sleep(seconds):
-                return time.sleep(seconds)
-            case Call(kept=True):
-                if step.path not in self._kept:
-                    self._kept[step.path] = self.run(step)
-                return self._kept[step.path]
-            case _:
-                return self.run(step)
+    async def _outcome(self, call: Call[Any]) -> Any:
+        """What a call of a flow comes to."""
+        if not call.kept:
+            return await self._answered(call)
+        if call.path not in self._kept:
+            self._kept[call.path] = await self._answered(call)
+        return self._kept[call.path]
 
-    def _send(self, call: Call[Any]) -> httpx.Response:
+    async def _answered(self, call: Call[T]) -> T:
+        """Send a call until it is answered for good. Raises ApiError."""
+        waited = 0.0
+        for retry in range(self.patience.retries + 1):
+            try:
+                response = await self._send(call)
+            except (httpx.TransportError, httpx.InvalidURL) as error:
+                fault: ApiError = no_answer(error)
+                again = call.repeatable or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                again = again and not isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol)
+            else:
+                if response.is_success:
+                    return parsed(call, response)
+                fault = refusal(response)
+                again = response.status_code == 429 or (response.status_code == 503 and call.repeatable)
+            wait = pause(retry, fault.retry_after)
+            if call.eager or not again or retry == self.patience.retries or waited + wait > self.patience.seconds:
+                raise fault
+            await self._sleep(wait)
+            waited += wait
+        raise AssertionError  # the last attempt returns or raises
+
+    async def _send(self, call: Call[Any]) -> httpx.Response:
+        """Send a call's request once."""
+        raise NotImplementedError
+
+    async def _sleep(self, seconds: float) -> None:
+        """Do nothing for some seconds."""
+        raise NotImplementedError
+
+
+class SyncTransport(_Transport):
+    """Makes calls and waits for them."""
+
+    def __init__(self, http: httpx.Client, patience: Patience) -> None:
+        super().__init__(patience)
+        self.http = http
+
+    def run(self, asked: Call[T] | Flow[T]) -> T:
+        """The result. Raises ApiError, and what a flow raises."""
+        return _run_to_end(self._result(asked))
+
+    async def _send(self, call: Call[Any]) -> httpx.Response:
         with self.http.stream(**call.arguments()) as response:
             if call.into is not None and response.is_success:
                 with call.into.open("wb") as out:
@@ -163,45 +161,20 @@ class SyncTransport:
                 response.read()
         return response
 
+    async def _sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
-class AsyncTransport:
+
+class AsyncTransport(_Transport):
     """Makes calls while the event loop goes on."""
 
     def __init__(self, http: httpx.AsyncClient, patience: Patience) -> None:
-        self.http, self.patience = http, patience
-        self._kept: dict[str, Any] = {}
+        super().__init__(patience)
+        self.http = http
 
     async def run(self, asked: Call[T] | Flow[T]) -> T:
         """The result. Raises ApiError, and what a flow raises."""
-        result: T = await self._drive(attempts(asked, self.patience) if isinstance(asked, Call) else asked)
-        return result
-
-    async def _drive(self, flow: Generator[Step, Any, T]) -> T:
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    outcome = await self._do(step)
-                except Exception as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(outcome)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-    async def _do(self, step: Step) -> Any:
-        match step:
-            case Send(call):
-                return await self._send(call)
-            case Sleep(seconds):
-                return await asyncio.sleep(seconds)
-            case Call(kept=True):
-                if step.path not in self._kept:
-                    self._kept[step.path] = await self.run(step)
-                return self._kept[step.path]
-            case _:
-                return await self.run(step)
+        return await self._result(asked)
 
     async def _send(self, call: Call[Any]) -> httpx.Response:
         async with self.http.stream(**call.arguments()) as response:
@@ -212,3 +185,16 @@ class AsyncTransport:
             else:
                 await response.aread()
         return response
+
+    async def _sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def _run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("it waits for an event loop")

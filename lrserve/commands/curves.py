@@ -13,7 +13,7 @@ import typer
 from lrserve import completion
 from lrserve.logs import LogError, read_log
 from lrserve.options import AsJson, Output, Url, connect, parse_schedule
-from lrserve.output import draw, print_json, print_table, say
+from lrserve.output import draw, print_json, print_result, say, table
 
 app = typer.Typer()
 PANEL = "Schedules"
@@ -109,7 +109,7 @@ def compare(
             return
         found = client.compare(curves, **where)
     columns = {name: each.lr.reshape(-1, steps)[0].tolist() for name, each in found.items()}
-    print_table(["step", *columns], zip(_steps(steps, start, stride), *columns.values(), strict=True))
+    say(table(["step", *columns], zip(_steps(steps, start, stride), *columns.values(), strict=True)))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -125,10 +125,8 @@ def schedules(
     with connect(url) as client:
         if type is None:
             every = client.schedules()
-            if as_json:
-                print_json(every)
-            else:
-                print_table(["type", "summary", "origin"], [(each.type, each.summary, each.origin) for each in every])
+            rows: list[tuple[str, ...]] = [(each.type, each.summary, each.origin) for each in every]
+            print_result(every, table(["type", "summary", "origin"], rows), as_json=as_json)
             return
         entry = client.schedule(type)
     if as_json:
@@ -142,7 +140,7 @@ def schedules(
         for name, field in own["properties"].items()
         if name != "type"
     ]
-    print_table(["parameter", "default", ""], rows)
+    say(table(["parameter", "default", ""], rows))
     say(f"\nexample: {json.dumps(entry.example)}")
 
 
@@ -197,9 +195,6 @@ def fit(
         raise typer.BadParameter(str(error)) from None
     with connect(url) as client:
         found = client.fit(logged.lr, limit, step=logged.step)
-    if as_json:
-        print_json(found)
-        return
     rows = [
         (
             f"{each.max_error:.2e}",
@@ -210,7 +205,7 @@ def fit(
         )
         for each in found
     ]
-    print_table(["max error", "exact", "diverges at", "base_lr", "schedule"], rows)
+    print_result(found, table(["max error", "exact", "diverges at", "base_lr", "schedule"], rows), as_json=as_json)
 
 
 def _schedule(text: str) -> dict[str, Any]:

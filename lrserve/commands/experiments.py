@@ -12,7 +12,7 @@ import typer
 from lrserve import completion
 from lrserve.commands.jobs import print_jobs
 from lrserve.options import AsJson, ExperimentId, Url, connect
-from lrserve.output import board, print_json, print_line, print_table, say
+from lrserve.output import board, print_json, print_line, print_result, say, table
 
 app = typer.Typer(help="Experiments: list, leaderboard, runs, run, epochs, plot.", no_args_is_help=True)
 
@@ -61,7 +61,7 @@ def runs(experiment: ExperimentId, url: Url = None, as_json: AsJson = False) -> 
             print_line(run)
         return
     head = ["run", "configuration", "seed", "state", "epoch", "final_test_accuracy", "best_test_accuracy"]
-    print_table(head, [[getattr(run, name) for name in head] for run in found])
+    say(table(head, [[getattr(run, name) for name in head] for run in found]))
 
 
 @app.command()
@@ -74,7 +74,7 @@ def run(
     """One run as the job that it is: JSON that `lrserve submit` takes; with --json all that is known of it."""
     with connect(url) as client:
         found = client.run(experiment, index)
-    print_json(found) if as_json else say(json.dumps(found["spec"], indent=2))
+    print_result(found, json.dumps(found["spec"], indent=2), as_json=as_json)
 
 
 @app.command()
@@ -103,4 +103,4 @@ def plot(
         raise typer.BadParameter("the file must end in .png or .svg", param_hint="--output")
     with connect(url) as client:
         output.write_bytes(client.plot(experiment, output.suffix[1:]))  # type: ignore[arg-type]
-    print_json({"file": str(output)}) if as_json else say(str(output))
+    print_result({"file": str(output)}, str(output), as_json=as_json)

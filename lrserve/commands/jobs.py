@@ -13,7 +13,7 @@ from lrcore.text import visible
 from lrserve import completion
 from lrserve.errors import Status, tell, tell_json
 from lrserve.options import AsJson, JobId, Url, connect, parse_object, parse_values, read_object
-from lrserve.output import board, print_json, print_line, print_table, say
+from lrserve.output import board, print_json, print_line, print_result, say, table
 
 if TYPE_CHECKING:
     from lrcore.jobs.job import Job
@@ -69,10 +69,8 @@ def print_job(job: JobHandle, follow: bool, as_json: bool) -> None:
     """Print a new job: its id, or all of it with --json; then watch it, if asked to."""
     if follow and as_json:
         print_line(job.job)
-    elif as_json:
-        print_json(job.job)
     else:
-        say(job.id)
+        print_result(job.job, job.id, as_json=as_json)
     if follow:
         watch_to_end(job, as_json)
 
@@ -140,11 +138,8 @@ def print_jobs(found: Any, as_json: bool) -> None:
         for each in found:
             print_line(each)
         return
-    head = ["id", "kind", "state", "done", "labels", "created"]
-    print_table(
-        head,
-        [(j.id, j.kind, j.state, f"{j.progress.fraction:.0%}", " ".join(j.labels), j.created_at) for j in found],
-    )
+    rows = [(j.id, j.kind, j.state, f"{j.progress.fraction:.0%}", " ".join(j.labels), j.created_at) for j in found]
+    say(table(["id", "kind", "state", "done", "labels", "created"], rows))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -157,7 +152,7 @@ def job(job_id: JobId, url: Url = None, as_json: AsJson = False) -> None:
         return
     facts = found.model_dump(mode="json")
     spec, progress = facts.pop("spec"), facts.pop("progress")
-    print_table(["", ""], [(name, _shown(value)) for name, value in facts.items() if value not in (None, [])])
+    say(table(["", ""], [(name, _shown(value)) for name, value in facts.items() if value not in (None, [])]))
     say(f"progress: {json.dumps(progress)}\nspec: {json.dumps(spec)}")
 
 
@@ -169,28 +164,24 @@ def _shown(value: Any) -> str:
 def cancel(job_id: JobId, url: Url = None, as_json: AsJson = False) -> None:
     """Cancel a job and print its state: cancelled, or running until its worker has stopped."""
     with connect(url) as client:
-        _print_state(client.cancel(job_id), as_json)
+        job = client.cancel(job_id)
+    print_result(job, job.state, as_json=as_json)
 
 
 @app.command(rich_help_panel=PANEL)
 def pause(job_id: JobId, url: Url = None, as_json: AsJson = False) -> None:
     """Pause a job and print its state: paused, or running until its worker has stopped."""
     with connect(url) as client:
-        _print_state(client.pause(job_id), as_json)
+        job = client.pause(job_id)
+    print_result(job, job.state, as_json=as_json)
 
 
 @app.command(rich_help_panel=PANEL)
 def resume(job_id: JobId, url: Url = None, as_json: AsJson = False) -> None:
     """Put a paused job back into its queue; it goes on where it stopped."""
     with connect(url) as client:
-        _print_state(client.resume(job_id), as_json)
-
-
-def _print_state(job: Job, as_json: bool) -> None:
-    if as_json:
-        print_json(job)
-    else:
-        say(job.state)
+        job = client.resume(job_id)
+    print_result(job, job.state, as_json=as_json)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -255,7 +246,7 @@ def artifacts(
         job = client.handle(job_id)
         if download is not None:
             files = list(map(str, job.download(download, names or None)))
-            print_json(files) if as_json else say("\n".join(files))
+            print_result(files, "\n".join(files), as_json=as_json)
             return
         found = job.artifacts()
     if as_json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lrserve.options import AsJson
-from lrserve.output import print_json, print_table, say
+from lrserve.output import print_result, table
 
 if TYPE_CHECKING:
     from lrcore.store.connection import Redis
@@ -65,10 +65,7 @@ def create(
     except TooManyKeys as error:
         raise typer.BadParameter(str(error)) from None
     AuditLog(redis).add(Entry(tenant, "cli", "POST", f"keys create --role {role}", f"/v1/keys/{key.id}"))
-    if as_json:
-        print_json(key.model_dump(mode="json") | {"token": token})
-    else:
-        say(token)
+    print_result(key.model_dump(mode="json") | {"token": token}, token, as_json=as_json)
 
 
 @app.command("list")
@@ -79,11 +76,9 @@ def list_keys(
     from lrcore.access.keys import KeyStore
 
     found = KeyStore(redis_of_settings()).all(tenant)
-    if as_json:
-        print_json(found)
-        return
     head = ["id", "tenant", "role", "name", "created_at", "expires_at", "revoked_at"]
-    print_table(head, [[getattr(key, name) for name in head] for key in found])
+    shown = table(head, [[getattr(key, name) for name in head] for key in found])
+    print_result(found, shown, as_json=as_json)
 
 
 @app.command()
@@ -100,7 +95,4 @@ def revoke(
     except KeyNotFound as error:
         raise typer.BadParameter(str(error)) from None
     AuditLog(redis).add(Entry(key.tenant, "cli", "DELETE", "keys revoke", f"/v1/keys/{key.id}"))
-    if as_json:
-        print_json(key)
-    else:
-        say(f"{key.id} of {key.tenant} is revoked")
+    print_result(key, f"{key.id} of {key.tenant} is revoked", as_json=as_json)

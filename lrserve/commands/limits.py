@@ -8,7 +8,7 @@ import typer
 
 from lrserve.commands.keys import check_tenant, redis_of_settings
 from lrserve.options import AsJson
-from lrserve.output import print_json, print_table
+from lrserve.output import print_json, print_result, table
 
 app = typer.Typer(
     help="Limits of tenants: show, set. They work on the Redis of LRSERVE_REDIS_URL, or of `lrserve up`.",
@@ -24,11 +24,9 @@ def show(tenant: Tenant = ALL, as_json: AsJson = False) -> None:
     from lrcore.access.limits import LIMITS, LimitStore
 
     limits = LimitStore(redis_of_settings()).of(tenant)
-    if as_json:
-        print_json({name: limits.get(name) for name in LIMITS})
-        return
     rows = [(name, f"{limits[name]:g}" if name in limits else "none", meaning) for name, meaning in LIMITS.items()]
-    print_table(["limit", "", "of"], rows)
+    found = {name: limits.get(name) for name in LIMITS}
+    print_result(found, table(["limit", "", "of"], rows), as_json=as_json)
 
 
 @app.command("set")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lrserve.options import AsJson, Url, connect
-from lrserve.output import print_json, print_line, print_table, say
+from lrserve.output import print_json, print_line, print_result, say, table
 
 if TYPE_CHECKING:
-    from lrcore.webhooks.endpoints import Delivery, Webhook
+    from lrcore.webhooks.records import Webhook
 
 app = typer.Typer(
     help="Webhooks: list, add, change, delete, rotate, test, deliveries, redeliver.", no_args_is_help=True
@@ -29,11 +29,8 @@ def list_webhooks(url: Url = None, as_json: AsJson = False) -> None:
     """List webhooks, newest first."""
     with connect(url) as client:
         found = client.webhooks()
-    if as_json:
-        print_json(found)
-        return
     rows = [(each.id, each.url, _events(each), each.label, "" if each.enabled else "disabled") for each in found]
-    print_table(["id", "url", "events", "label", ""], rows)
+    print_result(found, table(["id", "url", "events", "label", ""], rows), as_json=as_json)
 
 
 def _events(webhook: Webhook) -> str:
@@ -56,10 +53,7 @@ def add(
 
 
 def _print_secret(webhook: Webhook, secret: str, as_json: bool) -> None:
-    if as_json:
-        print_json(webhook.model_dump(mode="json") | {"secret": secret})
-    else:
-        say(f"{webhook.id}  {secret}")
+    print_result(webhook.model_dump(mode="json") | {"secret": secret}, f"{webhook.id}  {secret}", as_json=as_json)
 
 
 @app.command()
@@ -103,14 +97,8 @@ def rotate(webhook: WebhookId, url: Url = None, as_json: AsJson = False) -> None
 def send_test(webhook: WebhookId, url: Url = None, as_json: AsJson = False) -> None:
     """Send a test event and print its delivery's id."""
     with connect(url) as client:
-        _print_delivery(client.test_webhook(webhook), as_json)
-
-
-def _print_delivery(delivery: Delivery, as_json: bool) -> None:
-    if as_json:
-        print_json(delivery)
-    else:
-        say(delivery.id)
+        delivery = client.test_webhook(webhook)
+    print_result(delivery, delivery.id, as_json=as_json)
 
 
 @app.command()
@@ -128,7 +116,7 @@ def deliveries(
                 print_line(each)
             return
         rows = [(d.id, d.event, d.job_id, d.state, len(d.attempts), d.next_attempt_at) for d in found]
-    print_table(["id", "event", "job", "state", "attempts", "next attempt"], rows)
+    say(table(["id", "event", "job", "state", "attempts", "next attempt"], rows))
 
 
 @app.command()
@@ -140,4 +128,5 @@ def redeliver(
 ) -> None:
     """Send a delivery again, at once."""
     with connect(url) as client:
-        _print_delivery(client.redeliver(webhook, delivery), as_json)
+        sent = client.redeliver(webhook, delivery)
+    print_result(sent, sent.id, as_json=as_json)

@@ -26,7 +26,7 @@ from lrserve.client import Client
 from lrserve.client.bar import Bar
 from lrserve.client.events import Event
 from lrserve.main import app
-from lrserve.output import print_json, print_table, say
+from lrserve.output import print_json, say, table
 from tests.conftest import Service
 from tests.factories import job_spec
 
@@ -58,15 +58,15 @@ def test_whatever_commands_print_is_plain(text: str) -> None:
     before, sys.stdout = sys.stdout, io.StringIO()
     try:
         say(text)
-        print_table(["a", text], [(text, 1), (2, text)])
-        table = sys.stdout.getvalue()
+        say(table(["a", text], [(text, 1), (2, text)]))
+        shown = sys.stdout.getvalue()
         print_json({text: [text]})
-        document = sys.stdout.getvalue()[len(table) :]
+        document = sys.stdout.getvalue()[len(shown) :]
     finally:
         sys.stdout = before
 
-    assert_plain(table + document)
-    assert table.count("\n") == text.count("\n") + 4  # a cell never ends its line
+    assert_plain(shown + document)
+    assert shown.count("\n") == text.count("\n") + 4  # a cell never ends its line
     assert json.loads(document) == {text: [text]}
 
 
