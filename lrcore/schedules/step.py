@@ -12,8 +12,8 @@ from lrcore.family import Items
 from lrcore.numerics import cost, formulas, grid
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
-from lrcore.schedules._base import Factor, Milestones, Rate, Rates, Schedule, StepCount, TorchSchedule
+from lrcore.schedules import _shapes as shapes
+from lrcore.schedules._base import Factor, Milestones, Rate, Schedule, StepCount, TorchSchedule
 
 
 class StepLR(TorchSchedule):
@@ -31,11 +31,8 @@ class StepLR(TorchSchedule):
     def closed_cost(self, load: Load) -> float:
         return cost.runs(load, self.step_size)
 
-    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.even_runs(out, t, self.step_size, lambda drops: grid.power(drops, self.gamma, scale=base_lr))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return base_lr * self.gamma ** (t // self.step_size)
+        return shapes.exponential(t, base_lr, self.step_size, self.gamma, staircase=True)
 
 
 class MultiStepLR(TorchSchedule):
@@ -61,13 +58,9 @@ class MultiStepLR(TorchSchedule):
     def closed_cost(self, load: Load) -> float:
         return cost.listed(load, len(self.milestones))
 
-    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        drops = np.arange(len(self.milestones) + 1)
-        return grid.constant_segments(out, t, self.milestones, grid.power(drops, self.gamma, scale=base_lr))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        rates = formulas.powers(base_lr, self.gamma, range(len(self.milestones) + 1))
-        return formulas.lookup(self.milestones, rates, t)
+        drops = np.arange(len(self.milestones) + 1)
+        return formulas.lookup(self.milestones, grid.power(drops, self.gamma, base_lr).tolist(), t)
 
 
 class Piecewise(Schedule):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from pydantic import Field, field_validator
 
 from lrcore.numerics import cost
 from lrcore.numerics.cost import Load
-from lrcore.numerics.formulas import Value
-from lrcore.numerics.grid import Grid
+from lrcore.numerics.formulas import Node, Value
 from lrcore.schedules import AnySchedule
-from lrcore.schedules._base import Rates, Schedule
-from lrcore.schedules.compose import check_nesting, formula_inside
+from lrcore.schedules._base import Schedule
+from lrcore.schedules.compose import check_nesting, formula_inside, momentum_inside
 
 
 class Around(Schedule):
@@ -64,15 +65,20 @@ class Around(Schedule):
         return self.schedule.joins
 
     def relative_to(self, default_lr: float) -> Schedule:
-        inside = self.schedule.relative_to(default_lr)
+        return self._around(self.schedule.relative_to(default_lr))
+
+    def narrowed(self, group: int) -> Self:
+        return self._around(self.schedule.narrowed(group))
+
+    def _around(self, inside: Schedule) -> Self:
         return self if inside is self.schedule else self.model_copy(update={"schedule": inside})
 
     def cost(self, load: Load) -> float:
         return cost.formula(load, 2 * cost.ARITHMETIC) + self.schedule.cost(load)
 
-    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
-        self.schedule.fill_momentum(out, t, group)
+    def momentum_at(self, t: Node) -> Value:
+        return momentum_inside(self.schedule)
 
-    def _formula(self, base_lr: float) -> Value:
+    def _formula(self, base_lr: float) -> Node:
         """That of the schedule inside."""
         return formula_inside(self.schedule, base_lr, "schedule")
