@@ -27,6 +27,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "abs": np.abs, "atan": np.arctan, "ceil": np.ceil, "cos": np.cos, "cosh": np.cosh, "exp": np.exp, "expm1": np.expm1,
     "floor": np.floor, "log": np.log, "log10": np.log10, "log1p": np.log1p, "log2": np.log2, "sin": np.sin,
     "sinh": np.sinh, "sqrt": np.sqrt, "tan": np.tan, "tanh": np.tanh,
+    "pow": np.power,
     "min": np.minimum,
     "max": np.maximum,
     "trunc": lambda value: np.trunc(value) + 0.0,  # as an integer, 0 has no sign
@@ -136,21 +137,24 @@ def filled(formula: Value) -> Fill:
         case Node("piecewise", (t, edges, *parts)) if t is T:
             whole, fills = list(map(math.ceil, edges)), list(map(_when_needed, parts))
             return lambda out, t: grid.piecewise(out, t, whole, fills)
-        case Node(op) if _has_shapes(formula):
-            return _combined(formula) if op in IN_PLACE else filled(expanded(formula))
-        case Node():
-            compiled = CompiledFormula(formula)
-            if (value := compiled.constant(formula)) is None:
-                return lambda out, t: grid.elementwise(out, t, compiled)
-            return lambda out, t: grid.constant(out, value)
-    return lambda out, t: grid.constant(out, formula)
+        case Node(op) if op in IN_PLACE and _has_shapes(formula):
+            return _combined(formula)
+    single = expanded(formula) if _has_shapes(formula) else formula
+    compiled = CompiledFormula(single)
+    if (value := compiled.constant(single)) is None:
+        return lambda out, t: grid.elementwise(out, t, compiled)
+    return lambda out, t: grid.constant(out, value)
 
 
 def value_at(formula: Value, step: int) -> float:
     """Return the value of a formula at one step."""
-    value = np.empty(1)
-    filled(formula)(value, Grid(step))
-    return float(value[0])
+    return float(_values(filled(formula), Grid(step))[0])
+
+
+def _values(fill: Fill, t: Grid) -> Array:
+    values = np.empty(t.count)
+    fill(values, t)
+    return values
 
 
 def _resolved(formula: Value) -> Value:
@@ -207,15 +211,9 @@ def _at(t: Value, fill: Fill) -> Fill:
         case Node("%", (step, int() as period)):
             return _at(step, lambda out, t: grid.periodic(out, t, period, fill))
         case Node("max", (0, step)):
-            return _at(step, lambda out, t: grid.piecewise(out, t, (0,), (partial(_held, fill, 0), fill)))
+            first = lambda out, _: grid.constant(out, float(_values(fill, Grid(0))[0]))  # noqa: E731
+            return _at(step, lambda out, t: grid.piecewise(out, t, (0,), (first, fill)))
     raise TypeError("a shape at a step that is not evenly spaced")
-
-
-def _held(fill: Fill, step: int, out: Array, t: Grid) -> Extent:
-    """The value of one step."""
-    value = np.empty(1)
-    fill(value, Grid(step))
-    return grid.constant(out, float(value[0]))
 
 
 def _combined(formula: Value) -> Fill:
@@ -236,7 +234,7 @@ def _combined(formula: Value) -> Fill:
         for where, part in t.chunks():
             values = out[where]
             for operation, other, on_right in steps:
-                by = _buffer(other, part) if callable(other) else other
+                by = _values(other, part) if callable(other) else other
                 operation(*((values, by) if on_right else (by, values)), out=values)
             if not by_numbers:
                 extents.append(grid.extent(values))
@@ -247,9 +245,3 @@ def _combined(formula: Value) -> Fill:
         return float(ends.min()), float(ends.max())
 
     return fill
-
-
-def _buffer(fill: Fill, t: Grid) -> Array:
-    values = np.empty(t.count)
-    fill(values, t)
-    return values

@@ -241,6 +241,11 @@ def half_cosine(u: Value, high: Value, low: Value, exponent: Value = 1.0) -> Val
     return low + (high - low) * ((1 + call("cos", PI * u)) / 2) ** exponent
 
 
+def raised(u: Value, exponent: float) -> Value:
+    """u ** exponent, with np.power's bits for a root or a square as well."""
+    return written(call("pow", u, exponent), lambda: u**exponent)
+
+
 def power(t: Value, base: float, scale: float = 1.0, per: float = 1) -> Value:
     """scale * base ** (t / per)."""
     place = t % TILE  # as in grid.power

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -153,63 +154,73 @@ def listed_cycles(factor: float, limit: int | None) -> int:
     return endless if limit is None else min(endless, limit)
 
 
-def cycles(
-    t: Node,
-    first: int,
-    factor: float,
-    shape: Shape,
-    amplitude: Callable[[Value], Value],
-    low: float,
-    limit: int | None = None,
-) -> Value:
+@dataclass(frozen=True)
+class Cycles:
     """low + amplitude(cycle) * shape in each cycle, and `low` once there were `limit` of them.
 
-    Args:
+    Attributes:
         first: steps of the first cycle; each is `factor` times as long as the one before.
         amplitude: of the number of the cycle.
+        limit: how many cycles there are; None if they never end.
     """
-    if factor == 1:
-        height = formulas.stairs(t, first, lambda cycle: amplitude(formulas.let("cycle", cycle)))
+
+    first: int
+    factor: float
+    shape: Shape
+    amplitude: Callable[[Value], Value]
+    low: float
+    limit: int | None = None
+
+    def formula_at(self, t: Node) -> Value:
+        """Return the formula."""
+        first = self.first
+        if self.factor != 1:
+            return formulas.written(formulas.filled(t, self._fill), lambda: self._listed(t))
+        height = formulas.stairs(t, first, lambda cycle: self.amplitude(formulas.let("cycle", cycle)))
         repeated = formulas.written(
-            formulas.apart(shape(T, first), t % first), lambda: shape(formulas.let("u", t % first / first), 1)
+            formulas.apart(self.shape(T, first), t % first),
+            lambda: self.shape(formulas.let("u", t % first / first), 1),
         )
-        found = low + height * repeated
-        return found if limit is None else formulas.piecewise(t, [first * limit], [found, low])
+        found = self.low + height * repeated
+        return found if self.limit is None else formulas.piecewise(t, [first * self.limit], [found, self.low])
 
-    def fill(out: Array, t: Grid) -> Extent:
-        return _uneven(out, t, first, factor, shape, amplitude, low, limit)
+    def _start(self, cycle: int) -> float:
+        return cycle_start(self.first, self.factor, cycle)
 
-    return formulas.written(formulas.filled(t, fill), lambda: _listed(t, first, factor, shape, amplitude, low, limit))
+    def _begin(self, cycle: int) -> int:
+        return math.ceil(self._start(cycle))
 
+    def _fill(self, out: Array, t: Grid) -> Extent:
+        limit, heights = self.limit, CompiledFormula(self.amplitude(T))
+        if self.factor < 1 and limit is not None:
+            find, end = _shrinking(ends := _ends(self.first, self.factor, limit)), int(ends[-1])
+        else:
+            find = growing(self._begin, self.first, self.factor)
+            end = math.ceil(NEVER) if limit is None else self._begin(limit)
 
-def _uneven(
-    out: Array,
-    t: Grid,
-    first: int,
-    factor: float,
-    shape: Shape,
-    amplitude: Callable[[Value], Value],
-    low: float,
-    limit: int | None,
-) -> Extent:
-    def begin(cycle: int) -> int:
-        return math.ceil(cycle_start(first, factor, cycle))
+        def cycling(out: Array, t: Grid) -> Extent:
+            extents = []
+            for where, part, cycle in turns(t, find):
+                start, whole = self._start(cycle), self._begin(cycle)
+                shape = self.shape(T + (whole - start), self._start(cycle + 1) - start)
+                filled(shape)(values := out[where], part - whole)
+                np.multiply(values, heights(np.array([float(cycle)])), out=values)
+                extents.append(grid.extent(np.add(values, self.low, out=values)))
+            return grid.spanning(extents)
 
-    find = growing(begin, first, factor) if factor > 1 or limit is None else _shrinking(first, factor, limit)
-    end = math.ceil(NEVER) if limit is None else begin(limit) if factor > 1 else int(_ends(first, factor, limit)[-1])
-    heights = CompiledFormula(amplitude(T))
+        return grid.piecewise(out, t, (end,), (cycling, lambda out, t: grid.constant(out, self.low)))
 
-    def cycling(out: Array, t: Grid) -> Extent:
-        extents = []
-        for where, part, cycle in turns(t, find):
-            start = cycle_start(first, factor, cycle)
-            length, whole = cycle_start(first, factor, cycle + 1) - start, math.ceil(start)
-            filled(shape(T + (whole - start), length))(values := out[where], part - whole)
-            np.multiply(values, heights(np.array(float(cycle))), out=values)
-            extents.append(grid.extent(np.add(values, low, out=values)))
-        return grid.spanning(extents)
-
-    return grid.piecewise(out, t, (end,), (cycling, lambda out, t: grid.constant(out, low)))
+    def _listed(self, t: Node) -> Value:
+        starts = list(cycle_starts(self._start, self.limit))
+        begins = [start for start, _ in starts]
+        lengths = [self.first * self.factor**cycle for _, cycle in starts]
+        heights = [_height(self.amplitude, cycle) for _, cycle in starts]
+        i = formulas.let("i", formulas.passed(map(math.ceil, begins[1:]), t))
+        u = formulas.let("u", (t - formulas.pick(begins, i)) / formulas.pick(lengths, i))
+        found = self.low + formulas.pick(heights, i) * self.shape(u, 1)
+        if self.limit is None or (self.factor > 1 and starts[-1][1] + 1 < self.limit):
+            return found
+        return formulas.piecewise(t, [self._begin(self.limit)], [found, self.low])
 
 
 Find = Callable[
@@ -257,9 +268,8 @@ def cycles_met(load: Load, first: int, factor: float) -> int:
     return int(_cycles_before(load.last, first, factor) - _cycles_before(load.first, first, factor)) + 3
 
 
-def _shrinking(first: int, factor: float, limit: int) -> Find:
-    """Find one of `limit` cycles that become shorter."""
-    ends = _ends(first, factor, limit)
+def _shrinking(ends: Array) -> Find:
+    """Find one of the cycles that become shorter."""
 
     def find(step: int, near: int) -> tuple[int, int]:
         cycle = int(np.searchsorted(ends, step, side="right"))
@@ -285,27 +295,6 @@ def cycles_cost(load: Load, first: int, factor: float, value: float, limit: int 
     cut = load.cut(min(met, limit or met) + 1)
     listing = 0.0 if factor > 1 else load.calls * (limit or 1) * cost.ENTRY
     return listing + cost.plain(cut) + load.values * (value + 2 * cost.ARITHMETIC)
-
-
-def _listed(
-    t: Node,
-    first: int,
-    factor: float,
-    shape: Shape,
-    amplitude: Callable[[Value], Value],
-    low: float,
-    limit: int | None,
-) -> Value:
-    starts = list(cycle_starts(lambda cycle: cycle_start(first, factor, cycle), limit))
-    begins = [start for start, _ in starts]
-    lengths = [first * factor**cycle for _, cycle in starts]
-    heights = [_height(amplitude, cycle) for _, cycle in starts]
-    i = formulas.let("i", formulas.passed(map(math.ceil, begins[1:]), t))
-    u = formulas.let("u", (t - formulas.pick(begins, i)) / formulas.pick(lengths, i))
-    found = low + formulas.pick(heights, i) * shape(u, 1)
-    if limit is None or (factor > 1 and starts[-1][1] + 1 < limit):
-        return found
-    return formulas.piecewise(t, [math.ceil(cycle_start(first, factor, limit))], [found, low])
 
 
 def _height(amplitude: Callable[[Value], Value], cycle: int) -> float:

@@ -67,7 +67,7 @@ class CosineAnnealingWarmRestarts(TorchSchedule):
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         low, first, factor = self.eta_min, self.T_0, self.T_mult
-        listed = shapes.cycles(t, first, factor, shapes.half_cosine, lambda cycle: base_lr - low, low)
+        listed = shapes.Cycles(first, factor, shapes.half_cosine, lambda cycle: base_lr - low, low).formula_at(t)
         if factor == 1:
             return formulas.written(formulas.cosine(t % first, first, base_lr, low), lambda: listed)
 

@@ -96,7 +96,8 @@ class CosineDecayRestarts(_Keras):
         def amplitude(cycle: Value) -> Value:
             return height * self.m_mul**cycle
 
-        return shapes.cycles(t, self.first_decay_steps, self.t_mul, shapes.half_cosine, amplitude, low)
+        cycles = shapes.Cycles(self.first_decay_steps, self.t_mul, shapes.half_cosine, amplitude, low)
+        return cycles.formula_at(t)
 
 
 class ExponentialDecay(_Keras):

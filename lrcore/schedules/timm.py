@@ -86,7 +86,8 @@ class _Cyclic(_Timm):
         def amplitude(cycle: Value) -> Value:
             return (base_lr if self.cycle_decay == 1 else base_lr * self.cycle_decay**cycle) - self.lr_min
 
-        return shapes.cycles(t, self.t_initial, self.cycle_mul, self._unit, amplitude, self.lr_min, self.cycle_limit)
+        cycles = shapes.Cycles(self.t_initial, self.cycle_mul, self._unit, amplitude, self.lr_min, self.cycle_limit)
+        return cycles.formula_at(t)
 
     def _unit(self, t: Value, length: float) -> Value:
         raise NotImplementedError
@@ -113,7 +114,7 @@ class CosineLRScheduler(_Cyclic):
     def _unit(self, t: Value, length: float) -> Value:
         if self.k_decay == 1:
             return shapes.half_cosine(t, length)
-        return shapes.unit_cosine((t / length) ** self.k_decay)
+        return shapes.unit_cosine(formulas.raised(t / length, self.k_decay))
 
 
 class TanhLRScheduler(_Cyclic):
@@ -275,5 +276,5 @@ class WSDLRScheduler(Schedule):
         if self.stable_fn == "constant":
             return max(base_lr, self.lr_min)
         power = 0.5 if self.stable_fn == "rsqrt" else self.stable_power
-        falling = base_lr * (1 + t / (self.stable_timescale or self.warmup_t)) ** -power
+        falling = base_lr * formulas.raised(1 + t / (self.stable_timescale or self.warmup_t), -power)
         return formulas.call("max", falling, self.lr_min)
