@@ -91,8 +91,6 @@ class CompiledFormula:
                 return 0
             case "pi", _:
                 return np.float64(np.pi)
-            case "filled", (_, _, values) if values is not None:
-                return self._operand(values)
             case "filled" | "piecewise", _:
                 raise TypeError(f"{node.op} is computed on a grid alone")
             case "apply", (body, at):
@@ -128,12 +126,12 @@ def filled(formula: Value) -> Fill:
     """Return what writes a formula of the step T into an array."""
     match formula := _resolved(formula):
         case Node("filled", (t, fill, values)):
-            return filled(values) if values is not None and _operation(t) == "//" else _at(t, fill)
-        case Node("apply", (body, t)) if _operation(t) == "//":
-            step, length = t.args
-            return _at(step, partial(grid.even_runs, length=length, values=_values_of(body)))
+            return _at(t, fill, values)
         case Node("apply", (body, t)):
-            return _at(t, filled(body))
+            if not (isinstance(t, Node) and t.op == "//"):
+                return _at(t, filled(body))
+            of_run = CompiledFormula(body)
+            return _at(t, filled(body), lambda runs: of_run(runs.astype(np.float64)))
         case Node("piecewise", (t, edges, *parts)) if t is T:
             whole, fills = list(map(math.ceil, edges)), list(map(_when_needed, parts))
             return lambda out, t: grid.piecewise(out, t, whole, fills)
@@ -159,18 +157,10 @@ def _values(fill: Fill, t: Grid) -> Array:
 
 def _resolved(formula: Value) -> Value:
     """What is computed for a formula that has a name, or another one in code."""
-    while True:
-        match formula:
-            case Node("written", (value, _)) | Node("let", (_, value)):
-                formula = value
-            case Node("later", (make,)):
-                formula = make()
-            case _:
-                return formula
-
-
-def _operation(formula: Value) -> str | None:
-    return formula.op if isinstance(formula := _resolved(formula), Node) else None
+    while isinstance(formula, Node) and formula.op in ("written", "let", "later"):
+        own = formula.args[formula.op == "let"]
+        formula = own() if formula.op == "later" else own
+    return formula
 
 
 def _has_shapes(formula: Value) -> bool:
@@ -191,13 +181,8 @@ def _when_needed(formula: Value) -> Fill:
     return lambda out, t: compiled()(out, t)
 
 
-def _values_of(body: Value) -> Callable[[NDArray[np.int64]], Array]:
-    compiled = CompiledFormula(body)
-    return lambda steps: np.broadcast_to(compiled(steps.astype(np.float64)), steps.shape)
-
-
-def _at(t: Value, fill: Fill) -> Fill:
-    """`fill` at the steps `t` in place of T."""
+def _at(t: Value, fill: Fill, values: Callable[[NDArray[np.int64]], Any] | None = None) -> Fill:
+    """`fill` at the steps `t` in place of T, or `values` at a quotient."""
     match _resolved(t):
         case Node("t"):
             return fill
@@ -208,12 +193,20 @@ def _at(t: Value, fill: Fill) -> Fill:
             return _at(step, lambda out, t: between(out, t + whole))
         case Node("*", (step, int() as times)):
             return _at(step, lambda out, t: fill(out, Grid(t.start * times, t.stride * times, t.count)))
+        case Node("//", (step, length)) if values is not None:
+            return _at(step, partial(_fill_runs, length=length, values=values))
         case Node("%", (step, int() as period)):
             return _at(step, lambda out, t: grid.periodic(out, t, period, fill))
         case Node("max", (0, step)):
             first = lambda out, _: grid.constant(out, float(_values(fill, Grid(0))[0]))  # noqa: E731
             return _at(step, lambda out, t: grid.piecewise(out, t, (0,), (first, fill)))
     raise TypeError("a shape at a step that is not evenly spaced")
+
+
+def _fill_runs(out: Array, t: Grid, length: float, values: Callable[[NDArray[np.int64]], Any]) -> Extent:
+    if isinstance(length, int):
+        return grid.even_runs(out, t, length, lambda runs: np.broadcast_to(values(runs), runs.shape))
+    return grid.elementwise(out, t, lambda steps: values(np.floor_divide(steps, length).astype(np.int64)))
 
 
 def _combined(formula: Value) -> Fill:

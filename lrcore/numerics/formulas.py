@@ -14,10 +14,11 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrcore.errors import CurveError
 from lrcore.numerics import grid
-from lrcore.numerics.grid import TILE, Fill
+from lrcore.numerics.grid import Array, Fill
 
 
 class NoFormula(CurveError):
@@ -145,12 +146,12 @@ def apart(body: Value, t: Value) -> Value:
     return body if t is T or not isinstance(body, Node) else Node("apply", (body, t))
 
 
-def filled(t: Value, fill: Fill, values: Value | None = None) -> Node:
-    """What `fill` writes at the steps `t`: T, or made from it by whole numbers with + - * // %, or max(0, …).
+def filled(t: Value, fill: Fill, values: Callable[[NDArray[np.int64]], Array] | None = None) -> Node:
+    """What `fill` writes at the steps `t`: T, or made from it by whole numbers with + - * %, or max(0, …).
 
     Args:
         fill: takes an `offset` in [0, 1) as well if the steps may lie between whole ones.
-        values: the same bits in single operations, for steps that are not evenly spaced.
+        values: gives the same at any steps, for a quotient rounded down.
     """
     return Node("filled", (t, fill, values))
 
@@ -248,9 +249,8 @@ def raised(u: Value, exponent: float) -> Value:
 
 def power(t: Value, base: float, scale: float = 1.0, per: float = 1) -> Value:
     """scale * base ** (t / per)."""
-    place = t % TILE  # as in grid.power
-    values = scale * base ** ((t - place) / per) * base ** (place / per)
     fill = partial(grid.powers, base=base, scale=scale, per=per)
+    values = partial(grid.power, base=base, scale=scale, per=per)
     return written(filled(t, fill, values), lambda: scale * base ** (t / per))
 
 

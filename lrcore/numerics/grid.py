@@ -242,17 +242,16 @@ def _parts(steps: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]]:
     return (steps - places).astype(np.float64), places
 
 
-def power(steps: NDArray[np.int64], base: float, scale: float = 1.0) -> Array:
-    """scale * base ** steps for steps >= 0, the same bits as `powers`."""
+def power(steps: NDArray[np.int64], base: float, scale: float = 1.0, per: float = 1) -> Array:
+    """scale * base ** (steps / per) for steps >= 0, the same bits as `powers`."""
     first, places = _parts(steps)
-    return scale * np.power(base, first) * np.power(base, places.astype(np.float64))
+    return scale * np.power(base, first / per) * np.power(base, places / per)
 
 
 def powers(out: Array, t: Grid, base: float, scale: float = 1.0, per: float = 1) -> Extent:
     """scale * base ** (t / per), t >= 0."""
     if t.stride != 1 or t.count < TILE // 2:  # the table for a tile would take longer than the rates
-        first, places = _parts(t.integers())
-        np.multiply(scale * np.power(base, first / per), np.power(base, places / per), out=out)
+        out[:] = power(t.integers(), base, scale, per)
         return extent(out)
     column = (scale * np.power(base, _first_steps(t) / per))[:, None]
     row = np.power(base, np.arange(min(TILE, t.start % TILE + t.count), dtype=np.float64) / per)

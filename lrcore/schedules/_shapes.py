@@ -103,9 +103,7 @@ def polynomial_cost(load: Load, power: float) -> float:
 
 def exponential(t: Value, start: float, per: int, rate: float, staircase: bool) -> Value:
     """start * rate ** (t / per), the exponent floored with staircase."""
-    if staircase:
-        return formulas.stairs(t, per, lambda stair: formulas.power(stair, rate, start))
-    return formulas.power(t, rate, start, per)
+    return formulas.power(t // per, rate, start) if staircase else formulas.power(t, rate, start, per)
 
 
 def exponential_cost(load: Load, per: int, staircase: bool) -> float:

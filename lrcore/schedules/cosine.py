@@ -71,15 +71,13 @@ class CosineAnnealingWarmRestarts(TorchSchedule):
         if factor == 1:
             return formulas.written(formulas.cosine(t % first, first, base_lr, low), lambda: listed)
 
+        def start(cycle: int) -> int:
+            return first * int(factor**cycle - 1) // (factor - 1)
+
         def fill(out: Rates, t: Grid) -> Extent:
-            starts, lengths = [0], [first]
-            while starts[-1] + lengths[-1] <= t.last:
-                starts.append(starts[-1] + lengths[-1])
-                lengths.append(lengths[-1] * factor)
-            fills = [
-                lambda o, t, s=s, n=n: grid.half_cosine(o, t - s, n, base_lr, low)
-                for s, n in zip(starts, lengths, strict=True)
-            ]
-            return grid.piecewise(out, t, starts[1:], fills)
+            return grid.spanning(
+                grid.half_cosine(out[where], part - start(cycle), first * factor**cycle, base_lr, low)
+                for where, part, cycle in shapes.turns(t, shapes.growing(start, first, factor))
+            )
 
         return formulas.written(formulas.filled(t, fill), lambda: listed)

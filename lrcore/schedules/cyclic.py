@@ -11,7 +11,6 @@ from lrcore.family import Flag, is_none
 from lrcore.numerics import cost, formulas, grid
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, T, Value
-from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import (
     Factor,
     GroupMomenta,
@@ -101,7 +100,7 @@ class CyclicLR(TorchSchedule):
                 return formulas.apart(function.as_formula(), t)
             return formulas.stairs(t, cycle, lambda number: formulas.apart(function.as_formula(), number + 1))
         if self.mode == "triangular2":
-            return shapes.exponential(t, 1.0, cycle, 0.5, staircase=True)
+            return formulas.power(t // cycle, 0.5)
         return formulas.power(t, self.gamma) if self.mode == "exp_range" else 1.0
 
     def torch_reference(self) -> tuple[str, dict[str, Any]]:

@@ -13,7 +13,6 @@ from lrcore.numerics import cost, formulas, grid
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, NoFormula, Value
 from lrcore.numerics.grid import Extent, Grid
-from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
 
 MAX_LISTED = 1024  # rates of a Chebyshev cycle in a formula
@@ -81,7 +80,7 @@ class SineCycle(Schedule):
         arch = formulas.periodic(t, length, lambda place: formulas.call("sin", formulas.PI * place / length))
         if self.decay == 1:
             return self.min_lr + height * arch
-        return self.min_lr + shapes.exponential(t, height, length, self.decay, staircase=True) * arch
+        return self.min_lr + formulas.power(t // length, self.decay, height) * arch
 
 
 class Chebyshev(Schedule):

@@ -12,7 +12,6 @@ from lrcore.family import Items
 from lrcore.numerics import cost, formulas, grid
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value
-from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Factor, Milestones, Rate, Schedule, StepCount, TorchSchedule
 
 
@@ -32,7 +31,7 @@ class StepLR(TorchSchedule):
         return cost.runs(load, self.step_size)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return shapes.exponential(t, base_lr, self.step_size, self.gamma, staircase=True)
+        return formulas.power(t // self.step_size, self.gamma, base_lr)
 
 
 class MultiStepLR(TorchSchedule):

@@ -193,8 +193,6 @@ class StepLRScheduler(_Timm):
         return cost.formula(load, cost.REMAINDER + cost.POWER + 2 * cost.ARITHMETIC)
 
     def shape(self, t: Node, base_lr: float) -> Value:
-        if isinstance(self.decay_t, int):
-            return shapes.exponential(t, base_lr, self.decay_t, self.decay_rate, staircase=True)
         return formulas.power(t // self.decay_t, self.decay_rate, base_lr)
 
 

@@ -72,7 +72,7 @@ class Repeat(Around):
     def _repeated(self, t: Node, within: Value, decay: float) -> Value:
         """`within` in every cycle, times decay ** cycle, and its last value after the last cycle."""
         if self.growth == 1:
-            height = shapes.exponential(t, 1.0, self.cycle_steps, decay, staircase=True) if decay != 1 else 1.0
+            height = formulas.power(t // self.cycle_steps, decay) if decay != 1 else 1.0
             cycling = height * formulas.apart(within, t % self.cycle_steps)
             return self._ended(t, cycling, cycling)
 
