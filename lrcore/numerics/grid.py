@@ -155,14 +155,6 @@ def even_runs(out: Array, t: Grid, length: int, values: Callable[[NDArray[np.int
     return _repeated(out, own, np.diff(ends, prepend=0))
 
 
-def times_runs(out: Array, t: Grid, length: int, values: Callable[[NDArray[np.int64]], Array]) -> None:
-    """Multiply what is in `out` by the constants that `even_runs` writes."""
-    for where, part in t.chunks():
-        height = np.empty(part.count)
-        even_runs(height, part, length, values)
-        np.multiply(out[where], height, out=out[where])
-
-
 def _repeated(out: Array, values: Array, counts: NDArray[np.int64]) -> Extent:
     if not len(out):
         return NOTHING
@@ -367,17 +359,6 @@ def elementwise(out: Array, t: Grid, function: Callable[[Array], Array]) -> Exte
         out[where] = function(part.floats())
         extents.append(extent(out[where]))
     return spanning(extents)
-
-
-def raised(values: Array, power: float) -> Array:
-    """values ** power, in place. The usual powers cost no more than a multiplication."""
-    if power == 0.5:
-        return np.sqrt(values, out=values)
-    if power == -0.5:
-        return np.divide(1.0, np.sqrt(values, out=values), out=values)
-    if power == 2:
-        return np.multiply(values, values, out=values)
-    return values if power == 1 else np.power(values, power, out=values)
 
 
 def line_then_flat(out: Array, t: Grid, length: float, start: float, end: float) -> Extent:

@@ -153,9 +153,6 @@ class PiecewiseConstantDecay(Piecewise):
 
     type: Literal["PiecewiseConstantDecay"]
 
-    def cost(self, load: Load) -> float:
-        return cost.listed(load, len(self.values))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return formulas.lookup([boundary + 1 for boundary in self.boundaries], self.values, t)
 

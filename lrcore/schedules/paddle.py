@@ -75,8 +75,5 @@ class PiecewiseDecay(Piecewise):
 
     type: Literal["PiecewiseDecay"]
 
-    def cost(self, load: Load) -> float:
-        return cost.listed(load, len(self.values))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return formulas.lookup(self.boundaries, self.values, t)

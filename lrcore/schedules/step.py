@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -58,8 +59,7 @@ class MultiStepLR(TorchSchedule):
         return cost.listed(load, len(self.milestones))
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        drops = np.arange(len(self.milestones) + 1)
-        return formulas.lookup(self.milestones, grid.power(drops, self.gamma, base_lr).tolist(), t)
+        return drops(t, self.milestones, base_lr, self.gamma)
 
 
 class Piecewise(Schedule):
@@ -80,6 +80,9 @@ class Piecewise(Schedule):
     def own_base_lr(self) -> float:
         return self.values[0]
 
+    def cost(self, load: Load) -> float:
+        return cost.listed(load, len(self.values))
+
 
 def rising(milestones: tuple[int, ...]) -> tuple[int, ...]:
     """The milestones as they are. Raises ValueError if one is not larger than the one before it."""
@@ -87,3 +90,8 @@ def rising(milestones: tuple[int, ...]) -> tuple[int, ...]:
         if after <= before:
             raise ValueError(f"milestones must rise, but {after} follows {before}")
     return milestones
+
+
+def drops(t: Node, edges: Sequence[int], start: float, factor: float) -> Value:
+    """start * factor ** (number of the rising edges <= t)."""
+    return formulas.lookup(edges, grid.power(np.arange(len(edges) + 1), factor, start).tolist(), t)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from lrcore.family import Flag, Items, Number, Whole
-from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics import cost, formulas
 from lrcore.numerics.compiled_formula import value_at
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, T, Value
 from lrcore.numerics.lengths import Span
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import MAX_STEP, Factor, Rate, Schedule, StepCount, StepIndex
-from lrcore.schedules.step import rising
+from lrcore.schedules.step import drops, rising
 
 
 class _Timm(Schedule):
@@ -218,9 +217,7 @@ class MultiStepLRScheduler(_Timm):
         return cost.listed(load, len(self.decay_t))
 
     def shape(self, t: Node, base_lr: float) -> Value:
-        drops = np.arange(len(self.decay_t) + 1)
-        rates = grid.power(drops, self.decay_rate, base_lr).tolist()
-        return formulas.lookup([max(0, step - 1) for step in self.decay_t], rates, t)
+        return drops(t, [max(0, step - 1) for step in self.decay_t], base_lr, self.decay_rate)
 
 
 class WSDLRScheduler(Schedule):
