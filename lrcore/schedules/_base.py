@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Self
@@ -88,7 +89,21 @@ class Schedule(Member):
     def narrowed(self, group: int) -> Self:
         """Return the schedule with one group's values in place of lists of them."""
         own = {f: v[group] for f in self.per_group if isinstance(v := getattr(self, f), tuple)}
-        return self.model_copy(update=own) if own else self
+        narrow = self.model_copy(update=own) if own else self
+        return narrow._with_each(lambda part: part.narrowed(group))
+
+    @property
+    def parts(self) -> tuple[Schedule, ...]:
+        """The schedules inside."""
+        return ()
+
+    def with_parts(self, parts: tuple[Schedule, ...]) -> Self:
+        """Return the schedule with others inside."""
+        raise NotImplementedError
+
+    def _with_each(self, changed: Callable[[Schedule], Schedule]) -> Self:
+        parts = tuple(map(changed, self.parts))
+        return self if all(map(operator.is_, parts, self.parts)) else self.with_parts(parts)
 
     def rates(self, t: Grid, base_lr: float, group: int = 0) -> Rates:
         """What `fill` writes, shape (t.count,)."""
@@ -118,7 +133,7 @@ class Schedule(Member):
     @property
     def cycles_momentum(self) -> bool:
         """Whether the schedule changes momentum (beta1 for Adam) along with the rate."""
-        return False
+        return any(part.cycles_momentum for part in self.parts)
 
     def momentum_at(self, t: Node) -> Value:
         """Return momentum as `formula_at` does the rate; NaN where it is left to the optimizer."""
@@ -149,7 +164,8 @@ class Schedule(Member):
     @property
     def groups(self) -> int | None:
         """How many parameter groups the spec's lists are for; None if it fits any number."""
-        return next((len(v) for f in self.per_group if isinstance(v := getattr(self, f), tuple)), None)
+        own = (len(v) for f in self.per_group if isinstance(v := getattr(self, f), tuple))
+        return next((n for n in (*own, *(part.groups for part in self.parts)) if n is not None), None)
 
     @property
     def own_base_lr(self) -> float | tuple[float, ...] | None:
@@ -179,7 +195,7 @@ class Schedule(Member):
     @property
     def depth(self) -> int:
         """Levels of nesting, 1 for a schedule without parts."""
-        return 1
+        return 1 + max((part.depth for part in self.parts), default=0)
 
     @property
     def size(self) -> int:
@@ -189,14 +205,14 @@ class Schedule(Member):
     @property
     def listed(self) -> int:
         """How many numbers its formula lists at most that are not in the spec."""
-        return 0
+        return sum(part.listed for part in self.parts)
 
     def relative_to(self, default_lr: float) -> Schedule:
         """Return the schedule for an optimizer whose own rate is `default_lr`, whatever those of its groups are.
 
         Only transformers' schedules depend on it: see `TransformersPolynomial` and `CosineWithMinLr`.
         """
-        return self
+        return self._with_each(lambda part: part.relative_to(default_lr))
 
     def cost(self, load: Load) -> float:
         """What `fill` takes at most for one parameter group, in nanoseconds; `fill_momentum` takes no more."""

@@ -75,36 +75,20 @@ class _Composite(Schedule):
         return parts
 
     @property
-    def groups(self) -> int | None:
-        return next((part.groups for part in self.schedulers if part.groups is not None), None)
-
-    @property
-    def depth(self) -> int:
-        return 1 + max(part.depth for part in self.schedulers)
-
-    @property
     def size(self) -> int:
         return sum(part.size for part in self.schedulers)
-
-    @property
-    def listed(self) -> int:
-        return sum(part.listed for part in self.schedulers)
 
     @property
     def own_base_lr(self) -> float | tuple[float, ...] | None:
         own = [part.own_base_lr for part in self.schedulers]
         return None if None in own else own[0]
 
-    def relative_to(self, default_lr: float) -> Schedule:
-        return self._of(part.relative_to(default_lr) for part in self.schedulers)
+    @property
+    def parts(self) -> tuple[Schedule, ...]:
+        return self.schedulers
 
-    def narrowed(self, group: int) -> Self:
-        return self._of(part.narrowed(group) for part in self.schedulers)
-
-    def _of(self, parts: Iterable[Schedule]) -> Self:
-        found = tuple(parts)
-        same = all(part is own for part, own in zip(found, self.schedulers, strict=True))
-        return self if same else self.model_copy(update={"schedulers": found})
+    def with_parts(self, parts: tuple[Schedule, ...]) -> Self:
+        return self.model_copy(update={"schedulers": parts})
 
     def torch_reference(self) -> tuple[str, dict[str, Any]] | None:
         parts = [part.torch_reference() for part in self.schedulers]
@@ -114,10 +98,6 @@ class _Composite(Schedule):
 
     def _formulas(self, base_lr: float) -> list[Node]:
         return [formula_inside(part, base_lr, "schedulers", i) for i, part in enumerate(self.schedulers)]
-
-    @property
-    def cycles_momentum(self) -> bool:
-        return any(part.cycles_momentum for part in self.schedulers)
 
 
 class SequentialLR(_Composite, TorchSchedule):

@@ -29,28 +29,12 @@ class Around(Schedule):
         return schedule
 
     @property
-    def groups(self) -> int | None:
-        return self.schedule.groups
-
-    @property
-    def depth(self) -> int:
-        return 1 + self.schedule.depth
-
-    @property
     def size(self) -> int:
         return 1 + self.schedule.size
 
     @property
-    def listed(self) -> int:
-        return self.schedule.listed
-
-    @property
     def own_base_lr(self) -> float | tuple[float, ...] | None:
         return self.schedule.own_base_lr
-
-    @property
-    def cycles_momentum(self) -> bool:
-        return self.schedule.cycles_momentum
 
     @property
     def length(self) -> int | None:
@@ -64,14 +48,12 @@ class Around(Schedule):
     def joins(self) -> tuple[int, ...]:
         return self.schedule.joins
 
-    def relative_to(self, default_lr: float) -> Schedule:
-        return self._around(self.schedule.relative_to(default_lr))
+    @property
+    def parts(self) -> tuple[Schedule, ...]:
+        return (self.schedule,)
 
-    def narrowed(self, group: int) -> Self:
-        return self._around(self.schedule.narrowed(group))
-
-    def _around(self, inside: Schedule) -> Self:
-        return self if inside is self.schedule else self.model_copy(update={"schedule": inside})
+    def with_parts(self, parts: tuple[Schedule, ...]) -> Self:
+        return self.model_copy(update={"schedule": parts[0]})
 
     def cost(self, load: Load) -> float:
         return cost.formula(load, 2 * cost.ARITHMETIC) + self.schedule.cost(load)
