@@ -99,10 +99,8 @@ class OneCycleLR(TorchSchedule):
 
     def _anneal(self, t: Node, start: float, middle: float, end: float) -> Value:
         """From one value through the others, one phase between each two; the ends of the phases are not whole steps."""
-        rise, between = (
-            self.pct_start * self._total,
-            formulas.line if self.anneal_strategy == "linear" else formulas.cosine,
-        )
+        between = formulas.line if self.anneal_strategy == "linear" else formulas.cosine
+        rise = self.pct_start * self._total
         knots, values = [0.0, rise - 1, self._total - 1.0], [start, middle, end]
         if self.three_phase:
             knots.insert(2, 2 * rise - 2)
