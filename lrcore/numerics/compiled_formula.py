@@ -1,17 +1,24 @@
-"""Formulas computed over arrays of float64: the one table of operations, and the order in which they are done."""
+"""Formulas computed over arrays of float64: the one table of operations, and the order in which they are done.
+
+`filled` makes a formula what writes it on a grid: its shapes by their own functions, everything else step by step.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Array, raised
+from lrcore.numerics import grid
+from lrcore.numerics.formulas import Node, T, Value, expanded
+from lrcore.numerics.grid import Array, Extent, Fill, Grid
 
 WHOLE = 2.0**52  # a float64 from here on is an integer, and takes long to write as a decimal
-CHEAP_POWERS = (0.5, -0.5, 2.0)  # np.power takes ten times as long for these
+IN_PLACE = ("+", "-", "*", "/", "min", "max")
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "//": np.floor_divide, "%": np.mod, "**": np.power,
@@ -20,6 +27,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "abs": np.abs, "atan": np.arctan, "ceil": np.ceil, "cos": np.cos, "cosh": np.cosh, "exp": np.exp, "expm1": np.expm1,
     "floor": np.floor, "log": np.log, "log10": np.log10, "log1p": np.log1p, "log2": np.log2, "sin": np.sin,
     "sinh": np.sinh, "sqrt": np.sqrt, "tan": np.tan, "tanh": np.tanh,
+    "pow": np.power,
     "min": np.minimum,
     "max": np.maximum,
     "trunc": lambda value: np.trunc(value) + 0.0,  # as an integer, 0 has no sign
@@ -28,6 +36,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "passed": lambda edges, t: np.searchsorted(edges, t, side="right"),
     "pick": lambda values, i: values[i],
 }  # fmt: skip
+OVERWRITING = {OPERATIONS[op] for op in ("+", "-", "*", "/", "min", "max", "neg")}  # into what is not needed any more
 
 
 def _rounded(value: Any, digits: int) -> Any:
@@ -51,7 +60,11 @@ class CompiledFormula:
         """Compute the values at `t`, float64 of any shape; one float64 if the formula is a constant."""
         results: list[Any] = [t]
         for operation, operands, dropped in self._lines:
-            results.append(operation(*[results[each] if type(each) is int else each for each in operands]))
+            values = [results[each] if type(each) is int else each for each in operands]
+            own = results[dropped[0]] if dropped and operation in OVERWRITING else None
+            # comparisons are no float64, and what is made of one number has no shape
+            in_place = type(own) is np.ndarray and own.dtype == np.float64
+            results.append(operation(*values, out=own) if in_place else operation(*values))
             for place in dropped:
                 results[place] = None
         return results[self._result] if type(self._result) is int else self._result
@@ -65,6 +78,7 @@ class CompiledFormula:
         """The place of a result, as an int; or a constant, as numpy has it."""
         if isinstance(value, tuple):
             return np.array(value, dtype=np.float64)
+        value = _resolved(value)
         if not isinstance(value, Node):
             return np.float64(value)
         if id(value) not in self._known:
@@ -77,16 +91,23 @@ class CompiledFormula:
                 return 0
             case "pi", _:
                 return np.float64(np.pi)
-            case "let", (_, value):
-                return self._operand(value)
+            case "filled" | "piecewise", _:
+                raise TypeError(f"{node.op} is computed on a grid alone")
             case "apply", (body, at):
-                return self._added(CompiledFormula(body), [self._operand(at)])
+                inside = CompiledFormula(body)
+                if inside._result == 0 or type(inside._result) is not int:
+                    return self._operand(at) if type(inside._result) is int else inside._result
+                return self._added(inside, [self._operand(at)])
         operands = [self._operand(arg) for arg in node.args]
         operation = OPERATIONS[node.op]
         if not any(type(each) is int for each in operands):
             return np.float64(operation(*operands))
-        if node.op == "**" and type(operands[1]) is not int and (exponent := float(operands[1])) in CHEAP_POWERS:
-            return self._added(lambda base: raised(np.array(base), exponent), operands[:1])
+        match operands if node.op == "**" else None:  # np.power takes ten times as long for these
+            case [base, np.float64() as exponent] if exponent == 2:
+                return self._added(np.multiply, [base, base])
+            case [base, np.float64() as exponent] if abs(exponent) == 0.5:
+                root = self._added(np.sqrt, [base])
+                return root if exponent > 0 else self._added(np.divide, [np.float64(1.0), root])
         return self._added(operation, operands)
 
     def _added(self, operation: Callable[..., Any], operands: list[Any]) -> int:
@@ -99,3 +120,121 @@ class CompiledFormula:
         for place, (_, _, dropped) in last.items():
             if place not in (0, self._result):
                 dropped.append(place)
+
+
+def filled(formula: Value) -> Fill:
+    """Return what writes a formula of the step T into an array."""
+    match formula := _resolved(formula):
+        case Node("filled", (t, fill, values)):
+            return _at(t, fill, values)
+        case Node("apply", (body, t)):
+            if not (isinstance(t, Node) and t.op == "//"):
+                return _at(t, filled(body))
+            of_run = CompiledFormula(body)
+            return _at(t, filled(body), lambda runs: of_run(runs.astype(np.float64)))
+        case Node("piecewise", (t, edges, *parts)) if t is T:
+            whole, fills = list(map(math.ceil, edges)), list(map(_when_needed, parts))
+            return lambda out, t: grid.piecewise(out, t, whole, fills)
+        case Node(op) if op in IN_PLACE and _has_shapes(formula):
+            return _combined(formula)
+    single = expanded(formula) if _has_shapes(formula) else formula
+    compiled = CompiledFormula(single)
+    if (value := compiled.constant(single)) is None:
+        return lambda out, t: grid.elementwise(out, t, compiled)
+    return lambda out, t: grid.constant(out, value)
+
+
+def value_at(formula: Value, step: int) -> float:
+    """Return the value of a formula at one step."""
+    return float(_values(filled(formula), Grid(step))[0])
+
+
+def _values(fill: Fill, t: Grid) -> Array:
+    values = np.empty(t.count)
+    fill(values, t)
+    return values
+
+
+def _resolved(formula: Value) -> Value:
+    """What is computed for a formula that has a name, or another one in code."""
+    while isinstance(formula, Node) and formula.op in ("written", "let", "later"):
+        own = formula.args[formula.op == "let"]
+        formula = own() if formula.op == "later" else own
+    return formula
+
+
+def _has_shapes(formula: Value) -> bool:
+    waiting, seen = [formula], set()
+    while waiting:
+        node = _resolved(waiting.pop())
+        if isinstance(node, Node) and id(node) not in seen:
+            if node.op in ("filled", "piecewise", "apply"):
+                return True
+            seen.add(id(node))
+            waiting += node.args
+    return False
+
+
+def _when_needed(formula: Value) -> Fill:
+    """`filled`, compiled when a grid has the first step of it."""
+    compiled = lru_cache(lambda: filled(formula))
+    return lambda out, t: compiled()(out, t)
+
+
+def _at(t: Value, fill: Fill, values: Callable[[NDArray[np.int64]], Any] | None = None) -> Fill:
+    """`fill` at the steps `t` in place of T, or `values` at a quotient."""
+    match _resolved(t):
+        case Node("t"):
+            return fill
+        case Node("+" | "-" as op, (step, int() | float() as by)):
+            by = by if op == "+" else -by
+            whole, offset = math.floor(by), by - math.floor(by)
+            between: Fill = partial(fill, offset=offset) if offset else fill  # type: ignore[call-arg]
+            return _at(step, lambda out, t: between(out, t + whole))
+        case Node("*", (step, int() as times)):
+            return _at(step, lambda out, t: fill(out, Grid(t.start * times, t.stride * times, t.count)))
+        case Node("//", (step, length)) if values is not None:
+            return _at(step, partial(_fill_runs, length=length, values=values))
+        case Node("%", (step, int() as period)):
+            return _at(step, lambda out, t: grid.periodic(out, t, period, fill))
+        case Node("max", (0, step)):
+            first = lambda out, _: grid.constant(out, float(_values(fill, Grid(0))[0]))  # noqa: E731
+            return _at(step, lambda out, t: grid.piecewise(out, t, (0,), (first, fill)))
+    raise TypeError("a shape at a step that is not evenly spaced")
+
+
+def _fill_runs(out: Array, t: Grid, length: float, values: Callable[[NDArray[np.int64]], Any]) -> Extent:
+    if isinstance(length, int):
+        return grid.even_runs(out, t, length, lambda runs: np.broadcast_to(values(runs), runs.shape))
+    return grid.elementwise(out, t, lambda steps: values(np.floor_divide(steps, length).astype(np.int64)))
+
+
+def _combined(formula: Value) -> Fill:
+    """One shape first, then all that is done with it, while a piece of it is in the cache."""
+    steps: list[tuple[Callable[..., Any], Fill | float, bool]] = []  # with what on the other side, whether on the right
+    while isinstance(formula, Node) and formula.op in IN_PLACE and _has_shapes(formula):
+        operation, (left, right) = OPERATIONS[formula.op], map(_resolved, formula.args)
+        on_right = _has_shapes(left)
+        formula, other = (left, right) if on_right else (right, left)
+        steps.insert(0, (operation, filled(other) if isinstance(other, Node) else other, on_right))
+    first = filled(formula)
+    # none of these turns the order of two values more than round
+    by_numbers = not any(callable(other) or (operation is np.divide and not right) for operation, other, right in steps)
+
+    def fill(out: Array, t: Grid) -> Extent:
+        ends: Any = np.array(first(out, t))
+        extents = []
+        for where, part in t.chunks():
+            values = out[where]
+            for operation, other, on_right in steps:
+                by = _values(other, part) if callable(other) else other
+                operation(*((values, by) if on_right else (by, values)), out=values)
+            if not by_numbers:
+                extents.append(grid.extent(values))
+        if not by_numbers or not t.count:
+            return grid.spanning(extents)
+        for operation, other, on_right in steps:
+            operation(*((ends, other) if on_right else (other, ends)), out=ends)
+        return float(ends.min()), float(ends.max())
+
+    return fill

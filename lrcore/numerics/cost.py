@@ -113,7 +113,7 @@ def powers(load: Load) -> float:
 
 
 def runs(load: Load, length: int, value: float = 2 * POWER) -> float:
-    """grid.even_runs and times_runs, with `value` for each run."""
+    """grid.even_runs, with `value` for each run."""
     return formula(load, 2 * ARITHMETIC) + load.runs(length) * (value + ARITHMETIC)
 
 

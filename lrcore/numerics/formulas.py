@@ -1,18 +1,24 @@
 """The rate as a formula of the step: a small tree, to be computed (compiled_formula.py) or written as code (dialects).
 
-The tree is the only way from a spec to code: its leaves are validated numbers, its operations are the ones below. The
-shapes are those of `lrcore.numerics.grid`, which writes them into arrays.
+The tree is the only way from a spec to code: its leaves are validated numbers, its operations are the ones below.
+Shapes such as `line` and `power` are nodes with two meanings: the function of `lrcore.numerics.grid` that computes
+them, and, for code, a formula of single operations, which `expanded` puts in their place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrcore.errors import CurveError
+from lrcore.numerics import grid
+from lrcore.numerics.grid import Array, Fill
 
 
 class NoFormula(CurveError):
@@ -135,18 +141,61 @@ def pick(values: Sequence[float], i: Value) -> Value:
     return Node("pick", (tuple(values), i)) if len(set(values)) > 1 else values[0]
 
 
-def lookup(edges: Iterable[float], values: Sequence[float], t: Value) -> Value:
-    """values[i], where i is how many of the rising edges are at most t; one value more than edges."""
-    return pick(values, passed(edges, t))
-
-
 def apart(body: Value, t: Value) -> Value:
     """The formula `body` of T, at the step `t`: a function of its own unless it is asked at T itself."""
     return body if t is T or not isinstance(body, Node) else Node("apply", (body, t))
 
 
+def filled(t: Value, fill: Fill, values: Callable[[NDArray[np.int64]], Array] | None = None) -> Node:
+    """What `fill` writes at the steps `t`: T, or made from it by whole numbers with + - * %, or max(0, …).
+
+    Args:
+        fill: takes an `offset` in [0, 1) as well if the steps may lie between whole ones.
+        values: gives the same at any steps, for a quotient rounded down.
+    """
+    return Node("filled", (t, fill, values))
+
+
+def written(computed: Value, formula: Callable[[], Value]) -> Node:
+    """`computed`, which is written as `formula()` in code."""
+    return Node("written", (computed, formula))
+
+
+def later(make: Callable[[], Value]) -> Node:
+    """What `make` returns: called when the value is needed, and once."""
+    return Node("later", (cache(make),))
+
+
+def expanded(formula: Value) -> Value:
+    """The formula in single operations, as code has it. Raises NoFormula if a part of it has none."""
+    known: dict[int, tuple[Value, Value]] = {}  # with the original, so that no other node gets its id
+
+    def of(value: Any) -> Any:
+        if not isinstance(value, Node):
+            return value
+        if id(value) not in known:
+            known[id(value)] = value, rebuilt(value)
+        return known[id(value)][1]
+
+    def rebuilt(node: Node) -> Value:
+        if node.op in ("written", "later"):
+            value: Value = of(node.args[-1]())
+            return value
+        args = [of(arg) for arg in node.args]
+        if node.op != "piecewise" and all(map(operator.is_, args, node.args)):
+            return node
+        return _MADE_BY.get(node.op, partial(call, node.op))(*args)
+
+    found: Value = of(formula)
+    return found
+
+
 def piecewise(t: Value, edges: Sequence[float], values: Sequence[Value]) -> Value:
     """values[i] before edges[i], the last one from there on. `t` is not negative, the edges do not fall."""
+    return Node("piecewise", (t, edges, *values))
+
+
+def _chosen(t: Value, edges: Sequence[float], *values: Value) -> Value:
     found = values[-1]
     for i in reversed(range(len(edges))):
         if edges[i] > max([0, *edges[:i]]):
@@ -154,14 +203,38 @@ def piecewise(t: Value, edges: Sequence[float], values: Sequence[Value]) -> Valu
     return found
 
 
+def lookup(edges: Sequence[int], values: Sequence[float], t: Value) -> Value:
+    """values[i], where i is how many of the rising edges are at most t; one value more than edges."""
+    constants = partial(grid.constant_segments, edges=edges, values=values)
+    return written(filled(t, constants), lambda: pick(values, passed(edges, t)))
+
+
+def periodic(t: Value, period: int, of: Callable[[Value], Value]) -> Value:
+    """`of` the step modulo `period`."""
+    return written(apart(of(T), t % period), lambda: of(t % period))
+
+
+def stairs(t: Value, length: int, of: Callable[[Value], Value]) -> Value:
+    """`of` how many times `length` steps have passed, in single operations."""
+    return written(apart(of(T), t // length), lambda: of(t // length))
+
+
 def line(t: Value, length: float, start: float, end: float) -> Value:
-    """From `start` at t = 0 to `end` at `length`; `end` if that is 0."""
-    return start + (end - start) * (t / length) if length else end
+    """From `start` at t = 0 to `end` at `length`."""
+    fill = partial(grid.line, length=length, start=start, end=end)
+    return written(filled(t, fill), lambda: start + (end - start) * (t / length))
 
 
 def line_then_flat(t: Value, length: float, start: float, end: float) -> Value:
     """`line` up to t = `length`, then `end`."""
-    return piecewise(t, [length], [line(t, length, start, end), end])
+    fill = partial(grid.line_then_flat, length=length, start=start, end=end)
+    return written(filled(t, fill), lambda: piecewise(t, [length], [line(t, length, start, end), end]))
+
+
+def cosine(t: Value, length: float, high: float, low: float, exponent: float = 1.0) -> Value:
+    """`half_cosine` from t = 0 to `length`."""
+    fill = partial(grid.half_cosine, length=length, high=high, low=low, exponent=exponent)
+    return written(filled(t, fill), lambda: half_cosine(t / length, high, low, exponent))
 
 
 def half_cosine(u: Value, high: Value, low: Value, exponent: Value = 1.0) -> Value:
@@ -169,7 +242,25 @@ def half_cosine(u: Value, high: Value, low: Value, exponent: Value = 1.0) -> Val
     return low + (high - low) * ((1 + call("cos", PI * u)) / 2) ** exponent
 
 
+def raised(u: Value, exponent: float) -> Value:
+    """u ** exponent, with np.power's bits for a root or a square as well."""
+    return written(call("pow", u, exponent), lambda: u**exponent)
+
+
+def power(t: Value, base: float, scale: float = 1.0, per: float = 1) -> Value:
+    """scale * base ** (t / per)."""
+    fill = partial(grid.powers, base=base, scale=scale, per=per)
+    values = partial(grid.power, base=base, scale=scale, per=per)
+    return written(filled(t, fill, values), lambda: scale * base ** (t / per))
+
+
 def powers(start: float, base: float, exponents: Iterable[int]) -> list[float]:
     """start * base ** k, infinite where it overflows."""
     with np.errstate(all="ignore"):
         return list(map(float, start * np.power(base, np.array(list(exponents), dtype=np.float64))))
+
+
+_MADE_BY: dict[str, Callable[..., Value]] = {  # so that an operation on a shape is the one that is made of its formula
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv,
+    "%": operator.mod, "**": operator.pow, "let": let, "apply": apart, "piecewise": _chosen,
+}  # fmt: skip

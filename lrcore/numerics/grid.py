@@ -155,14 +155,6 @@ def even_runs(out: Array, t: Grid, length: int, values: Callable[[NDArray[np.int
     return _repeated(out, own, np.diff(ends, prepend=0))
 
 
-def times_runs(out: Array, t: Grid, length: int, values: Callable[[NDArray[np.int64]], Array]) -> None:
-    """Multiply what is in `out` by the constants that `even_runs` writes."""
-    for where, part in t.chunks():
-        height = np.empty(part.count)
-        even_runs(height, part, length, values)
-        np.multiply(out[where], height, out=out[where])
-
-
 def _repeated(out: Array, values: Array, counts: NDArray[np.int64]) -> Extent:
     if not len(out):
         return NOTHING
@@ -242,17 +234,16 @@ def _parts(steps: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]]:
     return (steps - places).astype(np.float64), places
 
 
-def power(steps: NDArray[np.int64], base: float, scale: float = 1.0) -> Array:
-    """scale * base ** steps for steps >= 0, the same bits as `powers`."""
+def power(steps: NDArray[np.int64], base: float, scale: float = 1.0, per: float = 1) -> Array:
+    """scale * base ** (steps / per) for steps >= 0, the same bits as `powers`."""
     first, places = _parts(steps)
-    return scale * np.power(base, first) * np.power(base, places.astype(np.float64))
+    return scale * np.power(base, first / per) * np.power(base, places / per)
 
 
 def powers(out: Array, t: Grid, base: float, scale: float = 1.0, per: float = 1) -> Extent:
     """scale * base ** (t / per), t >= 0."""
     if t.stride != 1 or t.count < TILE // 2:  # the table for a tile would take longer than the rates
-        first, places = _parts(t.integers())
-        np.multiply(scale * np.power(base, first / per), np.power(base, places / per), out=out)
+        out[:] = power(t.integers(), base, scale, per)
         return extent(out)
     column = (scale * np.power(base, _first_steps(t) / per))[:, None]
     row = np.power(base, np.arange(min(TILE, t.start % TILE + t.count), dtype=np.float64) / per)
@@ -368,17 +359,6 @@ def elementwise(out: Array, t: Grid, function: Callable[[Array], Array]) -> Exte
         out[where] = function(part.floats())
         extents.append(extent(out[where]))
     return spanning(extents)
-
-
-def raised(values: Array, power: float) -> Array:
-    """values ** power, in place. The usual powers cost no more than a multiplication."""
-    if power == 0.5:
-        return np.sqrt(values, out=values)
-    if power == -0.5:
-        return np.divide(1.0, np.sqrt(values, out=values), out=values)
-    if power == 2:
-        return np.multiply(values, values, out=values)
-    return values if power == 1 else np.power(values, power, out=values)
 
 
 def line_then_flat(out: Array, t: Grid, length: float, start: float, end: float) -> Extent:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Self
@@ -10,11 +12,11 @@ import numpy as np
 from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from lrcore.family import ByShape, Items, Member, Number, Whole
-from lrcore.numerics import cost, grid
-from lrcore.numerics.compiled_formula import CompiledFormula
+from lrcore.numerics import cost, formulas
+from lrcore.numerics.compiled_formula import filled
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, NoFormula, T, Value
-from lrcore.numerics.grid import Array, Extent, Grid
+from lrcore.numerics.grid import Array, Extent, Fill, Grid
 from lrcore.numerics.lengths import Steps
 
 Rates = Array
@@ -74,7 +76,34 @@ class Schedule(Member):
         Raises:
             CurveError: the schedule has no value at one of the steps.
         """
-        return grid.elementwise(out, t, compiled(self.formula_at, base_lr))
+        return compiled(self._formula_of, group, base_lr)(out, t + self.ahead)
+
+    def _formula_of(self, group: int, base_lr: float) -> Value:
+        return self.narrowed(group).formula_at(T, base_lr)
+
+    @property
+    def ahead(self) -> int:
+        """The step at which the curve starts, as `formula_at` counts them."""
+        return 0
+
+    def narrowed(self, group: int) -> Self:
+        """Return the schedule with one group's values in place of lists of them."""
+        own = {f: v[group] for f in self.per_group if isinstance(v := getattr(self, f), tuple)}
+        narrow = self.model_copy(update=own) if own else self
+        return narrow._with_each(lambda part: part.narrowed(group))
+
+    @property
+    def parts(self) -> tuple[Schedule, ...]:
+        """The schedules inside."""
+        return ()
+
+    def with_parts(self, parts: tuple[Schedule, ...]) -> Self:
+        """Return the schedule with others inside."""
+        raise NotImplementedError
+
+    def _with_each(self, changed: Callable[[Schedule], Schedule]) -> Self:
+        parts = tuple(map(changed, self.parts))
+        return self if all(map(operator.is_, parts, self.parts)) else self.with_parts(parts)
 
     def rates(self, t: Grid, base_lr: float, group: int = 0) -> Rates:
         """What `fill` writes, shape (t.count,)."""
@@ -98,17 +127,24 @@ class Schedule(Member):
         raise NoFormula(("type",), f"{self.type} cannot be written as a formula of the step")
 
     def as_formula(self, base_lr: float) -> Value:
-        """`formula_at` the step formulas.T."""
-        return self.formula_at(T, base_lr)
+        """`formula_at` the first group's step formulas.T, in single operations."""
+        return formulas.expanded(self.narrowed(0).formula_at(T + self.ahead, base_lr))
 
     @property
     def cycles_momentum(self) -> bool:
         """Whether the schedule changes momentum (beta1 for Adam) along with the rate."""
-        return False
+        return any(part.cycles_momentum for part in self.parts)
+
+    def momentum_at(self, t: Node) -> Value:
+        """Return momentum as `formula_at` does the rate; NaN where it is left to the optimizer."""
+        return math.nan
 
     def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
-        """Write momentum at the steps `t` as `fill` does the rates; NaN where it is left to the optimizer."""
-        out.fill(np.nan)
+        """Write momentum at the steps `t` as `fill` does the rates."""
+        compiled(self._momentum_of, group)(out, t + self.ahead)
+
+    def _momentum_of(self, group: int) -> Value:
+        return self.narrowed(group).momentum_at(T)
 
     def momentum(self, t: Grid, group: int = 0) -> Rates | None:
         """What `fill_momentum` writes, shape (t.count,); None if the schedule never touches momentum."""
@@ -128,7 +164,8 @@ class Schedule(Member):
     @property
     def groups(self) -> int | None:
         """How many parameter groups the spec's lists are for; None if it fits any number."""
-        return next((len(v) for f in self.per_group if isinstance(v := getattr(self, f), tuple)), None)
+        own = (len(v) for f in self.per_group if isinstance(v := getattr(self, f), tuple))
+        return next((n for n in (*own, *(part.groups for part in self.parts)) if n is not None), None)
 
     @property
     def own_base_lr(self) -> float | tuple[float, ...] | None:
@@ -158,7 +195,7 @@ class Schedule(Member):
     @property
     def depth(self) -> int:
         """Levels of nesting, 1 for a schedule without parts."""
-        return 1
+        return 1 + max((part.depth for part in self.parts), default=0)
 
     @property
     def size(self) -> int:
@@ -168,14 +205,14 @@ class Schedule(Member):
     @property
     def listed(self) -> int:
         """How many numbers its formula lists at most that are not in the spec."""
-        return 0
+        return sum(part.listed for part in self.parts)
 
     def relative_to(self, default_lr: float) -> Schedule:
         """Return the schedule for an optimizer whose own rate is `default_lr`, whatever those of its groups are.
 
         Only transformers' schedules depend on it: see `TransformersPolynomial` and `CosineWithMinLr`.
         """
-        return self
+        return self._with_each(lambda part: part.relative_to(default_lr))
 
     def cost(self, load: Load) -> float:
         """What `fill` takes at most for one parameter group, in nanoseconds; `fill_momentum` takes no more."""
@@ -187,13 +224,14 @@ class Schedule(Member):
 
 
 @lru_cache(maxsize=64)
-def compiled(formula_at: Callable[[Node, float], Value], base_lr: float) -> CompiledFormula:
-    """Return a schedule's formula, compiled. It is kept: inside of others a schedule writes many short stretches.
+def compiled(formula_of: Callable[..., Value], *args: Any) -> Fill:
+    """Return what writes a schedule's formula. It is kept: inside of others a schedule writes many short stretches.
 
     Args:
-        formula_at: a method, whose hash is by the identity of its schedule, whatever fields that has.
+        formula_of: a method, whose hash is by the identity of its schedule, whatever fields that has.
+        args: its arguments.
     """
-    return CompiledFormula(formula_at(T, base_lr))
+    return filled(formula_of(*args))
 
 
 class TorchSchedule(Schedule):
@@ -203,22 +241,16 @@ class TorchSchedule(Schedule):
         -1, description="index of the last finished interval: the curve starts at step last_epoch + 1"
     )
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return self.closed_form(out, t + (self.last_epoch + 1), base_lr, group)
+    @property
+    def ahead(self) -> int:
+        return self.last_epoch + 1
 
     def cost(self, load: Load) -> float:
-        return self.closed_cost(load.shifted(self.last_epoch + 1) if self.last_epoch != -1 else load)
+        return self.closed_cost(load.shifted(self.ahead) if self.ahead else load)
 
     def closed_cost(self, load: Load) -> float:
         """`cost`, with `last_epoch` already added to the steps."""
         return cost.plain(load)
-
-    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        """`fill`, with `last_epoch` already added to `t`; so it is in `formula_at`."""
-        raise NotImplementedError
-
-    def as_formula(self, base_lr: float) -> Value:
-        return self.formula_at(T + (self.last_epoch + 1), base_lr)
 
     def torch_reference(self) -> tuple[str, dict[str, Any]] | None:
         return self.name(), self.model_dump(exclude={"type"}, exclude_none=True)

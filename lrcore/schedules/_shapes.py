@@ -1,22 +1,21 @@
-"""What several frameworks' schedules are made of: ramps before a shape, decays by name, cycles of growing length.
-
-Beside what writes an array stands the same as a formula.
-"""
+"""What several frameworks' schedules are made of: waves, decays by name, powers, cycles of growing length."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics.compiled_formula import CompiledFormula, filled
 from lrcore.numerics.cost import Load
-from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Array, Extent, Fill, Grid
+from lrcore.numerics.formulas import PI, Node, T, Value
+from lrcore.numerics.grid import Array, Extent, Grid
 
-Shape = Callable[[Array, Grid, float, float], Extent]  # out, t, length, offset: from 1 at step 0 to 0 at `length`
+Shape = Callable[[Value, float], Value]  # t, length: from 1 at t = 0 to 0 at `length`
 
 FASTEST = 1.001  # the least factor between cycles: with it a far step is in one of the first 30,000
 NEVER = 1e18  # beyond every step that may be asked for
@@ -24,28 +23,18 @@ MAX_CYCLES = 10_000  # for cycles that become shorter
 MAX_LISTED = 10_000  # cycles in a formula: 20 million steps where they grow as slowly as they may
 
 
-def warm_up(out: Array, t: Grid, steps: int, start: float, end: float, then: Fill) -> Extent:
-    """A line from `start` at step 0 to `end` at `steps`, then `then`, on the steps as they are."""
-    return grid.piecewise(out, t, (steps,), (lambda o, t: grid.line(o, t, steps, start, end), then))
+def wave(t: Node, length: int, half_waves: float, high: float, low: float) -> Value:
+    """low + (high - low) * (1 + cos(pi * half_waves * t / length)) / 2, on and on.
 
-
-def until(out: Array, t: Grid, steps: int, fill: Fill, last: float) -> Extent:
-    """`fill` up to step `steps`, then the constant `last`."""
-    return grid.piecewise(out, t, (steps,), (fill, lambda o, t: grid.constant(o, last)))
-
-
-def wave(out: Array, t: Grid, length: int, half_waves: float, high: float, low: float) -> Extent:
-    """low + (high - low) * (1 + cos(pi * half_waves * t / length)) / 2, on and on."""
-    if half_waves == int(half_waves) and half_waves > 0:
-        times = int(half_waves)  # so many half waves are one on a grid that many times as wide
-        wide = Grid(t.start * times, t.stride * times, t.count)
-        return grid.periodic(out, wide, 2 * length, lambda o, t: grid.half_cosine(o, t, length, high, low))
-
-    def value(steps: Array) -> Array:
-        turn = np.mod(steps * half_waves / length, 2.0)
-        return low + (high - low) * np.square(np.cos(np.pi / 2 * turn))
-
-    return grid.elementwise(out, t, value)
+    Whole periods are taken off before the cosine, for the digits.
+    """
+    if half_waves == int(half_waves):
+        return formulas.cosine(t * int(half_waves) % (2 * length), length, high, low)
+    turn = t * half_waves / length % 2.0
+    return formulas.written(
+        low + (high - low) * _unit(turn),
+        lambda: formulas.half_cosine(t * half_waves % (2 * length) / length, high, low),
+    )
 
 
 def wave_cost(load: Load, length: int, half_waves: float) -> float:
@@ -57,39 +46,69 @@ def wave_cost(load: Load, length: int, half_waves: float) -> float:
     return cost.periodic(wide, length) + cost.plain(wide.folded(length))
 
 
-def wave_formula(t: Node, length: int, half_waves: float, high: float, low: float) -> Value:
-    """`wave`; whole periods are taken off before the cosine, for the digits."""
-    turn = t * (int(half_waves) if half_waves == int(half_waves) else half_waves)
-    return formulas.half_cosine(turn % (2 * length) / length, high, low)
+def cosine_then_flat(t: Value, length: int, high: float, low: float, exponent: float = 1.0) -> Value:
+    """Half a cosine from `high` at t = 0 to `low` at `length`, to a power, then `low`."""
+    body = formulas.piecewise(T, [length], [formulas.cosine(T, length, high, low, exponent), low])
+    return formulas.written(
+        formulas.apart(body, t),
+        lambda: formulas.half_cosine(formulas.call("min", t, length) / length, high, low, exponent),
+    )
 
 
-def decay(name: str, power: float = 0.5, ratio: float = 0.1) -> Callable[[Array], Array]:
-    """A factor from 1 to 0 as a function of the share u of the way, 0 to 1.
+def _unit(u: Value) -> Value:
+    """(1 + cos(pi * u)) / 2, with all its digits near 0."""
+    return formulas.call("cos", PI / 2 * u) ** 2
+
+
+def unit_cosine(u: Value) -> Value:
+    """Half a cosine from 1 at u = 0 to 0 at 1."""
+    return formulas.written(_unit(u), lambda: formulas.half_cosine(u, 1, 0))
+
+
+def decay(name: str, u: Value, power: float = 0.5, ratio: float = 0.1) -> Value:
+    """A factor from 1 to 0 at the share u of the way, 0 to 1.
 
     linear 1 - u, cosine (1 + cos(pi * u)) / 2, 1-sqrt 1 - u ** 0.5, power 1 - u ** power,
     exp (ratio ** u - ratio) / (1 - ratio).
     """
-    return {
-        "linear": lambda u: 1 - u,
-        "cosine": lambda u: np.square(np.cos(np.pi / 2 * u)),
-        "1-sqrt": lambda u: 1 - np.sqrt(u),
-        "power": lambda u: 1 - u**power,
-        "exp": lambda u: (np.power(ratio, u) - ratio) / (1 - ratio),
-    }[name]
-
-
-def decay_formula(name: str, u: Value, power: float = 0.5, ratio: float = 0.1) -> Value:
-    """`decay` at the share `u`."""
     match name:
         case "linear":
             return 1 - u
         case "cosine":
-            return unit_cosine_formula(u)
+            return unit_cosine(u)
         case "1-sqrt":
             return 1 - formulas.call("sqrt", u)
         case "power":
             return 1 - u**power
     return (ratio**u - ratio) / (1 - ratio)
+
+
+def polynomial(t: Value, length: float, start: float, end: float, power: float) -> Value:
+    """end + (start - end) * (1 - t / length) ** power up to step `length`, then `end`."""
+    if power == 1:
+        return formulas.line_then_flat(t, length, start, end)
+
+    def falling(left: Value) -> Value:  # 1 - t / length need not be 0 at the end in float32
+        return (start - end) * (left / length) ** power + end
+
+    last = end if power else start  # 0 ** 0 is 1
+    body = formulas.piecewise(T, [length], [falling(length - T), last])
+    return formulas.written(formulas.apart(body, t), lambda: falling(length - formulas.call("min", t, length)))
+
+
+def polynomial_cost(load: Load, power: float) -> float:
+    """What `polynomial` takes."""
+    return cost.plain(load) + (0.0 if power == 1 else load.values * cost.POWER)
+
+
+def exponential(t: Value, start: float, per: int, rate: float, staircase: bool) -> Value:
+    """start * rate ** (t / per), the exponent floored with staircase."""
+    return formulas.power(t // per, rate, start) if staircase else formulas.power(t, rate, start, per)
+
+
+def exponential_cost(load: Load, per: int, staircase: bool) -> float:
+    """What `exponential` takes."""
+    return cost.runs(load, per) if staircase else cost.powers(load)
 
 
 def cycle_start(first: int, factor: float, cycle: int) -> float:
@@ -133,47 +152,73 @@ def listed_cycles(factor: float, limit: int | None) -> int:
     return endless if limit is None else min(endless, limit)
 
 
-def cycles(
-    out: Array,
-    t: Grid,
-    first: int,
-    factor: float,
-    shape: Shape,
-    amplitude: Callable[[Array], Array],
-    low: float,
-    limit: int | None = None,
-) -> Extent:
+@dataclass(frozen=True)
+class Cycles:
     """low + amplitude(cycle) * shape in each cycle, and `low` once there were `limit` of them.
 
-    Args:
+    Attributes:
         first: steps of the first cycle; each is `factor` times as long as the one before.
-        amplitude: of the numbers of cycles, in float64.
+        amplitude: of the number of the cycle.
+        limit: how many cycles there are; None if they never end.
     """
-    if factor == 1:
-        end = t.last + 1 if limit is None else min(first * limit, t.last + 1)
 
-        def even(out: Array, t: Grid) -> Extent:
-            grid.periodic(out, t, first, lambda o, t: shape(o, t, first, 0.0))
-            grid.times_runs(out, t, first, lambda cycle: amplitude(cycle.astype(np.float64)))
-            return grid.extent(np.add(out, low, out=out))
+    first: int
+    factor: float
+    shape: Shape
+    amplitude: Callable[[Value], Value]
+    low: float
+    limit: int | None = None
 
-        return until(out, t, max(end, 0), even, low)
+    def formula_at(self, t: Node) -> Value:
+        """Return the formula."""
+        first = self.first
+        if self.factor != 1:
+            return formulas.written(formulas.filled(t, self._fill), lambda: self._listed(t))
+        height = formulas.stairs(t, first, lambda cycle: self.amplitude(formulas.let("cycle", cycle)))
+        repeated = formulas.written(
+            formulas.apart(self.shape(T, first), t % first),
+            lambda: self.shape(formulas.let("u", t % first / first), 1),
+        )
+        found = self.low + height * repeated
+        return found if self.limit is None else formulas.piecewise(t, [first * self.limit], [found, self.low])
 
-    def begin(cycle: int) -> int:
-        return math.ceil(cycle_start(first, factor, cycle))
+    def _start(self, cycle: int) -> float:
+        return cycle_start(self.first, self.factor, cycle)
 
-    find = growing(begin, first, factor) if factor > 1 or limit is None else _shrinking(first, factor, limit)
-    end = math.ceil(NEVER) if limit is None else begin(limit) if factor > 1 else int(_ends(first, factor, limit)[-1])
+    def _begin(self, cycle: int) -> int:
+        return math.ceil(self._start(cycle))
 
-    def uneven(out: Array, t: Grid) -> Extent:
-        extents = []
-        for where, part, cycle in turns(t, find):
-            start, height = cycle_start(first, factor, cycle), float(amplitude(np.array([cycle * 1.0]))[0])
-            length = cycle_start(first, factor, cycle + 1) - start
-            extents.append(_cycle(start, length, shape, height, low)(out[where], part))
-        return grid.spanning(extents)
+    def _fill(self, out: Array, t: Grid) -> Extent:
+        limit, heights = self.limit, CompiledFormula(self.amplitude(T))
+        if self.factor < 1 and limit is not None:
+            find, end = _shrinking(ends := _ends(self.first, self.factor, limit)), int(ends[-1])
+        else:
+            find = growing(self._begin, self.first, self.factor)
+            end = math.ceil(NEVER) if limit is None else self._begin(limit)
 
-    return until(out, t, end, uneven, low)
+        def cycling(out: Array, t: Grid) -> Extent:
+            extents = []
+            for where, part, cycle in turns(t, find):
+                start, whole = self._start(cycle), self._begin(cycle)
+                shape = self.shape(T + (whole - start), self._start(cycle + 1) - start)
+                filled(shape)(values := out[where], part - whole)
+                np.multiply(values, heights(np.array([float(cycle)])), out=values)
+                extents.append(grid.extent(np.add(values, self.low, out=values)))
+            return grid.spanning(extents)
+
+        return grid.piecewise(out, t, (end,), (cycling, lambda out, t: grid.constant(out, self.low)))
+
+    def _listed(self, t: Node) -> Value:
+        starts = list(cycle_starts(self._start, self.limit))
+        begins = [start for start, _ in starts]
+        lengths = [self.first * self.factor**cycle for _, cycle in starts]
+        heights = [_height(self.amplitude, cycle) for _, cycle in starts]
+        i = formulas.let("i", formulas.passed(map(math.ceil, begins[1:]), t))
+        u = formulas.let("u", (t - formulas.pick(begins, i)) / formulas.pick(lengths, i))
+        found = self.low + formulas.pick(heights, i) * self.shape(u, 1)
+        if self.limit is None or (self.factor > 1 and starts[-1][1] + 1 < self.limit):
+            return found
+        return formulas.piecewise(t, [self._begin(self.limit)], [found, self.low])
 
 
 Find = Callable[
@@ -221,9 +266,8 @@ def cycles_met(load: Load, first: int, factor: float) -> int:
     return int(_cycles_before(load.last, first, factor) - _cycles_before(load.first, first, factor)) + 3
 
 
-def _shrinking(first: int, factor: float, limit: int) -> Find:
-    """Find one of `limit` cycles that become shorter."""
-    ends = _ends(first, factor, limit)
+def _shrinking(ends: Array) -> Find:
+    """Find one of the cycles that become shorter."""
 
     def find(step: int, near: int) -> tuple[int, int]:
         cycle = int(np.searchsorted(ends, step, side="right"))
@@ -239,16 +283,6 @@ def _ends(first: int, factor: float, limit: int) -> Array:
     return np.maximum.accumulate(np.array(ends, dtype=np.float64))
 
 
-def _cycle(start: float, length: float, shape: Shape, height: float, low: float) -> Fill:
-    def fill(out: Array, t: Grid) -> Extent:
-        whole = math.ceil(start)
-        shape(out, t - whole, length, whole - start)
-        np.multiply(out, height, out=out)
-        return grid.extent(np.add(out, low, out=out))
-
-    return fill
-
-
 def cycles_cost(load: Load, first: int, factor: float, value: float, limit: int | None) -> float:
     """What `cycles` take, with a shape that takes `value` a step beside a half cosine's own time."""
     if factor == 1:
@@ -261,32 +295,6 @@ def cycles_cost(load: Load, first: int, factor: float, value: float, limit: int 
     return listing + cost.plain(cut) + load.values * (value + 2 * cost.ARITHMETIC)
 
 
-def cycles_formula(
-    t: Node,
-    first: int,
-    factor: float,
-    shape: Callable[[Value], Value],
-    amplitude: Callable[[Value], Value],
-    low: float,
-    limit: int | None = None,
-) -> Value:
-    """`cycles`, with a shape of the share of the way through its cycle."""
-    if factor == 1:
-        u = formulas.let("u", t % first / first)
-        found = low + amplitude(formulas.let("cycle", t // first)) * shape(u)
-        return found if limit is None else formulas.piecewise(t, [first * limit], [found, low])
-    starts = list(cycle_starts(lambda cycle: cycle_start(first, factor, cycle), limit))
-    begins = [start for start, _ in starts]
-    lengths = [first * factor**cycle for _, cycle in starts]
-    heights = [_height(amplitude, cycle) for _, cycle in starts]
-    i = formulas.let("i", formulas.passed(map(math.ceil, begins[1:]), t))
-    u = formulas.let("u", (t - formulas.pick(begins, i)) / formulas.pick(lengths, i))
-    found = low + formulas.pick(heights, i) * shape(u)
-    if limit is None or (factor > 1 and starts[-1][1] + 1 < limit):
-        return found
-    return formulas.piecewise(t, [math.ceil(cycle_start(first, factor, limit))], [found, low])
-
-
 def _height(amplitude: Callable[[Value], Value], cycle: int) -> float:
     try:
         height = amplitude(cycle)
@@ -296,11 +304,6 @@ def _height(amplitude: Callable[[Value], Value], cycle: int) -> float:
     return float(height)
 
 
-def unit_cosine(out: Array, t: Grid, length: float, offset: float) -> Extent:
-    """Half a cosine from 1 to 0."""
-    return grid.half_cosine(out, t, length, 1.0, 0.0, offset)
-
-
-def unit_cosine_formula(u: Value) -> Value:
-    """`unit_cosine` at the share `u` of the way."""
-    return formulas.half_cosine(u, 1, 0)
+def half_cosine(t: Value, length: float) -> Value:
+    """Half a cosine from 1 at t = 0 to 0 at `length`."""
+    return formulas.cosine(t, length, 1, 0)

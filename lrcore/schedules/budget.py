@@ -8,12 +8,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lrcore.family import Number
-from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics import cost, formulas
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
-from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
+from lrcore.schedules._base import Factor, Fraction, Rate, Schedule, StepCount, StepIndex
 
 
 class REX(Schedule):
@@ -70,14 +69,6 @@ class SlantedTriangular(Schedule):
     def horizon(self) -> int | None:
         return self.total_steps
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        low, cut = base_lr / self.ratio, self._cut
-        fills = (
-            lambda o, t: grid.line(o, t, cut, low, base_lr),
-            lambda o, t: grid.line_then_flat(o, t - cut, self.total_steps - cut, base_lr, low),
-        )
-        return grid.piecewise(out, t, (cut,), fills)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         low, cut = base_lr / self.ratio, self._cut
         falling = formulas.line_then_flat(t - cut, self.total_steps - cut, base_lr, low)
@@ -104,19 +95,9 @@ class FlatCosine(Schedule):
     def horizon(self) -> int | None:
         return self.total_steps
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        begin, end = self.pct_start * self.total_steps, base_lr / self.div_final
-        first, length = math.ceil(begin), self.total_steps - begin
-        fills = (
-            lambda o, t: grid.constant(o, base_lr),
-            lambda o, t: grid.half_cosine(o, t - first, length, base_lr, end, first - begin),
-            lambda o, t: grid.constant(o, end),
-        )
-        return grid.piecewise(out, t, (first, self.total_steps), fills)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         begin, end = self.pct_start * self.total_steps, base_lr / self.div_final
-        falling = formulas.half_cosine((t - begin) / (self.total_steps - begin), base_lr, end)
+        falling = formulas.cosine(t - begin, self.total_steps - begin, base_lr, end)
         return formulas.piecewise(t, [math.ceil(begin), self.total_steps], [base_lr, falling, end])
 
 
@@ -149,22 +130,9 @@ class WSD(Schedule):
     def cost(self, load: Load) -> float:
         return cost.plain(load) + load.values * cost.POWER
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        begin, low = self.warmup_steps + self.stable_steps, base_lr * self.min_ratio
-        factor = shapes.decay(self.cooldown, self.power, self.ratio)
-        fills = (
-            lambda o, t: grid.line(o, t, self.warmup_steps, base_lr * self.warmup_start, base_lr),
-            lambda o, t: grid.constant(o, base_lr),
-            lambda o, t: grid.elementwise(
-                o, t - begin, lambda steps: low + (base_lr - low) * factor(steps / self.decay_steps)
-            ),
-            lambda o, t: grid.constant(o, low),
-        )
-        return grid.piecewise(out, t, (self.warmup_steps, begin, begin + self.decay_steps), fills)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm, low = self.warmup_steps, base_lr * self.min_ratio
         begin = warm + self.stable_steps
-        factor = shapes.decay_formula(self.cooldown, (t - begin) / max(1, self.decay_steps), self.power, self.ratio)
+        factor = shapes.decay(self.cooldown, (t - begin) / max(1, self.decay_steps), self.power, self.ratio)
         rising, falling = formulas.line(t, warm, base_lr * self.warmup_start, base_lr), low + (base_lr - low) * factor
         return formulas.piecewise(t, [warm, begin, begin + self.decay_steps], [rising, base_lr, falling, low])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -12,8 +12,8 @@ from lrcore.errors import CurveError
 from lrcore.family import Items
 from lrcore.numerics import cost, formulas, grid
 from lrcore.numerics.cost import Load
-from lrcore.numerics.formulas import Node, NoFormula, Value
-from lrcore.numerics.grid import Extent, Fill, Grid
+from lrcore.numerics.formulas import Node, NoFormula, T, Value
+from lrcore.numerics.grid import Extent, Grid
 from lrcore.numerics.lengths import MAX_DEPTH
 from lrcore.schedules import AnySchedule
 from lrcore.schedules._base import Milestones, Rates, Schedule, TorchSchedule
@@ -30,16 +30,30 @@ def check_nesting(depth: int, size: int) -> None:
         raise ValueError(f"the schedule has more than {MAX_SIZE} parts")
 
 
-def formula_inside(schedule: Schedule, base_lr: float, *path: str | int) -> Value:
-    """The formula of a schedule's part.
+def formula_inside(schedule: Schedule, base_lr: float, *path: str | int) -> Node:
+    """What a schedule's part fills, and its formula.
 
     Raises:
-        NoFormula: it has none. `field` begins with the path, that of the field that holds the part.
+        NoFormula: in code, if it has none. `field` begins with the path, that of the field that holds the part.
     """
-    try:
-        return schedule.as_formula(base_lr)
-    except NoFormula as error:
-        raise NoFormula((*path, *error.field), str(error)) from None
+
+    def formula() -> Value:
+        try:
+            return schedule.as_formula(base_lr)
+        except NoFormula as error:
+            raise NoFormula((*path, *error.field), str(error)) from None
+
+    return formulas.written(formulas.filled(T, lambda out, t: schedule.fill(out, t, base_lr, 0)), formula)
+
+
+def momentum_inside(schedule: Schedule) -> Node:
+    """The momentum of a schedule's part."""
+
+    def fill(out: Rates, t: Grid) -> Extent:
+        schedule.fill_momentum(out, t, 0)
+        return grid.NOTHING
+
+    return formulas.filled(T, fill)
 
 
 class _Composite(Schedule):
@@ -61,30 +75,20 @@ class _Composite(Schedule):
         return parts
 
     @property
-    def groups(self) -> int | None:
-        return next((part.groups for part in self.schedulers if part.groups is not None), None)
-
-    @property
-    def depth(self) -> int:
-        return 1 + max(part.depth for part in self.schedulers)
-
-    @property
     def size(self) -> int:
         return sum(part.size for part in self.schedulers)
-
-    @property
-    def listed(self) -> int:
-        return sum(part.listed for part in self.schedulers)
 
     @property
     def own_base_lr(self) -> float | tuple[float, ...] | None:
         own = [part.own_base_lr for part in self.schedulers]
         return None if None in own else own[0]
 
-    def relative_to(self, default_lr: float) -> Schedule:
-        parts = tuple(part.relative_to(default_lr) for part in self.schedulers)
-        same = all(part is own for part, own in zip(parts, self.schedulers, strict=True))
-        return self if same else self.model_copy(update={"schedulers": parts})
+    @property
+    def parts(self) -> tuple[Schedule, ...]:
+        return self.schedulers
+
+    def with_parts(self, parts: tuple[Schedule, ...]) -> Self:
+        return self.model_copy(update={"schedulers": parts})
 
     def torch_reference(self) -> tuple[str, dict[str, Any]] | None:
         parts = [part.torch_reference() for part in self.schedulers]
@@ -92,7 +96,7 @@ class _Composite(Schedule):
             return None
         return self.name(), {"schedulers": parts}
 
-    def _formulas(self, base_lr: float) -> list[Value]:
+    def _formulas(self, base_lr: float) -> list[Node]:
         return [formula_inside(part, base_lr, "schedulers", i) for i, part in enumerate(self.schedulers)]
 
 
@@ -161,19 +165,8 @@ class SequentialLR(_Composite, TorchSchedule):
             part.cost(own.shifted(-start)) for part, start, own in asked if own.values
         )
 
-    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return self._in_turn(out, t, lambda part, o, t: part.fill(o, t, base_lr, group))
-
-    @property
-    def cycles_momentum(self) -> bool:
-        return any(part.cycles_momentum for part in self.schedulers)
-
-    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
-        def fill(part: Schedule, out: Rates, t: Grid) -> Extent:
-            part.fill_momentum(out, t, group)
-            return grid.NOTHING
-
-        self._in_turn(out, t + (self.last_epoch + 1), fill)
+    def momentum_at(self, t: Node) -> Value:
+        return self._in_turn(t, map(momentum_inside, self.schedulers))
 
     def torch_reference(self) -> tuple[str, dict[str, Any]] | None:
         reference = super().torch_reference()
@@ -181,16 +174,11 @@ class SequentialLR(_Composite, TorchSchedule):
             reference[1]["milestones"] = list(self.milestones)
         return reference
 
-    def _in_turn(self, out: Rates, t: Grid, fill: Callable[[Schedule, Rates, Grid], Extent]) -> Extent:
-        def turn(part: Schedule, start: int) -> Fill:
-            return lambda o, t: fill(part, o, t - start)
-
-        starts = (0, *self.milestones)
-        return grid.piecewise(out, t, self.milestones, list(map(turn, self.schedulers, starts)))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        starts = (0, *self.milestones)
-        turns = [formulas.apart(part, t - start) for part, start in zip(self._formulas(base_lr), starts, strict=True)]
+        return self._in_turn(t, self._formulas(base_lr))
+
+    def _in_turn(self, t: Node, parts: Iterable[Node]) -> Value:
+        turns = [formulas.apart(part, t - start) for part, start in zip(parts, (0, *self.milestones), strict=True)]
         return formulas.piecewise(t, self.milestones, turns)
 
 
@@ -268,10 +256,5 @@ class ChainedScheduler(_Composite):
             found = found * (part / base_lr)
         return found
 
-    @property
-    def cycles_momentum(self) -> bool:
-        return any(part.cycles_momentum for part in self.schedulers)
-
-    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
-        part = next((part for part in self.schedulers if part.cycles_momentum), self.schedulers[0])
-        part.fill_momentum(out, t, group)
+    def momentum_at(self, t: Node) -> Value:
+        return momentum_inside(next((part for part in self.schedulers if part.cycles_momentum), self.schedulers[0]))

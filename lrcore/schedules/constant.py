@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from lrcore.numerics import grid
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
-from lrcore.schedules._base import Rates, Schedule
+from lrcore.schedules._base import Schedule
 
 
 class Constant(Schedule):
@@ -19,9 +17,6 @@ class Constant(Schedule):
     example = {"type": "Constant"}
 
     type: Literal["Constant"]
-
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.constant(out, base_lr)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return base_lr

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from lrcore.numerics import cost, grid
+from lrcore.numerics import cost, formulas, grid
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value
 from lrcore.numerics.grid import Extent, Grid
@@ -36,14 +36,8 @@ class CosineAnnealingLR(TorchSchedule):
     def closed_cost(self, load: Load) -> float:
         return cost.periodic(load, 2 * self.T_max) + cost.plain(load.folded(2 * self.T_max))
 
-    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        def wave(out: Rates, t: Grid) -> Extent:
-            return grid.half_cosine(out, t, self.T_max, base_lr, self.eta_min)
-
-        return grid.periodic(out, t, 2 * self.T_max, wave)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return shapes.wave_formula(t, self.T_max, 1, base_lr, self.eta_min)
+        return shapes.wave(t, self.T_max, 1, base_lr, self.eta_min)
 
 
 class CosineAnnealingWarmRestarts(TorchSchedule):
@@ -67,23 +61,23 @@ class CosineAnnealingWarmRestarts(TorchSchedule):
     def closed_cost(self, load: Load) -> float:
         return shapes.cycles_cost(load, self.T_0, self.T_mult, 0.0, None)
 
-    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        def cycle(out: Rates, t: Grid, length: int) -> Extent:
-            return grid.half_cosine(out, t, length, base_lr, self.eta_min)
-
-        if self.T_mult == 1:
-            return grid.periodic(out, t, self.T_0, lambda o, t: cycle(o, t, self.T_0))
-        starts, lengths = [0], [self.T_0]
-        while starts[-1] + lengths[-1] <= t.last:
-            starts.append(starts[-1] + lengths[-1])
-            lengths.append(lengths[-1] * self.T_mult)
-        fills = [lambda o, t, s=s, n=n: cycle(o, t - s, n) for s, n in zip(starts, lengths, strict=True)]
-        return grid.piecewise(out, t, starts[1:], fills)
-
     @property
     def listed(self) -> int:
         return 0 if self.T_mult == 1 else 3 * shapes.listed_cycles(self.T_mult, None)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        height, low = base_lr - self.eta_min, self.eta_min
-        return shapes.cycles_formula(t, self.T_0, self.T_mult, shapes.unit_cosine_formula, lambda cycle: height, low)
+        low, first, factor = self.eta_min, self.T_0, self.T_mult
+        listed = shapes.Cycles(first, factor, shapes.half_cosine, lambda cycle: base_lr - low, low).formula_at(t)
+        if factor == 1:
+            return formulas.written(formulas.cosine(t % first, first, base_lr, low), lambda: listed)
+
+        def start(cycle: int) -> int:
+            return first * int(factor**cycle - 1) // (factor - 1)
+
+        def fill(out: Rates, t: Grid) -> Extent:
+            return grid.spanning(
+                grid.half_cosine(out[where], part - start(cycle), first * factor**cycle, base_lr, low)
+                for where, part, cycle in shapes.turns(t, shapes.growing(start, first, factor))
+            )
+
+        return formulas.written(formulas.filled(t, fill), lambda: listed)

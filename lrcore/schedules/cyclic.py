@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from lrcore.expressions.expression import CycleExpression
 from lrcore.family import Flag, is_none
 from lrcore.numerics import cost, formulas, grid
 from lrcore.numerics.cost import Load
-from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
+from lrcore.numerics.formulas import Node, T, Value
 from lrcore.schedules._base import (
     Factor,
     GroupMomenta,
     GroupRates,
-    Rates,
     StepCount,
     TorchSchedule,
     of_group,
@@ -69,60 +66,42 @@ class CyclicLR(TorchSchedule):
         own = self.scale_fn.cost(values, load.calls + load.values // grid.PIECE)
         return lines + cost.runs(load, length, 0.0) + own
 
-    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return self._cycle(out, t, of_group(self.base_lr, group), of_group(self.max_lr, group))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        low, high = of_group(self.base_lr, 0), of_group(self.max_lr, 0)
-        up, down = self.step_size_up, self.step_size_down or self.step_size_up
-        place, cycle = formulas.let("place", t % (up + down)), t // (up + down)
-        share = formulas.piecewise(place, [up], [place / up, (up + down - place) / down])
-        if self.scale_fn is not None:
-            x = cycle + 1 if self.scale_mode == "cycle" else t
-            return low + (high - low) * share * formulas.apart(self.scale_fn.as_formula(), x)
-        scales: dict[str, Value] = {"triangular": 1.0, "triangular2": 0.5**cycle, "exp_range": self.gamma**t}
-        return low + (high - low) * share * scales[self.mode]
+        return self._cycle(t, of_group(self.base_lr, 0), of_group(self.max_lr, 0))
+
+    def momentum_at(self, t: Node) -> Value:
+        return self._cycle(t, of_group(self.max_momentum, 0), of_group(self.base_momentum, 0))
 
     @property
     def cycles_momentum(self) -> bool:
         return self.cycle_momentum
 
-    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
-        t = t + (self.last_epoch + 1)
-        self._cycle(out, t, of_group(self.max_momentum, group), of_group(self.base_momentum, group))
-
-    def _cycle(self, out: Rates, t: Grid, edge: float, middle: float) -> Extent:
+    def _cycle(self, t: Node, edge: float, middle: float) -> Value:
         """From `edge` to `middle` and back in every cycle."""
         up, down = self.step_size_up, self.step_size_down or self.step_size_up
-        if self.scale_fn is None and (self.mode == "triangular" or (self.mode == "exp_range" and self.gamma == 1)):
-            return triangles(out, t, up, down, edge, middle)
-        triangles(out, t, up, down, 0.0, middle - edge)
-        extents = []
-        for where, part in t.chunks():
-            values = out[where]
-            np.multiply(values, self._scale(part, up + down), out=values)
-            np.add(values, edge, out=values)
-            extents.append(grid.extent(values))
-        return grid.spanning(extents)
 
-    def _scale(self, t: Grid, cycle: int) -> Rates:
-        scale = np.empty(t.count)
-        if self.scale_fn is not None and self.scale_mode == "iterations":
-            grid.elementwise(scale, t, self.scale_fn)
-        elif self.scale_fn is not None:
-            function = self.scale_fn
-            grid.even_runs(scale, t, cycle, lambda number: function(number + 1))
-        elif self.mode == "triangular2":
-            grid.even_runs(scale, t, cycle, lambda number: np.ldexp(1.0, -np.minimum(number, 2000)))
-        else:
-            grid.powers(scale, t, self.gamma)
-        return scale
+        def triangles(edge: float, middle: float) -> Value:
+            rise, fall = formulas.line(T, up, edge, middle), formulas.line(T - up, down, middle, edge)
+            return formulas.apart(formulas.piecewise(T, [up], [rise, fall]), t % (up + down))
+
+        def lines() -> Value:
+            place = formulas.let("place", t % (up + down))
+            return (middle - edge) * formulas.piecewise(place, [up], [place / up, (up + down - place) / down])
+
+        scale = self._scale(t, up + down)
+        if self.scale_fn is None and (self.mode == "triangular" or (self.mode == "exp_range" and self.gamma == 1)):
+            return formulas.written(triangles(edge, middle), lambda: edge + lines() * scale)
+        return edge + formulas.written(triangles(0.0, middle - edge), lines) * scale
+
+    def _scale(self, t: Node, cycle: int) -> Value:
+        """What the cycles are multiplied by."""
+        if (function := self.scale_fn) is not None:
+            if self.scale_mode == "iterations":
+                return formulas.apart(function.as_formula(), t)
+            return formulas.stairs(t, cycle, lambda number: formulas.apart(function.as_formula(), number + 1))
+        if self.mode == "triangular2":
+            return formulas.power(t // cycle, 0.5)
+        return formulas.power(t, self.gamma) if self.mode == "exp_range" else 1.0
 
     def torch_reference(self) -> tuple[str, dict[str, Any]]:
         return self.name(), self.model_dump(exclude={"type"}, exclude_none=True)
-
-
-def triangles(out: Rates, t: Grid, up: int, down: int, edge: float, middle: float) -> Extent:
-    """Lines from `edge` to `middle` in `up` steps and back in `down`, again and again."""
-    lines = (lambda o, t: grid.line(o, t, up, edge, middle), lambda o, t: grid.line(o, t - up, down, middle, edge))
-    return grid.periodic(out, t, up + down, lambda o, t: grid.piecewise(o, t, (up,), lines))

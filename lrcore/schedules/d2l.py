@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
-from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics import cost, formulas
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
-from lrcore.schedules._base import Factor, Rate, Rates, Schedule, StepCount, StepIndex
+from lrcore.schedules._base import Factor, Rate, Schedule, StepCount, StepIndex
 
 
 class SquareRootScheduler(Schedule):
@@ -60,12 +58,8 @@ class FactorScheduler(Schedule):
     def cost(self, load: Load) -> float:
         return cost.powers(load) + load.values * cost.COPY
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        grid.powers(out, t + 1, self.factor, scale=self.base_lr)
-        return grid.extent(np.maximum(out, self.stop_factor_lr, out=out))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return formulas.call("max", self.stop_factor_lr, self.base_lr * self.factor ** (t + 1))
+        return formulas.call("max", self.stop_factor_lr, formulas.power(t + 1, self.factor, self.base_lr))
 
 
 class CosineScheduler(Schedule):
@@ -95,21 +89,10 @@ class CosineScheduler(Schedule):
     def horizon(self) -> int | None:
         return self.max_update if self.max_update > self.warmup_steps else None
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        warm, end = self.warmup_steps, self.max_update
-        if warm >= end:
-            return grid.line_then_flat(out, t, warm, self.warmup_begin_lr, self.base_lr)
-        fills = (
-            lambda o, t: grid.line(o, t, warm, self.warmup_begin_lr, self.base_lr),
-            lambda o, t: grid.half_cosine(o, t - warm, end - warm, self.base_lr, self.final_lr),
-            lambda o, t: grid.constant(o, self.final_lr),
-        )
-        return grid.piecewise(out, t, (warm, end), fills)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm, end = self.warmup_steps, self.max_update
         rising = formulas.line(t, warm, self.warmup_begin_lr, self.base_lr)
         if warm >= end:
             return formulas.piecewise(t, [warm], [rising, self.base_lr])
-        falling = formulas.half_cosine((t - warm) / (end - warm), self.base_lr, self.final_lr)
+        falling = formulas.cosine(t - warm, end - warm, self.base_lr, self.final_lr)
         return formulas.piecewise(t, [warm, end], [rising, falling, self.final_lr])

@@ -75,22 +75,12 @@ class SineCycle(Schedule):
         arch = cost.formula(within, cost.TRIG + 2 * cost.ARITHMETIC)
         return cost.periodic(load, self.cycle_steps) + arch + cost.runs(load, self.cycle_steps)
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        length = self.cycle_steps
-
-        def arch(out: Rates, t: Grid) -> Extent:
-            return grid.elementwise(out, t, lambda steps: np.sin(np.pi * steps / length))
-
-        grid.periodic(out, t, length, arch)
-        grid.times_runs(out, t, length, lambda k: grid.power(k, self.decay, scale=base_lr - self.min_lr))
-        return grid.extent(np.add(out, self.min_lr, out=out))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        arch = formulas.call("sin", formulas.PI * (t % self.cycle_steps) / self.cycle_steps)
-        height: Value = base_lr - self.min_lr
-        if self.decay != 1:
-            height = height * self.decay ** (t // self.cycle_steps)
-        return self.min_lr + height * arch
+        length, height = self.cycle_steps, base_lr - self.min_lr
+        arch = formulas.periodic(t, length, lambda place: formulas.call("sin", formulas.PI * place / length))
+        if self.decay == 1:
+            return self.min_lr + height * arch
+        return self.min_lr + formulas.power(t // length, self.decay, height) * arch
 
 
 class Chebyshev(Schedule):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lrcore.numerics import cost, grid
+from lrcore.numerics import cost, formulas
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
-from lrcore.schedules._base import Factor, Rates, TorchSchedule
+from lrcore.schedules._base import Factor, TorchSchedule
 
 
 class ExponentialLR(TorchSchedule):
@@ -25,8 +24,5 @@ class ExponentialLR(TorchSchedule):
     def closed_cost(self, load: Load) -> float:
         return cost.powers(load)
 
-    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.powers(out, t, self.gamma, scale=base_lr)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return base_lr * self.gamma**t
+        return formulas.power(t, self.gamma, base_lr)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from lrcore.family import Flag
-from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics import cost, formulas
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
-from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
-from lrcore.schedules.factor import polynomial, polynomial_cost, polynomial_formula
+from lrcore.schedules._base import Factor, Fraction, Rate, Schedule, StepCount, StepIndex
 from lrcore.schedules.step import Piecewise
 
 
@@ -55,21 +52,10 @@ class CosineDecay(_Keras):
     def horizon(self) -> int | None:
         return self.warmup_steps + self.decay_steps
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        warm, initial = self.warmup_steps, self.initial_learning_rate
-        peak = initial if self.warmup_target is None else self.warmup_target
-        fills = (
-            lambda o, t: grid.line(o, t, warm, initial, peak),
-            lambda o, t: grid.half_cosine(o, t - warm, self.decay_steps, peak, self.alpha * peak),
-            lambda o, t: grid.constant(o, self.alpha * peak),
-        )
-        return grid.piecewise(out, t, (warm, warm + self.decay_steps), fills)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm, initial = self.warmup_steps, self.initial_learning_rate
         peak = initial if self.warmup_target is None else self.warmup_target
-        u = formulas.call("min", t - warm, self.decay_steps) / self.decay_steps
-        falling = formulas.half_cosine(u, peak, self.alpha * peak)
+        falling = shapes.cosine_then_flat(t - warm, self.decay_steps, peak, self.alpha * peak)
         return formulas.piecewise(t, [warm], [formulas.line(t, warm, initial, peak), falling])
 
 
@@ -104,22 +90,14 @@ class CosineDecayRestarts(_Keras):
     def listed(self) -> int:
         return 0 if self.t_mul == 1 else 3 * shapes.listed_cycles(self.t_mul, None)
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        height, low = self.initial_learning_rate * (1 - self.alpha), self.initial_learning_rate * self.alpha
-
-        def amplitude(cycle: Rates) -> Rates:
-            return height * np.power(self.m_mul, cycle)
-
-        return shapes.cycles(out, t, self.first_decay_steps, self.t_mul, shapes.unit_cosine, amplitude, low)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         height, low = self.initial_learning_rate * (1 - self.alpha), self.initial_learning_rate * self.alpha
 
         def amplitude(cycle: Value) -> Value:
             return height * self.m_mul**cycle
 
-        unit = shapes.unit_cosine_formula
-        return shapes.cycles_formula(t, self.first_decay_steps, self.t_mul, unit, amplitude, low)
+        cycles = shapes.Cycles(self.first_decay_steps, self.t_mul, shapes.half_cosine, amplitude, low)
+        return cycles.formula_at(t)
 
 
 class ExponentialDecay(_Keras):
@@ -136,13 +114,10 @@ class ExponentialDecay(_Keras):
     staircase: Flag = False
 
     def cost(self, load: Load) -> float:
-        return exponential_cost(load, self.decay_steps, self.staircase)
-
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return exponential(out, t, self.initial_learning_rate, self.decay_steps, self.decay_rate, self.staircase)
+        return shapes.exponential_cost(load, self.decay_steps, self.staircase)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return exponential_formula(t, self.initial_learning_rate, self.decay_steps, self.decay_rate, self.staircase)
+        return shapes.exponential(t, self.initial_learning_rate, self.decay_steps, self.decay_rate, self.staircase)
 
 
 class InverseTimeDecay(_Keras):
@@ -161,15 +136,11 @@ class InverseTimeDecay(_Keras):
     def cost(self, load: Load) -> float:
         return cost.runs(load, self.decay_steps) if self.staircase else cost.formula(load, 4 * cost.ARITHMETIC)
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        if not self.staircase:
-            return super().fill(out, t, base_lr, group)
-        start, rate = self.initial_learning_rate, self.decay_rate
-        return grid.even_runs(out, t, self.decay_steps, lambda stair: start / (1 + rate * stair.astype(np.float64)))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        quotient = t // self.decay_steps if self.staircase else t / self.decay_steps
-        return self.initial_learning_rate / (1 + self.decay_rate * quotient)
+        def fallen(times: Value) -> Value:
+            return self.initial_learning_rate / (1 + self.decay_rate * times)
+
+        return formulas.stairs(t, self.decay_steps, fallen) if self.staircase else fallen(t / self.decay_steps)
 
 
 class PiecewiseConstantDecay(Piecewise):
@@ -181,12 +152,6 @@ class PiecewiseConstantDecay(Piecewise):
     example = {"type": "PiecewiseConstantDecay", "boundaries": [10, 20], "values": [0.1, 0.05, 0.01]}
 
     type: Literal["PiecewiseConstantDecay"]
-
-    def cost(self, load: Load) -> float:
-        return cost.listed(load, len(self.values))
-
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.constant_segments(out, t - 1, self.boundaries, self.values)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return formulas.lookup([boundary + 1 for boundary in self.boundaries], self.values, t)
@@ -215,34 +180,11 @@ class PolynomialDecay(_Keras):
 
     def cost(self, load: Load) -> float:
         own = load.values * cost.REMAINDER if self.cycle else 0.0
-        return own + polynomial_cost(load, 0.0 if self.cycle else self.power)
-
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        if self.cycle:
-            return super().fill(out, t, base_lr, group)
-        start, end = self.initial_learning_rate, self.end_learning_rate
-        return polynomial(out, t, self.decay_steps, start, end, self.power)
+        return own + shapes.polynomial_cost(load, 0.0 if self.cycle else self.power)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         start, end, steps = self.initial_learning_rate, self.end_learning_rate, self.decay_steps
         if not self.cycle:
-            return polynomial_formula(t, steps, start, end, self.power)
+            return shapes.polynomial(t, steps, start, end, self.power)
         total = steps * formulas.call("max", 1, (t + steps - 1) // steps)  # a quotient may miss a step
         return (1 - t / total) ** self.power * (start - end) + end
-
-
-def exponential(out: Rates, t: Grid, start: float, per: int, rate: float, staircase: bool) -> Extent:
-    """start * rate ** (t / per), the exponent floored with staircase."""
-    if staircase:
-        return grid.even_runs(out, t, per, lambda stair: grid.power(stair, rate, scale=start))
-    return grid.powers(out, t, rate, scale=start, per=per)
-
-
-def exponential_cost(load: Load, per: int, staircase: bool) -> float:
-    """What `exponential` takes."""
-    return cost.runs(load, per) if staircase else cost.powers(load)
-
-
-def exponential_formula(t: Node, start: float, per: int, rate: float, staircase: bool) -> Value:
-    """`exponential` as a formula."""
-    return start * rate ** (t // per if staircase else t / per)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import numpy as np
 from pydantic import Field
@@ -64,15 +64,13 @@ class LambdaLR(_Expressions):
             cost.powers(load) if each.power else each.cost(load.values, load.calls) for each in self._expressions()
         )
 
-    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        expression = self.expression(group)
-        if expression.power is not None:
-            base, per = expression.power
-            return grid.powers(out, t, base, scale=base_lr, per=per)
-        return grid.elementwise(out, t, lambda steps: base_lr * expression(steps))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return base_lr * formulas.apart(self.expression(0).as_formula(), t)
+        expression = self.expression(0)
+        factor = base_lr * formulas.apart(expression.as_formula(), t)
+        if expression.power is None:
+            return factor
+        base, per = expression.power
+        return formulas.written(formulas.power(t, base, base_lr, per), lambda: factor)
 
 
 class MultiplicativeLR(_Expressions):
@@ -97,21 +95,22 @@ class MultiplicativeLR(_Expressions):
             for each in self._expressions()
         )
 
-    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        factor = self.expression(group)
-        if factor.constant is not None and factor.constant > 0:
-            return grid.powers(out, t, factor.constant, scale=base_lr)
-        if t.last > MAX_PRODUCT:
-            raise CurveError(
-                ("schedule",),
-                f"MultiplicativeLR multiplies every factor up to step {t.last}; the furthest step is {MAX_PRODUCT}",
-            )
-        products = np.cumprod(np.concatenate([np.ones(1), factor(np.arange(1, t.last + 1))]))
-        np.multiply(products[t.start : t.last + 1 : t.stride], base_lr, out=out)
-        return grid.extent(out)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        constant = self.expression(0).constant
-        if constant is None or constant <= 0:
+        factor = self.expression(0)
+        if factor.constant is not None and factor.constant > 0:
+            return formulas.power(t, factor.constant, base_lr)
+
+        def fill(out: Rates, t: Grid) -> Extent:
+            if t.last > MAX_PRODUCT:
+                raise CurveError(
+                    ("schedule",),
+                    f"MultiplicativeLR multiplies every factor up to step {t.last}; the furthest step is {MAX_PRODUCT}",
+                )
+            products = np.cumprod(np.concatenate([np.ones(1), factor(np.arange(1, t.last + 1))]))
+            np.multiply(products[t.start : t.last + 1 : t.stride], base_lr, out=out)
+            return grid.extent(out)
+
+        def refuse() -> NoReturn:
             raise NoFormula(("lr_lambda",), "a product of factors that change from step to step has no formula")
-        return base_lr * constant**t
+
+        return formulas.written(formulas.filled(t, fill), refuse)

@@ -6,11 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics import cost, formulas
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
-from lrcore.schedules._base import Rates, RatesByStep, Schedule
+from lrcore.schedules._base import RatesByStep, Schedule
 
 
 class Manual(Schedule):
@@ -31,13 +30,6 @@ class Manual(Schedule):
     def cost(self, load: Load) -> float:
         return cost.listed(load, 2 * len(self.values))
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.constant_segments(out, t, *self._turns(base_lr))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return formulas.lookup(*self._turns(base_lr), t)
-
-    def _turns(self, base_lr: float) -> tuple[list[int], list[float]]:
-        """The steps after 0 at which the rate is set, and the rates from 0 on."""
         steps = sorted({0, *self.values})
-        return steps[1:], [self.values.get(step, base_lr) for step in steps]
+        return formulas.lookup(steps[1:], [self.values.get(step, base_lr) for step in steps], t)

@@ -9,16 +9,14 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from lrcore.family import Flag
-from lrcore.numerics import formulas, grid
+from lrcore.numerics import formulas
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Fill, Grid
 from lrcore.schedules._base import (
     Count,
     Factor,
     Fraction,
     GroupMomenta,
     GroupRates,
-    Rates,
     StepCount,
     TorchSchedule,
     of_group,
@@ -86,53 +84,30 @@ class OneCycleLR(TorchSchedule):
             return tuple(lr / self.div_factor for lr in self.max_lr)
         return self.max_lr / self.div_factor
 
-    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return self._anneal(out, t, self._through(group))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        knots, rates = self._knots, self._through(0)
-        phases = []
-        for (begin, end), (start, stop) in zip(pairwise(knots), pairwise(rates), strict=True):
-            u = (t - begin) / (end - begin)
-            linear = self.anneal_strategy == "linear"
-            phases.append(start + (stop - start) * u if linear else formulas.half_cosine(u, start, stop))
-        return formulas.piecewise(t, _edges(knots), phases)
+        peak = of_group(self.max_lr, 0)
+        initial = peak / self.div_factor
+        return self._anneal(t, initial, peak, initial / self.final_div_factor)
 
     @property
     def cycles_momentum(self) -> bool:
         return self.cycle_momentum
 
-    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
-        low, high = of_group(self.base_momentum, group), of_group(self.max_momentum, group)
-        t = t + (self.last_epoch + 1)
-        self._anneal(out, t, [high, low, high, high] if self.three_phase else [high, low, high])
+    def momentum_at(self, t: Node) -> Value:
+        low, high = of_group(self.base_momentum, 0), of_group(self.max_momentum, 0)
+        return self._anneal(t, high, low, high)
 
-    def _through(self, group: int) -> list[float]:
-        """The rates at the knots."""
-        peak = of_group(self.max_lr, group)
-        initial = peak / self.div_factor
-        lowest = initial / self.final_div_factor
-        return [initial, peak, initial, lowest] if self.three_phase else [initial, peak, lowest]
-
-    @property
-    def _knots(self) -> list[float]:
-        """The steps between which the phases lie, not whole ones."""
+    def _anneal(self, t: Node, start: float, middle: float, end: float) -> Value:
+        """From one value through the others, one phase between each two; the ends of the phases are not whole steps."""
+        between = formulas.line if self.anneal_strategy == "linear" else formulas.cosine
         rise = self.pct_start * self._total
-        return [0.0, rise - 1, *([2 * rise - 2] if self.three_phase else []), self._total - 1.0]
-
-    def _anneal(self, out: Rates, t: Grid, values: list[float]) -> Extent:
-        """Through `values`, one phase between each two."""
-        knots = self._knots
-        anneal = grid.line if self.anneal_strategy == "linear" else grid.half_cosine
-
-        def phase(i: int) -> Fill:
-            first = math.ceil(knots[i])
-            length, offset = knots[i + 1] - knots[i], first - knots[i]
-            return lambda o, t: anneal(o, t - first, length, values[i], values[i + 1], offset)
-
-        return grid.piecewise(out, t, _edges(knots), [phase(i) for i in range(len(knots) - 1)])
-
-
-def _edges(knots: list[float]) -> list[int]:
-    """The first steps of all phases but the first: a step on a knot still belongs to the phase before it."""
-    return [math.floor(knot) + 1 for knot in knots[1:-1]]
+        knots, values = [0.0, rise - 1, self._total - 1.0], [start, middle, end]
+        if self.three_phase:
+            knots.insert(2, 2 * rise - 2)
+            values.insert(2, start)
+        phases = [
+            between(t - begin, until - begin, first, last)
+            for (begin, until), (first, last) in zip(pairwise(knots), pairwise(values), strict=True)
+        ]
+        # a step on a knot still belongs to the phase before it
+        return formulas.piecewise(t, [math.floor(knot) + 1 for knot in knots[1:-1]], phases)

@@ -7,11 +7,10 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics import cost, formulas
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
-from lrcore.schedules._base import Count, Rate, Rates, Schedule, StepCount
+from lrcore.schedules._base import Count, Rate, Schedule, StepCount
 from lrcore.schedules.step import Piecewise
 
 
@@ -35,15 +34,6 @@ class NoamDecay(Schedule):
     @property
     def own_base_lr(self) -> float:
         return self.learning_rate
-
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        scale, warm = self.learning_rate * self.d_model**-0.5, self.warmup_steps
-        peak = scale * warm**-0.5
-        fills = (
-            lambda o, t: grid.line(o, t, warm, 0.0, peak),
-            lambda o, t: grid.elementwise(o, t, lambda steps: scale / np.sqrt(steps)),
-        )
-        return grid.piecewise(out, t, (warm,), fills)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         scale, warm = self.learning_rate * self.d_model**-0.5, self.warmup_steps
@@ -70,11 +60,9 @@ class NaturalExpDecay(Schedule):
     def cost(self, load: Load) -> float:
         return cost.powers(load)
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.powers(out, t, np.e, scale=self.learning_rate, per=-1 / self.gamma)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return self.learning_rate * formulas.call("exp", -self.gamma * t)
+        power = formulas.power(t, np.e, self.learning_rate, per=-1 / self.gamma)
+        return formulas.written(power, lambda: self.learning_rate * formulas.call("exp", -self.gamma * t))
 
 
 class PiecewiseDecay(Piecewise):
@@ -86,12 +74,6 @@ class PiecewiseDecay(Piecewise):
     example = {"type": "PiecewiseDecay", "boundaries": [10, 20], "values": [0.1, 0.05, 0.01]}
 
     type: Literal["PiecewiseDecay"]
-
-    def cost(self, load: Load) -> float:
-        return cost.listed(load, len(self.values))
-
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.constant_segments(out, t, self.boundaries, self.values)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return formulas.lookup(self.boundaries, self.values, t)

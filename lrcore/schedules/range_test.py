@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import Field
 
 from lrcore.family import Flag
-from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics import cost, formulas
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
 from lrcore.numerics.lengths import Steps
-from lrcore.schedules._base import MAX_STEP, Factor, Rate, Rates, Schedule, StepCount
+from lrcore.schedules._base import MAX_STEP, Factor, Rate, Schedule, StepCount
 
 
 class LRRangeTest(Schedule):
@@ -38,17 +36,13 @@ class LRRangeTest(Schedule):
         size = self.lr_range_test_step_size
         return cost.runs(load, size) if self.lr_range_test_staircase else cost.formula(load, 2 * cost.ARITHMETIC)
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        if not self.lr_range_test_staircase:
-            return super().fill(out, t, base_lr, group)
-        low, rate = self.lr_range_test_min_lr, self.lr_range_test_step_rate
-        return grid.even_runs(
-            out, t, self.lr_range_test_step_size, lambda stair: low + low * rate * stair.astype(np.float64)
-        )
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         low, size = self.lr_range_test_min_lr, self.lr_range_test_step_size
-        return low + low * self.lr_range_test_step_rate * (t // size if self.lr_range_test_staircase else t / size)
+
+        def risen(times: Value) -> Value:
+            return low + low * self.lr_range_test_step_rate * times
+
+        return formulas.stairs(t, size, risen) if self.lr_range_test_staircase else risen(t / size)
 
 
 class _Ramp(Schedule):
@@ -76,9 +70,6 @@ class LinearRangeTest(_Ramp):
 
     type: Literal["LinearRangeTest"]
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.line_then_flat(out, t, self.num_iter - 1, self.start_lr, self.end_lr)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return formulas.line_then_flat(t, self.num_iter - 1, self.start_lr, self.end_lr)
 
@@ -105,14 +96,9 @@ class ExponentialRangeTest(_Ramp):
     def cost(self, load: Load) -> float:
         return cost.plain(load) + cost.powers(load.part(0, self.num_iter))
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        last = self._last
-        fills = (
-            lambda o, t: grid.powers(o, t, self.end_lr / self.start_lr, scale=self.start_lr, per=last),
-            lambda o, t: grid.constant(o, self.end_lr),
-        )
-        return grid.piecewise(out, t, (last,), fills)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        last = self._last
-        return self.start_lr * (self.end_lr / self.start_lr) ** (formulas.call("min", t, last) / last)
+        last, start, factor = self._last, self.start_lr, self.end_lr / self.start_lr
+        return formulas.written(
+            formulas.piecewise(t, [last], [formulas.power(t, factor, start, last), self.end_lr]),
+            lambda: start * factor ** (formulas.call("min", t, last) / last),
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -12,8 +13,7 @@ from lrcore.family import Items
 from lrcore.numerics import cost, formulas, grid
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
-from lrcore.schedules._base import Factor, Milestones, Rate, Rates, Schedule, StepCount, TorchSchedule
+from lrcore.schedules._base import Factor, Milestones, Rate, Schedule, StepCount, TorchSchedule
 
 
 class StepLR(TorchSchedule):
@@ -31,11 +31,8 @@ class StepLR(TorchSchedule):
     def closed_cost(self, load: Load) -> float:
         return cost.runs(load, self.step_size)
 
-    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.even_runs(out, t, self.step_size, lambda drops: grid.power(drops, self.gamma, scale=base_lr))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return base_lr * self.gamma ** (t // self.step_size)
+        return formulas.power(t // self.step_size, self.gamma, base_lr)
 
 
 class MultiStepLR(TorchSchedule):
@@ -61,13 +58,8 @@ class MultiStepLR(TorchSchedule):
     def closed_cost(self, load: Load) -> float:
         return cost.listed(load, len(self.milestones))
 
-    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        drops = np.arange(len(self.milestones) + 1)
-        return grid.constant_segments(out, t, self.milestones, grid.power(drops, self.gamma, scale=base_lr))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        rates = formulas.powers(base_lr, self.gamma, range(len(self.milestones) + 1))
-        return formulas.lookup(self.milestones, rates, t)
+        return drops(t, self.milestones, base_lr, self.gamma)
 
 
 class Piecewise(Schedule):
@@ -88,6 +80,9 @@ class Piecewise(Schedule):
     def own_base_lr(self) -> float:
         return self.values[0]
 
+    def cost(self, load: Load) -> float:
+        return cost.listed(load, len(self.values))
+
 
 def rising(milestones: tuple[int, ...]) -> tuple[int, ...]:
     """The milestones as they are. Raises ValueError if one is not larger than the one before it."""
@@ -95,3 +90,8 @@ def rising(milestones: tuple[int, ...]) -> tuple[int, ...]:
         if after <= before:
             raise ValueError(f"milestones must rise, but {after} follows {before}")
     return milestones
+
+
+def drops(t: Node, edges: Sequence[int], start: float, factor: float) -> Value:
+    """start * factor ** (number of the rising edges <= t)."""
+    return formulas.lookup(edges, grid.power(np.arange(len(edges) + 1), factor, start).tolist(), t)

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from lrcore.numerics import formulas, grid
+from lrcore.numerics import formulas
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
-from lrcore.schedules._base import GroupRates, Rates, StepIndex, TorchSchedule, of_group
+from lrcore.schedules import _shapes as shapes
+from lrcore.schedules._base import GroupRates, StepIndex, TorchSchedule, of_group
 
 
 class SWALR(TorchSchedule):
@@ -29,17 +29,10 @@ class SWALR(TorchSchedule):
     anneal_epochs: StepIndex = 10
     anneal_strategy: Literal["cos", "linear"] = "cos"
 
-    def closed_form(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        swa_lr, end = of_group(self.swa_lr, group), self.anneal_epochs
-        anneal = grid.line if self.anneal_strategy == "linear" else grid.half_cosine
-        return grid.piecewise(
-            out, t, (end,), (lambda o, t: anneal(o, t, end, base_lr, swa_lr), lambda o, t: grid.constant(o, swa_lr))
-        )
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         end, steps = of_group(self.swa_lr, 0), self.anneal_epochs
         if steps == 0:
             return end
         if self.anneal_strategy == "linear":
             return formulas.line_then_flat(t, steps, base_lr, end)
-        return formulas.half_cosine(formulas.call("min", t, steps) / steps, base_lr, end)
+        return shapes.cosine_then_flat(t, steps, base_lr, end)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from lrcore.family import Flag, Items, Number, Whole
-from lrcore.numerics import cost, formulas, grid
-from lrcore.numerics.compiled_formula import CompiledFormula
+from lrcore.numerics import cost, formulas
+from lrcore.numerics.compiled_formula import value_at
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, T, Value
-from lrcore.numerics.grid import Extent, Grid
 from lrcore.numerics.lengths import Span
 from lrcore.schedules import _shapes as shapes
-from lrcore.schedules._base import MAX_STEP, Factor, Rate, Rates, Schedule, StepCount, StepIndex
-from lrcore.schedules.step import rising
+from lrcore.schedules._base import MAX_STEP, Factor, Rate, Schedule, StepCount, StepIndex
+from lrcore.schedules.step import drops, rising
 
 
 class _Timm(Schedule):
@@ -32,24 +30,8 @@ class _Timm(Schedule):
         after = load.part(self.warmup_t).shifted(-shift)
         return cost.plain(load.part(0, self.warmup_t)) + self.shape_cost(after)
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        warm = self.warmup_t
-        shift = warm if self.warmup_prefix else 0
-        return shapes.warm_up(
-            out,
-            t,
-            warm,
-            self.warmup_lr_init,
-            self._warm_to(base_lr, group),
-            lambda o, t: self.shape(o, t - shift, base_lr, group),
-        )
-
-    def _warm_to(self, base_lr: float, group: int) -> float:
+    def _warm_to(self, base_lr: float) -> float:
         return base_lr
-
-    def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        """The rates without the warm-up, as `fill` writes them."""
-        raise NotImplementedError
 
     def shape_cost(self, load: Load) -> float:
         """`cost` of `shape`."""
@@ -57,13 +39,13 @@ class _Timm(Schedule):
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm = self.warmup_t
-        after = formulas.apart(self.shape_formula(T, base_lr), t - warm if self.warmup_prefix else t)
+        after = formulas.apart(self.shape(T, base_lr), t - warm if self.warmup_prefix else t)
         return formulas.piecewise(
-            t, [warm], [formulas.line(t, warm, self.warmup_lr_init, self._warm_to(base_lr, 0)), after]
+            t, [warm], [formulas.line(t, warm, self.warmup_lr_init, self._warm_to(base_lr)), after]
         )
 
-    def shape_formula(self, t: Node, base_lr: float) -> Value:
-        """`shape` as a formula."""
+    def shape(self, t: Node, base_lr: float) -> Value:
+        """The rate without the warm-up."""
         raise NotImplementedError
 
 
@@ -94,31 +76,19 @@ class _Cyclic(_Timm):
     def shape_cost(self, load: Load) -> float:
         return shapes.cycles_cost(load, self.t_initial, self.cycle_mul, self._unit_cost, self.cycle_limit)
 
-    def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        def amplitude(cycle: Rates) -> Rates:
-            return base_lr * np.power(self.cycle_decay, cycle) - self.lr_min
-
-        return shapes.cycles(
-            out, t, self.t_initial, self.cycle_mul, self._unit, amplitude, self.lr_min, self.cycle_limit
-        )
-
     @property
     def _unit_cost(self) -> float:
         """Nanoseconds a step of `_unit`, beside those of a half cosine."""
         raise NotImplementedError
 
-    def _unit(self, out: Rates, t: Grid, length: float, offset: float) -> Extent:
-        return grid.elementwise(out, t, CompiledFormula(self._unit_formula((T + offset) / length)))
-
-    def shape_formula(self, t: Node, base_lr: float) -> Value:
+    def shape(self, t: Node, base_lr: float) -> Value:
         def amplitude(cycle: Value) -> Value:
             return (base_lr if self.cycle_decay == 1 else base_lr * self.cycle_decay**cycle) - self.lr_min
 
-        return shapes.cycles_formula(
-            t, self.t_initial, self.cycle_mul, self._unit_formula, amplitude, self.lr_min, self.cycle_limit
-        )
+        cycles = shapes.Cycles(self.t_initial, self.cycle_mul, self._unit, amplitude, self.lr_min, self.cycle_limit)
+        return cycles.formula_at(t)
 
-    def _unit_formula(self, u: Value) -> Value:
+    def _unit(self, t: Value, length: float) -> Value:
         raise NotImplementedError
 
 
@@ -140,15 +110,10 @@ class CosineLRScheduler(_Cyclic):
     def _unit_cost(self) -> float:
         return 0.0 if self.k_decay == 1 else cost.POWER + cost.TRIG
 
-    def _unit(self, out: Rates, t: Grid, length: float, offset: float) -> Extent:
+    def _unit(self, t: Value, length: float) -> Value:
         if self.k_decay == 1:
-            return grid.half_cosine(out, t, length, 1.0, 0.0, offset)
-        return grid.elementwise(
-            out, t, lambda steps: np.square(np.cos(np.pi / 2 * np.power((steps + offset) / length, self.k_decay)))
-        )
-
-    def _unit_formula(self, u: Value) -> Value:
-        return shapes.unit_cosine_formula(u**self.k_decay)
+            return shapes.half_cosine(t, length)
+        return shapes.unit_cosine(formulas.raised(t / length, self.k_decay))
 
 
 class TanhLRScheduler(_Cyclic):
@@ -176,18 +141,15 @@ class TanhLRScheduler(_Cyclic):
         at = Load(self.warmup_t, self.warmup_t, load.calls, load.calls)
         return super().cost(load) + (0.0 if self.warmup_prefix else self.shape_cost(at))
 
-    def _warm_to(self, base_lr: float, group: int) -> float:
-        if self.warmup_prefix:
-            return base_lr
-        at = np.empty(1)
-        self.shape(at, Grid(self.warmup_t), base_lr, group)
-        return float(at[0])
+    def _warm_to(self, base_lr: float) -> float:
+        return base_lr if self.warmup_prefix else value_at(self.shape(T, base_lr), self.warmup_t)
 
     @property
     def _unit_cost(self) -> float:
         return cost.EXP + 5 * cost.ARITHMETIC
 
-    def _unit_formula(self, u: Value) -> Value:
+    def _unit(self, t: Value, length: float) -> Value:
+        u = t / length
         return (1 - formulas.call("tanh", self.lb * (1 - u) + self.ub * u)) / 2
 
 
@@ -207,8 +169,8 @@ class PolyLRScheduler(_Cyclic):
     def _unit_cost(self) -> float:
         return 2 * cost.POWER
 
-    def _unit_formula(self, u: Value) -> Value:
-        return (1 - u**self.k_decay) ** self.power
+    def _unit(self, t: Value, length: float) -> Value:
+        return (1 - (t / length) ** self.k_decay) ** self.power
 
 
 class StepLRScheduler(_Timm):
@@ -229,18 +191,8 @@ class StepLRScheduler(_Timm):
             return cost.runs(load, self.decay_t)
         return cost.formula(load, cost.REMAINDER + cost.POWER + 2 * cost.ARITHMETIC)
 
-    def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        length, rate = self.decay_t, self.decay_rate
-        if isinstance(length, int):
-            return grid.even_runs(out, t, length, lambda drops: grid.power(drops, rate, scale=base_lr))
-
-        def value(steps: Rates) -> Rates:
-            return grid.power(np.floor_divide(steps, length).astype(np.int64), rate, scale=base_lr)
-
-        return grid.elementwise(out, t, value)
-
-    def shape_formula(self, t: Node, base_lr: float) -> Value:
-        return base_lr * self.decay_rate ** (t // self.decay_t)
+    def shape(self, t: Node, base_lr: float) -> Value:
+        return formulas.power(t // self.decay_t, self.decay_rate, base_lr)
 
 
 class MultiStepLRScheduler(_Timm):
@@ -264,13 +216,8 @@ class MultiStepLRScheduler(_Timm):
     def shape_cost(self, load: Load) -> float:
         return cost.listed(load, len(self.decay_t))
 
-    def shape(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        drops = np.arange(len(self.decay_t) + 1)
-        return grid.constant_segments(out, t + 1, self.decay_t, grid.power(drops, self.decay_rate, scale=base_lr))
-
-    def shape_formula(self, t: Node, base_lr: float) -> Value:
-        rates = formulas.powers(base_lr, self.decay_rate, range(len(self.decay_t) + 1))
-        return formulas.lookup([max(0, step - 1) for step in self.decay_t], rates, t)
+    def shape(self, t: Node, base_lr: float) -> Value:
+        return drops(t, [max(0, step - 1) for step in self.decay_t], base_lr, self.decay_rate)
 
 
 class WSDLRScheduler(Schedule):
@@ -313,39 +260,16 @@ class WSDLRScheduler(Schedule):
     def cost(self, load: Load) -> float:
         return cost.plain(load) + 2 * load.values * cost.POWER
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        warm, begin = self.warmup_t, self.t_initial - self.decay_t
-        factor = shapes.decay(self.decay_fn, self.decay_power, self.decay_ratio)
-
-        def decaying(steps: Rates) -> Rates:
-            u = np.minimum((steps - begin) / self.decay_t, 1.0)
-            return self.lr_min + (self._stable(steps, base_lr) - self.lr_min) * factor(u)
-
-        fills = (
-            lambda o, t: grid.line(o, t, warm, self.warmup_lr_init, base_lr),
-            lambda o, t: grid.elementwise(o, t - warm, lambda steps: self._stable(steps, base_lr)),
-            lambda o, t: grid.elementwise(o, t - warm, decaying),
-            lambda o, t: grid.constant(o, self.lr_min),
-        )
-        return grid.piecewise(out, t, (warm, warm + begin, warm + self.t_initial), fills)
-
-    def _stable(self, steps: Rates, base_lr: float) -> Rates:
-        if self.stable_fn == "constant":
-            return np.full(steps.shape, max(base_lr, self.lr_min))
-        power = 0.5 if self.stable_fn == "rsqrt" else self.stable_power
-        scale = self.stable_timescale or self.warmup_t
-        return np.maximum(base_lr * np.power(1 + steps / scale, -power), self.lr_min)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm, begin, low = self.warmup_t, self.t_initial - self.decay_t, self.lr_min
-        stable, u = self._stable_formula(t - warm, base_lr), (t - warm - begin) / self.decay_t
-        factor = shapes.decay_formula(self.decay_fn, u, self.decay_power, self.decay_ratio)
+        stable, u = self._stable(t - warm, base_lr), (t - warm - begin) / self.decay_t
+        factor = shapes.decay(self.decay_fn, u, self.decay_power, self.decay_ratio)
         values = [formulas.line(t, warm, self.warmup_lr_init, base_lr), stable, low + (stable - low) * factor, low]
         return formulas.piecewise(t, [warm, warm + begin, warm + self.t_initial], values)
 
-    def _stable_formula(self, t: Node, base_lr: float) -> Value:
+    def _stable(self, t: Node, base_lr: float) -> Value:
         if self.stable_fn == "constant":
             return max(base_lr, self.lr_min)
         power = 0.5 if self.stable_fn == "rsqrt" else self.stable_power
-        falling = base_lr * (1 + t / (self.stable_timescale or self.warmup_t)) ** -power
+        falling = base_lr * formulas.raised(1 + t / (self.stable_timescale or self.warmup_t), -power)
         return formulas.call("max", falling, self.lr_min)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from pydantic import Field, field_validator
 
 from lrcore.numerics import cost
 from lrcore.numerics.cost import Load
-from lrcore.numerics.formulas import Value
-from lrcore.numerics.grid import Grid
+from lrcore.numerics.formulas import Node, Value
 from lrcore.schedules import AnySchedule
-from lrcore.schedules._base import Rates, Schedule
-from lrcore.schedules.compose import check_nesting, formula_inside
+from lrcore.schedules._base import Schedule
+from lrcore.schedules.compose import check_nesting, formula_inside, momentum_inside
 
 
 class Around(Schedule):
@@ -28,28 +29,12 @@ class Around(Schedule):
         return schedule
 
     @property
-    def groups(self) -> int | None:
-        return self.schedule.groups
-
-    @property
-    def depth(self) -> int:
-        return 1 + self.schedule.depth
-
-    @property
     def size(self) -> int:
         return 1 + self.schedule.size
 
     @property
-    def listed(self) -> int:
-        return self.schedule.listed
-
-    @property
     def own_base_lr(self) -> float | tuple[float, ...] | None:
         return self.schedule.own_base_lr
-
-    @property
-    def cycles_momentum(self) -> bool:
-        return self.schedule.cycles_momentum
 
     @property
     def length(self) -> int | None:
@@ -63,16 +48,19 @@ class Around(Schedule):
     def joins(self) -> tuple[int, ...]:
         return self.schedule.joins
 
-    def relative_to(self, default_lr: float) -> Schedule:
-        inside = self.schedule.relative_to(default_lr)
-        return self if inside is self.schedule else self.model_copy(update={"schedule": inside})
+    @property
+    def parts(self) -> tuple[Schedule, ...]:
+        return (self.schedule,)
+
+    def with_parts(self, parts: tuple[Schedule, ...]) -> Self:
+        return self.model_copy(update={"schedule": parts[0]})
 
     def cost(self, load: Load) -> float:
         return cost.formula(load, 2 * cost.ARITHMETIC) + self.schedule.cost(load)
 
-    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
-        self.schedule.fill_momentum(out, t, group)
+    def momentum_at(self, t: Node) -> Value:
+        return momentum_inside(self.schedule)
 
-    def _formula(self, base_lr: float) -> Value:
+    def _formula(self, base_lr: float) -> Node:
         """That of the schedule inside."""
         return formula_inside(self.schedule, base_lr, "schedule")

@@ -10,9 +10,10 @@ from pydantic import Field, model_validator
 
 from lrcore.family import Whole
 from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics.compiled_formula import filled, value_at
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Fill, Grid
+from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Factor, Rates, StepCount
 from lrcore.schedules.algebra._around import Around
@@ -62,34 +63,42 @@ class Repeat(Around):
     def joins(self) -> tuple[int, ...]:
         return ()  # jumps are what it is for
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        self._repeat(out, t, lambda o, t: self.schedule.fill(o, t, base_lr, group), self.decay)
-        return grid.extent(out)
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        return self._repeated(t, self._formula(base_lr), self.decay)
 
-    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
-        def momentum(out: Rates, t: Grid) -> Extent:
-            self.schedule.fill_momentum(out, t, group)
-            return grid.NOTHING
+    def momentum_at(self, t: Node) -> Value:
+        return self._repeated(t, super().momentum_at(t), 1.0)
 
-        self._repeat(out, t, momentum, 1.0)
+    def _repeated(self, t: Node, within: Value, decay: float) -> Value:
+        """`within` in every cycle, times decay ** cycle, and its last value after the last cycle."""
+        if self.growth == 1:
+            height = formulas.power(t // self.cycle_steps, decay) if decay != 1 else 1.0
+            cycling = height * formulas.apart(within, t % self.cycle_steps)
+            return self._ended(t, cycling, cycling)
 
-    def _repeat(self, out: Rates, t: Grid, inside: Fill, decay: float) -> None:
-        """`inside` in every cycle, times decay ** cycle, and its last value after the last cycle."""
-        end = self._start(self.cycles) if self.cycles else t.last + 1
-        count = t.before(end)
-        if self.growth == 1 and count:
-            grid.periodic(out[:count], t.part(0, count), self.cycle_steps, inside)
-            if decay != 1:
-                grid.times_runs(out[:count], t.part(0, count), self.cycle_steps, lambda cycle: grid.power(cycle, decay))
-        elif count:
-            find = shapes.growing(self._start, self.cycle_steps, self.growth)
-            for where, part, cycle in shapes.turns(t.part(0, count), find):
-                inside(out[where], part - self._start(cycle))
-                np.multiply(out[where], _power(decay, cycle), out=out[where])
-        if count < t.count:
-            last = np.empty(1)
-            self._repeat(last, Grid(end - 1), inside, decay)
-            out[count:] = last[0]
+        def fill(out: Rates, t: Grid) -> Extent:
+            inside = filled(within)
+            for where, part, cycle in shapes.turns(t, shapes.growing(self._start, self.cycle_steps, self.growth)):
+                inside(values := out[where], part - self._start(cycle))
+                np.multiply(values, _power(decay, cycle), out=values)
+            return grid.extent(out)
+
+        growing = formulas.filled(t, fill)
+        return formulas.written(self._ended(t, growing, growing), lambda: self._listed(t, within, decay, growing))
+
+    def _ended(self, t: Node, found: Value, cycling: Value) -> Value:
+        if self.cycles is None:
+            return found
+        end = self._start(self.cycles)
+        return formulas.piecewise(t, [end], [found, formulas.later(lambda: value_at(cycling, end - 1))])
+
+    def _listed(self, t: Node, within: Value, decay: float, cycling: Value) -> Value:
+        turns = list(shapes.cycle_starts(self._start, self.cycles))
+        begins = [begin for begin, _ in turns]
+        i = formulas.let("i", formulas.passed(begins[1:], t))
+        heights = formulas.powers(1.0, decay, (cycle for _, cycle in turns))
+        found = formulas.pick(heights, i) * formulas.apart(within, t - formulas.pick(begins, i))
+        return found if self.cycles is not None and turns[-1][1] + 1 < self.cycles else self._ended(t, found, cycling)
 
     def _start(self, cycle: int) -> int:
         return round(shapes.cycle_start(self.cycle_steps, self.growth, cycle))
@@ -98,24 +107,6 @@ class Repeat(Around):
     def listed(self) -> int:
         own = 0 if self.growth == 1 else 2 * shapes.listed_cycles(self.growth, self.cycles)
         return own + self.schedule.listed
-
-    def formula_at(self, t: Node, base_lr: float) -> Value:
-        within = self._formula(base_lr)
-        if self.growth == 1:
-            height = self.decay ** (t // self.cycle_steps) if self.decay != 1 else 1.0
-            found = height * formulas.apart(within, t % self.cycle_steps)
-        else:
-            turns = list(shapes.cycle_starts(self._start, self.cycles))
-            begins = [begin for begin, _ in turns]
-            heights = formulas.powers(1.0, self.decay, (cycle for _, cycle in turns))
-            i = formulas.let("i", formulas.passed(begins[1:], t))
-            found = formulas.pick(heights, i) * formulas.apart(within, t - formulas.pick(begins, i))
-            if self.cycles is not None and turns[-1][1] + 1 < self.cycles:
-                return found
-        if self.cycles is None:
-            return found
-        end = self._start(self.cycles)
-        return formulas.piecewise(t, [end], [found, float(self.rates(Grid(end - 1), base_lr)[0])])
 
     def cost(self, load: Load) -> float:
         end = self._start(self.cycles) if self.cycles else None

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from lrcore.family import Number
-from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics import cost, formulas
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
-from lrcore.schedules._base import Rate, Rates, Schedule, SignedSteps
+from lrcore.schedules._base import Rate, Schedule, SignedSteps
 from lrcore.schedules.algebra._around import Around
 
 
@@ -35,9 +32,6 @@ class BaseLR(Around):
     def relative_to(self, default_lr: float) -> Schedule:
         return self  # every group has the same rate
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return self.schedule.fill(out, t, self.base_lr, group)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return self._formula(self.base_lr)
 
@@ -52,11 +46,6 @@ class Scale(Around):
 
     type: Literal["Scale"]
     factor: Annotated[Number, Field(ge=0)]
-
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        low, high = self.schedule.fill(out, t, base_lr, group)
-        np.multiply(out, self.factor, out=out)
-        return low * self.factor, high * self.factor
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return self.factor * self._formula(base_lr)
@@ -79,13 +68,6 @@ class Clamp(Around):
         if self.max is not None and self.max < self.min:
             raise ValueError(f"max ({self.max:g}) must be at least min ({self.min:g})")
         return self
-
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        low, high = self.schedule.fill(out, t, base_lr, group)
-        np.clip(out, self.min, self.max, out=out)
-        top = math.inf if self.max is None else self.max
-        bounded = [float(np.minimum(top, np.maximum(self.min, value))) for value in (low, high)]
-        return bounded[0], bounded[1]
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         bounded = formulas.call("max", self.min, self._formula(base_lr))
@@ -121,22 +103,11 @@ class Shift(Around):
         shifted = load.shifted(self.by)
         return cost.formula(load, cost.COPY) + self.schedule.cost(shifted.also(0) if load.first < -self.by else shifted)
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        early = t.before(-self.by)
-        extents = []
-        if early:
-            extents.append(grid.constant(out[:early], float(self.schedule.rates(Grid(0), base_lr, group)[0])))
-        if early < t.count:
-            extents.append(self.schedule.fill(out[early:], t.part(early, t.count) + self.by, base_lr, group))
-        return grid.spanning(extents) if extents else grid.NOTHING
-
-    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
-        early = t.before(-self.by)
-        if early:
-            self.schedule.fill_momentum(out[:1], Grid(0), group)
-            out[:early] = out[0]
-        self.schedule.fill_momentum(out[early:], t.part(early, t.count) + self.by, group)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        shifted = t + self.by
-        return formulas.apart(self._formula(base_lr), formulas.call("max", 0, shifted) if self.by < 0 else shifted)
+        return formulas.apart(self._formula(base_lr), self._shifted(t))
+
+    def momentum_at(self, t: Node) -> Value:
+        return formulas.apart(super().momentum_at(t), self._shifted(t))
+
+    def _shifted(self, t: Node) -> Node:
+        return formulas.call("max", 0, t + self.by) if self.by < 0 else t + self.by

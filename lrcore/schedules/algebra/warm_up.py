@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from typing import Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
-from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics import cost, formulas
+from lrcore.numerics.compiled_formula import value_at
 from lrcore.numerics.cost import Load
-from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
-from lrcore.schedules._base import Fraction, Rates, StepCount, of_group
+from lrcore.numerics.formulas import PI, Node, Value
+from lrcore.schedules._base import Fraction, StepCount, of_group
 from lrcore.schedules.algebra._around import Around
 
 
@@ -77,71 +76,36 @@ class WarmUp(Around):
         return own + self.schedule.cost(Load(ends[0], max(ends[-1], after.last), after.values + calls,
                                              after.calls + calls, load.dense))  # fmt: skip
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        shift = self.warmup_steps if self.mode == "shift" else 0
-        ramped = t.before(self.warmup_steps)
-        if self.mode == "multiply":
-            self.schedule.fill(out, t, base_lr, group)
-            self._ramp(out[:ramped], t.part(0, ramped), None)
-            return grid.extent(out)
-        if ramped:
-            self._ramp(out[:ramped], t.part(0, ramped), self._ends(base_lr, group))
-        if ramped < t.count:
-            self.schedule.fill(out[ramped:], t.part(ramped, t.count) - shift, base_lr, group)
-        return grid.extent(out)
-
-    def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
-        if self.mode != "shift":
-            return self.schedule.fill_momentum(out, t, group)
-        ramped = t.before(self.warmup_steps)
-        out[:ramped].fill(np.nan)
-        if ramped < t.count:
-            self.schedule.fill_momentum(out[ramped:], t.part(ramped, t.count) - self.warmup_steps, group)
-        return None
-
-    def _ends(self, base_lr: float, group: int) -> tuple[float, float]:
-        """The rates between which the ramp runs, except for multiply."""
-        if self.mode == "overlay_to_base":
-            own = self.schedule.own_base_lr
-            end = base_lr if own is None else of_group(own, group)
-            return self.start * end, end
-        first = float(self.schedule.rates(Grid(0), base_lr, group)[0])
-        if self.mode == "shift":
-            return self.start * first, first
-        return self.start * first, float(self.schedule.rates(Grid(self.warmup_steps), base_lr, group)[0])
-
-    def _ramp(self, out: Rates, t: Grid, ends: tuple[float, float] | None) -> None:
-        """Write the ramp between two rates, or multiply what is there by the one from `start` to 1."""
-        low, high = ends or (self.start, 1.0)
-        for where, part in t.chunks():
-            i = part.floats()
-            match self.shape:
-                case "linear":
-                    ramp = low + (high - low) * (i / self.warmup_steps)
-                case "constant":
-                    ramp = np.full(len(i), low)
-                case "cosine":
-                    ramp = low + (high - low) * np.square(np.sin(np.pi / 2 * (i / self.warmup_steps)))
-                case "exponential":
-                    u = i / self.warmup_steps
-                    ramp = np.power(low, 1 - u) * np.power(high, u)
-                case "log":
-                    ramp = low + (high - low) * (np.log1p(i) / self._whole_log)
-            np.multiply(out[where] if ends is None else 1.0, ramp, out=out[where])
-
-    @property
-    def _whole_log(self) -> float:
-        return math.log(max(2, self.warmup_steps))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         within, steps = self._formula(base_lr), self.warmup_steps
         if self.mode == "multiply":
-            ramp = self._ramp_formula(t, self.start, 1.0)
-            return formulas.piecewise(t, [steps], [ramp, 1.0]) * formulas.apart(within, t)
-        after = formulas.apart(within, t - steps if self.mode == "shift" else t)
-        return formulas.piecewise(t, [steps], [self._ramp_formula(t, *self._ends(base_lr, 0)), after])
+            ramp = self._ramp(t, self.start, 1.0)
+            return formulas.written(
+                formulas.piecewise(t, [steps], [ramp * within, within]),
+                lambda: formulas.piecewise(t, [steps], [ramp, 1.0]) * formulas.apart(within, t),
+            )
 
-    def _ramp_formula(self, t: Node, low: float, high: float) -> Value:
+        ramp = formulas.later(lambda: self._ramp(t, *self._ends(within, base_lr)))
+        after = formulas.apart(within, t - steps if self.mode == "shift" else t)
+        return formulas.piecewise(t, [steps], [ramp, after])
+
+    def _ends(self, within: Node, base_lr: float) -> tuple[float, float]:
+        """The rates between which the ramp runs, except for multiply."""
+        if self.mode == "overlay_to_base":
+            own = self.schedule.own_base_lr
+            end = base_lr if own is None else of_group(own, 0)
+            return self.start * end, end
+        first = value_at(within, 0)
+        return self.start * first, first if self.mode == "shift" else value_at(within, self.warmup_steps)
+
+    def momentum_at(self, t: Node) -> Value:
+        inside, steps = super().momentum_at(t), self.warmup_steps
+        if self.mode != "shift":
+            return inside
+        return formulas.piecewise(t, [steps], [math.nan, formulas.apart(inside, t - steps)])
+
+    def _ramp(self, t: Node, low: float, high: float) -> Value:
+        """From one rate to another."""
         u = t / self.warmup_steps
         match self.shape:
             case "linear":
@@ -149,7 +113,13 @@ class WarmUp(Around):
             case "constant":
                 return low
             case "cosine":
-                return formulas.half_cosine(u, low, high)
+                sine = formulas.call("sin", PI / 2 * u)
+                return formulas.written(low + (high - low) * sine**2, lambda: formulas.half_cosine(u, low, high))
             case "exponential":
-                return low * (high / low) ** u if low else low
-        return low + (high - low) * (formulas.call("log", 1 + t) / self._whole_log)
+                product = low ** (1 - u) * high**u
+                return formulas.written(product, lambda: low * (high / low) ** u if low else low)
+        whole = math.log(max(2, self.warmup_steps))
+        return formulas.written(
+            low + (high - low) * (formulas.call("log1p", t) / whole),
+            lambda: low + (high - low) * (formulas.call("log", 1 + t) / whole),
+        )

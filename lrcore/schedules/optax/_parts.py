@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from itertools import accumulate
 
 from lrcore.numerics import cost, formulas, grid
 from lrcore.numerics.cost import Load
-from lrcore.numerics.formulas import Node, Value
+from lrcore.numerics.formulas import Node, T, Value
 from lrcore.numerics.grid import Extent, Fill, Grid
-from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import (
     Rate,
     Rates,
@@ -26,27 +26,16 @@ class OptaxSchedule(Schedule):
         return self.init_value
 
 
-def late(out: Rates, t: Grid, begin: int, before: float, fill: Fill) -> Extent:
-    """The constant `before` up to step `begin`, 0 if negative, then `fill`, which counts from there."""
-    begin = max(0, begin)
-    return grid.piecewise(out, t, (begin,), (lambda o, t: grid.constant(o, before), lambda o, t: fill(o, t - begin)))
-
-
-def late_formula(t: Node, begin: int) -> Node:
-    return formulas.call("max", 0, t - begin) if begin > 0 else t
-
-
-def cosine(out: Rates, t: Grid, length: int, high: float, low: float, exponent: float) -> Extent:
-    cosine: Fill = lambda o, t: grid.half_cosine(o, t, length, high, low, exponent=exponent)  # noqa: E731
-    return shapes.until(out, t, length, cosine, low)
+def late(t: Node, begin: int, before: float, then: Callable[[Node], Value]) -> Value:
+    """The constant `before` up to step `begin`, 0 if negative, then `then`, which counts from there."""
+    if begin <= 0:
+        return then(t)
+    waiting = formulas.piecewise(T, [begin], [before, then(T - begin)])
+    return formulas.written(formulas.apart(waiting, t), lambda: then(formulas.call("max", 0, t - begin)))
 
 
 def cosine_cost(load: Load, exponent: float) -> float:
     return cost.plain(load) + (0.0 if exponent == 1 else load.values * cost.POWER)
-
-
-def cosine_formula(t: Node, length: int, high: float, low: float, exponent: float) -> Value:
-    return formulas.half_cosine(formulas.call("min", t, length) / length, high, low, exponent)
 
 
 def knots(first: float, scales: dict[int, float]) -> tuple[list[int], list[float]]:
@@ -55,26 +44,27 @@ def knots(first: float, scales: dict[int, float]) -> tuple[list[int], list[float
     return edges, list(accumulate((scales[edge] for edge in edges), operator.mul, initial=first))
 
 
-def interpolated(out: Rates, t: Grid, kind: str, first: float, scales: dict[int, float]) -> Extent:
+def interpolated(t: Node, kind: str, first: float, scales: dict[int, float]) -> Value:
+    """Lines or half cosines through the knots, then flat."""
     edges, values = knots(first, scales)
-    shape = grid.line if kind == "linear" else grid.half_cosine
-
-    def between(start: int, end: int, low: float, high: float) -> Fill:
-        return lambda o, t: shape(o, t - start, max(end - start, 1), low, high)
-
-    starts = [0, *edges[:-1]]
-    fills = [between(*knot) for knot in zip(starts, edges, values, values[1:], strict=False)]
-    return grid.piecewise(out, t, edges, [*fills, lambda o, t: grid.constant(o, values[-1])])
-
-
-def interpolated_formula(t: Node, kind: str, first: float, scales: dict[int, float]) -> Value:
-    edges, rates = knots(first, scales)
     if not edges:
         return first
     starts, ends = [0, *edges], [*edges, edges[-1] + 1]  # after the last knot the rate stays
     lengths = [max(1, end - start) for start, end in zip(starts, ends, strict=True)]
-    i = formulas.let("i", formulas.passed(edges, t))
-    u = (t - formulas.pick(starts, i)) / formulas.pick(lengths, i)
-    low = formulas.let("start", formulas.pick(rates, i))
-    high = formulas.let("end", formulas.pick([*rates[1:], rates[-1]], i))
-    return formulas.half_cosine(u, low, high) if kind == "cosine" else low + (high - low) * u
+
+    def between(i: int) -> Fill:
+        shape = grid.line if kind == "linear" else grid.half_cosine
+        return lambda o, t: shape(o, t - starts[i], lengths[i], values[i], values[i + 1])
+
+    def fill(out: Rates, t: Grid) -> Extent:
+        fills = [*map(between, range(len(edges))), lambda o, t: grid.constant(o, values[-1])]
+        return grid.piecewise(out, t, edges, fills)
+
+    def formula() -> Value:
+        i = formulas.let("i", formulas.passed(edges, t))
+        u = (t - formulas.pick(starts, i)) / formulas.pick(lengths, i)
+        low = formulas.let("start", formulas.pick(values, i))
+        high = formulas.let("end", formulas.pick([*values[1:], values[-1]], i))
+        return formulas.half_cosine(u, low, high) if kind == "cosine" else low + (high - low) * u
+
+    return formulas.written(formulas.filled(t, fill), formula)

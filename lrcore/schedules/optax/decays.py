@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from lrcore.family import Flag
-from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics import cost, formulas
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Fill, Grid
+from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import (
     Factor,
     Fraction,
     Rate,
-    Rates,
     RatesByStep,
     SignedSteps,
     StepCount,
 )
-from lrcore.schedules.factor import polynomial, polynomial_cost, polynomial_formula
-from lrcore.schedules.keras import exponential, exponential_cost, exponential_formula
 from lrcore.schedules.optax._parts import (
     OptaxSchedule,
-    cosine,
     cosine_cost,
-    cosine_formula,
     interpolated,
-    interpolated_formula,
     knots,
     late,
-    late_formula,
 )
 
 
@@ -56,11 +49,11 @@ class LinearSchedule(OptaxSchedule):
     def horizon(self) -> int | None:
         return max(0, self.transition_begin) + self.transition_steps if self.transition_steps > 0 else None
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return _after(out, t, self, lambda o, t: grid.line_then_flat(o, t, *self._line()))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return formulas.line_then_flat(late_formula(t, self.transition_begin), *self._line())
+        return self._late(t, formulas.line_then_flat)
+
+    def _late(self, t: Node, shape: Callable[..., Value], *more: float) -> Value:
+        return late(t, self.transition_begin, self.init_value, lambda t: shape(t, *self._line(), *more))
 
     def _line(self) -> tuple[int, float, float]:
         if self.transition_steps <= 0:
@@ -89,13 +82,10 @@ class PolynomialSchedule(LinearSchedule):
     power: Factor
 
     def cost(self, load: Load) -> float:
-        return polynomial_cost(load, self.power)
-
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return _after(out, t, self, lambda o, t: polynomial(o, t, *self._line(), self.power))
+        return shapes.polynomial_cost(load, self.power)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return polynomial_formula(late_formula(t, self.transition_begin), *self._line(), self.power)
+        return self._late(t, shapes.polynomial, self.power)
 
 
 class CosineDecaySchedule(OptaxSchedule):
@@ -118,11 +108,9 @@ class CosineDecaySchedule(OptaxSchedule):
     def cost(self, load: Load) -> float:
         return cosine_cost(load, self.exponent)
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return cosine(out, t, self.decay_steps, self.init_value, self.alpha * self.init_value, self.exponent)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return cosine_formula(t, self.decay_steps, self.init_value, self.alpha * self.init_value, self.exponent)
+        end = self.alpha * self.init_value
+        return shapes.cosine_then_flat(t, self.decay_steps, self.init_value, end, self.exponent)
 
 
 class OptaxExponentialDecay(OptaxSchedule):
@@ -154,31 +142,18 @@ class OptaxExponentialDecay(OptaxSchedule):
             return cost.plain(load)
         begin = max(0, self.transition_begin)
         late = load.part(begin).shifted(-begin)
-        return cost.plain(load) + exponential_cost(late, self.transition_steps, self.staircase)
-
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return self._decay(out, t, self.init_value)
-
-    def _decay(self, out: Rates, t: Grid, start: float) -> Extent:
-        def decay(out: Rates, t: Grid) -> Extent:
-            return exponential(out, t, start, self.transition_steps, self.decay_rate, self.staircase)
-
-        if self._is_constant:
-            return grid.constant(out, start)
-        found = late(out, t, self.transition_begin, start, decay)
-        if self.end_value is None:
-            return found
-        bound = np.maximum if self.decay_rate < 1 else np.minimum
-        return grid.extent(bound(out, self.end_value, out=out))
+        return cost.plain(load) + shapes.exponential_cost(late, self.transition_steps, self.staircase)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return self._decay_formula(t, self.init_value)
+        return self._decay(t, self.init_value)
 
-    def _decay_formula(self, t: Node, start: float) -> Value:
+    def _decay(self, t: Node, start: float) -> Value:
+        def decay(t: Node) -> Value:
+            return shapes.exponential(t, start, self.transition_steps, self.decay_rate, self.staircase)
+
         if self._is_constant:
             return start
-        late = late_formula(t, self.transition_begin)
-        found = exponential_formula(late, start, self.transition_steps, self.decay_rate, self.staircase)
+        found = late(t, self.transition_begin, start, decay)
         if self.end_value is None:
             return found
         return formulas.call("max" if self.decay_rate < 1 else "min", found, self.end_value)
@@ -201,10 +176,6 @@ class PiecewiseConstantSchedule(OptaxSchedule):
 
     def cost(self, load: Load) -> float:
         return cost.listed(load, len(self.boundaries_and_scales))
-
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        edges, values = knots(self.init_value, self.boundaries_and_scales)
-        return grid.constant_segments(out, t, edges, values)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return formulas.lookup(*knots(self.init_value, self.boundaries_and_scales), t)
@@ -232,12 +203,5 @@ class PiecewiseInterpolateSchedule(OptaxSchedule):
             load, len(self.boundaries_and_scales)
         )
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return interpolated(out, t, self.interpolate_type, self.init_value, self.boundaries_and_scales)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return interpolated_formula(t, self.interpolate_type, self.init_value, self.boundaries_and_scales)
-
-
-def _after(out: Rates, t: Grid, spec: LinearSchedule, fill: Fill) -> Extent:
-    return late(out, t, spec.transition_begin, spec.init_value, fill)
+        return interpolated(t, self.interpolate_type, self.init_value, self.boundaries_and_scales)

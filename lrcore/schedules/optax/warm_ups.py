@@ -6,13 +6,13 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Annotated, Literal, Self
 
-import numpy as np
 from pydantic import model_validator
 
 from lrcore.family import Items, Spec
 from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics.compiled_formula import filled
 from lrcore.numerics.cost import Load
-from lrcore.numerics.formulas import Node, Value
+from lrcore.numerics.formulas import Node, T, Value
 from lrcore.numerics.grid import Extent, Fill, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import (
@@ -27,11 +27,8 @@ from lrcore.schedules._base import (
 )
 from lrcore.schedules.optax._parts import (
     OptaxSchedule,
-    cosine,
     cosine_cost,
-    cosine_formula,
     interpolated,
-    interpolated_formula,
 )
 from lrcore.schedules.optax.decays import OptaxExponentialDecay
 
@@ -50,9 +47,6 @@ class WarmupConstantSchedule(OptaxSchedule):
     type: Literal["warmup_constant_schedule"]
     peak_value: Rate
     warmup_steps: SignedSteps
-
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.line_then_flat(out, t, *self._line())
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return formulas.line_then_flat(t, *self._line())
@@ -110,13 +104,8 @@ class WarmupCosineDecaySchedule(SgdrCycle, Schedule):
     def cost(self, load: Load) -> float:
         return cosine_cost(load, self.exponent)
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return _warm_cosine(out, t, self)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        warm, peak = self.warmup_steps, self.peak_value
-        falling = cosine_formula(t - warm, self.decay_steps - warm, peak, self.end_value, self.exponent)
-        return formulas.piecewise(t, [warm], [formulas.line(t, warm, self.init_value, peak), falling])
+        return _warm_cosine(t, self)
 
 
 class WarmupExponentialDecaySchedule(OptaxExponentialDecay):
@@ -141,14 +130,10 @@ class WarmupExponentialDecaySchedule(OptaxExponentialDecay):
     def cost(self, load: Load) -> float:
         return cost.plain(load) + super().cost(load.part(self.warmup_steps).shifted(-self.warmup_steps))
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        warm, peak = self.warmup_steps, self.peak_value
-        return shapes.warm_up(out, t, warm, self.init_value, peak, lambda o, t: self._decay(o, t - warm, peak))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm, peak = self.warmup_steps, self.peak_value
         rising = formulas.line(t, warm, self.init_value, peak)
-        return formulas.piecewise(t, [warm], [rising, self._decay_formula(t - warm, peak)])
+        return formulas.piecewise(t, [warm], [rising, self._decay(t - warm, peak)])
 
 
 class SgdrSchedule(Schedule):
@@ -180,15 +165,18 @@ class SgdrSchedule(Schedule):
         cycles = len(self.cosine_kwargs)
         return cost.listed(load, cycles) + cosine_cost(load.cut(cycles), 0.0)
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        def turn(cycle: SgdrCycle, start: int) -> Fill:
-            return lambda o, t: _warm_cosine(o, t - start, cycle)
-
-        starts = [0, *np.cumsum([cycle.decay_steps for cycle in self.cosine_kwargs], dtype=object)]
-        return grid.piecewise(out, t, starts[1:-1], list(map(turn, self.cosine_kwargs, starts)))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         starts = [0, *accumulate(cycle.decay_steps for cycle in self.cosine_kwargs[:-1])]
+
+        def turn(cycle: SgdrCycle, start: int) -> Fill:
+            return lambda out, t: filled(_warm_cosine(T, cycle))(out, t - start)
+
+        def fill(out: Rates, t: Grid) -> Extent:
+            return grid.piecewise(out, t, starts[1:], list(map(turn, self.cosine_kwargs, starts)))
+
+        return formulas.written(formulas.filled(t, fill), lambda: self._listed(t, starts))
+
+    def _listed(self, t: Node, starts: list[int]) -> Value:
         i = formulas.let("i", formulas.passed(starts[1:], t))
 
         def own(value: Callable[[SgdrCycle], float]) -> Value:
@@ -250,11 +238,8 @@ class CosineOnecycleSchedule(Schedule):
     def horizon(self) -> int | None:
         return self.transition_steps
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return interpolated(out, t, "cosine", self.own_base_lr, self._scales())
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return interpolated_formula(t, "cosine", self.own_base_lr, self._scales())
+        return interpolated(t, "cosine", self.own_base_lr, self._scales())
 
 
 class LinearOnecycleSchedule(CosineOnecycleSchedule):
@@ -279,14 +264,11 @@ class LinearOnecycleSchedule(CosineOnecycleSchedule):
             return {0: 1.0}
         return {rise: self.div_factor, fall: 1.0 / self.div_factor, n: 1.0 / self.final_div_factor}
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return interpolated(out, t, "linear", self.own_base_lr, self._scales())
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        return interpolated_formula(t, "linear", self.own_base_lr, self._scales())
+        return interpolated(t, "linear", self.own_base_lr, self._scales())
 
 
-def _warm_cosine(out: Rates, t: Grid, spec: WarmupCosineDecaySchedule | SgdrCycle) -> Extent:
-    warm, length = spec.warmup_steps, spec.decay_steps - spec.warmup_steps
-    then: Fill = lambda o, t: cosine(o, t - warm, length, spec.peak_value, spec.end_value, spec.exponent)  # noqa: E731
-    return shapes.warm_up(out, t, warm, spec.init_value, spec.peak_value, then)
+def _warm_cosine(t: Node, spec: WarmupCosineDecaySchedule | SgdrCycle) -> Value:
+    warm, peak = spec.warmup_steps, spec.peak_value
+    falling = shapes.cosine_then_flat(t - warm, spec.decay_steps - warm, peak, spec.end_value, spec.exponent)
+    return formulas.piecewise(t, [warm], [formulas.line(t, warm, spec.init_value, peak), falling])

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lrcore.numerics import formulas, grid
+from lrcore.numerics import formulas
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
-from lrcore.schedules import _shapes as shapes
-from lrcore.schedules._base import Rates, Schedule, StepCount, StepIndex, compiled
+from lrcore.schedules._base import Schedule, StepCount, StepIndex
 
 
 class WarmUpSchedule(Schedule):
     type: str
     num_warmup_steps: StepIndex
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        warm = self.num_warmup_steps
-        return shapes.warm_up(out, t, warm, 0.0, base_lr, lambda o, t: self.shape(o, t - warm, base_lr))
-
-    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
-        """What comes after the warm-up; `t` counts from its end."""
-        return grid.elementwise(out, t + self.num_warmup_steps, compiled(self.after_formula, base_lr))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm = self.num_warmup_steps
-        return formulas.piecewise(t, [warm], [formulas.line(t, warm, 0.0, base_lr), self.after_formula(t, base_lr)])
+        return formulas.piecewise(t, [warm], [formulas.line(t, warm, 0.0, base_lr), self.after(t, base_lr)])
 
-    def after_formula(self, t: Node, base_lr: float) -> Value:
-        """What comes after the warm-up, as a formula; `t` counts from the first step of all."""
+    def after(self, t: Node, base_lr: float) -> Value:
+        """What comes after the warm-up; `t` counts from the first step of all."""
         raise NotImplementedError
 
 

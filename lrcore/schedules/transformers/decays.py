@@ -7,12 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lrcore.family import Whole
-from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics import cost, formulas
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
-from lrcore.schedules._base import Factor, Rates, Schedule, StepCount
+from lrcore.schedules._base import Factor, Schedule, StepCount
 from lrcore.schedules.transformers._warm import RunSchedule, WarmUpSchedule
 
 
@@ -25,9 +24,6 @@ class TransformersConstant(Schedule):
     example = {"type": "constant"}
 
     type: Literal["constant"]
-
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        return grid.constant(out, base_lr)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return base_lr
@@ -43,10 +39,7 @@ class ConstantWithWarmup(WarmUpSchedule):
 
     type: Literal["constant_with_warmup"]
 
-    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
-        return grid.constant(out, base_lr)
-
-    def after_formula(self, t: Node, base_lr: float) -> Value:
+    def after(self, t: Node, base_lr: float) -> Value:
         return base_lr
 
 
@@ -64,7 +57,7 @@ class InverseSqrt(WarmUpSchedule):
     type: Literal["inverse_sqrt"]
     timescale: StepCount | None = None
 
-    def after_formula(self, t: Node, base_lr: float) -> Value:
+    def after(self, t: Node, base_lr: float) -> Value:
         scale = self.timescale or self.num_warmup_steps or 10_000
         return base_lr / formulas.call("sqrt", (t - self.num_warmup_steps + scale) / scale)
 
@@ -79,12 +72,7 @@ class TransformersLinear(RunSchedule):
 
     type: Literal["linear"]
 
-    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
-        if not self._has_decay:
-            return grid.constant(out, 0.0)
-        return grid.line_then_flat(out, t, self._decay_steps, base_lr, 0.0)
-
-    def after_formula(self, t: Node, base_lr: float) -> Value:
+    def after(self, t: Node, base_lr: float) -> Value:
         if not self._has_decay:
             return 0.0
         return formulas.line_then_flat(t - self.num_warmup_steps, self._decay_steps, base_lr, 0.0)
@@ -108,11 +96,8 @@ class TransformersCosine(RunSchedule):
         after = load.part(self.num_warmup_steps).shifted(-self.num_warmup_steps)
         return cost.plain(load) + shapes.wave_cost(after, self._decay_steps, 2 * self.num_cycles)
 
-    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
-        return shapes.wave(out, t, self._decay_steps, 2 * self.num_cycles, base_lr, 0.0)
-
-    def after_formula(self, t: Node, base_lr: float) -> Value:
-        return shapes.wave_formula(t - self.num_warmup_steps, self._decay_steps, 2 * self.num_cycles, base_lr, 0.0)
+    def after(self, t: Node, base_lr: float) -> Value:
+        return shapes.wave(t - self.num_warmup_steps, self._decay_steps, 2 * self.num_cycles, base_lr, 0.0)
 
 
 class CosineWithRestarts(RunSchedule):
@@ -130,17 +115,7 @@ class CosineWithRestarts(RunSchedule):
         after = load.part(self.num_warmup_steps, self.num_training_steps).shifted(-self.num_warmup_steps)
         return cost.plain(load) + shapes.wave_cost(after, self._decay_steps, self.num_cycles)
 
-    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
-        length, times = self._decay_steps, self.num_cycles
-
-        def restarts(out: Rates, t: Grid) -> Extent:
-            wide = Grid(t.start * times, t.stride * times, t.count)  # whole restarts, as integers
-            return grid.periodic(out, wide, length, lambda o, t: grid.half_cosine(o, t, length, base_lr, 0.0))
-
-        return shapes.until(out, t, length, restarts, 0.0)
-
-    def after_formula(self, t: Node, base_lr: float) -> Value:
-        length = self._decay_steps
-        u = (t - self.num_warmup_steps) * self.num_cycles % length / length
-        end = self.num_warmup_steps + length
-        return formulas.piecewise(t, [end], [formulas.half_cosine(u, base_lr, 0.0), 0.0])
+    def after(self, t: Node, base_lr: float) -> Value:
+        warm, length = self.num_warmup_steps, self._decay_steps
+        restarts = formulas.cosine((t - warm) * self.num_cycles % length, length, base_lr, 0.0)
+        return formulas.piecewise(t, [warm + length], [restarts, 0.0])

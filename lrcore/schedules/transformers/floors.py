@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NoReturn, Self
 
-import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from lrcore.errors import CurveError
-from lrcore.numerics import cost, formulas, grid
+from lrcore.numerics import cost, formulas
 from lrcore.numerics.cost import Load
-from lrcore.numerics.formulas import Node, Value
-from lrcore.numerics.grid import Extent, Grid
+from lrcore.numerics.formulas import PI, Node, Value
+from lrcore.numerics.grid import Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import Factor, Fraction, Rate, Rates, Schedule, StepCount, StepIndex
-from lrcore.schedules.factor import polynomial, polynomial_cost, polynomial_formula
 from lrcore.schedules.transformers._warm import RunSchedule
 
 
@@ -51,20 +49,19 @@ class TransformersPolynomial(_RelativeEnd):
     power: Factor = 1.0
 
     def cost(self, load: Load) -> float:
-        return polynomial_cost(load, self.power)
+        return shapes.polynomial_cost(load, self.power)
 
-    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
+    def after(self, t: Node, base_lr: float) -> Value:
         end = self.for_group(self.lr_end, base_lr)
-        if (self._default_lr or base_lr) <= self.lr_end:
-            raise CurveError(("schedule", "lr_end"), f"lr_end ({self.lr_end:g}) must be less than the initial rate")
-        if not self._has_decay:  # transformers divides by 0 at the last step if the warm-up is just as long as the run
-            return grid.constant(out, end)
-        return polynomial(out, t, self._decay_steps, base_lr, end, self.power)
+        # transformers divides by 0 at the last step if the warm-up is just as long as the run
+        left = t - self.num_warmup_steps
+        falling = shapes.polynomial(left, self._decay_steps, base_lr, end, self.power) if self._has_decay else end
+        if (self._default_lr or base_lr) > self.lr_end:
+            return falling
+        return formulas.written(formulas.filled(t, self._refuse), lambda: falling)
 
-    def after_formula(self, t: Node, base_lr: float) -> Value:
-        if not self._has_decay:
-            return self.lr_end
-        return polynomial_formula(t - self.num_warmup_steps, self._decay_steps, base_lr, self.lr_end, self.power)
+    def _refuse(self, out: Rates, t: Grid) -> NoReturn:
+        raise CurveError(("schedule", "lr_end"), f"lr_end ({self.lr_end:g}) must be less than the initial rate")
 
 
 class _Floored(_RelativeEnd):
@@ -104,12 +101,9 @@ class CosineWithMinLr(_Floored):
         after = load.part(self.num_warmup_steps).shifted(-self.num_warmup_steps)
         return cost.plain(load) + shapes.wave_cost(after, self._decay_steps, 2 * self.num_cycles)
 
-    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
-        return shapes.wave(out, t, self._decay_steps, 2 * self.num_cycles, base_lr, self.floor(base_lr))
-
-    def after_formula(self, t: Node, base_lr: float) -> Value:
+    def after(self, t: Node, base_lr: float) -> Value:
         u, low = t - self.num_warmup_steps, self.floor(base_lr)
-        return shapes.wave_formula(u, self._decay_steps, 2 * self.num_cycles, base_lr, low)
+        return shapes.wave(u, self._decay_steps, 2 * self.num_cycles, base_lr, low)
 
 
 class CosineWarmupWithMinLr(_Floored):
@@ -136,32 +130,17 @@ class CosineWarmupWithMinLr(_Floored):
         after = load.part(self.num_warmup_steps).shifted(1 - self.num_warmup_steps)
         return cost.plain(load) + shapes.wave_cost(after, self._decay_steps, 2 * self.num_cycles)
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        warm, first = self.num_warmup_steps, self.warmup_lr_rate
-        ahead = warm - 1
-
-        def ramp(out: Rates, t: Grid) -> Extent:
-            if first is None:
-                return grid.line(out, t + 1, warm, 0.0, base_lr)
-            return grid.line(out, t, max(1, ahead), first * base_lr, base_lr)
-
-        fills = (ramp, lambda o, t: self.shape(o, t - ahead, base_lr))
-        return grid.piecewise(out, t, (warm,), fills)
-
-    def shape(self, out: Rates, t: Grid, base_lr: float) -> Extent:
-        return shapes.wave(out, t, self._decay_steps, 2 * self.num_cycles, base_lr, self.floor(base_lr))
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
         warm, first = self.num_warmup_steps, self.warmup_lr_rate
         if first is None:
             ramp = formulas.line(t + 1, warm, 0.0, base_lr)
         else:
             ramp = formulas.line(t, max(1, warm - 1), first * base_lr, base_lr)
-        return formulas.piecewise(t, [warm], [ramp, self.after_formula(t, base_lr)])
+        return formulas.piecewise(t, [warm], [ramp, self.after(t, base_lr)])
 
-    def after_formula(self, t: Node, base_lr: float) -> Value:
+    def after(self, t: Node, base_lr: float) -> Value:
         ahead, low = t - (self.num_warmup_steps - 1), self.floor(base_lr)
-        return shapes.wave_formula(ahead, self._decay_steps, 2 * self.num_cycles, base_lr, low)
+        return shapes.wave(ahead, self._decay_steps, 2 * self.num_cycles, base_lr, low)
 
 
 class WarmupStableDecay(Schedule):
@@ -216,44 +195,23 @@ class WarmupStableDecay(Schedule):
         falling = load.part(self._edges[1], self._edges[2]).shifted(-begin)
         return cost.plain(load) + shapes.wave_cost(falling, self.num_decay_steps, 2 * self.num_cycles)
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        warm, last = self.num_warmup_steps, self.num_decay_steps
-        low = base_lr * self.min_lr_ratio
-
-        def rise(steps: Rates) -> Rates:
-            u = steps / warm
-            return low + (base_lr - low) * (u if self.warmup_type == "linear" else np.square(np.sin(np.pi / 2 * u)))
-
-        def rise_by_root(steps: Rates) -> Rates:
-            return low + (base_lr - low) * (1 - np.sqrt(1 - steps / warm))
-
-        def fall(out: Rates, t: Grid) -> Extent:
-            if self.decay_type == "cosine":
-                return shapes.wave(out, t, last, 2 * self.num_cycles, base_lr, low)
-            factor = shapes.decay(self.decay_type)
-            return grid.elementwise(out, t, lambda steps: low + (base_lr - low) * factor(steps / last))
-
-        fills = (
-            lambda o, t: grid.elementwise(o, t, rise_by_root if self.warmup_type == "1-sqrt" else rise),
-            lambda o, t: grid.constant(o, base_lr),
-            lambda o, t: fall(o, t - self._begin),
-            lambda o, t: grid.constant(o, low),
-        )
-        return grid.piecewise(out, t, self._edges, fills)
-
     def formula_at(self, t: Node, base_lr: float) -> Value:
-        warm, last, low = self.num_warmup_steps, self.num_decay_steps, base_lr * self.min_lr_ratio
-        begin, u = self._begin, t / max(1, warm)
-        root = self.warmup_type == "1-sqrt"
-        left = (warm - t) / max(1, warm)
-        rise = (
-            u
-            if self.warmup_type == "linear"
-            else 1 - (formulas.call("sqrt", left) if root else shapes.decay_formula(self.warmup_type, u))
-        )
+        warm, last, begin = max(1, self.num_warmup_steps), max(1, self.num_decay_steps), self._begin
+        low = base_lr * self.min_lr_ratio
         if self.decay_type == "cosine":
-            fall = shapes.wave_formula(t - begin, max(1, last), 2 * self.num_cycles, base_lr, low)
+            fall = shapes.wave(t - begin, last, 2 * self.num_cycles, base_lr, low)
         else:
-            fall = low + (base_lr - low) * shapes.decay_formula(self.decay_type, (t - begin) / max(1, last))
-        values = [low + (base_lr - low) * rise, base_lr, fall, low]
+            fall = low + (base_lr - low) * shapes.decay(self.decay_type, (t - begin) / last)
+        values = [low + (base_lr - low) * self._rise(t, warm), base_lr, fall, low]
         return formulas.piecewise(t, self._edges, values)
+
+    def _rise(self, t: Node, warm: int) -> Value:
+        u = t / warm
+        match self.warmup_type:
+            case "linear":
+                return u
+            case "cosine":
+                sine = formulas.call("sin", PI / 2 * u)
+                return formulas.written(sine**2, lambda: 1 - shapes.decay("cosine", u))
+        root = 1 - formulas.call("sqrt", 1 - u)
+        return formulas.written(root, lambda: 1 - formulas.call("sqrt", (warm - t) / warm))
