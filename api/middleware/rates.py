@@ -60,7 +60,7 @@ class Rates:
                 "async+redis://",  # where Redis is, the pool knows
                 implementation="redispy",
                 key_prefix="lrserve:rates",
-                connection_pool=self.redis.connection_pool,
+                connection_pool=self.redis.connection_pool,  # type: ignore[arg-type]  # its types forget it
             )
         )
 

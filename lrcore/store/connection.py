@@ -114,11 +114,18 @@ def _no_primary(service: str, errors: Iterable[str]) -> RedisConnectionError:
     return RedisConnectionError(f"the Sentinels know no living primary of the name {service!r}")
 
 
+def _living(primary: dict[str, Any] | None) -> tuple[str, int] | None:
+    """Host and port of a primary, if a Sentinel knows it and does not take it for dead."""
+    if primary is None or primary["is_sdown"] or primary["is_odown"] or not primary["is_master"]:
+        return None
+    return primary["ip"], primary["port"]
+
+
 class _Sentinels(Sentinel):
     """Sentinels to which no connection is kept, asked by one thread at a time, first the one that answered last."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+        super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
         self._lock = threading.Lock()
 
     def discover_master(self, service_name: str) -> tuple[str, int]:
@@ -126,15 +133,15 @@ class _Sentinels(Sentinel):
         with self._lock:
             for sentinel in list(self.sentinels):
                 try:
-                    state = sentinel.sentinel_masters().get(service_name)
+                    known: Any = sentinel.sentinel_masters()
                 except RedisError as error:
                     errors.append(str(error))
                     continue
                 finally:
                     sentinel.close()
-                if state and self.check_master_state(state, service_name):
+                if address := _living(known.get(service_name)):
                     self.sentinels.sort(key=lambda each: each is not sentinel)
-                    return state["ip"], state["port"]
+                    return address
         raise _no_primary(service_name, errors)
 
 
@@ -142,7 +149,7 @@ class _AsyncSentinels(AsyncSentinel):
     """The same for asyncio."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+        super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
         self._lock = asyncio.Lock()
 
     async def discover_master(self, service_name: str) -> tuple[str, int]:
@@ -150,15 +157,15 @@ class _AsyncSentinels(AsyncSentinel):
         async with self._lock:
             for sentinel in list(self.sentinels):
                 try:
-                    state = (await sentinel.sentinel_masters()).get(service_name)
+                    known: Any = await sentinel.sentinel_masters()
                 except RedisError as error:
                     errors.append(str(error))
                     continue
                 finally:
                     await sentinel.aclose()
-                if state and self.check_master_state(state, service_name):
+                if address := _living(known.get(service_name)):
                     self.sentinels.sort(key=lambda each: each is not sentinel)
-                    return state["ip"], state["port"]
+                    return address
         raise _no_primary(service_name, errors)
 
 
@@ -199,9 +206,8 @@ def connect(url: str) -> Redis:
         return Redis.from_url(url, **options)
     where = redis_url.parse_sentinel(url)
     once = _to_sentinels(where) | {"retry": Retry(NoBackoff(), 0)}
-    client: Redis = _Sentinels(where.sentinels, sentinel_kwargs=once).master_for(
-        where.service, **options, **_to_server(where)
-    )
+    sentinels: Any = _Sentinels(where.sentinels, sentinel_kwargs=once)
+    client: Redis = sentinels.master_for(where.service, **options, **_to_server(where))
     return client
 
 
