@@ -17,7 +17,7 @@ from tests.conftest import until
 
 SERVICE = "jobs"
 QUORUM = 2
-DOWN_MS = 1000  # without an answer, after which a Sentinel takes the primary for dead
+DOWN_MS = 1000  # without an answer, after which a Sentinel takes the primary for dead; a busy machine needs more
 SERVER = {
     "bind": "127.0.0.1",
     "appendonly": "yes",
@@ -37,9 +37,15 @@ class FailoverRedis:
     """
 
     def __init__(
-        self, folder: Path, program: Path, password: str = "", sentinel_password: str = "", tls: Path | None = None
+        self,
+        folder: Path,
+        program: Path,
+        password: str = "",
+        sentinel_password: str = "",
+        tls: Path | None = None,
+        down_ms: int = DOWN_MS,
     ) -> None:
-        self._folder, self._program, self._tls = folder, program, tls
+        self._folder, self._program, self._tls, self._down_ms = folder, program, tls, down_ms
         self._password, self._sentinel_password = password, sentinel_password
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self.servers, self.sentinels = [free_port() for _ in range(2)], [free_port() for _ in range(3)]
@@ -84,6 +90,15 @@ class FailoverRedis:
         """The port of the server that takes writes, by its own account; 0 if none does."""
         return next((port for port in self.servers if self._role(port) == "master"), 0)
 
+    def wait_for_promotion(self, killed: int) -> None:
+        """Return once every Sentinel names another primary than the one that was killed, and that one takes writes."""
+
+        def agreed() -> bool:
+            named = {int(self._state(port).get("port", killed)) for port in self.sentinels}
+            return killed not in named and named == {self.primary()}
+
+        until(agreed)
+
     def wait_for_replica(self) -> None:
         """Return once the primary has a replica that has all of its data."""
 
@@ -125,7 +140,7 @@ class FailoverRedis:
             *(f"{name} {value}" for name, value in self._listening(port).items()),
             f"dir {self._folder}",
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary} {QUORUM}",
-            f"sentinel down-after-milliseconds {SERVICE} {DOWN_MS}",
+            f"sentinel down-after-milliseconds {SERVICE} {self._down_ms}",
             f"sentinel failover-timeout {SERVICE} 5000",
         ]
         if self._password:
@@ -152,10 +167,15 @@ class FailoverRedis:
         return ""
 
     def _knows_all(self, port: int) -> bool:
+        state = self._state(port)
+        return bool(state) and (state["num-other-sentinels"], state["num-slaves"]) == (2, 1)
+
+    def _state(self, sentinel: int) -> dict[str, Any]:
+        """What a Sentinel knows of the primary; nothing if it does not answer."""
         with suppress(RedisError):
-            state: Any = self.server(port).sentinel_master(SERVICE)
-            return bool(state["num-other-sentinels"] == 2 and state["num-slaves"] == 1)
-        return False
+            state: Any = self.server(sentinel).sentinel_master(SERVICE)
+            return dict(state)
+        return {}
 
 
 @contextmanager
@@ -163,7 +183,7 @@ def failover_redis(folder: Path, program: Path | None = None, **options: Any) ->
     """A Redis that fails over.
 
     Args:
-        options: `password` of the servers; `sentinel_password`; `tls`, a folder with certificates.
+        options: `password` of the servers; `sentinel_password`; `tls`, a folder with certificates; `down_ms`.
     """
     redis = FailoverRedis(folder, program or find_server(), **options)
     folder.mkdir(parents=True, exist_ok=True)

@@ -21,10 +21,12 @@ from lrcore.jobs.states import State
 from tests.conftest import until
 from tests.factories import job_spec
 from tests.failover import FailoverRedis, failover_redis
-from tests.faults.harness import LONG, Rig, Spec, Trial
+from tests.faults.harness import Rig, Spec, Trial, job_of
 
 ROUNDS = int(os.environ.get("FAILOVER_ROUNDS", "1"))
 JOBS = 50
+DOWN_MS = 5000
+FOLLOWED = job_of(20)
 SEEDS = 4  # different jobs among them
 
 
@@ -34,7 +36,7 @@ def test_every_accepted_job_ends_once_when_redis_fails_over(trial: Trial, tmp_pa
     seed = int(os.environ.get("FAULTS_SEED", secrets.randbelow(10**6)))
     trial.row.notes.append(f"FAULTS_SEED={seed}")
     with (
-        failover_redis(tmp_path / "redis") as redis,
+        failover_redis(tmp_path / "redis", down_ms=DOWN_MS) as redis,
         trial.service(workers=2, redis_url=redis.url, redis_wait_replicas=1) as rig,
     ):
         story = Story(rig, redis, random.Random(seed))
@@ -59,7 +61,7 @@ class Story:
 
     def round(self, number: int) -> None:
         accepted = len(self.rig.jobs)
-        followed = self.submit(f"{number} followed", LONG)
+        followed = self.submit(f"{number} followed", FOLLOWED)
         with ThreadPoolExecutor(2) as pool:
             events = pool.submit(self.follow, followed)
             submits = pool.submit(self.submit_all, number)
@@ -73,10 +75,10 @@ class Story:
         self.redis.wait_for_replica()
 
     def fail_over(self) -> None:
-        """Kill the primary, and start it again when the other server has taken over."""
+        """Kill the primary, and start it again once the Sentinels agree on the other server: before, it would be one."""
         killed, began = self.redis.primary(), time.monotonic()
         self.redis.kill(killed)
-        until(lambda: self.redis.primary() not in (0, killed))
+        self.redis.wait_for_promotion(killed)
         self.promotions.append(f"{time.monotonic() - began:.1f}")
         self.redis.start_server(killed)
 
