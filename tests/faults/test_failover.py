@@ -75,7 +75,7 @@ class Story:
         self.redis.wait_for_replica()
 
     def fail_over(self) -> None:
-        """Kill the primary, and start it again once the Sentinels agree on the other server: before, it would be one."""
+        """Kill the primary, and start it again once all Sentinels name the other server."""
         killed, began = self.redis.primary(), time.monotonic()
         self.redis.kill(killed)
         self.redis.wait_for_promotion(killed)
