@@ -12,7 +12,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := test
-.PHONY: demo up quick test test-slow test-examples test-faults test-security test-siege test-campaign test-web lint format docs bench bench-jobs bench-fleet bench-experiments bench-web bench-train bench-gpu article clean test-generated openapi-lint
+.PHONY: demo up quick test test-slow test-examples test-faults test-failover test-security test-siege test-campaign test-web lint format docs bench bench-jobs bench-fleet bench-experiments bench-web bench-train bench-gpu article clean test-generated openapi-lint
 
 demo: .venv/ready
 	$(BIN)/lrserve demo
@@ -42,6 +42,11 @@ test-slow: .venv/ready redis-server chromium
 # FAULTS_SEED=n repeats the random rounds of an earlier run.
 test-faults: .venv/ready redis-server
 	$(BIN)/python -m pytest -m faults tests/faults $(ARGS)
+
+# The primary of a Redis with Sentinels is killed under 50 jobs, FAILOVER_ROUNDS times (1), and each time its replica takes over; half
+# a minute a round. REDIS is a folder with another redis-server.
+test-failover: .venv/ready redis-server
+	$(if $(REDIS),PATH=$(REDIS):$$PATH) $(BIN)/python -m pytest -m faults tests/faults/test_failover.py $(ARGS)
 
 # Forty thousand requests, half of them with keys, that fit the OpenAPI document or do not, and a million inputs for whatever reads text.
 test-security: .venv/ready redis-server

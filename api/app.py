@@ -74,7 +74,8 @@ def application(settings: ApiSettings) -> FastAPI:
         lifespan=_running,
     )
     redis = connect(settings.redis_url)
-    store, operator, notifier = ClientStore(redis), OperatorStore(redis), Notifier(settings)
+    store = ClientStore(redis, settings.redis_wait_replicas)
+    operator, notifier = OperatorStore(redis), Notifier(settings)
     state = app.state
     state.settings, state.redis, state.notifier = settings, redis, notifier
     state.store, state.operator = store, operator

@@ -21,7 +21,16 @@ from lrcore.schedules import SCHEDULES
 from lrcore.service import logs
 from lrcore.service.artifacts import ArtifactNotFound, ArtifactsUnavailable
 from lrcore.store.connection import OutOfMemoryError, RedisError
-from lrcore.store.errors import IllegalMove, JobExists, JobNotFound, JobTooLarge, KeyReused, LimitReached, StoreFull
+from lrcore.store.errors import (
+    IllegalMove,
+    JobExists,
+    JobNotFound,
+    JobTooLarge,
+    KeyReused,
+    LimitReached,
+    NotReplicated,
+    StoreFull,
+)
 from lrcore.store.format import StoreTooNew
 from lrcore.text import did_you_mean
 from lrcore.webhooks.endpoints import DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound
@@ -89,6 +98,7 @@ TABLE: dict[type[Exception], tuple[int, str, str]] = {
     KeyReused: (422, "idempotency-key-reused", "The idempotency key belongs to another request"),
     MissingPlugin: (422, "missing-plugin", "The job needs a plug-in"),
     IllegalMove: (409, "illegal-move", "The job's state does not allow this"),
+    NotReplicated: (503, "not-replicated", "The job is not safe from a failover yet"),
     StoreFull: (503, "store-full", "The job store has no room for more jobs"),
     StoreTooNew: (503, "store-too-new", "The job store belongs to a newer version"),
     OutOfMemoryError: (503, "store-full", "The job store has no room for more jobs"),

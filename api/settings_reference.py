@@ -18,13 +18,39 @@ This page is made from the code by `make docs`.
 """
 SHARED = "For all processes:"
 OF_THE_API = "For the API alone:"
+REDIS_URL = """\
+## The URL of Redis
+
+| `LRSERVE_REDIS_URL` | for |
+|---|---|
+| `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]` | one server |
+| `rediss://…` | the same with TLS |
+| `unix://[[USER]:PASSWORD@]/PATH[?db=DATABASE]` | one server on this machine, by its socket |
+| `redis+sentinel://[[USER]:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/SERVICE[/DATABASE]` | a primary that Sentinels name |
+| `rediss+sentinel://…` | the same with TLS, to Sentinels and servers |
+
+Ports are 6379 for a server and 26379 for a Sentinel if not given, and the database is 0. `USER` and `PASSWORD` are the
+server's. `SERVICE` is the name after `sentinel monitor` in the Sentinels' configuration. In a user or password write
+`/` as `%2F`, `?` as `%3F`, `#` as `%23`, `@` as `%40` and `%` as `%25`. Options follow after `?`, joined by `&`:
+
+| option | |
+|---|---|
+| `sentinel_username`, `sentinel_password` | those of the Sentinels, if they ask for them |
+| `ssl_ca_certs` | file with the authorities that vouch for the certificates; the system's if not given |
+| `ssl_certfile`, `ssl_keyfile` | files with the certificate and key of this client, if Redis asks for one |
+| `ssl_cert_reqs` | `required` (default), `optional` or `none` |
+| `ssl_check_hostname` | `true` (default) or `false` |
+
+A URL of one server takes redis-py's other options, too. A wrong URL stops the process at its start, with the part that
+is wrong. [Failover](operations.md#failover) says how to set up Sentinels.
+"""
 
 
 def page() -> str:
     """Return the whole page as Markdown."""
     shared = Settings.model_fields
     own = {name: field for name, field in ApiSettings.model_fields.items() if name not in shared}
-    return "\n".join([HEAD, *_table(SHARED, shared), "", *_table(OF_THE_API, own), ""])
+    return "\n".join([HEAD, *_table(SHARED, shared), "", *_table(OF_THE_API, own), "", REDIS_URL]).rstrip("\n") + "\n"
 
 
 def _table(title: str, fields: dict[str, Any]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from lrcore.service import logs, traces
 from lrcore.service.artifacts import ArtifactsUnavailable
 from lrcore.service.settings import Settings
 from lrcore.store.client import ClientStore
-from lrcore.store.connection import RedisError
+from lrcore.store.connection import RedisConnectionError, RedisError, RedisTimeoutError
 from lrcore.store.errors import JobExists, JobNotFound, JobTooLarge, LeaseLost, LimitReached, StoreFault, StoreFull
 from lrcore.store.format import StoreTooNew
 from lrcore.store.lease import LeaseStore
@@ -46,6 +46,7 @@ KNOWN: dict[type[Exception], str] = {
 }
 FINAL = (Diverged, MissingPackage, OutOfMemory)  # what another attempt would only repeat
 PAUSES = (1.0, 4.0, 15.0)  # seconds between attempts to reach the artifact root
+CLAIM_SECONDS = 1.0  # between two claims while Redis does not answer
 SWEEP_SECONDS = 60.0  # between two searches for folders of jobs that ended while no worker had them
 
 
@@ -116,9 +117,7 @@ class Runner:
         if self._draining.is_set():
             return
         try:
-            claim = self._store.claim(
-                self.queues, self.name, self.settings.lease_seconds, self._most_runs, self._plugins
-            )
+            claim = self._claim()
         except StoreTooNew as newer:
             log.error("%s", newer)
             return
@@ -130,6 +129,17 @@ class Runner:
             self._pass_on(claim.queue)
         with logs.bound(job=claim.id, attempt=claim.attempt):
             self._take(claim)
+
+    def _claim(self) -> Claim | None:
+        """Take a job. The message is spent: if Redis does not answer, it is asked again. Raises StoreTooNew."""
+        lease, most_runs = self.settings.lease_seconds, self._most_runs
+        while True:
+            try:
+                return self._store.claim(self.queues, self.name, lease, most_runs, self._plugins)
+            except (RedisConnectionError, RedisTimeoutError) as error:
+                log.warning("Redis does not answer, asking for a job again: %s", error)
+            if self._draining.wait(CLAIM_SECONDS):
+                return None
 
     def _take(self, claim: Claim) -> None:
         """Run the job to its end, as part of the trace of the request that made it."""

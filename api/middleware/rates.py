@@ -9,7 +9,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from lrcore.store.connection import RedisError
+from lrcore.store.connection import RedisError, connect_counter
 
 if TYPE_CHECKING:
     from limits.aio.strategies import SlidingWindowCounterRateLimiter
@@ -40,10 +40,14 @@ class Rate(NamedTuple):
 
 
 class Rates:
-    """Counts requests in Redis."""
+    """Counts requests in Redis.
+
+    Attributes:
+        redis: the client that does it.
+    """
 
     def __init__(self, redis_url: str) -> None:
-        self._url = redis_url.replace("unix://", "redis+unix://", 1)
+        self.redis = connect_counter(redis_url, PATIENCE)
         self._again_at = 0.0
 
     @cached_property
@@ -53,11 +57,10 @@ class Rates:
 
         return SlidingWindowCounterRateLimiter(
             RedisStorage(
-                f"async+{self._url}",
+                "async+redis://",  # where Redis is, the pool knows
                 implementation="redispy",
                 key_prefix="lrserve:rates",
-                socket_timeout=PATIENCE,
-                socket_connect_timeout=PATIENCE,
+                connection_pool=self.redis.connection_pool,  # type: ignore[arg-type]  # its types forget it
             )
         )
 

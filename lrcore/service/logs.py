@@ -29,6 +29,7 @@ _bound: ContextVar[Mapping[str, Any]] = ContextVar("lrserve.log", default={})  #
 
 SECRETS = (
     (re.compile(r"(://[^:/@\s]*:)[^@\s]+@"), r"\1***@"),
+    (re.compile(r"(?i)([?&][a-z_]*password=)[^&\s]+"), r"\1***"),
     (re.compile(r"\b(lrs_)[A-Za-z0-9_-]+"), r"\1***"),
     (re.compile(r"\b(whsec_)[A-Za-z0-9+/=_-]+"), r"\1***"),
     (re.compile(r"(?i)\b(bearer\s+)[^\s'\",]+"), r"\1***"),

@@ -20,8 +20,15 @@ class Settings(BaseSettings):
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
         repr=False,
-        description="the job store, a Redis or Valkey from 6.2 on: redis://, rediss:// or unix://. `lrserve up` starts "
-        "one of its own if it is not set",
+        description="the job store, a Redis or Valkey from 6.2 on: redis://, rediss:// or unix://, or "
+        "redis+sentinel:// or rediss+sentinel:// for one that fails over. `lrserve up` starts one of its own if it is "
+        "not set",
+    )
+    redis_wait_replicas: int = Field(
+        0,
+        ge=0,
+        description="replicas that must have a submitted job before it is accepted, with 503 after a second without "
+        "them; 0: none, and a failover may lose the jobs that were accepted last",
     )
     home: Path = Field(Path("~/.lrserve"), description="folder of the embedded Redis and of checkpoints")
     data_root: Path | None = Field(None, description="folder of the data sets; HOME/datasets if not set")

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from redis import Redis
-from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
 
 from lrcore import plugins
 from lrcore.jobs.ids import NOBODY, new_id
@@ -25,6 +25,7 @@ from lrcore.store.errors import (
     JobTooLarge,
     KeyReused,
     LimitReached,
+    NotReplicated,
     StoreFull,
 )
 from lrcore.store.memory import MemoryGuard
@@ -34,15 +35,21 @@ from lrcore.store.records import NewJob, job_from, milliseconds, summary_from
 from lrcore.store.scripts import meaning_of
 
 SPEC_BYTES = 2**20  # of a job's spec as JSON: Redis keeps it until the job is deleted
+WAIT_SECONDS = 1.0  # for replicas to confirm: less than a command may take
 RECORD_BYTES = 2048  # of a short job in Redis beside its spec, about: 3 kB were measured, with a spec of 0.7 kB
 
 
 class ClientStore(JobReader):
-    """Jobs as their clients see them."""
+    """Jobs as their clients see them.
 
-    def __init__(self, redis: Redis) -> None:
+    Args:
+        wait_replicas: replicas of Redis that must have a new job before it counts as accepted.
+    """
+
+    def __init__(self, redis: Redis, wait_replicas: int = 0) -> None:
         super().__init__(redis)
         self._memory = MemoryGuard(redis)
+        self._wait_replicas = wait_replicas
 
     def create(self, spec: JobSpec, options: JobOptions | None = None, *, key: str = "") -> Job:
         """Put a new job into its queue, behind those with the same priority or a higher one.
@@ -53,6 +60,7 @@ class ClientStore(JobReader):
         Raises:
             KeyReused: the key has come with another job.
             StoreFull, LimitReached, JobTooLarge: nothing was stored.
+            NotReplicated: it was stored, but may be lost if Redis fails over.
         """
         [made] = self.create_many([NewJob(spec, options or JobOptions(), key, trace=traces.current())])
         if isinstance(made, Exception):
@@ -61,12 +69,11 @@ class ClientStore(JobReader):
 
     def create_many(self, wanted: Sequence[NewJob]) -> list[Job | Exception]:
         """Do what `create` does for each of them, in one round trip. What cannot be made is an exception."""
-        self._memory.check()
-        with self._redis.pipeline(transaction=False) as pipe:
-            for each in wanted:
-                self._scripts.run("create", *self._arguments(each), client=pipe)
-            answers = pipe.execute(raise_on_error=False)
-        return [_created(answer, each) for each, answer in zip(wanted, answers, strict=True)]
+        answers, confirmed = self._run_creates([self._arguments(each) for each in wanted])
+        made = [_created(answer, each) for each, answer in zip(wanted, answers, strict=True)]
+        if confirmed:
+            return made
+        return [self._not_replicated() if isinstance(each, Job) else each for each in made]
 
     def put(self, job_id: str, spec: JobSpec, options: JobOptions | None = None) -> tuple[Job, bool]:
         """Put a new job under a chosen id into its queue, unless it is there already.
@@ -77,22 +84,45 @@ class ClientStore(JobReader):
         Raises:
             JobExists: there is another job with this id.
             StoreFull, LimitReached, JobTooLarge: nothing was stored.
+            NotReplicated: it was stored, but may be lost if Redis fails over.
         """
-        self._memory.check()
         new = NewJob(spec, options or JobOptions(), trace=traces.current())
         tenant = self._tenant or NOBODY
         stored_id = job_id if tenant == NOBODY or ":" in job_id else f"{tenant}:{job_id}"
-        try:
-            answer = self._scripts.run("create", *self._arguments(new, stored_id))
-        except OutOfMemoryError as error:
-            raise StoreFull(f"nothing was stored: {error}") from error
-        if answer[0] == "taken":
-            if answer[1] and _is(job := job_from(answer[1]), spec, new.options):
-                return job, False
+        [answer], confirmed = self._run_creates([self._arguments(new, stored_id)])
+        if error := _error(answer):
+            raise error
+        if answer[0] == "taken" and not (answer[1] and _is(job_from(answer[1]), spec, new.options)):
             raise JobExists(job_id)
         if refusal := _refusal(answer, spec):
             raise refusal
+        if not confirmed:
+            raise self._not_replicated()
         return job_from(answer[1]), answer[0] == "made"
+
+    def _run_creates(self, jobs: Sequence[Sequence[str | int]]) -> tuple[list[Any], bool]:
+        """Run lua/create.lua with each of the arguments, in one round trip.
+
+        Returns:
+            The answers, errors among them, and whether enough replicas have what is in Redis now.
+        """
+        self._memory.check()
+        with self._redis.pipeline(transaction=False) as pipe:
+            for arguments in jobs:
+                self._scripts.run("create", *arguments, client=pipe)
+            if not self._wait_replicas:
+                return pipe.execute(raise_on_error=False), True
+            # WAIT counts the replicas that have the writes of its own connection. A request that came before makes none
+            self._scripts.run("probe", client=pipe)
+            pipe.wait(self._wait_replicas, milliseconds(WAIT_SECONDS))
+            *answers, probe, replicas = pipe.execute(raise_on_error=False)
+        if isinstance(replicas, NoPermissionError):
+            raise replicas
+        failed = isinstance(probe, Exception) or isinstance(replicas, Exception)
+        return answers, not failed and replicas >= self._wait_replicas
+
+    def _not_replicated(self) -> NotReplicated:
+        return NotReplicated(self._wait_replicas, WAIT_SECONDS)
 
     def check_size(self, spec: JobSpec) -> None:
         """Find out whether the tenant may submit so large a job at all. Raises JobTooLarge, as `create` and `put`."""
@@ -210,17 +240,22 @@ def _flat(record: dict[str, str | int]) -> list[str | int]:
 
 def _created(answer: Any, wanted: NewJob) -> Job | Exception:
     """The job that lua/create.lua has made, or why it has made none."""
-    if isinstance(answer, ResponseError):
-        error = meaning_of(answer)
-        return StoreFull(f"nothing was stored: {error}") if isinstance(error, OutOfMemoryError) else error
-    if isinstance(answer, Exception):
-        return answer
+    if error := _error(answer):
+        return error
     if refusal := _refusal(answer, wanted.spec):
         return refusal
     job = job_from(answer[1])
     if answer[0] == "reused" and not _is(job, wanted.spec, wanted.options):
         return KeyReused(f"the key {wanted.key[:80]!r} was used for another job")
     return job
+
+
+def _error(answer: Any) -> Exception | None:
+    """The error that stands in place of an answer, if one does."""
+    if not isinstance(answer, Exception):
+        return None
+    error = meaning_of(answer) if isinstance(answer, ResponseError) else answer
+    return StoreFull(f"nothing was stored: {error}") if isinstance(error, OutOfMemoryError) else error
 
 
 def _refusal(answer: Sequence[str], spec: JobSpec) -> LimitReached | JobTooLarge | None:

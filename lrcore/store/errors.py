@@ -57,6 +57,17 @@ class StoreFull(LrcoreError):
     """Redis has no memory left for more jobs."""
 
 
+class NotReplicated(LrcoreError):
+    """A job was written, but too few replicas have confirmed it in time."""
+
+    def __init__(self, wanted: int, seconds: float) -> None:
+        replicas = "no replica has" if wanted == 1 else f"fewer than {wanted} replicas have"
+        super().__init__(
+            f"The job was written, but {replicas} confirmed it within {seconds:g} s, and a failover may lose it. "
+            "Send the request again with the same Idempotency-Key, or PUT it again: that makes no second job."
+        )
+
+
 class StoreFault(LrcoreError):
     """The records do not fit together: trying again would not help."""
 

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Sequence
 
 from pydantic import ValidationError
+from redis import Redis
 from redis.exceptions import RedisError
 
 from lrcore.jobs.job import Best, Epoch, JobError, Progress
@@ -29,6 +30,10 @@ DRAINING = "draining"  # the sign of life of a worker that was asked to end
 class LeaseStore(JobReader):
     """Jobs as the worker that holds them writes them."""
 
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis)
+        self._unanswered = ""  # the token of a claim of which only Redis knows whether it was made
+
     def claim(
         self, queues: Sequence[str], worker: str, lease_seconds: float, most_runs: int = 1, plugins: Sequence[str] = ()
     ) -> Claim | None:
@@ -39,11 +44,14 @@ class LeaseStore(JobReader):
         Of an experiment it takes a shard: at most `most_runs` runs, and no more than a fair share among the living
         workers; or a whole shard that came back with its checkpoint. The lease is longer while the spec is read: nobody
         renews it then.
+
+        A claim that raises RedisError may have been made all the same: the next call finds the job that it took.
         """
         while True:
-            token = secrets.token_hex(16)
+            token = self._unanswered = self._unanswered or secrets.token_hex(16)
             reading = milliseconds(max(lease_seconds, READING_SECONDS))
             taken = self._scripts.run("claim", worker, token, reading, most_runs, ",".join(plugins), *queues)
+            self._unanswered = ""
             if not taken:
                 return None
             job_id, spec, attempt, queue, kind, more, trace, *waited = taken

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lrcore.store.connection import broker_url
+from lrcore.store.connection import broker_settings
 
 QUEUE = "default"
 NOTIFY_TASK = "lrserve.ring"  # as processes of earlier versions call it
@@ -55,14 +55,9 @@ def broker_list(queue: str) -> str:
 
 def celery_config(redis_url: str) -> dict[str, Any]:
     """Return Celery's settings, for the API and the workers alike."""
-    return {
-        "broker_url": broker_url(redis_url),
-        "broker_transport_options": {
-            "global_keyprefix": BROKER_PREFIX,
-            "socket_timeout": 5,  # a frozen Redis must not hold a publisher for ever
-            "socket_connect_timeout": 5,
-            "socket_keepalive": True,
-        },
+    broker = broker_settings(redis_url)
+    broker["broker_transport_options"]["global_keyprefix"] = BROKER_PREFIX
+    return broker | {
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # a worker outlives any outage of Redis
         "task_default_queue": broker_queue(QUEUE),

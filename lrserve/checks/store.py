@@ -51,6 +51,7 @@ def check(settings: ApiSettings, exposed: bool) -> Iterator[Finding]:
     yield ok("redis", f"{shown} answers after {took * 1e3:.1f} ms")
     try:
         yield from _server(info := redis.info())
+        yield from _replicas(info, settings.redis_wait_replicas)
         if _release(info) < OLDEST:
             return  # it has not the commands with which the rest is asked
         yield _clock(redis)
@@ -131,6 +132,18 @@ def _server(info: dict[str, Any]) -> Iterator[Finding]:
     yield _persistence(info)
     yield _eviction(info)
     yield _memory(info)
+
+
+def _replicas(info: dict[str, Any], wanted: int) -> Iterator[Finding]:
+    there = int(info.get("connected_slaves", 0))
+    if there < wanted:
+        yield problem(
+            "redis replicas",
+            f"{there} connected, and LRSERVE_REDIS_WAIT_REPLICAS is {wanted}: every submit is answered 503",
+            "start the replicas, or lower LRSERVE_REDIS_WAIT_REPLICAS",
+        )
+    elif there:
+        yield ok("redis replicas", f"{there} connected; a submit waits for {wanted or 'none'}")
 
 
 def _persistence(info: dict[str, Any]) -> Finding:

@@ -26,6 +26,7 @@ from lrserve.embedded import installed_server
 from lrserve.supervisor import free_port
 from tests.conftest import until
 from tests.factories import job_spec
+from tests.failover import failover_redis
 from tests.security.test_redis_acl import caller, ended, served, submitted
 
 pytestmark = pytest.mark.slow
@@ -150,3 +151,23 @@ def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
     folder = certificates(tmp_path / "elsewhere", "DNS:redis.example.org")
     with redis_over_tls(folder) as port:
         refused(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={folder / 'ca.pem'}", tmp_path)
+
+
+def test_sentinels_and_the_primary_that_they_name_are_reached_over_tls(folder: Path, port: int, tmp_path: Path) -> None:
+    """`port`: of a server whose fixture has found out whether there is TLS."""
+    other = certificates(tmp_path / "other", "IP:127.0.0.1")
+    with failover_redis(tmp_path / "redis", installed_server(), password="secret", tls=folder) as redis:
+        with connect(redis.url) as client:
+            Notifier(Settings(redis_url=redis.url, home=tmp_path)).notify(QUEUE)
+            assert client.llen(broker_list(QUEUE)) == 1
+
+        async def asynchronous() -> None:
+            async with connect_async(redis.url, POLL_SECONDS) as client:
+                assert await client.llen(broker_list(QUEUE)) == 1
+
+        asyncio.run(asynchronous())
+        wrong = redis.url.replace(str(folder), str(other))
+        with pytest.raises(RedisConnectionError, match=r"(?i)certificate verify failed"):
+            connect(wrong).ping()
+        with pytest.raises(Exception, match="No master found"):  # kombu does not say why
+            Notifier(Settings(redis_url=wrong, home=tmp_path)).notify(QUEUE)

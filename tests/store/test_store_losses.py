@@ -7,15 +7,18 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from lrcore.jobs.job import JobError, JobOptions
 from lrcore.jobs.states import State
 from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.store.lease import DRAINING
+from lrcore.store.queue import QUEUE
 from tests.conftest import until
 from tests.factories import LEASE, MOST, SHORT, SPEC, claimed, job_spec, lapsed, progress, running
-from tests.store.repeating import Repeating
+from tests.store.repeating import Losing, Repeating
 from tests.stores import JobStore
 
 
@@ -228,6 +231,21 @@ def test_a_pause_that_comes_before_an_error_is_kept(store: JobStore) -> None:
     store.pause(claim.id)
 
     assert store.finish(claim, State.FAILED, JobError(type="error", message=""), again=True) == "paused"
+
+
+def test_a_claim_that_was_not_answered_is_found_by_the_next_one(store: JobStore, redis: Redis) -> None:
+    first, second = store.create(SPEC).id, store.create(SPEC).id
+    worker = JobStore(Losing.of(redis, "claim"))
+    with pytest.raises(RedisConnectionError):
+        worker.claim([QUEUE], "w", LEASE)
+
+    found = worker.claim([QUEUE], "w", LEASE)
+    other = worker.claim([QUEUE], "w", LEASE)
+
+    assert found is not None
+    assert other is not None
+    assert ((found.id, found.attempt), other.id) == ((first, 1), second)
+    worker.beat(found, LEASE, None)
 
 
 def test_a_claim_that_redis_hears_twice_takes_one_job(store: JobStore, redis: Redis) -> None:
