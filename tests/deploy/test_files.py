@@ -121,7 +121,8 @@ def test_a_worker_s_health_is_asked_for_in_the_same_way_everywhere() -> None:
 
 
 def test_redis_is_started_with_the_same_settings_and_users_everywhere() -> None:
-    assert (DEPLOY / "k8s" / "base" / "redis.acl").read_text() == (DEPLOY / "redis.acl").read_text()
+    for copied in ("k8s/base", "helm/lrserve"):
+        assert (DEPLOY / copied / "redis.acl").read_text() == (DEPLOY / "redis.acl").read_text()
     memory = container("redis")["resources"]["limits"]["memory"]
     [most] = re.findall(r"--maxmemory (\d+)mb", " ".join(container("redis")["command"]))
     assert 0 < int(most) <= 0.75 * int(memory.removesuffix("Gi")) * 1024  # the rest is for a rewrite of its file
