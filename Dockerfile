@@ -1,8 +1,9 @@
-# Two images from one file:
+# Three images from one file:
 #   docker build --target api -t lrserve-api .          no torch, less than 300 MB
 #   docker build --target worker -t lrserve-worker .    torch with CUDA, as PyPI has it; trains on the CPU where no GPU is given
 #   docker build --target worker --build-arg PIP_TORCH="--index-url https://download.pytorch.org/whl/cpu" -t lrserve-worker:cpu .
-# Both run as user and group 10001, with a read-only root; they write to /tmp and to /var/lib/lrserve.
+#   docker build -t lrserve .                           all of it to try out: docker run -p 8000:8000 lrserve
+# They run as user and group 10001, with a read-only root, and write to /tmp and to /var/lib/lrserve.
 
 # The whole python image has what the slim one lacks here: strip, and a place for what only the build needs
 FROM python:3.12 AS build
@@ -54,7 +55,8 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
 # SIGTERM, which `docker stop` sends: streams end, requests are answered; within LRSERVE_SHUTDOWN_SECONDS and a few more
 CMD ["python", "-m", "lrserve.api", "--host", "0.0.0.0", "--port", "8000"]
 
-FROM base AS worker
+# What trains: torch and what a worker needs besides, for the two images below
+FROM base AS training
 ARG TORCH="torch==2.13.0 torchvision==0.28.0"
 ARG PIP_TORCH=""
 # torch first: a layer of gigabytes that a change of the code does not touch. Its builds differ by hardware and come from
@@ -67,9 +69,25 @@ RUN pip install --require-hashes -r /tmp/worker.txt
 COPY --from=build /installed/usr/local /usr/local
 # pretrained weights are kept beside the data sets: /tmp may be memory
 ENV LRSERVE_ALIVE_FILE=/tmp/alive TORCH_HOME=/var/lib/lrserve/torch
+
+FROM training AS worker
 USER 10001:10001
 # The worker touches the file every 5 s, whether or not Redis answers. A job that stands still ends its worker by itself
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
     CMD ["sh", "-c", "test -n \"$(find /tmp/alive -newermt '-30 seconds')\""]
 # SIGTERM, which `docker stop` sends: the present job goes back to the queue between two steps, and the process ends
 CMD ["python", "-m", "lrserve.worker"]
+
+# Redis, the API and one worker per GPU, or one on the CPU, as `lrserve up` starts them on any machine
+FROM training AS lrserve
+COPY requirements/lrserve.txt /tmp/
+RUN pip install --require-hashes -r /tmp/lrserve.txt
+ENV LRSERVE_AUTH=true
+USER 10001:10001
+EXPOSE 8000
+# Redis' file, keys, checkpoints, data sets and artifacts
+VOLUME /var/lib/lrserve
+HEALTHCHECK --interval=10s --timeout=3s --start-period=90s \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
+# The first start prints an admin key. SIGTERM ends everything in order, with the present job back in the queue
+CMD ["lrserve", "up", "--host", "0.0.0.0"]

