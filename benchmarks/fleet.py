@@ -91,7 +91,7 @@ def server(folder: Path) -> Iterator[str]:
         [*redis.command, "--port", str(port), "--maxclients", "15000"], stdout=subprocess.DEVNULL
     )
     try:
-        redis.wait()
+        redis.wait(process)
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         process.terminate()

@@ -138,7 +138,7 @@ def redis_alone(folder: Path) -> Iterator[str]:
     redis = EmbeddedRedis(folder)
     process = subprocess.Popen(redis.command, stdout=subprocess.DEVNULL)
     try:
-        redis.wait()
+        redis.wait(process)
         yield redis.url
     finally:
         process.terminate()
