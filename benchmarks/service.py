@@ -122,7 +122,7 @@ def redis_alone(folder: Path, *options: str) -> Iterator[str]:
     redis = EmbeddedRedis(folder)
     process = subprocess.Popen([*redis.command, *options], stdout=subprocess.DEVNULL)
     try:
-        redis.wait()
+        redis.wait(process)
         yield redis.url
     finally:
         process.terminate()

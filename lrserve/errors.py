@@ -99,8 +99,7 @@ def explain(error: Exception) -> tuple[Status, dict[str, Any], list[str]] | None
         keyless = ["LRSERVE_KEY takes a key, and `lrserve keys create` makes one"] if error.status == 401 else []
         return status, error.problem or {"title": "No answer of lrserve", "detail": text}, [text, *keyless]
     if isinstance(error, ModuleNotFoundError):
-        needed = f"this needs {error.name}, which is not installed"
-        text = f"{needed}: pip install 'lrserve[all]', or 'lrserve[server]' for everything but workers"
+        text = _missing(str(error.name))
         return Status.FAILED, {"title": "Not installed", "detail": text}, [text]
     if "redis" in sys.modules and (explained := _of_the_service(error)):
         return explained
@@ -111,6 +110,15 @@ def explain(error: Exception) -> tuple[Status, dict[str, Any], list[str]] | None
         lines = [_setting(each) for each in error.errors()]
         return Status.FAILED, {"title": "Wrong setting", "detail": "; ".join(lines)}, lines
     return None
+
+
+def _missing(module: str) -> str:
+    if sys.platform == "win32" and module in ("fcntl", "resource"):
+        return "the service runs on Linux and macOS: on Windows, install it in WSL. Curves and the client work here"
+    return (
+        f"this needs {module}, which is not installed: pip install 'lrserve[all]', or 'lrserve[server]' for everything "
+        "but workers. Or, without installing: uvx --from 'lrserve[all]' lrserve ..."
+    )
 
 
 def _of_the_service(error: Exception) -> tuple[Status, dict[str, Any], list[str]] | None:

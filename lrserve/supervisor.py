@@ -103,8 +103,9 @@ class ProcessSupervisor:
                 ending.callback(redis.remove_socket)
                 environment["LRSERVE_REDIS_URL"] = redis.url
                 (self.settings.home_folder / REDIS_URL).write_text(redis.url)
-                self._add(ending, Service("redis", redis.command, environment))
-                redis.wait()
+                self._add(ending, service := Service("redis", redis.command, environment))
+                assert service.process is not None
+                redis.wait(service.process)
             environment["LRSERVE_HOME"] = str(self.settings.home_folder)
             environment["LRSERVE_DATA_ROOT"] = str(self.settings.data_folder)
             environment["LRSERVE_ARTIFACT_ROOT"] = self.settings.artifact_url

@@ -114,7 +114,7 @@ def redis_process(folder: Path, server: Path | None = None) -> Iterator[str]:
     redis = EmbeddedRedis(folder, server)
     process = subprocess.Popen(redis.command, stdout=subprocess.DEVNULL)
     try:
-        redis.wait()
+        redis.wait(process)
         yield redis.url
     finally:
         process.terminate()

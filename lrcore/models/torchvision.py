@@ -1,4 +1,4 @@
-"""The classification models of torchvision 0.26 to 0.28, new or with weights from ImageNet and a new last layer.
+"""The classification models of torchvision, new or with weights from ImageNet and a new last layer.
 
 Their parameter counts and accuracies on ImageNet: https://docs.pytorch.org/vision/stable/models.html. Weights are
 downloaded into TORCH_HOME when they are first used, and have licences of their own: those named SWAG are under CC BY-NC

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import shlex
 import sys
@@ -10,9 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from lrcore.errors import message
 from lrserve import completion
 from lrserve.logs import LogError, read_log
-from lrserve.options import AsJson, Output, Url, connect, parse_schedule
+from lrserve.options import RETRIES, AsJson, Output, Url, connect, parse_schedule
 from lrserve.output import draw, print_json, print_result, say, table
 
 app = typer.Typer()
@@ -64,17 +66,20 @@ def curve(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute a curve: lrserve curve StepLR step_size=5 gamma=0.5 --base-lr 0.1 --steps 20."""
+    """Compute a curve: lrserve curve StepLR step_size=5 gamma=0.5 --base-lr 0.1 --steps 20.
+
+    As text it needs no server, unless --url or LRSERVE_URL names one, or the schedule is from a plug-in of the server.
+    """
     spec = parse_schedule(schedule, parameters or [])
     where: dict[str, Any] = {"steps": steps, "base_lr": _rates(base_lr), "start": start, "stride": stride}
+    if form == "text" and not as_json:
+        lr = _computed(spec, where, url)
+        text = "\n\n".join(draw(_steps(steps, start, stride), row.tolist()) for row in lr.reshape(-1, steps))
+        _write((text + "\n").encode(), form, output)
+        return
+    form = "json" if as_json else form
     with connect(url) as client:
-        if form == "text" and not as_json:
-            lr = client.curve(spec, **where)
-            text = "\n\n".join(draw(_steps(steps, start, stride), row.tolist()) for row in lr.reshape(-1, steps))
-            _write((text + "\n").encode(), form, output)
-        else:
-            form = "json" if as_json else form
-            _write(client.curve_as(form, spec, scale=scale, **where), form, output)  # type: ignore[arg-type]
+        _write(client.curve_as(form, spec, scale=scale, **where), form, output)  # type: ignore[arg-type]
 
 
 @app.command(rich_help_panel=PANEL)
@@ -216,6 +221,42 @@ def _schedule(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is no schedule: {error}") from None
     return parse_schedule(type, parameters)
+
+
+def _computed(spec: dict[str, Any], where: dict[str, Any], url: str | None) -> Any:
+    """Compute the rates, here or on the server. Raises typer.BadParameter, ApiError."""
+    from pydantic import ValidationError
+
+    from lrcore.errors import CurveError
+    from lrserve.client import ApiError, Client
+    from lrserve.curves import curve
+
+    refusal = None
+    if url is None:
+        try:
+            return curve(spec, **where)
+        except ValidationError as error:
+            refusal = "; ".join(map(_refusal, error.errors()))
+        except CurveError as error:
+            refusal = str(error)
+    try:
+        with Client(url, retries=0 if refusal else RETRIES) as client:
+            return client.curve(spec, **where)
+    except ApiError as error:
+        if refusal is None or error.problem:
+            raise
+        raise typer.BadParameter(refusal) from None
+
+
+def _refusal(error: Any) -> str:
+    from lrcore.schedules import SCHEDULES
+
+    field = ".".join(str(part) for part in error["loc"] if part not in SCHEDULES)
+    if error["type"] != "union_tag_invalid":
+        return f"{field}: {message(error)}" if field else message(error)
+    wanted = str(error["ctx"]["tag"])
+    near = difflib.get_close_matches(wanted, SCHEDULES, 1)
+    return f"{field}: there is no schedule {wanted}" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _rates(base_lr: list[float] | None) -> float | list[float] | None:

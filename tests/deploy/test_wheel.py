@@ -5,10 +5,11 @@ from __future__ import annotations
 import email
 import json
 import os
+import re
 import subprocess
 import sys
+import tarfile
 import urllib.request
-import venv
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,21 +24,35 @@ from tests.conftest import until
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("lrcore", "lrserve", "lrserve/api", "lrserve/worker")
 LINKS = ("lrserve/api", "lrserve/worker")  # to folders beside lrserve, whose files the wheel has in it
-TORCH = os.environ.get("TORCH", "torch==2.13.0").split()
+TORCH = os.environ.get("TORCH", "torch==2.13.0 torchvision==0.28.0").split()
+PYTHON = os.environ.get("WHEEL_PYTHON") or sys.executable  # that the empty environments have
+
+
+def built(target: str, source: Path, folder: Path) -> Path:
+    """The wheel or the sdist of a tree of sources."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    subprocess.run(build, cwd=source, check=True, capture_output=True)
+    return next(file for file in folder.iterdir() if file.suffix in (".whl", ".gz"))
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    return next(folder.glob("*.whl"))
+    return built("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
+
+
+def contents(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
 
 
 @pytest.fixture(scope="module")
 def names(wheel: Path) -> list[str]:
-    with zipfile.ZipFile(wheel) as archive:
-        return archive.namelist()
+    return contents(wheel)
 
 
 def read(wheel: Path, name: str) -> str:
@@ -77,9 +92,80 @@ def test_without_extras_it_asks_for_what_the_client_needs(wheel: Path) -> None:
     assert plain == {"httpx", "numpy", "pydantic", "rich", "typer"}
 
 
+def test_the_wheel_carries_its_licence(wheel: Path) -> None:
+    metadata = email.message_from_string(read(wheel, "METADATA"))
+
+    assert (metadata["License-Expression"], metadata.get_all("License-File")) == ("Apache-2.0", ["LICENSE"])
+    assert read(wheel, "licenses/LICENSE") == (ROOT / "LICENSE").read_text()
+
+
+def test_the_supported_pythons_are_the_same_everywhere(wheel: Path) -> None:
+    metadata = email.message_from_string(read(wheel, "METADATA"))
+    [made] = re.findall(r'^supported="(.*)"', (ROOT / ".ci" / "venv").read_text(), re.MULTILINE)
+    classified = [
+        each.split(" :: ")[-1] for each in metadata.get_all("Classifier") or () if re.search(r"Python :: 3\.\d", each)
+    ]
+    first, last = made.split()[0], made.split()[-1]
+
+    assert made.split() == classified
+    assert set(metadata["Requires-Python"].split(",")) == {f">={first}", f"<3.{int(last.split('.')[1]) + 1}"}
+    for page in ("README.md", "README.zh.md", "docs/install.md"):
+        assert re.search(rf"{first}\D+{last}\b", (ROOT / page).read_text()), page
+
+
+def test_the_sdist_makes_the_same_wheel(sdist: Path, names: list[str], tmp_path: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    [tree] = tmp_path.iterdir()
+
+    assert (tree / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    assert sorted(contents(built("wheel", tree, tmp_path / "again"))) == sorted(names)
+
+
+@pytest.mark.deploy
+@pytest.mark.timeout(900)
+def test_twine_accepts_wheel_and_sdist(wheel: Path, sdist: Path, tmp_path: Path) -> None:
+    twine = installed(tmp_path / "env", "twine>=6").with_name("twine")
+
+    done = subprocess.run([twine, "check", "--strict", wheel, sdist], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("PASSED") == 2
+
+
+@pytest.mark.parametrize("python", ["nowhere/python", "old/python"])
+def test_an_unsuitable_python_is_refused_before_anything_is_downloaded(python: str, tmp_path: Path) -> None:
+    old = tmp_path / "old" / "python"
+    old.parent.mkdir()
+    old.write_text("#!/bin/sh\n[ $1 = --version ] && echo Python 3.10.4\nexit 1\n")
+    old.chmod(0o755)
+
+    make = ["make", f"PYTHON={tmp_path / python}", "-f", ROOT / "Makefile", "demo"]
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / ".ci").symlink_to(ROOT / ".ci")
+    done = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert "lrserve needs one of Python 3.11 3.12 3.13 3.14" in done.stderr
+    assert "make PYTHON=/path/to/python3.12" in done.stderr
+    assert ("Python 3.10.4" in done.stderr) == (python == "old/python")
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_a_supported_python_is_found_where_python3_is_none(tmp_path: Path) -> None:
+    for name, text in (("python3", "exit 1"), ("python3.12", f'exec "{sys.executable}" "$@"')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:/nowhere"}
+
+    subprocess.run(["/bin/sh", ROOT / ".ci" / "venv", tmp_path / "made"], env=environment, check=True)
+
+    assert (tmp_path / "made" / "bin" / "python").exists()
+
+
 def installed(folder: Path, *wanted: str) -> Path:
     """An empty environment with these, installed as a user would; its python."""
-    venv.create(folder, with_pip=True)
+    subprocess.run([PYTHON, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
     for each in wanted:
         subprocess.run([python, "-m", "pip", "install", "--quiet", *each.split()], check=True, cwd=folder)
@@ -217,8 +303,23 @@ print(sorted(name for name in sys.modules if name.split(".")[0] in ("numpy", "py
 print(lrserve.curve({"type": "StepLR", "step_size": 2}, steps=3, base_lr=1.0).tolist(), lrserve.Client().url)
 """
     done = subprocess.run([light, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    up = subprocess.run([light.with_name("lrserve"), "up"], cwd=tmp_path, capture_output=True, text=True)
+    lrserve = light.with_name("lrserve")
+    up = subprocess.run([lrserve, "up"], cwd=tmp_path, capture_output=True, text=True)
+    drawn = subprocess.run(
+        [lrserve, "curve", "StepLR", "step_size=2", "--base-lr", "0.1", "--steps", "4"],
+        env=outside(tmp_path / "home"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
 
+    assert [line.split()[:2] for line in drawn.splitlines()[1:]] == [
+        ["0", "0.1"],
+        ["1", "0.1"],
+        ["2", "0.01"],
+        ["3", "0.01"],
+    ]
     assert done.stdout == "['lrcore', 'lrserve']\n[1.0, 1.0, 0.1] http://127.0.0.1:8000\n"
     assert (up.returncode, up.stderr.startswith("lrserve: this needs ")) == (1, True), up.stderr
     assert "pip install 'lrserve[all]'" in up.stderr

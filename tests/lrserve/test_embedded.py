@@ -75,18 +75,43 @@ def test_a_machine_without_any_server_is_told_how_to_get_one(monkeypatch: pytest
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(embedded, "find_spec", lambda name: None)
 
-    with pytest.raises(NoRedis, match=r"apt-get install redis-server(.|\n)*LRSERVE_REDIS_URL"):
+    with pytest.raises(NoRedis, match=r"apt install valkey(.|\n)*brew install valkey(.|\n)*LRSERVE_REDIS_URL"):
         find_server()
 
 
-def test_data_of_a_newer_server_are_not_opened_by_an_older_one(tmp_path: Path) -> None:
+def test_a_single_append_only_file_of_redis_6_is_not_opened_beside_a_newer_folder(tmp_path: Path) -> None:
     (tmp_path / "appendonlydir").mkdir()
-    old = bundled_server()
-    if old is None or version(old) >= (7,):
-        pytest.skip("no old server here")
+    old = tmp_path / "redis-server"
+    old.write_text("#!/bin/sh\necho 'Redis server v=6.2.14 sha=00000000:0 malloc=libc bits=64'\n")
+    old.chmod(0o755)
 
     with pytest.raises(NoRedis, match="Redis 7 or later"):
         EmbeddedRedis(tmp_path, old)
+
+
+def test_a_server_that_is_older_than_the_data_is_named_at_once(tmp_path: Path) -> None:
+    new, old = bundled_server(), installed_server()
+    if new is None or old is None or version(old) >= (7, 2):
+        pytest.skip("needs a server of another file format than the bundled one's")
+    with redis_process(tmp_path / "redis", new) as url:
+        connect(url).set("kept", "yes")
+
+    with pytest.raises(NoRedis, match=f"written by a newer server than {old}"), redis_process(tmp_path / "redis", old):
+        pass
+
+    with redis_process(tmp_path / "redis", new) as url:
+        assert connect(url).get("kept") == "yes"
+
+
+def test_a_server_that_does_not_start_is_reported_with_its_last_words(server: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "redis"
+    (folder / "appendonlydir" / "appendonly.aof.manifest").mkdir(parents=True)
+
+    with (
+        pytest.raises(NoRedis, match=r"ended as it started; see .*redis\.log\n(.|\n)*manifest"),
+        redis_process(folder, server),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(("visible", "expected"), [(None, ["0", "1"]), ("1", ["1"]), ("", []), ("-1", [])])
