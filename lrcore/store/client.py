@@ -69,6 +69,7 @@ class ClientStore(JobReader):
 
     def create_many(self, wanted: Sequence[NewJob]) -> list[Job | Exception]:
         """Do what `create` does for each of them, in one round trip. What cannot be made is an exception."""
+        self._memory.check()
         answers, confirmed = self._run_creates([self._arguments(each) for each in wanted])
         made = [_created(answer, each) for each, answer in zip(wanted, answers, strict=True)]
         if confirmed:
@@ -86,6 +87,7 @@ class ClientStore(JobReader):
             StoreFull, LimitReached, JobTooLarge: nothing was stored.
             NotReplicated: it was stored, but may be lost if Redis fails over.
         """
+        self._memory.check()
         new = NewJob(spec, options or JobOptions(), trace=traces.current())
         tenant = self._tenant or NOBODY
         stored_id = job_id if tenant == NOBODY or ":" in job_id else f"{tenant}:{job_id}"
@@ -106,7 +108,6 @@ class ClientStore(JobReader):
         Returns:
             The answers, errors among them, and whether enough replicas have what is in Redis now.
         """
-        self._memory.check()
         with self._redis.pipeline(transaction=False) as pipe:
             for arguments in jobs:
                 self._scripts.run("create", *arguments, client=pipe)
