@@ -32,7 +32,7 @@ class LeaseStore(JobReader):
 
     def __init__(self, redis: Redis) -> None:
         super().__init__(redis)
-        self._unanswered = ""  # the token of a claim of which only Redis knows whether it was made
+        self._unanswered: list[str] = []  # tokens of claims of which only Redis knows whether they were made
 
     def claim(
         self, queues: Sequence[str], worker: str, lease_seconds: float, most_runs: int = 1, plugins: Sequence[str] = ()
@@ -48,10 +48,13 @@ class LeaseStore(JobReader):
         A claim that raises RedisError may have been made all the same: the next call finds the job that it took.
         """
         while True:
-            token = self._unanswered = self._unanswered or secrets.token_hex(16)
+            token = self._unanswered.pop() if self._unanswered else secrets.token_hex(16)
             reading = milliseconds(max(lease_seconds, READING_SECONDS))
-            taken = self._scripts.run("claim", worker, token, reading, most_runs, ",".join(plugins), *queues)
-            self._unanswered = ""
+            try:
+                taken = self._scripts.run("claim", worker, token, reading, most_runs, ",".join(plugins), *queues)
+            except RedisError:
+                self._unanswered.append(token)
+                raise
             if not taken:
                 return None
             job_id, spec, attempt, queue, kind, more, trace, *waited = taken

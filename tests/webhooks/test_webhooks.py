@@ -18,17 +18,15 @@ from lrcore.jobs.states import State
 from lrcore.store.queue import QUEUE
 from lrcore.webhooks.endpoints import (
     BOUNDS,
-    Attempt,
     Bounds,
-    Delivery,
     DeliveryNotFound,
-    Event,
     TooManyWebhooks,
     WebhookDisabled,
     WebhookNotFound,
     WebhookStore,
 )
 from lrcore.webhooks.outbox import Outbox, Outcome, Parcel, signature
+from lrcore.webhooks.records import Attempt, Delivery, Event
 from tests.factories import SPEC
 from tests.stores import JobStore
 
