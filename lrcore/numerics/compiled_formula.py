@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -131,6 +131,8 @@ def filled(formula: Value) -> Fill:
             if not (isinstance(t, Node) and t.op == "//"):
                 return _at(t, filled(body))
             of_run = CompiledFormula(body)
+            if (value := of_run.constant(body)) is not None:
+                return lambda out, t: grid.constant(out, value)
             return _at(t, filled(body), lambda runs: of_run(runs.astype(np.float64)))
         case Node("piecewise", (t, edges, *parts)) if t is T:
             whole, fills = list(map(math.ceil, edges)), list(map(_when_needed, parts))
@@ -177,8 +179,14 @@ def _has_shapes(formula: Value) -> bool:
 
 def _when_needed(formula: Value) -> Fill:
     """`filled`, compiled when a grid has the first step of it."""
-    compiled = lru_cache(lambda: filled(formula))
-    return lambda out, t: compiled()(out, t)
+    made: list[Fill] = []
+
+    def fill(out: Array, t: Grid) -> Extent:
+        if not made:
+            made.append(filled(formula))
+        return made[0](out, t)
+
+    return fill
 
 
 def _at(t: Value, fill: Fill, values: Callable[[NDArray[np.int64]], Any] | None = None) -> Fill:
@@ -205,7 +213,7 @@ def _at(t: Value, fill: Fill, values: Callable[[NDArray[np.int64]], Any] | None 
 
 def _fill_runs(out: Array, t: Grid, length: float, values: Callable[[NDArray[np.int64]], Any]) -> Extent:
     if isinstance(length, int):
-        return grid.even_runs(out, t, length, lambda runs: np.broadcast_to(values(runs), runs.shape))
+        return grid.even_runs(out, t, length, values)
     return grid.elementwise(out, t, lambda steps: values(np.floor_divide(steps, length).astype(np.int64)))
 
 
