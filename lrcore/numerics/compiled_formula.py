@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import lru_cache, partial
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lrcore.numerics import grid
+from lrcore.numerics import formulas, grid
 from lrcore.numerics.formulas import Node, T, Value, expanded
 from lrcore.numerics.grid import Array, Extent, Fill, Grid
 
 WHOLE = 2.0**52  # a float64 from here on is an integer, and takes long to write as a decimal
+NAMED = ("written", "let", "later")
 IN_PLACE = ("+", "-", "*", "/", "min", "max")
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -52,8 +53,7 @@ class CompiledFormula:
         self._lines: list[tuple[Callable[..., Any], list[Any], list[int]]] = []  # operation, operands, results to drop
         self._known: dict[int, Any] = {}  # by a node's id: its place among the results, or its value
         self._formula = formula  # so that no other node gets the id of one of these
-        with np.errstate(all="ignore"):
-            self._result = self._operand(formula)
+        self._result = self._operand(formula)
         self._drop()
 
     def __call__(self, t: Array) -> Any:
@@ -76,36 +76,38 @@ class CompiledFormula:
 
     def _operand(self, value: Any) -> Any:
         """The place of a result, as an int; or a constant, as numpy has it."""
-        if isinstance(value, tuple):
-            return np.array(value, dtype=np.float64)
         value = _resolved(value)
-        if not isinstance(value, Node):
-            return np.float64(value)
-        if id(value) not in self._known:
-            self._known[id(value)] = self._computed(value)
-        return self._known[id(value)]
+        if type(value) is not Node:
+            return np.array(value, dtype=np.float64) if type(value) is tuple else np.float64(value)
+        found = self._known.get(id(value))
+        if found is None:
+            found = self._known[id(value)] = self._computed(value)
+        return found
 
     def _computed(self, node: Node) -> Any:
-        match node.op, node.args:
-            case "t", _:
+        match node.op:
+            case "t":
                 return 0
-            case "pi", _:
+            case "pi":
                 return np.float64(np.pi)
-            case "filled" | "piecewise", _:
+            case "filled" | "piecewise":
                 raise TypeError(f"{node.op} is computed on a grid alone")
-            case "apply", (body, at):
+            case "apply":
+                body, at = node.args
                 inside = CompiledFormula(body)
                 if inside._result == 0 or type(inside._result) is not int:
                     return self._operand(at) if type(inside._result) is int else inside._result
                 return self._added(inside, [self._operand(at)])
         operands = [self._operand(arg) for arg in node.args]
         operation = OPERATIONS[node.op]
-        if not any(type(each) is int for each in operands):
-            return np.float64(operation(*operands))
-        match operands if node.op == "**" else None:  # np.power takes ten times as long for these
-            case [base, np.float64() as exponent] if exponent == 2:
+        if int not in map(type, operands):
+            with np.errstate(all="ignore"):
+                return np.float64(operation(*operands))
+        if node.op == "**" and type(operands[1]) is not int:  # np.power takes ten times as long for these
+            base, exponent = operands
+            if exponent == 2:
                 return self._added(np.multiply, [base, base])
-            case [base, np.float64() as exponent] if abs(exponent) == 0.5:
+            if abs(exponent) == 0.5:
                 root = self._added(np.sqrt, [base])
                 return root if exponent > 0 else self._added(np.divide, [np.float64(1.0), root])
         return self._added(operation, operands)
@@ -116,32 +118,49 @@ class CompiledFormula:
 
     def _drop(self) -> None:
         """Have each result dropped where it was needed for the last time: arrays stay in the cache."""
-        last = {each: line for line in self._lines for each in line[1] if type(each) is int}
-        for place, (_, _, dropped) in last.items():
-            if place not in (0, self._result):
-                dropped.append(place)
+        kept = {0, self._result} if type(self._result) is int else {0}
+        for _, operands, dropped in reversed(self._lines):
+            for each in operands:
+                if type(each) is int and each not in kept:
+                    kept.add(each)
+                    dropped.append(each)
 
 
 def filled(formula: Value) -> Fill:
     """Return what writes a formula of the step T into an array."""
-    match formula := _resolved(formula):
-        case Node("filled", (t, fill, values)):
-            return _at(t, fill, values)
-        case Node("apply", (body, t)):
-            if not (isinstance(t, Node) and t.op == "//"):
-                return _at(t, filled(body))
-            of_run = CompiledFormula(body)
-            return _at(t, filled(body), lambda runs: of_run(runs.astype(np.float64)))
-        case Node("piecewise", (t, edges, *parts)) if t is T:
-            whole, fills = list(map(math.ceil, edges)), list(map(_when_needed, parts))
-            return lambda out, t: grid.piecewise(out, t, whole, fills)
-        case Node(op) if op in IN_PLACE and _has_shapes(formula):
+    formula = _resolved(formula)
+    if not isinstance(formula, Node):
+        return _constant(float(formula))
+    if formula.shaped:
+        if formula.op in _FILLED_BY:
+            return _FILLED_BY[formula.op](*formula.args)
+        if formula.op in IN_PLACE:
             return _combined(formula)
-    single = expanded(formula) if _has_shapes(formula) else formula
-    compiled = CompiledFormula(single)
-    if (value := compiled.constant(single)) is None:
+        formula = expanded(formula)
+    compiled = CompiledFormula(formula)
+    if (value := compiled.constant(formula)) is None:
         return lambda out, t: grid.elementwise(out, t, compiled)
+    return _constant(value)
+
+
+def _constant(value: float) -> Fill:
     return lambda out, t: grid.constant(out, value)
+
+
+def _applied(body: Value, t: Value) -> Fill:
+    if not (isinstance(t, Node) and t.op == "//"):
+        return _at(t, filled(body))
+    of_run = CompiledFormula(body)
+    if (value := of_run.constant(body)) is not None:
+        return _constant(value)
+    return _at(t, filled(body), lambda runs: of_run(runs.astype(np.float64)))
+
+
+def _pieces(t: Value, edges: Sequence[float], *values: Value) -> Fill:
+    if t is not T:
+        return filled(expanded(formulas.piecewise(t, edges, values)))
+    whole, fills = [math.ceil(edge) for edge in edges], [_when_needed(value) for value in values]
+    return lambda out, t: grid.piecewise(out, t, whole, fills)
 
 
 def value_at(formula: Value, step: int) -> float:
@@ -157,55 +176,54 @@ def _values(fill: Fill, t: Grid) -> Array:
 
 def _resolved(formula: Value) -> Value:
     """What is computed for a formula that has a name, or another one in code."""
-    while isinstance(formula, Node) and formula.op in ("written", "let", "later"):
+    while type(formula) is Node and formula.op in NAMED:
         own = formula.args[formula.op == "let"]
         formula = own() if formula.op == "later" else own
     return formula
 
 
 def _has_shapes(formula: Value) -> bool:
-    waiting, seen = [formula], set()
-    while waiting:
-        node = _resolved(waiting.pop())
-        if isinstance(node, Node) and id(node) not in seen:
-            if node.op in ("filled", "piecewise", "apply"):
-                return True
-            seen.add(id(node))
-            waiting += node.args
-    return False
+    return type(formula) is Node and formula.shaped
 
 
 def _when_needed(formula: Value) -> Fill:
     """`filled`, compiled when a grid has the first step of it."""
-    compiled = lru_cache(lambda: filled(formula))
-    return lambda out, t: compiled()(out, t)
+    made: list[Fill] = []
+
+    def fill(out: Array, t: Grid) -> Extent:
+        if not made:
+            made.append(filled(formula))
+        return made[0](out, t)
+
+    return fill
 
 
 def _at(t: Value, fill: Fill, values: Callable[[NDArray[np.int64]], Any] | None = None) -> Fill:
     """`fill` at the steps `t` in place of T, or `values` at a quotient."""
-    match _resolved(t):
-        case Node("t"):
-            return fill
-        case Node("+" | "-" as op, (step, int() | float() as by)):
+    t = _resolved(t)
+    if t is T:
+        return fill
+    match (t.op, t.args) if isinstance(t, Node) else (None, ()):
+        case "+" | "-" as op, (of, by) if not isinstance(by, Node):
             by = by if op == "+" else -by
             whole, offset = math.floor(by), by - math.floor(by)
             between: Fill = partial(fill, offset=offset) if offset else fill  # type: ignore[call-arg]
-            return _at(step, lambda out, t: between(out, t + whole))
-        case Node("*", (step, int() as times)):
-            return _at(step, lambda out, t: fill(out, Grid(t.start * times, t.stride * times, t.count)))
-        case Node("//", (step, length)) if values is not None:
-            return _at(step, partial(_fill_runs, length=length, values=values))
-        case Node("%", (step, int() as period)):
-            return _at(step, lambda out, t: grid.periodic(out, t, period, fill))
-        case Node("max", (0, step)):
+            return _at(of, lambda out, t: between(out, t + whole))
+        case "*", (of, by) if isinstance(by, int):
+            return _at(of, lambda out, t: fill(out, Grid(t.start * by, t.stride * by, t.count)))
+        case "//", (of, by) if values is not None:
+            return _at(of, partial(_fill_runs, length=by, values=values))
+        case "%", (of, by) if isinstance(by, int):
+            return _at(of, lambda out, t: grid.periodic(out, t, by, fill))
+        case "max", (0, of):
             first = lambda out, _: grid.constant(out, float(_values(fill, Grid(0))[0]))  # noqa: E731
-            return _at(step, lambda out, t: grid.piecewise(out, t, (0,), (first, fill)))
+            return _at(of, lambda out, t: grid.piecewise(out, t, (0,), (first, fill)))
     raise TypeError("a shape at a step that is not evenly spaced")
 
 
 def _fill_runs(out: Array, t: Grid, length: float, values: Callable[[NDArray[np.int64]], Any]) -> Extent:
     if isinstance(length, int):
-        return grid.even_runs(out, t, length, lambda runs: np.broadcast_to(values(runs), runs.shape))
+        return grid.even_runs(out, t, length, values)
     return grid.elementwise(out, t, lambda steps: values(np.floor_divide(steps, length).astype(np.int64)))
 
 
@@ -238,3 +256,10 @@ def _combined(formula: Value) -> Fill:
         return float(ends.min()), float(ends.max())
 
     return fill
+
+
+_FILLED_BY: dict[str, Callable[..., Fill]] = {
+    "filled": lambda t, fill, values: _at(t, fill, values),
+    "apply": _applied,
+    "piecewise": _pieces,
+}

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,8 @@ from lrcore.errors import CurveError
 from lrcore.numerics import grid
 from lrcore.numerics.grid import Array, Fill
 
+SHAPES = frozenset({"filled", "piecewise", "apply", "later"})  # the last may become one
+
 
 class NoFormula(CurveError):
     """A schedule that cannot be written as a formula of the step.
@@ -28,12 +29,26 @@ class NoFormula(CurveError):
     """
 
 
-@dataclass(frozen=True, eq=False)
 class Node:
-    """An operation and its operands: nodes, numbers, or what the operation needs else."""
+    """An operation and its operands: nodes, numbers, or what the operation needs else. Never changed.
 
-    op: str
-    args: tuple[Any, ...] = ()
+    Attributes:
+        shaped: whether a shape is in it, so that it is written on a grid and not computed at any steps.
+    """
+
+    __slots__ = ("args", "op", "shaped")
+    __match_args__ = ("op", "args")
+
+    def __init__(self, op: str, args: tuple[Any, ...] = ()) -> None:
+        self.op = op
+        self.args = args
+        self.shaped = op in SHAPES
+        for arg in args:
+            if type(arg) is Node and arg.shaped:
+                self.shaped = True
+
+    def __repr__(self) -> str:
+        return f"Node{self.op, *self.args}"
 
     def __add__(self, other: Value) -> Node:
         return self if other == 0 else _sum(self, other)
@@ -163,7 +178,14 @@ def written(computed: Value, formula: Callable[[], Value]) -> Node:
 
 def later(make: Callable[[], Value]) -> Node:
     """What `make` returns: called when the value is needed, and once."""
-    return Node("later", (cache(make),))
+    made: list[Value] = []  # functools.cache takes ten times as long to make
+
+    def once() -> Value:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return Node("later", (once,))
 
 
 def expanded(formula: Value) -> Value:

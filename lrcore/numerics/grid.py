@@ -43,10 +43,10 @@ class Grid:
         return self.start <= step <= self.last and (step - self.start) % self.stride == 0
 
     def __add__(self, steps: int) -> Grid:
-        return Grid(self.start + steps, self.stride, self.count)
+        return self if steps == 0 else Grid(self.start + steps, self.stride, self.count)
 
     def __sub__(self, steps: int) -> Grid:
-        return Grid(self.start - steps, self.stride, self.count)
+        return self if steps == 0 else Grid(self.start - steps, self.stride, self.count)
 
     @property
     def last(self) -> int:

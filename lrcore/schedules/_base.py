@@ -102,6 +102,8 @@ class Schedule(Member):
         raise NotImplementedError
 
     def _with_each(self, changed: Callable[[Schedule], Schedule]) -> Self:
+        if not self.parts:
+            return self
         parts = tuple(map(changed, self.parts))
         return self if all(map(operator.is_, parts, self.parts)) else self.with_parts(parts)
 
