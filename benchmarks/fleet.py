@@ -32,7 +32,7 @@ import hiredis
 import uvloop
 from redis import Redis
 
-from benchmarks.service import ARTICLE, FIRST_SEED, ms, prepare, redis_alone, service
+from benchmarks.service import ARTICLE, FIRST_SEED, ms, prepare, service
 from lrcore.jobs.job import Best, Epoch, JobOptions
 from lrcore.jobs.states import State
 from lrcore.service.settings import Settings
@@ -40,6 +40,7 @@ from lrcore.store.connection import connect
 from lrcore.store.queue import QUEUE
 from lrcore.store.records import Claim, NewJob
 from lrcore.store.scripts import source
+from lrserve.embedded import EmbeddedRedis
 from lrserve.supervisor import free_port
 from tests.stores import JobStore
 
@@ -73,7 +74,7 @@ def main() -> None:
         port = str(free_port())
         with (
             tempfile.TemporaryDirectory(prefix="lrserve-fleet-") as folder,
-            redis_alone(Path(folder), "--port", port, "--maxclients", "15000"),
+            EmbeddedRedis(Path(folder)).running("--port", port, "--maxclients", "15000"),
         ):
             uvloop.run(measured(f"redis://127.0.0.1:{port}/0", size, intervals))
 

@@ -27,7 +27,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks.measure import elapsed, verdict
-from benchmarks.service import ARTICLE, LEASE_SECONDS, Service, made, ms, prepare, redis_alone, service, shares
+from benchmarks.service import ARTICLE, LEASE_SECONDS, Service, made, ms, prepare, service, shares
 from benchmarks.streams import streams
 from benchmarks.submits import submits
 from benchmarks.wire import Connection, Stream, opened, post
@@ -35,6 +35,7 @@ from lrcore.jobs.job import JobOptions
 from lrcore.jobs.states import State
 from lrcore.store.connection import connect
 from lrcore.store.queue import QUEUE
+from lrserve.embedded import EmbeddedRedis
 from tests.stores import JobStore
 
 SIZES = (100, 1_000, 10_000, 100_000)
@@ -61,7 +62,10 @@ def main() -> None:
 
 
 def store_at_scale(folder: Path) -> None:
-    with redis_alone(folder / "small") as small_url, redis_alone(folder / "large") as large_url:
+    with (
+        EmbeddedRedis(folder / "small").running() as small_url,
+        EmbeddedRedis(folder / "large").running() as large_url,
+    ):
         small, large = Filled(small_url), Filled(large_url)
         small.fill(SIZES[0])
         print(f"\nThe store, {LOOKS} looks of a kind in turns with a store of {SIZES[0]} jobs, and the medians' ratio")

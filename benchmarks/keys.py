@@ -26,7 +26,7 @@ from benchmarks.service import cpu_seconds, served
 from lrcore.access.keys import KeyStore, Role
 from lrcore.access.limits import LimitStore
 from lrcore.store.connection import connect
-from tests.conftest import redis_process
+from lrserve.embedded import EmbeddedRedis
 
 TARGET = 1.05
 
@@ -36,7 +36,7 @@ def main() -> None:
         sys.exit("wrk is not on PATH: apt-get install wrk")
     with ExitStack() as ending:
         home = ending.enter_context(tempfile.TemporaryDirectory())
-        url = ending.enter_context(redis_process(Path(home) / "redis"))
+        url = ending.enter_context(EmbeddedRedis(Path(home) / "redis").running())
         with connect(url) as redis:
             tokens = {tenant: KeyStore(redis).create(tenant, Role.READ)[1] for tenant in ("free", "limited")}
             LimitStore(redis).change("limited", {"requests_per_minute": 10**9})

@@ -19,7 +19,7 @@ import httpx
 from lrcore.jobs.job import JobOptions
 from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.service.settings import Settings
-from lrserve.embedded import EmbeddedRedis, find_server, version
+from lrserve.embedded import find_server, version
 from lrserve.supervisor import ProcessSupervisor, free_port
 from tests.stores import JobStore
 
@@ -114,20 +114,6 @@ def _wait_until_it_listens(port: int) -> None:
         else:
             return
     sys.exit(f"nothing listens on {port}")
-
-
-@contextmanager
-def redis_alone(folder: Path, *options: str) -> Iterator[str]:
-    """A Redis as `lrserve up` starts it, in `folder`, with more options; its URL on a socket."""
-    redis = EmbeddedRedis(folder)
-    process = subprocess.Popen([*redis.command, *options], stdout=subprocess.DEVNULL)
-    try:
-        redis.wait(process)
-        yield redis.url
-    finally:
-        process.terminate()
-        process.wait(60)
-        redis.remove_socket()
 
 
 def prepare() -> None:

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -114,6 +116,18 @@ class EmbeddedRedis:
             "logfile": str(self.folder / "redis.log"),
         }
         return [str(self.server), *(part for name, value in options.items() for part in (f"--{name}", value))]
+
+    @contextmanager
+    def running(self, *options: str) -> Iterator[str]:
+        """Run it meanwhile, with more options on its command line; its URL. Raises NoRedis if it does not start."""
+        process = subprocess.Popen([*self.command, *options], stdout=subprocess.DEVNULL)
+        try:
+            self.wait(process)
+            yield self.url
+        finally:
+            process.terminate()
+            process.wait(60)
+            self.remove_socket()
 
     def wait(self, process: subprocess.Popen[bytes]) -> None:
         """Return once the process, which runs `command`, answers. Raises NoRedis if it ends, or after a minute."""

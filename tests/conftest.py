@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -108,18 +108,9 @@ def until(check: Callable[[], T | None], seconds: float = 60.0) -> T:
     raise AssertionError(f"not within {seconds:g} s: {check}")
 
 
-@contextmanager
-def redis_process(folder: Path, server: Path | None = None) -> Iterator[str]:
+def redis_process(folder: Path, server: Path | None = None) -> AbstractContextManager[str]:
     """A Redis server of its own; the URL it answers at."""
-    redis = EmbeddedRedis(folder, server)
-    process = subprocess.Popen(redis.command, stdout=subprocess.DEVNULL)
-    try:
-        redis.wait(process)
-        yield redis.url
-    finally:
-        process.terminate()
-        process.wait(60)
-        redis.remove_socket()
+    return EmbeddedRedis(folder, server).running()
 
 
 @pytest.fixture(scope="session", params=list(SERVERS))
