@@ -141,7 +141,7 @@ def _database(text: str, example: str) -> int:
 
 
 def _options(parts: SplitResult, known: Sequence[str] | None = None) -> dict[str, str]:
-    """The options by name. `known`: those that there are, if the URL is not redis-py's to read."""
+    """The options by name. `known`: all that may be given; None if redis-py reads the URL, and refuses others."""
     options: dict[str, str] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name in options:
@@ -155,7 +155,7 @@ def _options(parts: SplitResult, known: Sequence[str] | None = None) -> dict[str
 
 
 def unknown_option(name: str, scheme: str, known: Sequence[str]) -> str:
-    """Say that there is no such option, and which one may be meant."""
+    """Return the message for an unknown option, with the name that may be meant."""
     hint = did_you_mean(name, known) or f"it has {', '.join(known)}"
     return f"{name[:80]}: {scheme}:// has no such option; {hint}"
 
