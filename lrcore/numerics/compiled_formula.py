@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrcore.numerics import formulas, grid
-from lrcore.numerics.formulas import Node, T, Value, expanded
+from lrcore.numerics.formulas import Node, T, Value
 from lrcore.numerics.grid import Array, Extent, Fill, Grid
 
 WHOLE = 2.0**52  # a float64 from here on is an integer, and takes long to write as a decimal
@@ -136,7 +136,7 @@ def filled(formula: Value) -> Fill:
             return _FILLED_BY[formula.op](*formula.args)
         if formula.op in IN_PLACE:
             return _combined(formula)
-        formula = expanded(formula)
+        formula = formulas.expanded(formula)
     compiled = CompiledFormula(formula)
     if (value := compiled.constant(formula)) is None:
         return lambda out, t: grid.elementwise(out, t, compiled)
@@ -158,7 +158,7 @@ def _applied(body: Value, t: Value) -> Fill:
 
 def _pieces(t: Value, edges: Sequence[float], *values: Value) -> Fill:
     if t is not T:
-        return filled(expanded(formulas.piecewise(t, edges, values)))
+        return filled(formulas.expanded(formulas.piecewise(t, edges, values)))
     whole, fills = [math.ceil(edge) for edge in edges], [_when_needed(value) for value in values]
     return lambda out, t: grid.piecewise(out, t, whole, fills)
 
@@ -259,7 +259,7 @@ def _combined(formula: Value) -> Fill:
 
 
 _FILLED_BY: dict[str, Callable[..., Fill]] = {
-    "filled": lambda t, fill, values: _at(t, fill, values),
+    "filled": _at,
     "apply": _applied,
     "piecewise": _pieces,
 }

@@ -96,8 +96,8 @@ def polynomial(t: Value, length: float, start: float, end: float, power: float) 
     return formulas.written(formulas.apart(body, t), lambda: falling(length - formulas.call("min", t, length)))
 
 
-def polynomial_cost(load: Load, power: float) -> float:
-    """What `polynomial` takes."""
+def powered_cost(load: Load, power: float) -> float:
+    """What a line or a cosine to a power takes."""
     return cost.plain(load) + (0.0 if power == 1 else load.values * cost.POWER)
 
 

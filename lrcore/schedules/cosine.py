@@ -67,9 +67,9 @@ class CosineAnnealingWarmRestarts(TorchSchedule):
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         low, first, factor = self.eta_min, self.T_0, self.T_mult
-        listed = shapes.Cycles(first, factor, shapes.half_cosine, lambda cycle: base_lr - low, low).formula_at(t)
+        cycles = shapes.Cycles(first, factor, shapes.half_cosine, lambda cycle: base_lr - low, low)
         if factor == 1:
-            return formulas.written(formulas.cosine(t % first, first, base_lr, low), lambda: listed)
+            return formulas.written(formulas.cosine(t % first, first, base_lr, low), lambda: cycles.formula_at(t))
 
         def start(cycle: int) -> int:
             return first * int(factor**cycle - 1) // (factor - 1)
@@ -80,4 +80,4 @@ class CosineAnnealingWarmRestarts(TorchSchedule):
                 for where, part, cycle in shapes.turns(t, shapes.growing(start, first, factor))
             )
 
-        return formulas.written(formulas.filled(t, fill), lambda: listed)
+        return formulas.written(formulas.filled(t, fill), lambda: cycles.formula_at(t))

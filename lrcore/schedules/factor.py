@@ -67,7 +67,7 @@ class PolynomialLR(TorchSchedule):
         return max(0, self.total_iters - (self.last_epoch + 1))
 
     def closed_cost(self, load: Load) -> float:
-        return shapes.polynomial_cost(load, self.power)
+        return shapes.powered_cost(load, self.power)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return shapes.polynomial(t, self.total_iters, base_lr, 0.0, self.power)

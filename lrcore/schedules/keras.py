@@ -180,7 +180,7 @@ class PolynomialDecay(_Keras):
 
     def cost(self, load: Load) -> float:
         own = load.values * cost.REMAINDER if self.cycle else 0.0
-        return own + shapes.polynomial_cost(load, 0.0 if self.cycle else self.power)
+        return own + shapes.powered_cost(load, 0.0 if self.cycle else self.power)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         start, end, steps = self.initial_learning_rate, self.end_learning_rate, self.decay_steps

@@ -6,8 +6,7 @@ import operator
 from collections.abc import Callable
 from itertools import accumulate
 
-from lrcore.numerics import cost, formulas, grid
-from lrcore.numerics.cost import Load
+from lrcore.numerics import formulas, grid
 from lrcore.numerics.formulas import Node, T, Value
 from lrcore.numerics.grid import Extent, Fill, Grid
 from lrcore.schedules._base import (
@@ -32,10 +31,6 @@ def late(t: Node, begin: int, before: float, then: Callable[[Node], Value]) -> V
         return then(t)
     waiting = formulas.piecewise(T, [begin], [before, then(T - begin)])
     return formulas.written(formulas.apart(waiting, t), lambda: then(formulas.call("max", 0, t - begin)))
-
-
-def cosine_cost(load: Load, exponent: float) -> float:
-    return cost.plain(load) + (0.0 if exponent == 1 else load.values * cost.POWER)
 
 
 def knots(first: float, scales: dict[int, float]) -> tuple[list[int], list[float]]:

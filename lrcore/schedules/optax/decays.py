@@ -22,7 +22,6 @@ from lrcore.schedules._base import (
 )
 from lrcore.schedules.optax._parts import (
     OptaxSchedule,
-    cosine_cost,
     interpolated,
     knots,
     late,
@@ -82,7 +81,7 @@ class PolynomialSchedule(LinearSchedule):
     power: Factor
 
     def cost(self, load: Load) -> float:
-        return shapes.polynomial_cost(load, self.power)
+        return shapes.powered_cost(load, self.power)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return self._late(t, shapes.polynomial, self.power)
@@ -106,7 +105,7 @@ class CosineDecaySchedule(OptaxSchedule):
         return self.decay_steps
 
     def cost(self, load: Load) -> float:
-        return cosine_cost(load, self.exponent)
+        return shapes.powered_cost(load, self.exponent)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         end = self.alpha * self.init_value

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import accumulate
 from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
 from lrcore.family import Items, Spec
-from lrcore.numerics import cost, formulas, grid
-from lrcore.numerics.compiled_formula import filled
+from lrcore.numerics import cost, formulas
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, T, Value
-from lrcore.numerics.grid import Extent, Fill, Grid
 from lrcore.schedules import _shapes as shapes
 from lrcore.schedules._base import (
     Factor,
     Fraction,
     Rate,
-    Rates,
     Schedule,
     SignedSteps,
     StepCount,
@@ -27,7 +25,6 @@ from lrcore.schedules._base import (
 )
 from lrcore.schedules.optax._parts import (
     OptaxSchedule,
-    cosine_cost,
     interpolated,
 )
 from lrcore.schedules.optax.decays import OptaxExponentialDecay
@@ -102,7 +99,7 @@ class WarmupCosineDecaySchedule(SgdrCycle, Schedule):
         return self.decay_steps
 
     def cost(self, load: Load) -> float:
-        return cosine_cost(load, self.exponent)
+        return shapes.powered_cost(load, self.exponent)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         return _warm_cosine(t, self)
@@ -163,18 +160,14 @@ class SgdrSchedule(Schedule):
 
     def cost(self, load: Load) -> float:
         cycles = len(self.cosine_kwargs)
-        return cost.listed(load, cycles) + cosine_cost(load.cut(cycles), 0.0)
+        return cost.listed(load, cycles) + shapes.powered_cost(load.cut(cycles), 0.0)
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         starts = [0, *accumulate(cycle.decay_steps for cycle in self.cosine_kwargs[:-1])]
-
-        def turn(cycle: SgdrCycle, start: int) -> Fill:
-            return lambda out, t: filled(_warm_cosine(T, cycle))(out, t - start)
-
-        def fill(out: Rates, t: Grid) -> Extent:
-            return grid.piecewise(out, t, starts[1:], list(map(turn, self.cosine_kwargs, starts)))
-
-        return formulas.written(formulas.filled(t, fill), lambda: self._listed(t, starts))
+        cycles = [formulas.later(partial(_warm_cosine, T, cycle)) for cycle in self.cosine_kwargs]
+        shifted = [formulas.apart(cycle, T - start) for cycle, start in zip(cycles, starts, strict=True)]
+        found = formulas.apart(formulas.piecewise(T, starts[1:], shifted), t)
+        return formulas.written(found, lambda: self._listed(t, starts))
 
     def _listed(self, t: Node, starts: list[int]) -> Value:
         i = formulas.let("i", formulas.passed(starts[1:], t))

@@ -49,7 +49,7 @@ class TransformersPolynomial(_RelativeEnd):
     power: Factor = 1.0
 
     def cost(self, load: Load) -> float:
-        return shapes.polynomial_cost(load, self.power)
+        return shapes.powered_cost(load, self.power)
 
     def after(self, t: Node, base_lr: float) -> Value:
         end = self.for_group(self.lr_end, base_lr)
