@@ -14,6 +14,7 @@ from lrcore.family import home_of
 from lrcore.numerics.formulas import NoFormula
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import Rate, TorchSchedule
+from lrcore.schedules.algebra import Noise
 from lrcore.schedules.compose import SequentialLR
 from lrcore.schedules.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
 from lrcore.schedules.factor import LinearLR, PolynomialLR
@@ -42,7 +43,7 @@ def translate(schedule: Schedule, base_lr: float) -> Translation:
     name, arguments, differs = found
     code = written(f"timm.scheduler.{name}", Code("optimizer"), **arguments)
     before = ""
-    if name in FIRST:
+    if name in FIRST or isinstance(schedule, Noise):
         before = f"scheduler = {code}\nscheduler.step(0)  # timm sets the first rate only when told the step"
         code = Code("scheduler")
     wrong = (differs,) if differs else ()
@@ -75,6 +76,13 @@ def _low(rate: float) -> dict[str, float]:
 
 def _after(steps: int) -> str:
     return f"stays at its lowest rate after {steps} steps, where CosineAnnealingLR rises again"
+
+
+@_same.register
+def _(s: Noise, lr: float) -> Found | None:
+    found = native(s.schedule, lr)
+    noise = {name: value for name, value in torch.given(s).items() if name != "schedule"}
+    return found and (found[0], found[1] | noise, found[2])
 
 
 @_same.register

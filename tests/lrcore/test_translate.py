@@ -31,6 +31,7 @@ REFUSALS = (
     "it must not be 0",  # ChainedScheduler
     "with a base rate of 0 every part must stay at 0",
     "has no rate at step 0",
+    "noise is no formula of the step",
 )
 
 
@@ -80,9 +81,11 @@ def initial(schedule: Schedule) -> float:
     return BASE_LR if own is None else own
 
 
+WRITTEN = [(name, to) for name in CALLS for to in FRAMEWORKS if name != "Noise" or to == "timm"]
+
+
 @pytest.mark.sampled(4)
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(("name", "framework"), WRITTEN)
 @laws(4)
 @given(data=st.data())
 def test_what_is_called_exact_is_what_the_framework_computes(
@@ -120,6 +123,7 @@ WARM_COSINE = SCHEDULES["SequentialLR"].example
 STEP = {"type": "StepLR", "step_size": 5, "gamma": 0.5}
 MILESTONES = {"type": "MultiStepLR", "milestones": [3, 8], "gamma": 0.5}
 COSINE = {"type": "CosineAnnealingLR", "T_max": 50}
+NOISE = SCHEDULES["Noise"].example
 CALLED: list[tuple[Framework, Json, str]] = [
     ("torch", STEP, "torch.optim.lr_scheduler.StepLR(optimizer, step_size=5, gamma=0.5)"),
     ("torch", {"type": "SWALR", "swa_lr": 0.05}, "torch.optim.swa_utils.SWALR(optimizer, swa_lr=0.05)"),
@@ -151,6 +155,7 @@ CALLED: list[tuple[Framework, Json, str]] = [
     ("timm", COSINE, "timm.scheduler.CosineLRScheduler(optimizer, t_initial=50)"),
     ("timm", WARM_COSINE, "warmup_t=5"),
     ("timm", {"type": "LinearLR"}, "torch.optim.lr_scheduler.LinearLR("),
+    ("timm", NOISE, "noise_range_t=[10, 40]"),
 ]
 
 
@@ -303,6 +308,14 @@ def test_a_plateau_is_refused_where_there_is_none(framework: Framework) -> None:
         translate(parse(PLATEAU), BASE_LR, framework)
 
     assert refused.value.field == ("schedule", "type")
+
+
+@pytest.mark.parametrize("framework", ["torch", "optax", "keras", "transformers"])
+def test_noise_is_refused_where_there_is_none(framework: Framework) -> None:
+    with pytest.raises(CurveError) as refused:
+        translate(parse(NOISE), BASE_LR, framework)
+
+    assert refused.value.field == ("schedule", "noise_range_t")
 
 
 def test_a_part_that_cannot_be_written_is_named() -> None:

@@ -12,7 +12,7 @@ from lrcore.numerics import cost, formulas, grid
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import Node, Value
 from lrcore.numerics.grid import Extent, Grid
-from lrcore.schedules._base import Fraction, Rates, StepCount, of_group
+from lrcore.schedules._base import Factor, Fraction, Rates, StepCount, of_group
 from lrcore.schedules.algebra._around import Around
 
 
@@ -26,20 +26,26 @@ class WarmUp(Around):
     | overlay_to_base | from start * base_lr to base_lr: timm's warmup_prefix=False | g(t) |
     | multiply | from start to 1, times g(t) | g(t) |
 
+    shift is the rule of transformers, fastai (cosine), Composer and Megatron as well.
+
     Between its ends, at u = t / warmup_steps, the ramp is linear; constant at its start; cosine, along
-    (1 - cos(pi * u)) / 2; exponential, by a constant factor per step; or log, along
-    log(1 + t) / log(max(2, warmup_steps)), which reaches its end at step warmup_steps - 1: DeepSpeed's WarmupLR.
+    (1 - cos(pi * u)) / 2; exponential, by a constant factor per step; power, along u ** power, which is darknet's
+    burn_in with overlay_to_base; or log, along log(1 + t) / log(max(2, warmup_steps)), which reaches its end at step
+    warmup_steps - 1: DeepSpeed's WarmupLR.
     """
 
     summary = "a warm-up before, over or on any schedule"
     formula = "ramp(t / warmup_steps) for t < warmup_steps, then g; with multiply ramp(t / warmup_steps) * g(t)"
-    origin = "timm's warmup_t and warmup_prefix, detectron2's WarmupParamScheduler, DeepSpeed's WarmupLR"
+    origin = (
+        "timm's warmup_t and warmup_prefix, detectron2's WarmupParamScheduler, DeepSpeed's WarmupLR, darknet's burn_in"
+    )
     example = {"type": "WarmUp", "warmup_steps": 5, "schedule": {"type": "CosineAnnealingLR", "T_max": 45}}
 
     type: Literal["WarmUp"]
     warmup_steps: StepCount
     start: Fraction = Field(0.0, description="factor at step 0")
-    shape: Literal["linear", "constant", "cosine", "exponential", "log"] = "linear"
+    shape: Literal["linear", "constant", "cosine", "exponential", "power", "log"] = "linear"
+    power: Factor = Field(4.0, description="of shape power")
     mode: Literal["shift", "overlay", "overlay_to_base", "multiply"] = "shift"
 
     @model_validator(mode="after")
@@ -125,6 +131,8 @@ class WarmUp(Around):
                 case "exponential":
                     u = i / self.warmup_steps
                     ramp = np.power(low, 1 - u) * np.power(high, u)
+                case "power":
+                    ramp = low + (high - low) * np.power(i / self.warmup_steps, self.power)
                 case "log":
                     ramp = low + (high - low) * (np.log1p(i) / self._whole_log)
             np.multiply(out[where] if ends is None else 1.0, ramp, out=out[where])
@@ -152,4 +160,6 @@ class WarmUp(Around):
                 return formulas.half_cosine(u, low, high)
             case "exponential":
                 return low * (high / low) ** u if low else low
+            case "power":
+                return low + (high - low) * u**self.power
         return low + (high - low) * (formulas.call("log", 1 + t) / self._whole_log)
