@@ -46,6 +46,7 @@ def test_what_is_called_exact_is_what_the_framework_draws(recorded: Recorded) ->
     assert same or not recorded["exact"]
 
 
+@pytest.mark.filterwarnings("ignore")  # theirs
 def test_the_framework_draws_what_is_recorded(recorded: Recorded) -> None:
     if find_spec(recorded["framework"]) is None:
         pytest.skip(f"{recorded['framework']} is not installed")
