@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from lrcore.dialects import translate
+from tests.campaign.trainers import drawn
 from tests.lrcore.strategies import parse, rates
-from tests.lrcore.trainers import drawn
 
 Recorded = dict[str, Any]
 FILE = Path(__file__).with_name("written_vectors.toml")
