@@ -67,7 +67,7 @@ def _of_formula(schedule: Schedule, base_lr: float) -> Translation:
 
 
 def _written(items: list[Item]) -> str:
-    return _list(items) + "\n"
+    return base.module([], _list(items)).lstrip("\n")
 
 
 def _list(items: list[Item]) -> str:
