@@ -8,9 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from lrcore.dialects._evaluate import EXACT_FLOAT64, first_rates
+from lrcore.dialects._evaluate import EXACT_FLOAT64, first_rates, step_by_step
 from lrcore.numerics import formulas
-from lrcore.numerics.compiled_formula import CompiledFormula
 from lrcore.numerics.formulas import T, Value
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import TorchSchedule
@@ -150,8 +149,9 @@ def formula(found: Phases, rises: bool) -> Value:
 def difference(drawn: Value, schedule: Schedule, base_lr: float) -> str | None:
     """Return how far what a framework draws is from the schedule on the first steps; None if it is the same."""
     rates = first_rates(schedule, base_lr)
-    with np.errstate(all="ignore"):
-        found = np.broadcast_to(CompiledFormula(drawn)(np.arange(len(rates), dtype=np.float64)), rates.shape)
-    off = np.abs(found - rates) / max(float(rates.max()), 1e-300)
+    found, stopped = step_by_step(drawn, range(len(rates)))
+    if stopped:
+        return stopped[0]
+    off = np.abs(np.array(found) - rates) / max(float(rates.max()), 1e-300)
     worst = int(off.argmax())
     return f"is off by {off[worst]:.1g} of the largest rate at step {worst}" if off[worst] > EXACT_FLOAT64 else None
