@@ -42,8 +42,10 @@ class TranslationResponse(BaseModel):
     """Code that runs by itself, and how far it can be trusted."""
 
     code: str = Field(
-        description="Python. For torch, transformers and timm it defines make_scheduler(optimizer), for an optimizer "
-        "whose rate is base_lr; for optax and Keras it defines schedule, a callable of the step."
+        description="Python, or for DeepSpeed JSON: an object with the scheduler block of its configuration. For "
+        "torch, transformers and timm it defines make_scheduler(optimizer), for an optimizer whose rate is base_lr; "
+        "for optax and Keras schedule, a callable of the step; for Composer schedule, for its Trainer; for MMEngine "
+        "the list param_scheduler; for Lightning configure_optimizers(self)."
     )
     exact: bool = Field(
         description="whether the first 201 rates are those of the curve: within 1e-9 of the largest one, or 1e-6 in "

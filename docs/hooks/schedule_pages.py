@@ -25,7 +25,10 @@ BASE_LR = 0.1
 FAR = 2000  # steps that a picture may have
 LENGTHS = (20, 40, 60, 100, 200, 500, 1000, FAR)
 PLATEAU = [1.0, 0.8, 0.7, *[0.7] * 14, 0.6, *[0.6] * 22]  # losses, for schedules that follow a metric
-NAMES = {"torch": "torch", "optax": "optax", "keras": "Keras", "transformers": "transformers", "timm": "timm"}
+NAMES = {
+    "torch": "torch", "optax": "optax", "keras": "Keras", "transformers": "transformers", "timm": "timm",
+    "deepspeed": "DeepSpeed", "mmengine": "MMEngine", "composer": "Composer", "lightning": "Lightning",
+}  # fmt: skip
 HOMES = NAMES | {"paddle": "Paddle", "d2l": "Dive into Deep Learning"}
 AROUND, OTHERS = "Around other schedules", "From papers and libraries"
 

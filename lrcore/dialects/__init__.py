@@ -17,7 +17,8 @@ MAX_LISTED = 40_000  # numbers in a formula that are not in the spec: half a meg
 if TYPE_CHECKING:
     from lrcore.dialects._base import Translation
 
-Framework = Literal["torch", "optax", "keras", "transformers", "timm"]
+Framework = Literal["torch", "optax", "keras", "transformers", "timm", "deepspeed", "mmengine", "composer", "lightning"]
+TRAINERS = ("deepspeed", "mmengine", "composer", "lightning")
 
 
 def translate(schedule: Schedule, base_lr: float | None, to: Framework) -> Translation:
@@ -34,7 +35,10 @@ def translate(schedule: Schedule, base_lr: float | None, to: Framework) -> Trans
         base_lr = own[0] if isinstance(own, tuple) else own
     _check(schedule, to)
     try:
-        translation: Translation = importlib.import_module(f"lrcore.dialects.{to}").translate(schedule, base_lr)
+        module = importlib.import_module(
+            f"lrcore.dialects.trainers.{to}" if to in TRAINERS else f"lrcore.dialects.{to}"
+        )
+        translation: Translation = module.translate(schedule, base_lr)
     except RecursionError:
         raise CurveError(("schedule",), f"no translation to {to}: its formula is nested too deeply") from None
     except NoFormula as error:

@@ -17,7 +17,11 @@ from lrcore.errors import CurveError, message
 from lrcore.schedules import SCHEDULES
 
 # whose names are read: more than those that code is written for
-FRAMEWORKS = tuple(module.name for module in pkgutil.iter_modules(dialects.__path__) if not module.name.startswith("_"))
+FRAMEWORKS = tuple(
+    module.name
+    for module in pkgutil.iter_modules(dialects.__path__)
+    if not (module.ispkg or module.name.startswith("_"))
+)
 
 
 TITLES = {"deepspeed": "DeepSpeed", "keras": "Keras", "paddle": "Paddle"}

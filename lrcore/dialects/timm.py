@@ -14,6 +14,7 @@ from lrcore.family import home_of
 from lrcore.numerics.formulas import NoFormula
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import Rate, TorchSchedule
+from lrcore.schedules.algebra import Noise
 from lrcore.schedules.compose import SequentialLR
 from lrcore.schedules.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
 from lrcore.schedules.factor import LinearLR, PolynomialLR
@@ -41,7 +42,7 @@ def translate(schedule: Schedule, base_lr: float) -> Translation:
     name, arguments, differs = found
     code = written(f"timm.scheduler.{name}", Code("optimizer"), **arguments)
     before = ""
-    if name in FIRST:
+    if name in FIRST or isinstance(schedule, Noise):
         before = f"scheduler = {code}\nscheduler.step(0)  # timm sets the first rate only when told the step"
         code = Code("scheduler")
     wrong = (differs,) if differs else ()
@@ -67,8 +68,12 @@ def _low(rate: float) -> dict[str, float]:
 
 
 def _same(schedule: Schedule, lr: float) -> Found | None:
-    """A schedule of torch by timm's class for it."""
+    """A schedule of torch, or noise on one of timm, by timm's class for it."""
     match schedule:
+        case Noise() as s:
+            found = native(s.schedule, lr)
+            noise = {name: value for name, value in torch.given(s).items() if name != "schedule"}
+            return found and (found[0], found[1] | noise, found[2])
         case StepLR() as s:
             return "StepLRScheduler", {"decay_t": s.step_size, "decay_rate": s.gamma}, None
         case MultiStepLR() as s:  # timm drops one step before each milestone

@@ -1,4 +1,4 @@
-"""The schedules that no log of rates can name."""
+"""The schedules that no log of rates can name, and those that are not looked for."""
 
 UNIDENTIFIABLE = {
     "LambdaLR": "any expression at all",
@@ -12,6 +12,10 @@ UNIDENTIFIABLE = {
     "BaseLR": "the curve of the schedule inside, which is found instead",
     "Scale": "the curve of the schedule inside at another rate, which is found instead",
     "Shift": "a part of any schedule's curve",
+    "Noise": "any schedule inside, with random numbers on it",
+    "Eden": "not looked for: it falls with two roots at once, and its drops from epoch to epoch are small",
+    "PowerLR": "not looked for: a power of the step between two lines",
+    "WSDS": "not looked for: a list of periods, each with numbers of its own",
     "Clamp": "any schedule inside, cut off",
     "sgdr_schedule": "a list of cycles, each with numbers of its own",
 }

@@ -201,7 +201,10 @@ def translate(
     total_steps: int | None = None,
     steps_per_epoch: int | None = None,
 ) -> Call[Translation]:
-    """The schedule as code of another framework: torch, optax, keras, transformers or timm."""
+    """The schedule as code of another framework.
+
+    One of torch, optax, keras, transformers, timm, deepspeed, mmengine, composer and lightning.
+    """
     lengths = given(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
     body = as_json({"schedule": schedule, "to": to} | given(base_lr=base_lr) | lengths)
     return Call("POST", path("schedules", "translate"), model(Translation), body=body)

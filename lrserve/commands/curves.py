@@ -154,7 +154,11 @@ def translate(
     schedule: Schedule,
     parameters: Parameters = None,
     to: Annotated[
-        str, typer.Option(help="torch, optax, keras, transformers or timm", autocompletion=completion.frameworks)
+        str,
+        typer.Option(
+            help="torch, optax, keras, transformers, timm, deepspeed, mmengine, composer or lightning",
+            autocompletion=completion.frameworks,
+        ),
     ] = "torch",
     base_lr: Annotated[
         float | None, typer.Option(help="the optimizer's initial rate, if the schedule has none of its own")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -21,6 +22,9 @@ CALLED = {
     "keras": "keras.optimizers.schedules.ExponentialDecay(",
     "transformers": "torch.optim.lr_scheduler.StepLR(optimizer, step_size=5, gamma=0.5)",
     "timm": "timm.scheduler.StepLRScheduler(optimizer, decay_t=5, decay_rate=0.5)",
+    "mmengine": 'dict(type="StepLR", by_epoch=False, step_size=5, gamma=0.5)',
+    "composer": 'composer.optim.StepScheduler(step_size="5ba", gamma=0.5)',
+    "lightning": '"lr_scheduler": {"scheduler": make_scheduler(optimizer), "interval": "step"}',
 }
 
 
@@ -28,7 +32,7 @@ def post(http: httpx.Client, body: Any) -> httpx.Response:
     return http.post("/v1/schedules/translate", json=body)
 
 
-@pytest.mark.parametrize("to", FRAMEWORKS)
+@pytest.mark.parametrize("to", CALLED)
 def test_a_schedule_as_code(http: httpx.Client, to: str) -> None:
     answer = post(http, {"schedule": STEP, "base_lr": 0.1, "to": to}).raise_for_status().json()
 
@@ -36,6 +40,16 @@ def test_a_schedule_as_code(http: httpx.Client, to: str) -> None:
     assert answer["exact"] is True
     assert CALLED[to] in answer["code"]
     compile(answer["code"], "<generated>", "exec")
+
+
+def test_a_schedule_as_configuration_of_deepspeed(http: httpx.Client) -> None:
+    schedule = {"type": "Shift", "by": -1, "schedule": {"type": "constant_with_warmup", "num_warmup_steps": 10}}
+
+    answer = post(http, {"schedule": schedule, "base_lr": 0.1, "to": "deepspeed"}).raise_for_status().json()
+
+    params = {"warmup_min_lr": 0.0, "warmup_max_lr": 0.1, "warmup_num_steps": 10, "warmup_type": "linear"}
+    assert json.loads(answer["code"]) == {"scheduler": {"type": "WarmupLR", "params": params}}
+    assert answer["exact"] is True
 
 
 def test_a_schedule_with_its_own_rate_needs_no_other(http: httpx.Client) -> None:
@@ -56,6 +70,7 @@ def test_what_differs_is_said(http: httpx.Client) -> None:
 
 
 WRONG: dict[str, tuple[Json, list[str | int]]] = {
+    "not in DeepSpeed": ({"schedule": STEP, "base_lr": 0.1, "to": "deepspeed"}, ["schedule", "type"]),
     "unknown framework": ({"schedule": STEP, "base_lr": 0.1, "to": "chainer"}, ["to"]),
     "no framework": ({"schedule": STEP, "base_lr": 0.1}, ["to"]),
     "no schedule": ({"base_lr": 0.1, "to": "torch"}, ["schedule"]),

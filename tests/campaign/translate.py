@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from lrcore.dialects import FRAMEWORKS, Framework, translate
+from lrcore.dialects import Framework, translate
 from lrcore.errors import CurveError
 from lrcore.schedules import Rates, Schedule
 from tests.campaign.drawing import FAR, edges, long_spec, main
 from tests.lrcore.strategies import CALLS, Json, parse, rates
-from tests.lrcore.test_translate import TOLERANCE, expected_refusal, initial, names, stepped
+from tests.lrcore.test_translate import RUN, TOLERANCE, expected_refusal, initial, names, stepped
 
 STEPPED = 1500  # of schedulers that go one step at a time
 PADDED = 512  # steps of one compiled call: always the same shape
@@ -27,7 +27,7 @@ def faults(count: int, seed: int, size: int = 4) -> list[str]:
     random = Random(seed)
     found = []
     for cls in drawn_classes(random, count):
-        case = random.choice(FRAMEWORKS), long_spec(random, cls, size, wide=True)
+        case = random.choice(RUN), long_spec(random, cls, size, wide=True)
         if (fault := check(case)) is not None:
             found.append(fault)
     return found

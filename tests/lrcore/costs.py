@@ -215,7 +215,7 @@ def _scalar(random: Random, annotation: Any, metadata: list[Any], depth: int) ->
     if issubclass(annotation, Spec):
         return _spec(random, annotation, depth)
     fitting = [value for value in (INTEGERS if annotation is int else FLOATS) if _within(value, metadata)]
-    return random.choice(fitting)
+    return random.choice(fitting or [-0.5])
 
 
 def _part(random: Random, depth: int) -> Json:

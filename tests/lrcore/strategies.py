@@ -65,6 +65,7 @@ CYCLE_EXPRESSIONS = (
 
 COUNTS = (1, 40)
 RANGES: dict[str, tuple[float, float]] = {  # by field name, where the bounds alone would say little
+    "b": (-2.0, -0.1),
     "base_lr": (0.01, 1.0),
     "base_momentum": (0.5, 0.9),
     "cooldown": (0, 6),
@@ -87,9 +88,11 @@ RANGES: dict[str, tuple[float, float]] = {  # by field name, where the bounds al
     "max_momentum": (0.85, 0.99),
     "milestones": (0, 60),
     "patience": (0, 6),
+    "period_lengths": (40, 80),
     "power": (0.0, 4.0),
     "steps_per_epoch": (1, 8),
     "T_mult": (1, 4),
+    "t_max": (60, 120),
     "threshold": (1e-4, 0.5),
     "total_steps": (2, 80),
     "transition_begin": (-2, 40),

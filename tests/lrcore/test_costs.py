@@ -336,5 +336,5 @@ def test_code_that_would_be_too_long_is_refused_soon(case: str, to: Any, slow: f
 
 
 def test_one_schedule_with_many_cycles_is_translated() -> None:
-    for to in FRAMEWORKS:
+    for to in set(FRAMEWORKS) - {"deepspeed"}:  # whose configuration has no cycles
         assert 10**5 < len(translate(parse(repeated(EXPONENTIAL)), 0.1, to).code) < MAX_CODE

@@ -23,7 +23,7 @@ from lrcore.dialects._read import FRAMEWORKS as READ
 from lrcore.dialects._read import names, own_names
 from lrcore.schedules import SCHEDULES, Rates
 from tests.lrcore.strategies import Json, laws
-from tests.lrcore.test_frameworks import CASES, sgd, timm_schedulers
+from tests.lrcore.test_frameworks import CASES, sgd, timm_schedulers, transformers_curve
 from tests.lrcore.test_torch_parity import TORCH
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -36,12 +36,17 @@ N = 40
 MENTIONS = {
     "allennlp": r"AllenNLP",
     "caffe": r"Caffe",
+    "composer": r"Composer",
     "d2l": r"d2l",
+    "darknet": r"darknet",
     "deepspeed": r"deepspeed|DeepSpeed",
     "detectron2": r"detectron2",
     "fairseq": r"fairseq",
     "fastai": r"fastai",
+    "icefall": r"icefall",
     "keras": r"[Kk]eras",
+    "megatron": r"Megatron",
+    "olmo-core": r"OLMo-core",
     "optax": r"optax",
     "paddle": r"[Pp]addle",
     "pytorch_optimizer": r"pytorch_optimizer",
@@ -50,7 +55,7 @@ MENTIONS = {
     "torch-lr-finder": r"torch-lr-finder",
     "transformers": r"transformers",
 }
-ELSEWHERE = r"MLX|mmengine|mmcv|Megatron|NeMo|Composer|Lightning|ignite|darknet|TensorFlow|Flax|MXNet|OLMo|fvcore"
+ELSEWHERE = r"MLX|mmengine|mmcv|NeMo|Lightning|ignite|TensorFlow|Flax|MXNet|OLMo(?!-core)|fvcore"
 PAPER = r"arXiv:\d{4}\.\d{5}|lrserve"
 
 
@@ -116,6 +121,14 @@ RUN: dict[tuple[str, str], tuple[Json, Callable[[], Rates]]] = {
         {"type": "WarmUp", "warmup_steps": 10, "start": 0.25, "mode": "overlay_to_base",
          "schedule": COSINE | {"T_max": 40}},
         warm_timm(prefix=False, total=40),
+    ),
+    ("WarmUp", "transformers"): (
+        {"type": "WarmUp", "warmup_steps": 10, "schedule": COSINE},
+        lambda: transformers_curve("cosine", {"num_warmup_steps": 10, "num_training_steps": 40}, N),
+    ),
+    ("Noise", "timm"): (
+        {"type": "Noise", "noise_range_t": [5, 35], "noise_seed": 7, "schedule": {"type": "StepLR", "step_size": 9}},
+        lambda: timm_rates("StepLRScheduler", decay_t=9, decay_rate=0.1, noise_range_t=[5, 35], noise_seed=7),
     ),
     ("Repeat", "timm"): (
         {"type": "Repeat", "cycle_steps": 8, "decay": 0.5, "schedule": {"type": "CosineAnnealingLR", "T_max": 8}},

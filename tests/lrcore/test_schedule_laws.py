@@ -315,7 +315,7 @@ def test_a_warm_up_comes_before_over_or_on_its_schedule(mode: str, expected: lis
     assert curve(spec, 5) == expected
 
 
-@pytest.mark.parametrize("shape", ["linear", "constant", "cosine", "exponential", "log"])
+@pytest.mark.parametrize("shape", ["linear", "constant", "cosine", "exponential", "power", "log"])
 def test_a_warm_up_starts_at_its_factor_and_ends_at_its_schedule(shape: str) -> None:
     spec = {"type": "WarmUp", "warmup_steps": 10, "shape": shape, "start": 0.25, "schedule": {"type": "Constant"}}
 

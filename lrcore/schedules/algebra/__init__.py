@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from lrcore.schedules.algebra.noise import Noise
 from lrcore.schedules.algebra.repeat import Repeat
 from lrcore.schedules.algebra.transforms import BaseLR, Clamp, Scale, Shift
 from lrcore.schedules.algebra.warm_up import WarmUp
 
-__all__ = ["BaseLR", "Clamp", "Repeat", "Scale", "Shift", "WarmUp"]
+__all__ = ["BaseLR", "Clamp", "Noise", "Repeat", "Scale", "Shift", "WarmUp"]

@@ -11,7 +11,7 @@ from lrcore.numerics import cost, formulas
 from lrcore.numerics.compiled_formula import value_at
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import PI, Node, Value
-from lrcore.schedules._base import Fraction, StepCount, of_group
+from lrcore.schedules._base import Factor, Fraction, StepCount, of_group
 from lrcore.schedules.algebra._around import Around
 
 
@@ -25,20 +25,26 @@ class WarmUp(Around):
     | overlay_to_base | from start * base_lr to base_lr: timm's warmup_prefix=False | g(t) |
     | multiply | from start to 1, times g(t) | g(t) |
 
+    shift is the rule of transformers, fastai (cosine), Composer and Megatron as well.
+
     Between its ends, at u = t / warmup_steps, the ramp is linear; constant at its start; cosine, along
-    (1 - cos(pi * u)) / 2; exponential, by a constant factor per step; or log, along
-    log(1 + t) / log(max(2, warmup_steps)), which reaches its end at step warmup_steps - 1: DeepSpeed's WarmupLR.
+    (1 - cos(pi * u)) / 2; exponential, by a constant factor per step; power, along u ** power, which is darknet's
+    burn_in with overlay_to_base; or log, along log(1 + t) / log(max(2, warmup_steps)), which reaches its end at step
+    warmup_steps - 1: DeepSpeed's WarmupLR.
     """
 
     summary = "a warm-up before, over or on any schedule"
     formula = "ramp(t / warmup_steps) for t < warmup_steps, then g; with multiply ramp(t / warmup_steps) * g(t)"
-    origin = "timm's warmup_t and warmup_prefix, detectron2's WarmupParamScheduler, DeepSpeed's WarmupLR"
+    origin = (
+        "timm's warmup_t and warmup_prefix, detectron2's WarmupParamScheduler, DeepSpeed's WarmupLR, darknet's burn_in"
+    )
     example = {"type": "WarmUp", "warmup_steps": 5, "schedule": {"type": "CosineAnnealingLR", "T_max": 45}}
 
     type: Literal["WarmUp"]
     warmup_steps: StepCount
     start: Fraction = Field(0.0, description="factor at step 0")
-    shape: Literal["linear", "constant", "cosine", "exponential", "log"] = "linear"
+    shape: Literal["linear", "constant", "cosine", "exponential", "power", "log"] = "linear"
+    power: Factor = Field(4.0, description="of shape power")
     mode: Literal["shift", "overlay", "overlay_to_base", "multiply"] = "shift"
 
     @model_validator(mode="after")
@@ -118,6 +124,8 @@ class WarmUp(Around):
             case "exponential":
                 product = low ** (1 - u) * high**u
                 return formulas.written(product, lambda: low * (high / low) ** u if low else low)
+            case "power":
+                return low + (high - low) * formulas.raised(u, self.power)
         whole = math.log(max(2, self.warmup_steps))
         return formulas.written(
             low + (high - low) * (formulas.call("log1p", t) / whole),

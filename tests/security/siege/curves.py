@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
+from lrcore.dialects import FRAMEWORKS
 from tests.security.siege.wire import Request, get, post
 from tests.security.siege.worst import World, add, worst
 
@@ -188,7 +189,7 @@ def _translated(world: World) -> Request:
     chained: Schedule = {"type": "ChainedScheduler", "schedulers": parts}
     sequence = {"type": "SequentialLR", "schedulers": parts, "milestones": [100 * (i + 1) for i in range(12)]}
     schedule = world.rng.choice((chained, sequence, repeat_in_repeat(3), nested(chained, world, 6)))
-    to = world.rng.choice(("torch", "optax", "keras", "transformers", "timm"))
+    to = world.rng.choice(FRAMEWORKS)
     return post("/v1/schedules/translate", {"to": to, "base_lr": 0.1, "schedule": schedule})
 
 

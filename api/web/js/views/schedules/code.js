@@ -7,7 +7,9 @@ import {t, translated} from "../../texts.js";
 import {firstRate} from "./address.js";
 
 const REQUESTS = ["json", "curl"];
-const NAMES = [...REQUESTS, "torch", "optax", "keras", "transformers", "timm"];
+const NAMES = [
+  ...REQUESTS, "torch", "optax", "keras", "transformers", "timm", "deepspeed", "mmengine", "composer", "lightning",
+];
 const WAIT = 250;  // ms after a change before a translation is asked for
 
 /** The card with the tabs. */
