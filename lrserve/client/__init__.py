@@ -46,6 +46,7 @@ from lrserve.client.responses import (
     Plan,
     QueueState,
     Readiness,
+    Reading,
     Records,
     Translation,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "QueueState",
     "RangeTestHandle",
     "Readiness",
+    "Reading",
     "Records",
     "Translation",
 ]
