@@ -17,7 +17,7 @@ MAX_DEPTH = 32  # objects and lists inside each other
 MAX_NODES = 50_000  # values of a configuration
 MAX_FACTS = 100_000  # steps of which the facts are: of a longer run, evenly spaced ones
 
-Framework = Literal["deepspeed", "mmengine"]
+Framework = Literal["deepspeed", "keras", "lightning", "mmengine", "paddle", "timm", "torch", "transformers"]
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
 
 
@@ -94,8 +94,10 @@ def _reading(found: Found, run: Run) -> Reading:
     given = {} if base_lr is None else {"base_lr": base_lr}
     try:
         request = CurveRequest.model_validate({"schedule": schedule, "steps": 1} | given)
-        if base_lr is None and run.base_lr is not None:
-            run.note("base_lr of the request changes nothing: the configuration has rates of its own")
+        if request.schedule.own_base_lr is not None:
+            request = request.model_copy(update={"base_lr": None})
+            if run.base_lr is not None:
+                run.note("base_lr changes nothing: the schedule brings its own rates")
         facts = None if request.schedule.metric_driven else _facts(request, found.steps or run.total_steps, run)
     except ValidationError as error:
         raise _refused(error) from None

@@ -48,6 +48,10 @@ class Run:
             raise Needed(("base_lr",), "the configuration has no learning rate: give base_lr")
         return found
 
+    def known_rate(self, found: float | None = None) -> float | None:
+        """The same for a schedule that may bring its own; None if there is none."""
+        return None if found is None and self.base_lr is None else self.rate(found)
+
     def total(self, found: int | None = None, epochs: float | None = None) -> int:
         """The request's length of the run, or else that of the configuration, in steps. Raises Needed."""
         if self.total_steps is not None:
@@ -80,13 +84,13 @@ class Found:
 
     Attributes:
         schedule: in lrserve's own names.
-        base_lr: the optimizer's rate; None if the schedule brings its own.
+        base_lr: the optimizer's rate; None if it is not known, or the schedule brings its own.
         steps: of the run; None if that is not known.
         interval: what a step of the schedule is.
     """
 
     schedule: Json
-    base_lr: float | None = None
+    base_lr: float | list[float] | None = None
     steps: int | None = None
     interval: Literal["step", "epoch"] = "step"
 
@@ -164,11 +168,23 @@ def section(config: Json, name: str, path: Path = ()) -> Json:
 
 
 def from_spec(framework: str, name: str, arguments: Json, path: Path) -> Json:
-    """The schedule that `{"type": "framework.name", …}` is. Raises CurveError."""
-    for argument in arguments:
-        if argument == "type":
-            raise CurveError((*path, argument), f"{framework}.{name} has no such argument")
+    """The schedule that `{"type": "framework.name", …}` is.
+
+    Args:
+        path: where the arguments are in the configuration.
+
+    Raises:
+        CurveError: the framework has no such schedule, or it takes other arguments.
+    """
+    if "type" in arguments:
+        raise CurveError((*path, "type"), f"{framework}.{name} has no such argument")
     found: Json = _read.read({"type": f"{framework}.{name}"} | arguments, path)
+    try:
+        _adapter().validate_python(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        inside, _ = _inside(first["loc"], arguments, first["type"] == "missing")
+        raise CurveError((*path, *inside), f"{framework}.{name}: {message(first)}") from None
     return found
 
 

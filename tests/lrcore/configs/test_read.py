@@ -33,7 +33,7 @@ def test_facts_of_a_long_run_are_those_of_some_of_its_steps() -> None:
     found = read("deepspeed", WARM_UP, total_steps=10**12)
 
     assert found.facts["steps"] == 10**12
-    assert found.facts["integral"] == pytest.approx(1e11)
+    assert found.facts["integral"] == pytest.approx(1e11, rel=1e-4)
     assert any("every" in note for note in found.notes)
 
 

@@ -1,0 +1,43 @@
+"""Paddle: a scheduler by its name and arguments, which may hold another one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lrcore.configs._base import Found, Json, Path, Run, choose, from_spec
+from lrcore.dialects._read import names
+from lrcore.errors import CurveError
+
+KEYS = ("class_name", "type", "name")
+
+
+def fits(config: Any) -> bool:
+    """Whether this looks like Paddle's."""
+    return isinstance(config, dict) and any(
+        str(config.get(key)).rpartition(".")[2] in names("paddle") for key in KEYS
+    ) and ("learning_rate" in config or "learning_rate" in (config.get("args") or ()))  # fmt: skip
+
+
+def read(config: Any, run: Run) -> Found:
+    """Read a scheduler of paddle.optimizer.lr."""
+    return Found(_schedule(config, ()))
+
+
+def _schedule(config: Any, path: Path) -> Json:
+    if not isinstance(config, dict):
+        raise CurveError(path, "Input should be a valid object")
+    key = next((key for key in KEYS if key in config), KEYS[0])
+    given = config.get(key)
+    name = choose(
+        given.rpartition(".")[2] if isinstance(given, str) else given, names("paddle"), "the scheduler", (*path, key)
+    )
+    inside = isinstance(config.get("args"), dict)
+    arguments = dict(config["args"] if inside else config)
+    path = (*path, "args") if inside else path
+    if arguments.get("last_epoch", -1) not in (-1, 0):
+        raise CurveError((*path, "last_epoch"), "a schedule begun later is not read: leave it out")
+    for each in (key, "verbose", "last_epoch"):
+        arguments.pop(each, None)
+    if isinstance(arguments.get("learning_rate"), dict):
+        arguments["learning_rate"] = _schedule(arguments["learning_rate"], (*path, "learning_rate"))
+    return from_spec("paddle", name, arguments, path)
