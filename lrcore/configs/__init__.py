@@ -17,7 +17,10 @@ MAX_DEPTH = 32  # objects and lists inside each other
 MAX_NODES = 50_000  # values of a configuration
 MAX_FACTS = 100_000  # steps of which the facts are: of a longer run, evenly spaced ones
 
-Framework = Literal["deepspeed", "keras", "lightning", "mmengine", "paddle", "timm", "torch", "transformers"]
+Framework = Literal[
+    "composer", "darknet", "deepspeed", "detectron2", "fairseq", "keras", "lightning", "megatron", "mmengine", "nemo",
+    "olmo", "paddle", "timm", "torch", "transformers",
+]  # fmt: skip
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
 
 

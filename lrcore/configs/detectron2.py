@@ -1,0 +1,79 @@
+"""detectron2: the SOLVER of a configuration, with detectron2's defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from lrcore.configs._base import Found, Json, Path, Run, Section, choose, section, validated
+from lrcore.errors import CurveError
+from lrcore.family import Flag, Items
+from lrcore.schedules._base import Count, Factor, Fraction, Index, Rate
+
+NAMES = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR")
+GROUPS = ("BIAS_LR_FACTOR", "WEIGHT_DECAY_BIAS", "BACKBONE_MULTIPLIER")
+
+
+class _Solver(Section):
+    LR_SCHEDULER_NAME: Any = "WarmupMultiStepLR"
+    MAX_ITER: Count = 40_000
+    BASE_LR: Rate = 0.001
+    BASE_LR_END: Rate = 0.0
+    GAMMA: Factor = 0.1
+    STEPS: Annotated[list[Index], Items(10_000)] = [30_000]
+    NUM_DECAYS: Annotated[int, Field(ge=1, le=1000)] = 3
+    WARMUP_FACTOR: Fraction = 1 / 1000
+    WARMUP_ITERS: Index = 1000
+    WARMUP_METHOD: Literal["linear", "constant"] = "linear"
+    RESCALE_INTERVAL: Flag = False
+
+
+def fits(config: Any) -> bool:
+    """Whether this looks like detectron2's."""
+    return isinstance(config, dict) and ("SOLVER" in config or bool(config.keys() & {"BASE_LR", "LR_SCHEDULER_NAME"}))
+
+
+def read(config: Any, run: Run) -> Found:
+    """Read SOLVER, or what is in it."""
+    whole = isinstance(config, dict) and "SOLVER" in config
+    path: Path = ("SOLVER",) if whole else ()
+    given = section(config, "SOLVER") if whole else config
+    if isinstance(given, dict) and isinstance(given.get("STEPS"), int):  # YAML has (30000) for (30000,)
+        given = given | {"STEPS": [given["STEPS"]]}
+    found = validated(_Solver, given, path)
+    run.left_out(name for name in found.others if "LR" in name or "WARMUP" in name)
+    if defaults := {"BASE_LR", "MAX_ITER", "WARMUP_ITERS"} - found.model_fields_set:
+        run.note(f"{', '.join(sorted(defaults))} by default")
+    total, base = (
+        run.total(found.MAX_ITER if "MAX_ITER" in found.model_fields_set else None)
+        if run.total_steps
+        else found.MAX_ITER,
+        found.BASE_LR,
+    )
+    name = choose(found.LR_SCHEDULER_NAME, NAMES, "the scheduler", (*path, "LR_SCHEDULER_NAME"))
+    if found.RESCALE_INTERVAL and found.WARMUP_ITERS and name != "WarmupCosineLR":
+        raise CurveError((*path, "RESCALE_INTERVAL"), "it is read for WarmupCosineLR alone: leave it out")
+    rate = run.rate(base)
+    warm = min(found.WARMUP_ITERS, total)
+    after = _schedule(name, found, total - (warm if found.RESCALE_INTERVAL else 0), rate, path)
+    if warm:
+        ramp = {"type": "WarmUp", "warmup_steps": warm, "start": found.WARMUP_FACTOR, "schedule": after}
+        after = ramp | {"shape": found.WARMUP_METHOD, "mode": "shift" if found.RESCALE_INTERVAL else "overlay"}
+    return Found(after, rate, total)
+
+
+def _schedule(name: str, found: _Solver, total: int, rate: float, path: Path) -> Json:
+    if name == "WarmupCosineLR":
+        end = found.BASE_LR_END / found.BASE_LR if found.BASE_LR else 0.0
+        if end > 1:
+            raise CurveError((*path, "BASE_LR_END"), "it must be at most BASE_LR")
+        return {"type": "CosineAnnealingLR", "T_max": max(1, total)} | ({"eta_min": end * rate} if end else {})
+    if name == "WarmupMultiStepLR":
+        steps = [step for step in found.STEPS if step <= total]
+    else:
+        parts = found.NUM_DECAYS + 1
+        steps = [-(-i * total // parts) for i in range(1, parts)]
+    if sorted(set(steps)) != steps:
+        raise CurveError((*path, "STEPS"), "the steps must rise")
+    return {"type": "MultiStepLR", "milestones": steps, "gamma": found.GAMMA}
