@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
 from lrcore.configs._base import Found, Json, Needed, Run
-from lrcore.configs._flags import of_command_line
+from lrcore.configs._flags import options_of
+from lrcore.configs._guess import guess
 from lrcore.curve import CurveRequest, sample, summary
 from lrcore.errors import CurveError, message
 
@@ -64,7 +66,7 @@ def read(
     run = Run(base_lr, total_steps, steps_per_epoch)
     try:
         check_size(config)
-        found = importlib.import_module(f"lrcore.configs.{framework}").read(of_command_line(config), run)
+        found = importlib.import_module(f"lrcore.configs.{framework}").read(options_of(config), run)
     except Needed:
         raise
     except CurveError as error:
@@ -138,3 +140,10 @@ def _facts(request: CurveRequest, steps: int | None, run: Run) -> Any:
     curve = sample(part)
     facts = [{"steps": steps} | summary(lr, extent, stride) for lr, extent in zip(curve.lr, curve.extents, strict=True)]
     return facts if part.grouped else facts[0]
+
+
+def _finite(facts: dict[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in facts.items()}
+
+
+__all__ = ["FRAMEWORKS", "Framework", "Reading", "guess", "options_of", "read"]

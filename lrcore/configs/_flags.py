@@ -9,7 +9,7 @@ from typing import Any
 from lrcore.errors import CurveError
 
 
-def of_command_line(config: Any) -> Any:
+def options_of(config: Any) -> Any:
     """Return the options in a text such as "--sched step --decay-epochs 2.4", or anything else as it is.
 
     Words before the first flag are left out. Names get `_` for `-`; a flag without a value is true; one with several

@@ -101,7 +101,7 @@ def fits(config: Any) -> bool:
     block = config.get("lr_scheduler")
     if isinstance(block, dict):
         return block.get("_name") in CLASSES
-    return block in CLASSES and not isinstance(block, bool)
+    return isinstance(block, str) and block in CLASSES and "learning_rate" not in config
 
 
 def read(config: Any, run: Run) -> Found:

@@ -37,7 +37,10 @@ def fits(config: Any) -> bool:
     """Whether this looks like Lightning's."""
     if not isinstance(config, dict):
         return False
-    return bool(config.keys() & {"lr_scheduler", "lr_scheduler_config"}) or {"scheduler", "interval"} <= config.keys()
+    blocks = [config.get(name) for name in ("lr_scheduler", "lr_scheduler_config")]
+    return any(isinstance(block, dict) and "_name" not in block for block in blocks) or (
+        {"scheduler", "interval"} <= config.keys()
+    )
 
 
 def read(config: Any, run: Run) -> Found:

@@ -9,7 +9,7 @@ import pytest
 
 from lrcore import configs
 from lrcore.configs import FRAMEWORKS, read
-from lrcore.configs._flags import of_command_line
+from lrcore.configs._flags import options_of
 from lrcore.errors import CurveError
 
 WARM_UP = {"type": "WarmupLR", "params": {"warmup_max_lr": 0.1, "warmup_num_steps": 10}}
@@ -100,7 +100,7 @@ def test_a_wrong_configuration_is_refused_with_the_path_of_the_field(case: str) 
 def test_flags_of_a_command_line_are_options() -> None:
     text = "torchrun train.py --sched step --decay-epochs 2.4 \\\n --lr=.05 --decay-milestones 30 60 --amp # why"
 
-    assert of_command_line(text) == {
+    assert options_of(text) == {
         "sched": "step",
         "decay_epochs": 2.4,
         "lr": 0.05,
