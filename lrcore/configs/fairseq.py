@@ -124,7 +124,12 @@ def read(config: Any, run: Run) -> Found:
     given = {key: rest[key] for key in COMMON if key in rest and not _is_reference(rest[key])} | given
     if "lr" not in given:
         given["lr"] = [run.rate()]
-    found = validated(CLASSES[name], given, path)
+    try:
+        found = validated(CLASSES[name], given, path)
+    except CurveError as error:
+        if path and error.field[1:2] and error.field[1] in COMMON and error.field[1] not in block:
+            raise CurveError(("optimization", *error.field[1:]), str(error)) from None
+        raise
     rate = run.rate(found.lr[0])
     total = run.total_steps or found.max_update or None
     return Found(_schedule(found, rate, total, run, path), rate, total)
