@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import Any
 
 from lrcore.errors import CurveError
+
+SHELL = re.compile(r"[)};|&]|\w+=")  # ends an array of flags or a command, or assigns a variable
 
 
 def options_of(config: Any) -> Any:
@@ -32,6 +35,8 @@ def options_of(config: Any) -> Any:
             values = found.setdefault(name.replace("-", "_"), [])
             values.clear()
             values.extend([_literal(value)] if equals else [])
+        elif SHELL.match(word):
+            values = None
         elif values is not None:
             values.append(_literal(word))
     if not found:

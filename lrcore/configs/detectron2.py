@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lrcore.configs._base import Found, Json, Path, Run, Section, choose, section, validated
 from lrcore.errors import CurveError
@@ -28,6 +28,15 @@ class _Solver(Section):
     WARMUP_METHOD: Literal["linear", "constant"] = "linear"
     RESCALE_INTERVAL: Flag = False
 
+    @field_validator("STEPS", mode="before")
+    @classmethod
+    def _tuple(cls, value: Any) -> Any:
+        """A tuple as YAML has it, "(60000, 80000)", or the only number of one, (30000)."""
+        if isinstance(value, str):
+            numbers = [part.strip() for part in value.strip("()[] ").split(",") if part.strip()]
+            return [int(number) if number.isdecimal() and len(number) <= 15 else number for number in numbers]
+        return [value] if type(value) is int else value
+
 
 def fits(config: Any) -> bool:
     """Whether this looks like detectron2's."""
@@ -39,22 +48,16 @@ def read(config: Any, run: Run) -> Found:
     whole = isinstance(config, dict) and "SOLVER" in config
     path: Path = ("SOLVER",) if whole else ()
     given = section(config, "SOLVER") if whole else config
-    if isinstance(given, dict) and isinstance(given.get("STEPS"), int):  # YAML has (30000) for (30000,)
-        given = given | {"STEPS": [given["STEPS"]]}
     found = validated(_Solver, given, path)
     run.left_out(name for name in found.others if "LR" in name or "WARMUP" in name)
     if defaults := {"BASE_LR", "MAX_ITER", "WARMUP_ITERS"} - found.model_fields_set:
         run.note(f"{', '.join(sorted(defaults))} by default")
-    total, base = (
-        run.total(found.MAX_ITER if "MAX_ITER" in found.model_fields_set else None)
-        if run.total_steps
-        else found.MAX_ITER,
-        found.BASE_LR,
-    )
+    own = found.MAX_ITER if "MAX_ITER" in found.model_fields_set else None
+    total = run.total(own) if run.total_steps is not None else found.MAX_ITER
     name = choose(found.LR_SCHEDULER_NAME, NAMES, "the scheduler", (*path, "LR_SCHEDULER_NAME"))
     if found.RESCALE_INTERVAL and found.WARMUP_ITERS and name != "WarmupCosineLR":
         raise CurveError((*path, "RESCALE_INTERVAL"), "it is read for WarmupCosineLR alone: leave it out")
-    rate = run.rate(base)
+    rate = run.rate(found.BASE_LR)
     warm = min(found.WARMUP_ITERS, total)
     after = _schedule(name, found, total - (warm if found.RESCALE_INTERVAL else 0), rate, path)
     if warm:

@@ -106,7 +106,11 @@ def of_state(state: Json, path: Path) -> Json:
         arguments["schedulers"] = [of_state(part, (*path, "_schedulers", i)) for i, part in enumerate(parts)]
         if name == "SequentialLR":
             arguments["milestones"] = state["_milestones"]
-    return from_spec("torch", name, arguments, path)
+    try:
+        return from_spec("torch", name, arguments, path)
+    except CurveError as error:
+        here = error.field[len(path) :]
+        raise CurveError((*path, *(f"_{part}" if f"_{part}" in state else part for part in here)), str(error)) from None
 
 
 def _counted(milestones: Json, gamma: Any, path: Path) -> Json:
