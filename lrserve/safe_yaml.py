@@ -47,16 +47,14 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+.012345
 
 def load(text: str, depth: int) -> Any:
     """Return the only document of a text, with names as keys. Raises ValueError."""
-    loader = _Loader(text)
-    loader.most = depth
     try:
+        loader = _Loader(text)
+        loader.most = depth
         return _named(loader.get_single_data())
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""
         raise ValueError(f"{where}this is not YAML that is read: {getattr(error, 'problem', None) or error}") from None
-    finally:
-        loader.dispose()
 
 
 def _named(value: Any) -> Any:

@@ -198,7 +198,9 @@ def read(config: Any, run: Run) -> Found:
     pieces = [_piece(each, where, length) for each, where in schedulers]
     if by_epoch:
         run.note("one step is one epoch")
-    return Found(_joined(pieces, rate, length.known), rate, length.known, "epoch" if by_epoch else "step")
+    ends = max(piece.end for piece in pieces)
+    steps = length.known or (ends if ends < INF else None)
+    return Found(_joined(pieces, rate, length.known), rate, steps, "epoch" if by_epoch else "step")
 
 
 class _Optimizer(Options):

@@ -9,13 +9,16 @@ from lrcore.dialects._read import names
 from lrcore.errors import CurveError
 
 KEYS = ("class_name", "type", "name")
+RATES = {"learning_rate", "max_learning_rate", "base_learning_rate"}
 
 
 def fits(config: Any) -> bool:
     """Whether this looks like Paddle's."""
-    return isinstance(config, dict) and any(
-        str(config.get(key)).rpartition(".")[2] in names("paddle") for key in KEYS
-    ) and ("learning_rate" in config or "learning_rate" in (config.get("args") or ()))  # fmt: skip
+    if not isinstance(config, dict):
+        return False
+    given = config["args"] if isinstance(config.get("args"), dict) else config
+    name = next((str(config[key]).rpartition(".")[2] for key in KEYS if key in config), "")
+    return name in names("paddle") and (bool(given.keys() & RATES) or name == "PiecewiseDecay")
 
 
 def read(config: Any, run: Run) -> Found:

@@ -40,7 +40,9 @@ def fits(config: Any) -> bool:
     """Whether this looks like the state of a scheduler of torch, or like one of its classes."""
     if not isinstance(config, dict):
         return False
-    return "last_epoch" in config or any(str(config.get(key)).startswith("torch.optim.") for key in CLASS)
+    return bool(config.keys() & {"last_epoch", "_schedulers"}) or any(
+        str(config.get(key)).startswith("torch.optim.") for key in CLASS
+    )
 
 
 def read(config: Any, run: Run) -> Found:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from lrcore import configs
-from lrcore.configs import FRAMEWORKS, read
+from lrcore.configs import FRAMEWORKS, guess, read
 from lrcore.configs._flags import options_of
+from lrcore.configs._guess import ORDER
 from lrcore.errors import CurveError
 
 WARM_UP = {"type": "WarmupLR", "params": {"warmup_max_lr": 0.1, "warmup_num_steps": 10}}
@@ -19,6 +20,15 @@ RAMP = {"type": "LinearLR", "by_epoch": False, "end": 50}
 def test_every_dialect_is_listed() -> None:
     found = {module.name for module in pkgutil.iter_modules(configs.__path__) if not module.name.startswith("_")}
     assert found == set(FRAMEWORKS)
+
+
+def test_every_dialect_is_guessed() -> None:
+    assert sorted(ORDER) == sorted(FRAMEWORKS)
+
+
+def test_several_schedules_in_a_file_are_named() -> None:
+    with pytest.raises(CurveError, match="several parts of it have a schedule, one, two"):
+        guess({"one": WARM_UP, "two": WARM_UP})
 
 
 def test_facts_are_those_of_the_curve_over_the_run() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lrcore.configs import FRAMEWORKS, Reading, read
+from lrcore.configs import FRAMEWORKS, Reading, guess, options_of, read
 from lrcore.curve import CurveRequest, sample
 
 Json = dict[str, Any]
@@ -37,6 +37,14 @@ def test_a_configuration_reads_to_the_framework_s_own_curve(framework: Any, vect
     np.testing.assert_allclose(
         rates(found, vector["steps"]), expected, rtol=0, atol=vector.get("tolerance", 1e-9) * expected.max()
     )
+
+
+@pytest.mark.parametrize(("framework", "vector"), VECTORS)
+def test_whose_configuration_it_is_can_be_told(framework: str, vector: Json) -> None:
+    config = options_of(json.loads(vector["config"]))
+
+    assert guess(config) == (framework, config)
+    assert guess({"scheduler_of_mine": config, "seed": 3})[0] == framework
 
 
 def test_every_framework_has_vectors() -> None:
