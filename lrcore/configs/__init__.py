@@ -9,15 +9,15 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
-from lrcore.configs._base import Found, Json, Needed, Run
+from lrcore.configs._base import Context, Found, Json, Needed
 from lrcore.configs._flags import options_of
 from lrcore.configs._guess import guess
 from lrcore.curve import CurveRequest, sample, summary
 from lrcore.errors import CurveError, message
 
 MAX_DEPTH = 32  # objects and lists inside each other
-MAX_NODES = 50_000  # values of a configuration
-MAX_FACTS = 100_000  # steps of which the facts are: of a longer run, evenly spaced ones
+MAX_NODES = 20_000  # values of a configuration
+MAX_FACTS = 100_000  # steps of which the facts are: of a longer context, evenly spaced ones
 
 Framework = Literal[
     "composer", "darknet", "deepspeed", "detectron2", "fairseq", "keras", "lightning", "megatron", "mmengine", "nemo",
@@ -63,15 +63,15 @@ def read(
         CurveError: it is no configuration of the framework, or its curve is none that lrserve has. `field` is that of
             a request with the fields config, base_lr, total_steps and steps_per_epoch.
     """
-    run = Run(base_lr, total_steps, steps_per_epoch)
+    context = Context(base_lr, total_steps, steps_per_epoch)
     try:
         check_size(config)
-        found = importlib.import_module(f"lrcore.configs.{framework}").read(options_of(config), run)
+        found = importlib.import_module(f"lrcore.configs.{framework}").read(options_of(config), context)
     except Needed:
         raise
     except CurveError as error:
         raise CurveError(("config", *error.field), str(error)) from None
-    return _reading(found, run)
+    return _reading(found, context)
 
 
 def check_size(config: Any) -> None:
@@ -91,29 +91,29 @@ def check_size(config: Any) -> None:
         depth += 1
 
 
-def _reading(found: Found, run: Run) -> Reading:
+def _reading(found: Found, context: Context) -> Reading:
     """Validate what a dialect found, and compute its facts."""
     schedule, base_lr = found.schedule, found.base_lr
     if schedule["type"] == "BaseLR":
-        base_lr, schedule = run.rate(schedule["base_lr"]), schedule["schedule"]
+        base_lr, schedule = context.rate(schedule["base_lr"]), schedule["schedule"]
     given = {} if base_lr is None else {"base_lr": base_lr}
     try:
         request = CurveRequest.model_validate({"schedule": schedule, "steps": 1} | given)
         if request.schedule.own_base_lr is not None:
             request = request.model_copy(update={"base_lr": None})
-            if run.base_lr is not None:
-                run.note("base_lr changes nothing: the schedule brings its own rates")
-        facts = None if request.schedule.metric_driven else _facts(request, found.steps or run.total_steps, run)
+            if context.base_lr is not None:
+                context.note("base_lr changes nothing: the schedule brings its own rates")
+        facts = None if request.schedule.metric_driven else _facts(request, found.steps or context.total_steps, context)
     except ValidationError as error:
         raise _refused(error) from None
     except CurveError as error:
         raise CurveError(("config",), str(error)) from None
     if facts is None:
         missing = "the rate follows a metric" if request.schedule.metric_driven else "total_steps is not known"
-        run.note(f"no facts: {missing}")
+        context.note(f"no facts: {missing}")
     rates = request.base_lrs
     written = request.schedule.model_dump(mode="json", exclude_unset=True)
-    return Reading(written, rates if request.grouped else rates[0], found.interval, facts, tuple(run.notes))
+    return Reading(written, rates if request.grouped else rates[0], found.interval, facts, tuple(context.notes))
 
 
 def _refused(error: ValidationError) -> CurveError:
@@ -127,14 +127,14 @@ def _refused(error: ValidationError) -> CurveError:
     )
 
 
-def _facts(request: CurveRequest, steps: int | None, run: Run) -> Any:
+def _facts(request: CurveRequest, steps: int | None, context: Context) -> Any:
     """The facts of a curve over a run of so many steps; None if that is not known."""
     steps = steps or request.schedule.horizon
     if not steps:
         return None
     stride = -(-steps // MAX_FACTS)
     if stride > 1:
-        run.note(f"facts of every {stride}th step")
+        context.note(f"facts of every {stride}th step")
     part = request.model_copy(update={"steps": -(-steps // stride), "stride": stride, "total_steps": steps})
     part.check()
     curve = sample(part)

@@ -25,7 +25,7 @@ class Needed(CurveError):
 
 
 @dataclass
-class Run:
+class Context:
     """What a request says besides its configuration, and the notes on what was made of that."""
 
     base_lr: float | None = None

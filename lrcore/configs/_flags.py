@@ -9,6 +9,8 @@ from typing import Any
 
 from lrcore.errors import CurveError
 
+MAX_TEXT = 20_000
+LITERAL = frozenset('-+.0123456789[{"tfn')  # what a number, a list, an object, true, false and null begin with
 SHELL = re.compile(r"[)};|&]|\w+=")  # ends an array of flags or a command, or assigns a variable
 
 
@@ -23,6 +25,8 @@ def options_of(config: Any) -> Any:
     """
     if not isinstance(config, str):
         return config
+    if len(config) > MAX_TEXT:
+        raise CurveError((), f"a command line may have {MAX_TEXT:,} characters at most: leave out other commands")
     try:
         words = shlex.split(config.replace("\\\n", " "), comments=True)
     except ValueError as error:
@@ -45,6 +49,8 @@ def options_of(config: Any) -> Any:
 
 
 def _literal(word: str) -> Any:
+    if word[:1] not in LITERAL:
+        return word
     try:
         value = json.loads(word)
     except (ValueError, RecursionError):

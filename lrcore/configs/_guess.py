@@ -1,4 +1,4 @@
-"""Whose configuration something is."""
+"""Detect the framework of a configuration."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def guess(config: Any) -> tuple[str, Any]:
     if found:
         names = ", ".join(str(name)[:80] for name, _, _ in found[:10])
         raise CurveError((), f"several parts of it have a schedule, {names}: give one of them alone")
-    raise CurveError(("from",), f"whose configuration this is cannot be told: name one of {', '.join(sorted(ORDER))}")
+    raise CurveError(("from",), f"unknown configuration: give its framework, one of {', '.join(sorted(ORDER))}")
 
 
 def _of(config: Any) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from lrcore.configs._base import Found, Json, Options, Path, Run, choose, section, validated
+from lrcore.configs._base import Context, Found, Json, Options, Path, choose, section, validated
 from lrcore.configs._pieces import CONSTANT, cosine_to, line, line_to, polynomial, scaled, sequence, shifted, warm_up
 from lrcore.errors import CurveError
 from lrcore.family import Flag, Items, Number
@@ -22,26 +22,26 @@ KEYS = ("name", "class_name", "type")
 class _Times:
     """Time strings as steps."""
 
-    def __init__(self, run: Run, duration: Any, path: Path) -> None:
-        self._run, self._duration, self.path = run, duration, path
-        self.known = run.total_steps
+    def __init__(self, context: Context, duration: Any, path: Path) -> None:
+        self._context, self._duration, self.path = context, duration, path
+        self.known = context.total_steps
 
     def steps(self, name: str, time: Time) -> int:
         """Steps of a time string, rounded down as Composer does. Raises CurveError, Needed."""
         value, unit = self._read(time, (*self.path, name))
         if unit == "ba":
             return int(value)
-        return int(value * (self._run.epoch() if unit == "ep" else self.total()))
+        return int(value * (self._context.epoch() if unit == "ep" else self.total()))
 
     def total(self) -> int:
         """Steps of the run. Raises CurveError, Needed."""
         if self.known is None:
             if self._duration is None:
-                return self._run.total()
+                return self._context.total()
             value, unit = self._read(self._duration, ("max_duration",))
             if unit == "dur":
                 raise CurveError(("max_duration",), "the duration must be in batches (ba) or epochs (ep)")
-            self.known = max(1, int(value * (self._run.epoch() if unit == "ep" else 1)))
+            self.known = max(1, int(value * (self._context.epoch() if unit == "ep" else 1)))
         return self.known
 
     def _read(self, time: Any, path: Path) -> tuple[float, str]:
@@ -51,7 +51,7 @@ class _Times:
         if match is None:
             raise CurveError(path, "Input should be a time such as 100ba, 30ep or 0.1dur")
         if match[2] not in ("ba", "ep", "dur"):
-            raise CurveError(path, f"times in {match[2]} are not read: give batches (ba), epochs (ep) or parts (dur)")
+            raise CurveError(path, f"times in {match[2]} are not supported: give them in ba, ep or dur")
         return float(match[1]), match[2]
 
 
@@ -172,7 +172,7 @@ class _Restarts(_Scheduler):
             cycles.append((cosine_to(length, self.alpha_f), length))
             if len(cycles) > MAX_CYCLES:
                 raise CurveError(
-                    (*times.path, "t_mult"), f"more than {MAX_CYCLES} cycles are not read: give a larger t_mult"
+                    (*times.path, "t_mult"), f"more than {MAX_CYCLES} cycles are not supported: give a larger t_mult"
                 )
             end, length = end + length, int(self.t_mult * length)
         return sequence(cycles or [(CONSTANT, None)])
@@ -246,7 +246,7 @@ def fits(config: Any) -> bool:
     return isinstance(block, dict) and any(block.get(key) in (*CLASSES, *FOUNDRY) for key in KEYS)
 
 
-def read(config: Any, run: Run) -> Found:
+def read(config: Any, context: Context) -> Found:
     """Read the scheduler, the rate of the optimizer and max_duration."""
     if not isinstance(config, dict):
         raise CurveError((), "Input should be a valid object")
@@ -259,9 +259,9 @@ def read(config: Any, run: Run) -> Found:
     found = validated(CLASSES[FOUNDRY.get(name, name)], given, path)
     lr = section(config, "optimizer").get("lr") if whole else None
     if whole:
-        run.left_out(config.keys() - {"scheduler", "optimizer", "max_duration"})
-    rate = run.rate(None if lr is None else validated(_Optimizer, {"lr": lr}, ("optimizer",)).lr)
-    times = _Times(run, config.get("max_duration") if whole else block.get("max_duration"), path)
+        context.left_out(config.keys() - {"scheduler", "optimizer", "max_duration"})
+    rate = context.rate(None if lr is None else validated(_Optimizer, {"lr": lr}, ("optimizer",)).lr)
+    times = _Times(context, config.get("max_duration") if whole else block.get("max_duration"), path)
     schedule = found.schedule(times, rate)
     return Found(schedule, rate, times.known)
 

@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from lrcore.configs._base import Found, Json, Path, Run, Section, section, validated
+from lrcore.configs._base import Context, Found, Json, Path, Section, section, validated
 from lrcore.configs._pieces import CONSTANT, product, sequence, shifted
 from lrcore.errors import CurveError
 from lrcore.family import Items, Number
 from lrcore.schedules._base import Count, Factor, Index, Rate
+
+MAX_SCALES = 30
 
 
 class _Net(Section):
@@ -46,20 +48,20 @@ def fits(config: Any) -> bool:
     )  # fmt: skip
 
 
-def read(config: Any, run: Run) -> Found:
+def read(config: Any, context: Context) -> Found:
     """Read what darknet's get_current_rate makes of the section."""
     whole = isinstance(config, dict) and "net" in config
     path: Path = ("net",) if whole else ()
     found = validated(_Net, section(config, "net") if whole else config, path)
-    if "learning_rate" not in found.model_fields_set and run.base_lr is None:
-        run.note("learning_rate 0.001, the default")
-    run.note("darknet's first update is its batch 1")
+    if "learning_rate" not in found.model_fields_set and context.base_lr is None:
+        context.note("learning_rate 0.001, the default")
+    context.note("darknet's first update is its batch 1")
     after = _policy(found, path)
     burn = found.burn_in
     if burn:
         ramp = {"type": "LambdaLR", "lr_lambda": f"(epoch / {burn}) ** {found.power!r}"}
         after = sequence([(ramp, burn), (shifted(after, burn), None)])
-    return Found(shifted(after, 1), run.rate(found.learning_rate), run.total_steps or found.max_batches or None)
+    return Found(shifted(after, 1), context.rate(found.learning_rate), context.total_steps or found.max_batches or None)
 
 
 def _policy(found: _Net, path: Path) -> Json:
@@ -81,6 +83,8 @@ def _policy(found: _Net, path: Path) -> Json:
     if sorted(found.steps) != found.steps:
         raise CurveError((*path, "steps"), "the steps must rise")
     gammas = dict.fromkeys(found.scales)
+    if len(gammas) > MAX_SCALES:
+        raise CurveError((*path, "scales"), f"more than {MAX_SCALES} different scales are not supported")
     return product([
         {
             "type": "MultiStepLR",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from lrcore.configs._base import Found, Json, Options, Path, Run, choose, from_spec, section, validated
+from lrcore.configs._base import Context, Found, Json, Options, Path, choose, from_spec, section, validated
 from lrcore.configs._pieces import (
     CONSTANT,
     cosine_to,
@@ -33,7 +33,7 @@ def fits(config: Any) -> bool:
     return isinstance(block, dict) and block.get("type") in SCHEDULERS and isinstance(block.get("params", {}), dict)
 
 
-def read(config: Any, run: Run) -> Found:
+def read(config: Any, context: Context) -> Found:
     """Read `scheduler`, and the rate of `optimizer`."""
     if not isinstance(config, dict):
         raise CurveError((), "Input should be a valid object: a ds_config.json, or its scheduler")
@@ -45,11 +45,11 @@ def read(config: Any, run: Run) -> Found:
     name = choose(block.get("type"), SCHEDULERS, "the scheduler", (*path, "type"))
     params, path = section(block, "params", path), (*path, "params")
     if whole:
-        run.left_out(config.keys() - {"scheduler", "optimizer"})
+        context.left_out(config.keys() - {"scheduler", "optimizer"})
     lr = section(section(config, "optimizer"), "params").get("lr") if whole else None
     if lr is not None:
         lr = validated(_Optimizer, {"lr": lr}, ("optimizer", "params")).lr
-    return SCHEDULERS[name](params, path, run, lr)
+    return SCHEDULERS[name](params, path, context, lr)
 
 
 class _Optimizer(Options):
@@ -95,24 +95,24 @@ class _OneCycle(_Resumable):
     decay_mom_rate: Number = 0.0
 
 
-def _range_test(params: Json, path: Path, run: Run, lr: float | None) -> Found:
+def _range_test(params: Json, path: Path, context: Context, lr: float | None) -> Found:
     return Found(from_spec("deepspeed", "LRRangeTest", _without_resumption(params), path))
 
 
-def _warm_up(params: Json, path: Path, run: Run, lr: float | None) -> Found:
+def _warm_up(params: Json, path: Path, context: Context, lr: float | None) -> Found:
     found = validated(_WarmupLR, params, path)
-    high = run.rate(lr) if found.warmup_max_lr is None else found.warmup_max_lr
-    run.note(LATE)
+    high = context.rate(lr) if found.warmup_max_lr is None else found.warmup_max_lr
+    context.note(LATE)
     return Found(from_rate(high, shifted(_ramp(found, high, path), -1)))
 
 
-def _warm_up_decay(params: Json, path: Path, run: Run, lr: float | None) -> Found:
+def _warm_up_decay(params: Json, path: Path, context: Context, lr: float | None) -> Found:
     found = validated(_WarmupDecayLR, params, path)
-    high = run.rate(lr) if found.warmup_max_lr is None else found.warmup_max_lr
+    high = context.rate(lr) if found.warmup_max_lr is None else found.warmup_max_lr
     warm, total = max(2, found.warmup_num_steps), found.total_num_steps
     ramp = _ramp(found, high, path)
     down = line_to(total - warm, found.warmup_min_lr / high if high else 0.0)
-    run.note(LATE)
+    context.note(LATE)
     return Found(from_rate(high, shifted(sequence([(ramp, warm), (down, None)]), -1)), None, total)
 
 
@@ -123,24 +123,24 @@ def _ramp(found: _WarmupLR, high: float, path: Path) -> Json:
     return ramp
 
 
-def _warm_up_cosine(params: Json, path: Path, run: Run, lr: float | None) -> Found:
+def _warm_up_cosine(params: Json, path: Path, context: Context, lr: float | None) -> Found:
     found = validated(_WarmupCosineLR, params, path)
     warm, total = max(2, found.warmup_num_steps), found.total_num_steps
     ramp = warm_up(warm, CONSTANT, found.warmup_min_ratio, found.warmup_type)
     down = shifted(cosine_to(max(1, total - warm), found.cos_min_ratio), 1)
-    run.note("DeepSpeed's first update has a rate of 0, and the second one that of its step 0")
+    context.note("DeepSpeed's first update has a rate of 0, and the second one that of its step 0")
     whole = sequence([(scaled(CONSTANT, 0.0), 1), (ramp, warm), (down, None)])
-    return Found(whole, run.rate(lr), total)
+    return Found(whole, context.rate(lr), total)
 
 
-def _one_cycle(params: Json, path: Path, run: Run, lr: float | None) -> Found:
+def _one_cycle(params: Json, path: Path, context: Context, lr: float | None) -> Found:
     found = validated(_OneCycle, params, path)
     low, high, first = found.cycle_min_lr, found.cycle_max_lr, found.cycle_first_step_size
     second = first if found.cycle_second_step_size is None else found.cycle_second_step_size
     stairs = found.cycle_first_stair_count
     down_stairs = stairs if found.cycle_second_stair_count is None else found.cycle_second_stair_count
     if found.cycle_momentum:
-        run.note("momentum is left out: cycle_momentum")
+        context.note("momentum is left out: cycle_momentum")
     after = fixed(low)
     if found.decay_lr_rate and found.decay_step_size:
         after = {

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from lrcore.configs._base import Found, Json, Path, Run, Section, choose, section, validated
+from lrcore.configs._base import Context, Found, Json, Path, Section, choose, section, validated
 from lrcore.errors import CurveError
 from lrcore.family import Flag, Items
 from lrcore.schedules._base import Count, Factor, Fraction, Index, Rate
@@ -43,21 +43,21 @@ def fits(config: Any) -> bool:
     return isinstance(config, dict) and ("SOLVER" in config or bool(config.keys() & {"BASE_LR", "LR_SCHEDULER_NAME"}))
 
 
-def read(config: Any, run: Run) -> Found:
+def read(config: Any, context: Context) -> Found:
     """Read SOLVER, or what is in it."""
     whole = isinstance(config, dict) and "SOLVER" in config
     path: Path = ("SOLVER",) if whole else ()
     given = section(config, "SOLVER") if whole else config
     found = validated(_Solver, given, path)
-    run.left_out(name for name in found.others if "LR" in name or "WARMUP" in name)
+    context.left_out(name for name in found.others if "LR" in name or "WARMUP" in name)
     if defaults := {"BASE_LR", "MAX_ITER", "WARMUP_ITERS"} - found.model_fields_set:
-        run.note(f"{', '.join(sorted(defaults))} by default")
+        context.note(f"{', '.join(sorted(defaults))} by default")
     own = found.MAX_ITER if "MAX_ITER" in found.model_fields_set else None
-    total = run.total(own) if run.total_steps is not None else found.MAX_ITER
+    total = context.total(own) if context.total_steps is not None else found.MAX_ITER
     name = choose(found.LR_SCHEDULER_NAME, NAMES, "the scheduler", (*path, "LR_SCHEDULER_NAME"))
     if found.RESCALE_INTERVAL and found.WARMUP_ITERS and name != "WarmupCosineLR":
-        raise CurveError((*path, "RESCALE_INTERVAL"), "it is read for WarmupCosineLR alone: leave it out")
-    rate = run.rate(found.BASE_LR)
+        raise CurveError((*path, "RESCALE_INTERVAL"), "supported for WarmupCosineLR only: leave it out")
+    rate = context.rate(found.BASE_LR)
     warm = min(found.WARMUP_ITERS, total)
     after = _schedule(name, found, total - (warm if found.RESCALE_INTERVAL else 0), rate, path)
     if warm:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from lrcore.configs._base import Found, Json, Options, Path, Run, choose, section, validated
+from lrcore.configs._base import Context, Found, Json, Options, Path, choose, section, validated
 from lrcore.configs._pieces import CONSTANT, fixed, line, polynomial, scaled, sequence, warm_up
 from lrcore.errors import CurveError
 from lrcore.family import Flag, Items, Number
@@ -104,7 +104,7 @@ def fits(config: Any) -> bool:
     return isinstance(block, str) and block in CLASSES and "learning_rate" not in config
 
 
-def read(config: Any, run: Run) -> Found:
+def read(config: Any, context: Context) -> Found:
     """Read lr_scheduler and what it takes."""
     if not isinstance(config, dict):
         raise CurveError((), "Input should be a valid object, or the flags of a command line")
@@ -118,43 +118,43 @@ def read(config: Any, run: Run) -> Found:
         rest = section(config, "optimization")
     else:
         given, rest = {key: value for key, value in config.items() if key in fields}, config
-        run.left_out(
+        context.left_out(
             key for key in config.keys() - fields.keys() - {"lr_scheduler"} if key.startswith(("lr", "warmup"))
         )
     given = {key: rest[key] for key in COMMON if key in rest and not _is_reference(rest[key])} | given
     if "lr" not in given:
-        given["lr"] = [run.rate()]
+        given["lr"] = [context.rate()]
     try:
         found = validated(CLASSES[name], given, path)
     except CurveError as error:
         if path and error.field[1:2] and error.field[1] in COMMON and error.field[1] not in block:
             raise CurveError(("optimization", *error.field[1:]), str(error)) from None
         raise
-    rate = run.rate(found.lr[0])
-    total = run.total_steps or found.max_update or None
-    return Found(_schedule(found, rate, total, run, path), rate, total)
+    rate = context.rate(found.lr[0])
+    total = context.total_steps or found.max_update or None
+    return Found(_schedule(found, rate, total, context, path), rate, total)
 
 
 def _is_reference(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("${")
 
 
-def _schedule(found: _Scheduler, rate: float, total: int | None, run: Run, path: Path) -> Json:
+def _schedule(found: _Scheduler, rate: float, total: int | None, context: Context, path: Path) -> Json:
     if len(found.lr) > 1 and not isinstance(found, _Fixed):
-        raise CurveError((*path, "lr"), "rates by epoch are read for the fixed schedule alone: give one")
+        raise CurveError((*path, "lr"), "rates by epoch are supported for the fixed schedule only: give one")
     match found:
         case _Fixed():
-            return _fixed(found, run, path)
+            return _fixed(found, context, path)
         case _Cosine():
-            return _cosine(found, rate, total, run, path)
+            return _cosine(found, rate, total, context, path)
         case _InverseSqrt():
             return _inverse_sqrt(found, rate)
         case _Polynomial():
-            return _polynomial(found, total, run, path)
+            return _polynomial(found, total, context, path)
         case _Step():
             return _step(found, rate)
         case _TriStage():
-            return _tri_stage(found, total, run, path)
+            return _tri_stage(found, total, context, path)
         case _Triangular():
             return _triangular(found, rate, path)
     return CONSTANT
@@ -168,10 +168,10 @@ def _inverse_sqrt(found: _InverseSqrt, rate: float) -> Json:
     return sequence([(line(low, rate, warm), warm), (after, None)])
 
 
-def _polynomial(found: _Polynomial, total: int | None, run: Run, path: Path) -> Json:
+def _polynomial(found: _Polynomial, total: int | None, context: Context, path: Path) -> Json:
     if found.force_anneal is not None:
-        raise CurveError((*path, "force_anneal"), "it is not read here: leave it out")
-    warm, end = found.warmup_updates, int(found.total_num_update) or total or run.total()
+        raise CurveError((*path, "force_anneal"), "not supported: leave it out")
+    warm, end = found.warmup_updates, int(found.total_num_update) or total or context.total()
     return warm_up(warm, polynomial(end - warm, found.power, found.end_learning_rate))
 
 
@@ -182,7 +182,7 @@ def _step(found: _Step, rate: float) -> Json:
     return sequence([(line(start, rate, warm), warm), (down, None)])
 
 
-def _fixed(found: _Fixed, run: Run, path: Path) -> Json:
+def _fixed(found: _Fixed, context: Context, path: Path) -> Json:
     """Rates by epoch, the last one held or shrunk, and a warm-up that begins at its second step."""
     warm = found.warmup_updates
     if len(found.lr) == 1 and found.force_anneal is None:
@@ -190,8 +190,8 @@ def _fixed(found: _Fixed, run: Run, path: Path) -> Json:
             ({"type": "LinearLR", "start_factor": 1 / warm, "end_factor": 1.0, "total_iters": warm - 1}, None)
         ])  # fmt: skip
     if warm > 1:
-        raise CurveError((*path, "warmup_updates"), "a warm-up under rates by epoch is not read: leave it out")
-    epoch, rates = run.epoch(), found.lr
+        raise CurveError((*path, "warmup_updates"), "a warm-up under rates by epoch is not supported: leave it out")
+    epoch, rates = context.epoch(), found.lr
     if found.force_anneal is None:
         return {"type": "PiecewiseDecay", "boundaries": [epoch * i for i in range(1, len(rates))], "values": rates}
     before = found.force_anneal - 1
@@ -204,21 +204,21 @@ def _fixed(found: _Fixed, run: Run, path: Path) -> Json:
     return sequence([*parts, (last, None)])
 
 
-def _cosine(found: _Cosine, rate: float, total: int | None, run: Run, path: Path) -> Json:
+def _cosine(found: _Cosine, rate: float, total: int | None, context: Context, path: Path) -> Json:
     if found.min_lr >= rate:
         raise CurveError((*path, "min_lr"), f"it must be less than lr ({rate:g})")
     warm = found.warmup_updates
     start = found.warmup_init_lr if found.warmup_init_lr >= 0 else found.min_lr
-    period = int(found.lr_period_updates) if found.lr_period_updates > 0 else (total or run.total()) - warm
+    period = int(found.lr_period_updates) if found.lr_period_updates > 0 else (total or context.total()) - warm
     if period < 1:
         raise CurveError((*path, "warmup_updates"), "the warm-up must be shorter than the run")
     half = {"type": "CosineAnnealingLR", "T_max": period} | ({"eta_min": found.min_lr} if found.min_lr else {})
     if found.t_mult == 1:
         turns: Json = {"type": "Repeat", "cycle_steps": period, "decay": found.lr_shrink, "schedule": half}
     elif found.t_mult == int(found.t_mult):
-        turns = _growing(found, period, total or run.total())
+        turns = _growing(found, period, total or context.total())
     else:
-        raise CurveError((*path, "t_mult"), "it is read if it is whole")
+        raise CurveError((*path, "t_mult"), "supported only if it is whole")
     return sequence([(line(start, rate, warm), warm), (turns, None)])
 
 
@@ -235,9 +235,9 @@ def _growing(found: _Cosine, period: int, total: int) -> Json:
     return sequence([*parts[:-1], (parts[-1][0], None)])
 
 
-def _tri_stage(found: _TriStage, total: int | None, run: Run, path: Path) -> Json:
+def _tri_stage(found: _TriStage, total: int | None, context: Context, path: Path) -> Json:
     if found.phase_ratio is not None:
-        end = total or run.total()
+        end = total or context.total()
         warm, hold, decay = (int(end * ratio) for ratio in found.phase_ratio)
     else:
         warm, hold, decay = found.warmup_steps, found.hold_steps, found.decay_steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lrcore.configs._base import Found, Json, Options, Path, Run, choose, from_spec, validated
+from lrcore.configs._base import Context, Found, Json, Options, Path, choose, from_spec, validated
 from lrcore.configs._pieces import CONSTANT
 from lrcore.dialects._read import names
 from lrcore.errors import CurveError
@@ -32,7 +32,7 @@ def fits(config: Any) -> bool:
     )  # fmt: skip
 
 
-def read(config: Any, run: Run) -> Found:
+def read(config: Any, context: Context) -> Found:
     """Read a schedule, or that of an optimizer."""
     if not isinstance(config, dict):
         raise CurveError((), "Input should be a valid object")
@@ -40,11 +40,11 @@ def read(config: Any, run: Run) -> Found:
     if "learning_rate" not in config and isinstance(inner := config.get("config"), dict) and "learning_rate" in inner:
         config, path = inner, ("config",)
     if "learning_rate" in config:
-        run.left_out(config.keys() - {"learning_rate", "name"})
+        context.left_out(config.keys() - {"learning_rate", "name"})
         path = (*path, "learning_rate")
         if not isinstance(config["learning_rate"], dict):
             rate = validated(_Rate, {"learning_rate": config["learning_rate"]}, path[:-1]).learning_rate
-            return Found(CONSTANT, run.rate(rate))
+            return Found(CONSTANT, context.rate(rate))
         config = config["learning_rate"]
     return Found(_schedule(config, path))
 

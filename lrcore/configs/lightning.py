@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lrcore.configs import torch
-from lrcore.configs._base import Found, Json, Options, Path, Run, Section, section, validated
+from lrcore.configs._base import Context, Found, Json, Options, Path, Section, section, validated
 from lrcore.errors import CurveError
 from lrcore.schedules._base import Rate
 
@@ -43,7 +43,7 @@ def fits(config: Any) -> bool:
     )
 
 
-def read(config: Any, run: Run) -> Found:
+def read(config: Any, context: Context) -> Found:
     """Read the scheduler, the rate of the optimizer and the length that the trainer has."""
     if not isinstance(config, dict):
         raise CurveError((), "Input should be a valid object")
@@ -56,8 +56,8 @@ def read(config: Any, run: Run) -> Found:
     if schedule["type"] == "ReduceLROnPlateau":
         schedule = {key: value for key, value in schedule.items() if key != "monitor"}
     elif interval == "epoch":
-        run.note("one step is one epoch: Lightning's default interval")
-    return Found(schedule, _rate(config, run), _length(config, run, interval), interval)
+        context.note("one step is one epoch: Lightning's default interval")
+    return Found(schedule, _rate(config, context), _length(config, context, interval), interval)
 
 
 def _block(config: Json) -> tuple[Json, Path]:
@@ -67,21 +67,21 @@ def _block(config: Json) -> tuple[Json, Path]:
     return config, ()
 
 
-def _rate(config: Json, run: Run) -> float | None:
+def _rate(config: Json, context: Context) -> float | None:
     optimizer = section(config, "optimizer")
     key = next((each for each in torch.ARGUMENTS if isinstance(optimizer.get(each), dict)), None)
     inside, path = (optimizer[key], ("optimizer", key)) if key else (optimizer, ("optimizer",))
     lr = inside.get("lr")
-    return run.known_rate(None if lr is None else validated(_Optimizer, {"lr": lr}, path).lr)
+    return context.known_rate(None if lr is None else validated(_Optimizer, {"lr": lr}, path).lr)
 
 
-def _length(config: Json, run: Run, interval: str) -> int | None:
+def _length(config: Json, context: Context, interval: str) -> int | None:
     trainer = validated(_Trainer, section(config, "trainer"), ("trainer",))
-    if run.total_steps is not None:
-        return run.total_steps
+    if context.total_steps is not None:
+        return context.total_steps
     own = trainer.max_epochs if interval == "epoch" else trainer.max_steps
     if own is not None and own > 0:
         return own
-    if interval == "step" and (trainer.max_epochs or -1) > 0 and run.steps_per_epoch is not None:
-        return (trainer.max_epochs or 0) * run.steps_per_epoch
+    if interval == "step" and (trainer.max_epochs or -1) > 0 and context.steps_per_epoch is not None:
+        return (trainer.max_epochs or 0) * context.steps_per_epoch
     return None

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from lrcore.configs._base import Found, Json, Needed, Run, Section, validated
+from lrcore.configs._base import Context, Found, Json, Needed, Section, validated
 from lrcore.configs._pieces import CONSTANT, cosine, fixed, line, sequence
 from lrcore.errors import CurveError
 from lrcore.schedules._base import Count, Fraction, Index, Rate
@@ -46,18 +46,18 @@ def fits(config: Any) -> bool:
     )
 
 
-def read(config: Any, run: Run) -> Found:
+def read(config: Any, context: Context) -> Found:
     """Read the rates of OptimizerParamScheduler, which counts samples: iterations of equal batches are the same."""
     found = validated(_Arguments, config)
-    run.left_out(name for name in found.others if name.startswith("lr") or "min_lr" in name)
+    context.left_out(name for name in found.others if name.startswith("lr") or "min_lr" in name)
     if found.rampup_batch_size not in (None, []):
-        raise CurveError(("rampup_batch_size",), "batches that grow are not read: leave it out")
-    rate = run.rate(found.lr)
+        raise CurveError(("rampup_batch_size",), "batches that grow are not supported: leave it out")
+    rate = context.rate(found.lr)
     low = found.min_lr
     if low > rate or found.lr_warmup_init > rate:
         raise CurveError(("min_lr" if low > rate else "lr_warmup_init",), f"it must be at most lr ({rate:g})")
     total = _iterations(found, "train_iters", "train_samples")
-    total = run.total(total) if run.total_steps is not None or total is not None else None
+    total = context.total(total) if context.total_steps is not None or total is not None else None
     decay = _iterations(found, "lr_decay_iters", "lr_decay_samples") or total
     if decay is None:
         raise Needed(("total_steps",), "neither lr_decay_iters nor train_iters is there: give total_steps")

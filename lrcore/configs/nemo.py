@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lrcore.configs import torch
-from lrcore.configs._base import Found, Json, Options, Path, Run, choose, section, validated
+from lrcore.configs._base import Context, Found, Json, Options, Path, choose, section, validated
 from lrcore.configs._pieces import CONSTANT, cosine, fixed, line_to, polynomial, sequence, shifted
 from lrcore.errors import CurveError
 from lrcore.family import Flag
@@ -79,7 +79,7 @@ def fits(config: Any) -> bool:
     return isinstance(sched, dict) and sched.get("name") in (*POLICIES, *TORCH) and sched is not config
 
 
-def read(config: Any, run: Run) -> Found:
+def read(config: Any, context: Context) -> Found:
     """Read `sched`, the rate beside it and the length that the trainer has."""
     if not isinstance(config, dict):
         raise CurveError((), "Input should be a valid object")
@@ -92,7 +92,7 @@ def read(config: Any, run: Run) -> Found:
     lr = optim.get("lr")
     rate = None if lr is None else validated(_Optimizer, {"lr": lr}, path[:-1]).lr
     if name in TORCH:
-        return Found(torch.of_class({"name": name} | arguments, path), run.known_rate(rate))
+        return Found(torch.of_class({"name": name} | arguments, path), context.known_rate(rate))
     if isinstance(inner := arguments.get("args"), dict):
         arguments, path = inner, (*path, "args")
     if arguments.get("max_steps") is None:
@@ -100,8 +100,8 @@ def read(config: Any, run: Run) -> Found:
     if arguments["max_steps"] == -1:
         arguments["max_steps"] = None
     found = validated(POLICIES[name], arguments, path)
-    base = run.rate(rate)
-    total = run.total(found.max_steps) if name != "NoamAnnealing" else run.total_steps or found.max_steps
+    base = context.rate(rate)
+    total = context.total(found.max_steps) if name != "NoamAnnealing" else context.total_steps or found.max_steps
     if found.min_lr > base:
         raise CurveError((*path, "min_lr"), f"it must be at most lr ({base:g})")
     return Found(_schedule(name, found, total or 0, base, path), base, total)
@@ -159,7 +159,7 @@ def _down(name: str, found: _Policy, warm: int, hold: int, total: int, base: flo
         case _Cosine():
             return cosine(steps - _steps(found, "constant", total, ()), low)
         case _Polynomial(cycle=True):
-            raise CurveError(("cycle",), "a polynomial in cycles is not read: leave it out")
+            raise CurveError(("cycle",), "a polynomial in cycles is not supported: leave it out")
         case _Polynomial():
             return polynomial(steps, found.power, low)
         case _NoamHold():

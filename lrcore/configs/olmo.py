@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from lrcore.configs._base import Found, Json, Options, Path, Run, choose, section, validated, value_at
+from lrcore.configs._base import Context, Found, Json, Options, Path, choose, section, validated, value_at
 from lrcore.configs._pieces import (
     CONSTANT,
     cosine_to,
@@ -100,7 +100,7 @@ def fits(config: Any) -> bool:
     ).startswith("olmo_core")
 
 
-def read(config: Any, run: Run) -> Found:
+def read(config: Any, context: Context) -> Found:
     """Read the scheduler, and the rate of the optimizer beside it."""
     if not isinstance(config, dict):
         raise CurveError((), "Input should be a valid object")
@@ -113,10 +113,10 @@ def read(config: Any, run: Run) -> Found:
     found = validated(CLASSES[name][1], arguments, path)
     module = section(config, "train_module") if path[:1] == ("train_module",) else config
     lr = section(module, "optim").get("lr") if path else None
-    base = run.rate(None if lr is None else validated(_Optimizer, {"lr": lr}, (*path[:-1], "optim")).lr)
-    schedule = _schedule(name, found, run, base, path)
-    run.note("OLMo-core's first update is its step 1")
-    return Found(shifted(schedule, 1), base, run.total_steps)
+    base = context.rate(None if lr is None else validated(_Optimizer, {"lr": lr}, (*path[:-1], "optim")).lr)
+    schedule = _schedule(name, found, context, base, path)
+    context.note("OLMo-core's first update is its step 1")
+    return Found(shifted(schedule, 1), base, context.total_steps)
 
 
 class _Optimizer(Options):
@@ -133,7 +133,7 @@ def _block(config: Json) -> tuple[Json, Path]:
     return config, ()
 
 
-def _length(found: Any, name: str, total: int | None, run: Run, path: Path) -> int:
+def _length(found: Any, name: str, total: int | None, context: Context, path: Path) -> int:
     """Steps of the warm-up or of the decay: a share of the run is rounded, half to even."""
     steps: Any = getattr(found, name, None)
     steps = getattr(found, f"{name}_steps", None) if steps is None else steps
@@ -142,18 +142,18 @@ def _length(found: Any, name: str, total: int | None, run: Run, path: Path) -> i
         share = None
     if (steps is None) == (share is None):
         raise CurveError((*path, name), f"give either {name} or {name}_fraction")
-    return int(steps) if steps is not None else round((run.total() if total is None else total) * share)
+    return int(steps) if steps is not None else round((context.total() if total is None else total) * share)
 
 
-def _schedule(name: str, found: _Scheduler, run: Run, base: float, path: Path) -> Json:
+def _schedule(name: str, found: _Scheduler, context: Context, base: float, path: Path) -> Json:
     if isinstance(found, _Exponential):
-        return _exponential(found, run.total(), base, path)
+        return _exponential(found, context.total(), base, path)
     if isinstance(found, _Periods):
-        return _periods(found, run, base, path)
+        return _periods(found, context, base, path)
     if not isinstance(found, _Ramped):
         return CONSTANT
     total = found.t_max if isinstance(found, _Ending) else None
-    warm = _length(found, "warmup", total, run, path)
+    warm = _length(found, "warmup", total, context, path)
     if found.warmup_min_lr >= base > 0:
         raise CurveError((*path, "warmup_min_lr"), f"it must be less than lr ({base:g})")
     if not warm and isinstance(found, _Power | _Floored) and not isinstance(found, _Ending):
@@ -165,11 +165,11 @@ def _schedule(name: str, found: _Scheduler, run: Run, base: float, path: Path) -
         low = found.alpha_f
         root = {"type": "LambdaLR", "lr_lambda": f"{low!r} + {1 - low!r} * sqrt({warm} / (epoch + {warm}))"}
         return sequence([(ramp, warm), (root, None)])
-    total = run.total() if total is None else total
+    total = context.total() if total is None else total
     if warm >= total:
         raise CurveError((*path, "warmup"), f"the warm-up must be shorter than the run ({total})")
     if isinstance(found, _Decaying):
-        return _decaying(found, ramp, warm, total, run, base, path)
+        return _decaying(found, ramp, warm, total, context, base, path)
     return _ending(name, found, ramp, warm, total - warm, base)
 
 
@@ -186,10 +186,10 @@ def _ending(name: str, found: Any, ramp: Json, warm: int, steps: int, base: floa
     return sequence([(ramp, warm), (half, steps), (scaled(CONSTANT, low), None)])
 
 
-def _decaying(found: _Decaying, ramp: Json, warm: int, total: int, run: Run, base: float, path: Path) -> Json:
+def _decaying(found: _Decaying, ramp: Json, warm: int, total: int, context: Context, base: float, path: Path) -> Json:
     """Warm-up, what follows it, and a line down at the end of the run."""
-    run_length = run.total()
-    last = _length(found, "decay", run_length, run, path)
+    run_length = context.total()
+    last = _length(found, "decay", run_length, context, path)
     steps = run_length - last - warm
     if steps < 0:
         raise CurveError((*path, "decay"), f"warm-up and decay must be no longer than the run ({run_length})")
@@ -206,16 +206,16 @@ def _decaying(found: _Decaying, ramp: Json, warm: int, total: int, run: Run, bas
     return sequence([(ramp, warm), (middle, steps), (line(high, found.decay_min_lr, last), None)])
 
 
-def _periods(found: _Periods, run: Run, base: float, path: Path) -> Json:
+def _periods(found: _Periods, context: Context, base: float, path: Path) -> Json:
     """Warm-up, and then in each period its peak and a line down at its end."""
     lengths = found.period_lengths
     peaks = found.period_lr_multipliers or [1.0] * len(lengths)
     if len(peaks) != len(lengths):
         raise CurveError((*path, "period_lr_multipliers"), f"there must be as many as periods, {len(lengths)}")
-    warm = _length(found, "warmup", lengths[0], run, path)
+    warm = _length(found, "warmup", lengths[0], context, path)
     parts: list[tuple[Json, int | None]] = [(line(found.warmup_min_lr, base * peaks[0], warm), warm)]
     for i, (length, peak) in enumerate(zip(lengths, peaks, strict=True)):
-        last = _length(found, "decay", length, run, path)
+        last = _length(found, "decay", length, context, path)
         stable = length - last - (warm if i == 0 else 0)
         if stable < 0:
             raise CurveError((*path, "period_lengths", i), "the period must hold its warm-up and its decay")

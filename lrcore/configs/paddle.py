@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lrcore.configs._base import Found, Json, Path, Run, choose, from_spec
+from lrcore.configs._base import Context, Found, Json, Path, choose, from_spec
 from lrcore.dialects._read import names
 from lrcore.errors import CurveError
 
@@ -21,7 +21,7 @@ def fits(config: Any) -> bool:
     return name in names("paddle") and (bool(given.keys() & RATES) or name == "PiecewiseDecay")
 
 
-def read(config: Any, run: Run) -> Found:
+def read(config: Any, context: Context) -> Found:
     """Read a scheduler of paddle.optimizer.lr."""
     return Found(_schedule(config, ()))
 
@@ -38,7 +38,7 @@ def _schedule(config: Any, path: Path) -> Json:
     arguments = dict(config["args"] if inside else config)
     path = (*path, "args") if inside else path
     if arguments.get("last_epoch", -1) not in (-1, 0):
-        raise CurveError((*path, "last_epoch"), "a schedule begun later is not read: leave it out")
+        raise CurveError((*path, "last_epoch"), "a schedule begun later is not supported: leave it out")
     for each in (key, "verbose", "last_epoch"):
         arguments.pop(each, None)
     if isinstance(arguments.get("learning_rate"), dict):

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from lrcore.configs._base import Found, Json, Needed, Run, Section, choose, from_spec, validated
+from lrcore.configs._base import Context, Found, Json, Needed, Section, choose, from_spec, validated
 from lrcore.configs._pieces import CONSTANT
 from lrcore.errors import CurveError
 from lrcore.family import Flag, Items, Number
@@ -61,21 +61,21 @@ def fits(config: Any) -> bool:
     return isinstance(config, dict) and "sched" in config and not isinstance(config["sched"], dict)
 
 
-def read(config: Any, run: Run) -> Found:
+def read(config: Any, context: Context) -> Found:
     """Read what timm's create_scheduler makes of the arguments."""
     found = validated(_Arguments, config)
-    run.left_out(found.others)
+    context.left_out(found.others)
     if found.sched is None:
         found = found.model_copy(update={"sched": "none"})
     kind = choose(found.sched, KINDS, "the schedule", ("sched",))
     if found.lr_noise not in (None, [], 0):
-        raise CurveError(("lr_noise",), "noise is not read: leave it out")
-    if found.lr is None and run.base_lr is None:
+        raise CurveError(("lr_noise",), "noise is not supported: leave it out")
+    if found.lr is None and context.base_lr is None:
         raise Needed(("base_lr",), "without lr the rate depends on the number of devices: give base_lr")
-    rate, unit = run.rate(found.lr), run.epoch() if found.sched_on_updates else 1
+    rate, unit = context.rate(found.lr), context.epoch() if found.sched_on_updates else 1
     name, arguments, length = _scheduler(kind, found, unit)
     if not found.sched_on_updates:
-        run.note("one step is one epoch")
+        context.note("one step is one epoch")
     return Found(_schedule(name, arguments), rate, max(1, round(length)), "step" if found.sched_on_updates else "epoch")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lrcore.configs._base import Found, Json, Path, Run, choose, from_spec
+from lrcore.configs._base import Context, Found, Json, Path, choose, from_spec
 from lrcore.configs._pieces import product
 from lrcore.dialects._read import own_names
 from lrcore.errors import CurveError
@@ -45,23 +45,23 @@ def fits(config: Any) -> bool:
     )
 
 
-def read(config: Any, run: Run) -> Found:
+def read(config: Any, context: Context) -> Found:
     """Read a scheduler, which takes a step where the training loop steps it."""
     if not isinstance(config, dict):
         raise CurveError((), "Input should be a valid object: a scheduler's state_dict(), or its class and arguments")
     if any(isinstance(config.get(key), str) for key in CLASS):
-        return Found(of_class(config, ()), run.known_rate())
+        return Found(of_class(config, ()), context.known_rate())
     state = of_state(config, ())
     rates = config.get("base_lrs")
     if rates is None and "_schedulers" in config:
         rates = config["_schedulers"][0].get("base_lrs")
     found = _base_rates(rates)
     if (step := config.get("last_epoch")) not in (None, 0):
-        run.note(f"the state is that of step {step:g}" if isinstance(step, int | float) else "the state has a step")
-        run.note("the schedule is given from its beginning")
-    if isinstance(found, list) and run.base_lr is None:
+        context.note(f"the state is that of step {step:g}" if isinstance(step, int | float) else "the state has a step")
+        context.note("the schedule is given from its beginning")
+    if isinstance(found, list) and context.base_lr is None:
         return Found(state, found)
-    return Found(state, run.rate(found[0] if isinstance(found, list) else found))
+    return Found(state, context.rate(found[0] if isinstance(found, list) else found))
 
 
 def of_class(config: Json, path: Path) -> Json:
@@ -75,7 +75,7 @@ def of_class(config: Json, path: Path) -> Json:
     path = (*path, inside) if inside else path
     arguments = {each: value for each, value in given.items() if each not in LEFT_OUT}
     if given.get("last_epoch", -1) != -1:
-        raise CurveError((*path, "last_epoch"), "a schedule begun later is not read: leave it out")
+        raise CurveError((*path, "last_epoch"), "a schedule begun later is not supported: leave it out")
     if name in NESTED:
         parts = arguments.get("schedulers")
         if not isinstance(parts, list):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from lrcore.configs._base import Found, Json, Run, Section, choose, from_spec, validated
+from lrcore.configs._base import Context, Found, Json, Section, choose, from_spec, validated
 from lrcore.errors import CurveError
 from lrcore.family import Number
 from lrcore.schedules import SCHEDULES
@@ -36,26 +36,26 @@ def fits(config: Any) -> bool:
     return isinstance(config, dict) and bool(config.keys() & {"lr_scheduler_type", "num_train_epochs"})
 
 
-def read(config: Any, run: Run) -> Found:
+def read(config: Any, context: Context) -> Found:
     """Read the schedule that the Trainer makes of its arguments."""
     found = validated(_Arguments, config)
-    run.left_out(found.others)
+    context.left_out(found.others)
     given = found.lr_scheduler_type
     if given is None:
-        run.note("lr_scheduler_type linear, the default")
+        context.note("lr_scheduler_type linear, the default")
     name = given.rpartition(".")[2].lower() if isinstance(given, str) else given  # SchedulerType.COSINE as well
     if name == "greedy":
-        raise CurveError(("lr_scheduler_type",), "greedy raises and cuts the rate by a metric, which is not read")
+        raise CurveError(("lr_scheduler_type",), "greedy raises and cuts the rate by a metric, which is not supported")
     name = choose("linear" if name is None else name, NAMES, "the schedule", ("lr_scheduler_type",))
-    if found.learning_rate is None and run.base_lr is None:
-        run.note("learning_rate 5e-05, the default")
-    rate = run.rate(LEARNING_RATE if found.learning_rate is None else found.learning_rate)
+    if found.learning_rate is None and context.base_lr is None:
+        context.note("learning_rate 5e-05, the default")
+    rate = context.rate(LEARNING_RATE if found.learning_rate is None else found.learning_rate)
     fields = SCHEDULES[name].model_fields if name in SCHEDULES else {}
     arguments = _kwargs(found)
     if "num_training_steps" in fields or found.warmup_ratio or _is_share(found.warmup_steps):
-        total: int | None = _total(found, run)
+        total: int | None = _total(found, context)
     else:
-        total = run.total_steps or (found.max_steps if (found.max_steps or 0) > 0 else None)
+        total = context.total_steps or (found.max_steps if (found.max_steps or 0) > 0 else None)
     if "num_warmup_steps" in fields:
         arguments = {"num_warmup_steps": _warm_up(found, total)} | arguments
     if "num_training_steps" in fields and total is not None and "num_stable_steps" not in arguments:
@@ -78,16 +78,16 @@ def _kwargs(found: _Arguments) -> Json:
     return given
 
 
-def _total(found: _Arguments, run: Run) -> int:
+def _total(found: _Arguments, context: Context) -> int:
     if found.max_steps is not None and found.max_steps > 0:
-        return run.total(found.max_steps)
-    if run.total_steps is not None:
-        return run.total_steps
+        return context.total(found.max_steps)
+    if context.total_steps is not None:
+        return context.total_steps
     if found.num_train_epochs is None:
-        if run.steps_per_epoch is None:
-            return run.total()
-        run.note("num_train_epochs 3, the default")
-    return max(1, math.ceil((found.num_train_epochs or EPOCHS) * run.epoch()))
+        if context.steps_per_epoch is None:
+            return context.total()
+        context.note("num_train_epochs 3, the default")
+    return max(1, math.ceil((found.num_train_epochs or EPOCHS) * context.epoch()))
 
 
 def _is_share(steps: float | None) -> bool:
