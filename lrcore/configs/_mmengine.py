@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from lrcore.configs._base import Json, Options
-from lrcore.configs._pieces import CONSTANT, scaled
+from lrcore.configs._pieces import CONSTANT, fixed, from_rate, scaled, sequence
 from lrcore.errors import CurveError
 from lrcore.family import Flag, Items, Name, Number
 from lrcore.schedules._base import Count, Factor, Fraction, Index, Rate
@@ -109,6 +110,30 @@ class Cosine(Scheduler):
         return _held(f"{least!r} + {1 - least!r} * (1 + cos(pi * {{t}} / {period})) / 2", unit)
 
 
+class CosineRestart(Scheduler):
+    periods: Annotated[list[Count], Items(30, least=1)]
+    restart_weights: Annotated[list[Rate], Items(30, least=1)] = [1.0]
+    eta_min: Rate | None = None
+    eta_min_ratio: Fraction | None = None
+
+    def multiplies(self) -> bool:
+        return False
+
+    def spec(self, steps: int, unit: int, rate: float) -> Json:
+        if unit != 1:
+            raise CurveError(("by_epoch",), "restarts by epochs are not supported here: set convert_to_iter_based")
+        if len(self.restart_weights) != len(self.periods):
+            raise CurveError(("restart_weights",), f"there must be as many as periods, {len(self.periods)}")
+        low = self.eta_min or 0.0
+        parts: list[tuple[Json, int | None]] = []
+        for period, weight in zip(self.periods, self.restart_weights, strict=True):
+            down = {"type": "CosineAnnealingLR", "T_max": period} | ({"eta_min": low} if low else {})
+            parts.append((down if weight == 1 else from_rate(rate * weight, down), period))
+        last, weight = self.periods[-1], self.restart_weights[-1]
+        held = low + (rate * weight - low) * (1 + math.cos(math.pi * (last - 1) / last)) / 2
+        return sequence([*parts, (fixed(held), None)])
+
+
 class Poly(Scheduler):
     holds = True
 
@@ -150,6 +175,7 @@ class OneCycle(Scheduler):
 CLASSES: dict[str, type[Scheduler]] = {
     "ConstantLR": Constant,
     "CosineAnnealingLR": Cosine,
+    "CosineRestartLR": CosineRestart,
     "ExponentialLR": Exponential,
     "LinearLR": Linear,
     "MultiStepLR": MultiStep,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,17 @@ from lrcore.configs._base import (
     validated,
     value_at,
 )
-from lrcore.configs._mmengine import CLASSES, INF, NEEDS_END, Cosine, MultiStep, OneCycle, Scheduler, Step
+from lrcore.configs._mmengine import (
+    CLASSES,
+    INF,
+    NEEDS_END,
+    Cosine,
+    CosineRestart,
+    MultiStep,
+    OneCycle,
+    Scheduler,
+    Step,
+)
 from lrcore.configs._pieces import CONSTANT, from_rate, product, scaled, sequence
 from lrcore.errors import CurveError
 from lrcore.schedules._base import Count, Rate
@@ -170,6 +181,8 @@ def _converted(scheduler: Scheduler, factor: int) -> Scheduler:
             return scheduler.model_copy(update={"milestones": [m * factor for m in scheduler.milestones]})
         case Cosine() if scheduler.T_max:
             return scheduler.model_copy(update={"T_max": scheduler.T_max * factor})
+        case CosineRestart():
+            return scheduler.model_copy(update={"periods": [period * factor for period in scheduler.periods]})
         case OneCycle() if scheduler.total_steps:
             return scheduler.model_copy(update={"total_steps": scheduler.total_steps * factor})
     return scheduler
@@ -230,12 +243,16 @@ def _cluster(pieces: list[_Piece], begin: int, end: int, now: float, base: float
 def _absolute(piece: _Piece, now: float, base: float) -> _Piece:
     """A piece whose floor is a rate, not a fraction of the base rate. Raises CurveError past the turn of a cosine."""
     scheduler = piece.scheduler
-    if not isinstance(scheduler, Cosine):
+    if not isinstance(scheduler, Cosine | CosineRestart):
         return piece
     if scheduler.eta_min_ratio is not None:
         if scheduler.eta_min is not None:
             raise CurveError((*piece.path, "eta_min_ratio"), "give either eta_min or eta_min_ratio")
         scheduler = scheduler.model_copy(update={"eta_min": base * scheduler.eta_min_ratio})
+    if isinstance(scheduler, CosineRestart):
+        if not math.isclose(now, base, rel_tol=1e-9):
+            raise CurveError((*piece.path, "begin"), "the schedulers before must end at the optimizer's rate")
+        return replace(piece, scheduler=scheduler)
     steps = (piece.end - piece.begin) // piece.unit
     if now != base and scheduler.T_max and steps > scheduler.T_max + 1:
         raise CurveError(
