@@ -51,6 +51,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "translate_schedule": {"schedule": SCHEDULE, "base_lr": 0.1, "to": "optax"},
     "fit_schedule": {"lr": [0.1, 0.1, 0.05, 0.05, 0.025]},
+    "read_config": {
+        "from": "deepspeed",
+        "config": {"type": "WarmupLR", "params": {"warmup_max_lr": 0.001, "warmup_num_steps": 100}},
+        "total_steps": 1000,
+    },
     "submit_job": SCHEDULED,
     "submit_job_with_id": SCHEDULED,
     "submit_range_test": JOB | {"start_lr": 1e-5, "end_lr": 10, "num_iter": 100},

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lrcore import __version__
-from lrserve.commands import curves, experiments, jobs, keys, limits, lr_find, serve, webhooks
+from lrserve.commands import configs, curves, experiments, jobs, keys, limits, lr_find, serve, webhooks
 from lrserve.doctor import doctor
 from lrserve.errors import Group
 from lrserve.output import say
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for module in (serve, curves, jobs, lr_find):
+for module in (serve, curves, configs, jobs, lr_find):
     app.add_typer(module.app)
 app.add_typer(experiments.app, name="experiments", rich_help_panel="Jobs")
 app.add_typer(webhooks.app, name="webhooks", rich_help_panel="Administration")

@@ -45,6 +45,7 @@ from lrserve.client.responses import (
     Plan,
     QueueState,
     Readiness,
+    Reading,
     Records,
     Translation,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "QueueState",
     "RangeTestHandle",
     "Readiness",
+    "Reading",
     "Records",
     "Translation",
 ]

@@ -1,4 +1,4 @@
-"""Calls about schedules: curves, catalogue, translation, fit."""
+"""Calls about schedules: curves, catalogue, translation, fit, configurations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from lrserve.client.calls import Call, SpecLike, as_json, content, given, list_of, model, path, plain
 from lrserve.client.methods import Method
-from lrserve.client.responses import CurveDetails, Entry, Fit, Floats, Translation
+from lrserve.client.responses import CurveDetails, Entry, Fit, Floats, Reading, Translation
 
 Form = Literal["json", "csv", "npy", "arrow", "png", "svg"]
 Rates = float | Sequence[float] | Floats
@@ -226,6 +226,28 @@ def fit(lr: Metrics, limit: int = 5, *, step: Sequence[int] | None = None) -> Ca
     )
 
 
+def read(
+    framework: str,
+    config: Any,
+    *,
+    base_lr: float | None = None,
+    total_steps: int | None = None,
+    steps_per_epoch: int | None = None,
+) -> Call[Reading]:
+    """The schedule in a framework's own configuration.
+
+    Args:
+        framework: such as deepspeed or mmengine.
+        config: the configuration as JSON, or the flags of a command line as one text.
+        base_lr: the optimizer's rate, in place of that of the configuration.
+        total_steps: steps of the run, in place of those of the configuration.
+        steps_per_epoch: for what the configuration counts in epochs.
+    """
+    lengths = given(base_lr=base_lr, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+    body = as_json({"from": framework, "config": config} | lengths)
+    return Call("POST", path("schedules", "read"), model(Reading), body=body)
+
+
 class CurveMethods:
     """The methods of both clients for schedules and curves."""
 
@@ -241,3 +263,4 @@ class CurveMethods:
     optimizers = Method(optimizers)
     translate = Method(translate)
     fit = Method(fit)
+    read = Method(read)

@@ -80,6 +80,24 @@ class Fit(BaseModel, frozen=True):
     diverges_at: int | None = None
 
 
+class Reading(BaseModel, frozen=True):
+    """What a framework's configuration says.
+
+    Attributes:
+        base_lr: the initial rate, or one a parameter group.
+        interval: what a step of the schedule is: "step" or "epoch".
+        facts: initial, final, min, max and mean rate, integral and steps of the run; a list of these, one a parameter
+            group; None where the rate follows a metric, or the run's length is not known.
+        notes: what was assumed and what was left out.
+    """
+
+    schedule: dict[str, Any]
+    base_lr: float | list[float]
+    interval: str
+    facts: Any
+    notes: list[str]
+
+
 class Plan(BaseModel, frozen=True):
     """What a job would do.
 

@@ -13,7 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from lrserve.api.openapi import EXAMPLES
 
 JOBS = ("submit_job", "submit_range_test", "submit_experiment")
-COMPUTED = ("compute_curve", "compare_curves", "translate_schedule", "fit_schedule")
+COMPUTED = ("compute_curve", "compare_curves", "translate_schedule", "fit_schedule", "read_config")
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,17 @@ def test_schedules_are_listed_translated_and_found_again(client: Client) -> None
     np.testing.assert_allclose(client.curve(best.schedule, 20, best.base_lr), rates, rtol=1e-9)
 
 
+def test_a_configuration_is_read(client: Client) -> None:
+    config = {"type": "WarmupLR", "params": {"warmup_max_lr": 0.1, "warmup_num_steps": 10}}
+
+    found = client.read("deepspeed", config, total_steps=20)
+
+    assert (found.base_lr, found.interval, found.facts["steps"]) == (0.1, "step", 20)
+    assert client.curve(found.schedule, 20, found.base_lr)[-1] == pytest.approx(0.1)
+    with pytest.raises(ApiError, match="base_lr"):
+        client.read("deepspeed", {"type": "WarmupLR"})
+
+
 def test_a_job_is_submitted_followed_and_looked_at(client: Client, tmp_path: Path) -> None:
     job = client.submit(job_spec(schedule=StepLR(type="StepLR", step_size=1, gamma=0.5)))
     events = list(job.events())
