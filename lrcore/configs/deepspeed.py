@@ -103,24 +103,25 @@ def _warm_up(params: Json, path: Path, context: Context, lr: float | None) -> Fo
     found = validated(_WarmupLR, params, path)
     high = context.rate(lr) if found.warmup_max_lr is None else found.warmup_max_lr
     context.note(LATE)
-    return Found(from_rate(high, shifted(_ramp(found, high, path), -1)))
+    return Found(from_rate(high, _late(found, high, path)))
 
 
 def _warm_up_decay(params: Json, path: Path, context: Context, lr: float | None) -> Found:
     found = validated(_WarmupDecayLR, params, path)
     high = context.rate(lr) if found.warmup_max_lr is None else found.warmup_max_lr
     warm, total = max(2, found.warmup_num_steps), found.total_num_steps
-    ramp = _ramp(found, high, path)
+    ramp = _late(found, high, path)["schedule"]
     down = line_to(total - warm, found.warmup_min_lr / high if high else 0.0)
     context.note(LATE)
     return Found(from_rate(high, shifted(sequence([(ramp, warm), (down, None)]), -1)), None, total)
 
 
-def _ramp(found: _WarmupLR, high: float, path: Path) -> Json:
+def _late(found: _WarmupLR, high: float, path: Path) -> Json:
+    """The warm-up, an update late."""
     names = ("warmup_min_lr", "warmup_num_steps", "warmup_type")
     arguments = {name: getattr(found, name) for name in names} | {"warmup_max_lr": high}
-    ramp: Json = from_spec("deepspeed", "WarmupLR", arguments, path)["schedule"]
-    return ramp
+    late: Json = from_spec("deepspeed", "WarmupLR", arguments, path)["schedule"]
+    return late
 
 
 def _warm_up_cosine(params: Json, path: Path, context: Context, lr: float | None) -> Found:
