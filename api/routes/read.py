@@ -22,7 +22,7 @@ router = APIRouter(route_class=DocumentedRoute, prefix="/v1/schedules", tags=["s
 class ReadRequest(Spec):
     """A configuration as its framework has it."""
 
-    framework: Framework = Field(alias="from", description="whose configuration it is")
+    framework: Framework | None = Field(None, alias="from", description="whose configuration it is; guessed if missing")
     config: dict[str, Any] | list[Any] | str = Field(
         description="the configuration as JSON, whole or its part about the learning rate; or the flags of a command "
         "line as one text"
@@ -41,6 +41,7 @@ class Facts(Summary):
 class ReadResponse(BaseModel):
     """The configuration's schedule, in lrserve's own names."""
 
+    framework: Framework = Field(serialization_alias="from", description="whose configuration it is")
     schedule: dict[str, Any]
     base_lr: float | list[float] = Field(description="the initial rate; a list is one rate a parameter group")
     interval: Literal["step", "epoch"] = Field(description="what a step of the schedule is")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from lrcore.configs._base import Context, Found, Json, Needed
+from lrcore.configs._base import Context, Found, Json, Needed, Path
 from lrcore.configs._flags import options_of
-from lrcore.configs._guess import guess
+from lrcore.configs._guess import FRAMEWORKS, Framework, guess
 from lrcore.curve import CurveRequest, sample, summary
 from lrcore.errors import CurveError, message
 
@@ -19,18 +18,13 @@ MAX_DEPTH = 32  # objects and lists inside each other
 MAX_NODES = 20_000  # values of a configuration
 MAX_FACTS = 100_000  # steps of which the facts are: of a longer context, evenly spaced ones
 
-Framework = Literal[
-    "composer", "darknet", "deepspeed", "detectron2", "fairseq", "keras", "lightning", "megatron", "mmengine", "nemo",
-    "olmo", "paddle", "timm", "torch", "transformers",
-]  # fmt: skip
-FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
-
 
 @dataclass(frozen=True)
 class Reading:
     """What a configuration says.
 
     Attributes:
+        framework: whose configuration it is.
         schedule: in lrserve's own names.
         base_lr: the initial rate, or one a parameter group.
         interval: what a step of the schedule is.
@@ -38,6 +32,7 @@ class Reading:
         notes: what was assumed and what was left out.
     """
 
+    framework: str
     schedule: Json
     base_lr: float | tuple[float, ...]
     interval: Literal["step", "epoch"]
@@ -46,7 +41,7 @@ class Reading:
 
 
 def read(
-    framework: Framework,
+    framework: str | None,
     config: Any,
     *,
     base_lr: float | None = None,
@@ -56,22 +51,30 @@ def read(
     """Read a framework's configuration, as JSON or as the flags of a command line in one text.
 
     Args:
+        framework: whose configuration it is; guessed if None.
         base_lr: the optimizer's rate; goes before that of the configuration.
         total_steps: steps of the run; goes before those of the configuration.
 
     Raises:
         CurveError: it is no configuration of the framework, or its curve is none that lrserve has. `field` is that of
-            a request with the fields config, base_lr, total_steps and steps_per_epoch.
+            a request with the fields from, config, base_lr, total_steps and steps_per_epoch.
     """
     context = Context(base_lr, total_steps, steps_per_epoch)
+    part: Path = ()
     try:
         check_size(config)
-        found = importlib.import_module(f"lrcore.configs.{framework}").read(options_of(config), context)
+        options = options_of(config)
+        if framework is None:
+            framework, part = guess(options)
+            options = options[part[0]] if part else options
+        elif framework not in FRAMEWORKS:
+            raise Needed(("from",), f"{framework!r} is not one of {', '.join(sorted(FRAMEWORKS))}")
+        found = importlib.import_module(f"lrcore.configs.{framework}").read(options, context)
     except Needed:
         raise
     except CurveError as error:
-        raise CurveError(("config", *error.field), str(error)) from None
-    return _reading(found, context)
+        raise CurveError(("config", *part, *error.field), str(error)) from None
+    return _reading(framework, found, context)
 
 
 def check_size(config: Any) -> None:
@@ -91,7 +94,7 @@ def check_size(config: Any) -> None:
         depth += 1
 
 
-def _reading(found: Found, context: Context) -> Reading:
+def _reading(framework: str, found: Found, context: Context) -> Reading:
     """Validate what a dialect found, and compute its facts."""
     schedule, base_lr = found.schedule, found.base_lr
     if schedule["type"] == "BaseLR":
@@ -113,7 +116,8 @@ def _reading(found: Found, context: Context) -> Reading:
         context.note(f"no facts: {missing}")
     rates = request.base_lrs
     written = request.schedule.model_dump(mode="json", exclude_unset=True)
-    return Reading(written, rates if request.grouped else rates[0], found.interval, facts, tuple(context.notes))
+    base = rates if request.grouped else rates[0]
+    return Reading(framework, written, base, found.interval, facts, tuple(context.notes))
 
 
 def _refused(error: ValidationError) -> CurveError:
@@ -140,10 +144,6 @@ def _facts(request: CurveRequest, steps: int | None, context: Context) -> Any:
     curve = sample(part)
     facts = [{"steps": steps} | summary(lr, extent, stride) for lr, extent in zip(curve.lr, curve.extents, strict=True)]
     return facts if part.grouped else facts[0]
-
-
-def _finite(facts: dict[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in facts.items()}
 
 
 __all__ = ["FRAMEWORKS", "Framework", "Reading", "guess", "options_of", "read"]

@@ -227,8 +227,8 @@ def fit(lr: Metrics, limit: int = 5, *, step: Sequence[int] | None = None) -> Ca
 
 
 def read(
-    framework: str,
     config: Any,
+    framework: str | None = None,
     *,
     base_lr: float | None = None,
     total_steps: int | None = None,
@@ -237,14 +237,14 @@ def read(
     """The schedule in a framework's own configuration.
 
     Args:
-        framework: such as deepspeed or mmengine.
         config: the configuration as JSON, or the flags of a command line as one text.
+        framework: such as deepspeed or mmengine; guessed if None.
         base_lr: the optimizer's rate, in place of that of the configuration.
         total_steps: steps of the run, in place of those of the configuration.
         steps_per_epoch: for what the configuration counts in epochs.
     """
     lengths = given(base_lr=base_lr, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-    body = as_json({"from": framework, "config": config} | lengths)
+    body = as_json({"config": config} | given(**{"from": framework}) | lengths)
     return Call("POST", path("schedules", "read"), model(Reading), body=body)
 
 

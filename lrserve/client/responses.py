@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import httpx
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from lrserve.client.calls import M, list_of
 
@@ -84,6 +84,7 @@ class Reading(BaseModel, frozen=True):
     """What a framework's configuration says.
 
     Attributes:
+        framework: whose configuration it is.
         base_lr: the initial rate, or one a parameter group.
         interval: what a step of the schedule is: "step" or "epoch".
         facts: initial, final, min, max and mean rate, integral and steps of the run; a list of these, one a parameter
@@ -91,6 +92,7 @@ class Reading(BaseModel, frozen=True):
         notes: what was assumed and what was left out.
     """
 
+    framework: str = Field(alias="from")
     schedule: dict[str, Any]
     base_lr: float | list[float]
     interval: str

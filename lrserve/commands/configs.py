@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lrcore.errors import CurveError
 from lrserve.options import AsJson
-from lrserve.output import print_json, print_table, say
+from lrserve.output import print_json, say, table
+
+if TYPE_CHECKING:
+    from lrcore.configs import Reading
 
 app = typer.Typer()
 
@@ -41,29 +44,26 @@ def read(
     from lrcore import configs
     from lrserve.config_files import ConfigFileError, read_config
 
+    lengths = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
     try:
-        config = configs.options_of(read_config(file))
-        part = config
-        if framework is None:
-            framework, part = configs.guess(config)
-        elif framework not in configs.FRAMEWORKS:
-            raise typer.BadParameter(
-                f"{framework!r} is not one of {', '.join(configs.FRAMEWORKS)}", param_hint="--from"
-            )
-        lengths = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
-        found = configs.read(framework, part, base_lr=base_lr, **lengths)  # type: ignore[arg-type]  # checked above
+        found = configs.read(framework, read_config(file), base_lr=base_lr, **lengths)
     except ConfigFileError as error:
         raise typer.BadParameter(str(error)) from None
     except CurveError as error:
         raise typer.BadParameter(_refusal(error)) from None
     if as_json:
-        print_json({"from": framework} | vars(found))
-        return
+        document = vars(found).copy()
+        print_json({"from": document.pop("framework")} | document)
+    else:
+        _show(found)
+
+
+def _show(found: Reading) -> None:
     say(json.dumps(found.schedule))
-    say(f"\nfrom {framework}, base_lr {found.base_lr}, by {found.interval}")
+    say(f"\nfrom {found.framework}, base_lr {found.base_lr}, by {found.interval}")
     if found.facts is not None:
         rows = found.facts if isinstance(found.facts, list) else [found.facts]
-        print_table(list(rows[0]), [list(row.values()) for row in rows])
+        say(table(list(rows[0]), [list(row.values()) for row in rows]))
     for note in found.notes:
         say(f"# {note}", err=True)
 

@@ -19,7 +19,8 @@ def post(http: httpx.Client, body: Any) -> httpx.Response:
 def test_a_configuration_as_a_schedule_that_curves_take(http: httpx.Client) -> None:
     answer = post(http, {"from": "deepspeed", "config": WARM_UP, "total_steps": 50}).raise_for_status().json()
 
-    assert set(answer) == {"schedule", "base_lr", "interval", "facts", "notes"}
+    assert set(answer) == {"from", "schedule", "base_lr", "interval", "facts", "notes"}
+    assert answer == post(http, {"config": WARM_UP, "total_steps": 50}).json()
     curve = http.post(
         "/v1/curves", json={"schedule": answer["schedule"], "base_lr": answer["base_lr"], "steps": 50}
     ).raise_for_status()
@@ -28,7 +29,7 @@ def test_a_configuration_as_a_schedule_that_curves_take(http: httpx.Client) -> N
 
 WRONG: dict[str, tuple[Json, list[str | int]]] = {
     "an unknown framework": ({"from": "chainer", "config": WARM_UP}, ["from"]),
-    "no framework": ({"config": WARM_UP}, ["from"]),
+    "a configuration of no framework": ({"config": {"lr": 3}}, ["from"]),
     "no configuration": ({"from": "deepspeed"}, ["config"]),
     "a surplus field": ({"from": "deepspeed", "config": WARM_UP, "steps": 3}, ["steps"]),
     "no rate": ({"from": "deepspeed", "config": {"type": "WarmupLR"}}, ["base_lr"]),

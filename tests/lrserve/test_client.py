@@ -75,26 +75,17 @@ def test_curves_are_compared_by_name(client: Client) -> None:
     assert client.compare_as("svg", {"a": STEP}, 2, 0.1).startswith(b"<?xml")
 
 
-def test_schedules_are_listed_translated_and_found_again(client: Client) -> None:
+def test_schedules_are_listed_translated_read_and_found_again(client: Client) -> None:
     rates = client.curve(STEP, 20, 0.1)
     best = client.fit(rates)[0]
+    read = client.read({"step_size": 5, "gamma": 0.5, "last_epoch": 0, "base_lrs": [0.1]})
 
     assert [each.type for each in client.schedules()] == list(SCHEDULES)
     assert client.schedule("StepLR").formula
     assert "StepLR" in client.translate(STEP, "torch", 0.1).code
     assert best.exact
+    assert (read.framework, read.schedule, read.base_lr) == ("torch", STEP, 0.1)
     np.testing.assert_allclose(client.curve(best.schedule, 20, best.base_lr), rates, rtol=1e-9)
-
-
-def test_a_configuration_is_read(client: Client) -> None:
-    config = {"type": "WarmupLR", "params": {"warmup_max_lr": 0.1, "warmup_num_steps": 10}}
-
-    found = client.read("deepspeed", config, total_steps=20)
-
-    assert (found.base_lr, found.interval, found.facts["steps"]) == (0.1, "step", 20)
-    assert client.curve(found.schedule, 20, found.base_lr)[-1] == pytest.approx(0.1)
-    with pytest.raises(ApiError, match="base_lr"):
-        client.read("deepspeed", {"type": "WarmupLR"})
 
 
 def test_a_job_is_submitted_followed_and_looked_at(client: Client, tmp_path: Path) -> None:

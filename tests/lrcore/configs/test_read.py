@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from lrcore import configs
-from lrcore.configs import FRAMEWORKS, guess, read
+from lrcore.configs import FRAMEWORKS, read
 from lrcore.configs._flags import options_of
-from lrcore.configs._guess import ORDER
 from lrcore.errors import CurveError
 
 WARM_UP = {"type": "WarmupLR", "params": {"warmup_max_lr": 0.1, "warmup_num_steps": 10}}
@@ -22,13 +21,16 @@ def test_every_dialect_is_listed() -> None:
     assert found == set(FRAMEWORKS)
 
 
-def test_every_dialect_is_guessed() -> None:
-    assert sorted(ORDER) == sorted(FRAMEWORKS)
-
-
 def test_several_schedules_in_a_file_are_named() -> None:
     with pytest.raises(CurveError, match="several parts of it have a schedule, one, two"):
-        guess({"one": WARM_UP, "two": WARM_UP})
+        read(None, {"one": WARM_UP, "two": WARM_UP})
+
+
+def test_a_refusal_names_the_field_in_the_whole_of_a_file() -> None:
+    with pytest.raises(CurveError) as refusal:
+        read(None, {"mine": WARM_UP | {"params": {"warmup_num_steps": -1}}})
+
+    assert refusal.value.field == ("config", "mine", "params", "warmup_num_steps")
 
 
 def test_facts_are_those_of_the_curve_over_the_run() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lrcore import unique_keys
-from lrserve.python_literals import assigned
+from lrserve.config_files.python_literals import assigned
 
 MAX_BYTES = 2**20
 MAX_DEPTH = 32
@@ -78,7 +78,7 @@ def _json(text: str) -> Any:
 
 def _yaml(text: str) -> Any:
     try:
-        from lrserve.safe_yaml import load
+        from lrserve.config_files.safe_yaml import load
     except ModuleNotFoundError:
         raise ConfigFileError("YAML is read by PyYAML: pip install pyyaml, or give the file as JSON") from None
     return load(text, MAX_DEPTH)
