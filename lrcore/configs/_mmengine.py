@@ -172,6 +172,30 @@ class OneCycle(Scheduler):
         return {"type": "OneCycleLR"} | run | {name: getattr(self, name) for name in names}
 
 
+class Plateau(Scheduler):
+    monitor: Name = "val_loss"
+    rule: Literal["less", "greater"] = "less"
+    factor: Factor = 0.1
+    patience: Index = 10
+    threshold: Rate = 1e-4
+    threshold_rule: Literal["rel", "abs"] = "rel"
+    cooldown: Index = 0
+    min_value: Rate = 0.0
+    eps: Rate = 1e-8
+
+    def multiplies(self) -> bool:
+        return False
+
+    def spec(self, steps: int, unit: int, rate: float) -> Json:
+        if unit != 1:
+            raise CurveError(("by_epoch",), "what follows a metric cannot stand beside schedulers by iterations here")
+        names = {"threshold_rule": "threshold_mode", "min_value": "min_lr"}
+        given = self.model_dump(include=PLATEAU & self.model_fields_set)
+        mode = {"mode": "min" if self.rule == "less" else "max"}
+        return {"type": "ReduceLROnPlateau"} | mode | {names.get(name, name): value for name, value in given.items()}
+
+
+PLATEAU = {"factor", "patience", "threshold", "threshold_rule", "cooldown", "min_value", "eps"}
 CLASSES: dict[str, type[Scheduler]] = {
     "ConstantLR": Constant,
     "CosineAnnealingLR": Cosine,
@@ -181,6 +205,7 @@ CLASSES: dict[str, type[Scheduler]] = {
     "MultiStepLR": MultiStep,
     "OneCycleLR": OneCycle,
     "PolyLR": Poly,
+    "ReduceOnPlateauLR": Plateau,
     "StepLR": Step,
 }
 NEEDS_END = (Linear, Poly, Cosine, OneCycle)

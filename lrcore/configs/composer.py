@@ -243,7 +243,7 @@ def fits(config: Any) -> bool:
     if not isinstance(config, dict):
         return False
     block = config.get("scheduler", config)
-    return isinstance(block, dict) and any(block.get(key) in (*CLASSES, *FOUNDRY) for key in KEYS)
+    return isinstance(block, dict) and any(_class(block.get(key)) in (*CLASSES, *FOUNDRY) for key in KEYS)
 
 
 def read(config: Any, context: Context) -> Found:
@@ -254,7 +254,7 @@ def read(config: Any, context: Context) -> Found:
     path: Path = ("scheduler",) if whole else ()
     block = section(config, "scheduler") if whole else config
     key = next((key for key in KEYS if key in block), KEYS[0])
-    name = choose(block.get(key), (*CLASSES, *FOUNDRY), "the scheduler", (*path, key))
+    name = choose(_class(block.get(key)), (*CLASSES, *FOUNDRY), "the scheduler", (*path, key))
     given = {each: value for each, value in block.items() if each != key}
     found = validated(CLASSES[FOUNDRY.get(name, name)], given, path)
     lr = section(config, "optimizer").get("lr") if whole else None
@@ -264,6 +264,11 @@ def read(config: Any, context: Context) -> Found:
     times = _Times(context, config.get("max_duration") if whole else block.get("max_duration"), path)
     schedule = found.schedule(times, rate)
     return Found(schedule, rate, times.known)
+
+
+def _class(name: Any) -> Any:
+    """The name of a class without its module, as Python has it."""
+    return name.rpartition(".")[2] if isinstance(name, str) and name.startswith("composer.") else name
 
 
 class _Optimizer(Options):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 from lrcore.configs._base import (
@@ -27,6 +28,7 @@ from lrcore.configs._mmengine import (
     CosineRestart,
     MultiStep,
     OneCycle,
+    Poly,
     Scheduler,
     Step,
 )
@@ -57,6 +59,8 @@ def read(config: Any, context: Context) -> Found:
     given = config.get("param_scheduler") if whole else config
     if whole:
         context.left_out(config.keys() - {"param_scheduler", "optim_wrapper", "train_cfg"})
+    if given is None:
+        raise CurveError(path, "Field required")
     entries = given if isinstance(given, list) else [given]
     if len(entries) > MAX_SCHEDULERS:
         raise CurveError(path, f"more than {MAX_SCHEDULERS} schedulers are not supported: leave some out")
@@ -65,12 +69,13 @@ def read(config: Any, context: Context) -> Found:
         for i, entry in enumerate(entries)
         if (each := _scheduler(entry, (*path, i) if isinstance(given, list) else path, context)) is not None
     ]
-    if not schedulers:
-        raise CurveError(path, "there is no scheduler of the learning rate")
     wrapper = section(config, "optim_wrapper") if whole else {}
     lr = section(wrapper, "optimizer", ("optim_wrapper",)).get("lr")
     rate = context.rate(None if lr is None else validated(_Optimizer, {"lr": lr}, ("optim_wrapper", "optimizer")).lr)
     train = validated(_TrainCfg, section(config, "train_cfg"), ("train_cfg",)) if whole else _TrainCfg()
+    if not schedulers:
+        context.note("there is no scheduler of the learning rate: it is constant")
+        return Found(CONSTANT, rate)
     by_epoch = all(each.by_epoch and not each.convert_to_iter_based for each, _ in schedulers)
     length = _Length(context, train, by_epoch)
     pieces = [_piece(each, where, length) for each, where in schedulers]
@@ -145,6 +150,11 @@ class _Piece:
     end: int
     unit: int
 
+    def leaves_first(self) -> bool:
+        """Whether the rate at its own step 0 is the one in force, for one step, and it does not only multiply."""
+        floored = isinstance(self.scheduler, Cosine | CosineRestart | Poly) and not self.scheduler.multiplies()
+        return floored and self.unit == 1
+
     def spec(self, rate: float) -> Json:
         """Its schedule from its own step 0, at the rate in force there."""
         own = self.end - self.begin if self.end < INF else INF
@@ -193,15 +203,16 @@ def _joined(pieces: list[_Piece], rate: float, total: int | None) -> Json:
     parts: list[tuple[Json, int | None]] = []
     now, at = rate, 0
     clusters = _clusters(pieces)
-    for cluster in clusters:
+    for cluster, then in zip_longest(clusters, clusters[1:]):
         begin, end = cluster[0].begin, max(piece.end for piece in cluster)
         if begin > at:
             parts.append((from_rate(now, CONSTANT) if now != rate else CONSTANT, begin - at))
         schedule = _cluster(cluster, begin, end, now, rate)
-        parts.append((from_rate(now, schedule) if now != rate else schedule, end - begin))
+        stop = min(end, then[0].begin) if then else end
+        parts.append((from_rate(now, schedule) if now != rate else schedule, stop - begin))
         if end >= min(INF, total or INF) or (cluster is clusters[-1] and all(each.scheduler.holds for each in cluster)):
             break
-        now, at = value_at(schedule, now, end - begin - 1), end
+        now, at = value_at(schedule, now, min(stop, end - 1) - begin), stop
     else:
         parts.append((from_rate(now, CONSTANT), None))
     return sequence(parts)
@@ -211,7 +222,8 @@ def _clusters(pieces: list[_Piece]) -> list[list[_Piece]]:
     found: list[list[_Piece]] = []
     end = 0
     for piece in sorted(pieces, key=lambda piece: piece.begin):
-        if found and piece.begin < end:
+        shared = 1 if piece.leaves_first() else 0  # steps with the one before that do not matter
+        if found and piece.begin < end - shared:
             found[-1].append(piece)
         else:
             found.append([piece])
