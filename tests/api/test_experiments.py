@@ -312,7 +312,7 @@ def long_grid(**axes: Any) -> dict[str, Any]:
     return {"base": long_job(epochs=200), "grid": {"seed": list(range(8))} | axes}
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_paused_resumed_and_cancelled_as_one(slow: Service) -> None:
     http = slow.http
     made = submit(http, long_grid())

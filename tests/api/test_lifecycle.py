@@ -113,6 +113,7 @@ def test_a_queued_job_is_paused_and_resumed_at_once(http: httpx.Client, busy: st
     assert service.ended(waiting["id"]).state == "succeeded"
 
 
+@pytest.mark.slow
 def test_a_paused_run_goes_on_where_it_stopped(http: httpx.Client, service: Service) -> None:
     spec = long_job()
     undisturbed = service.train(spec)
@@ -356,6 +357,7 @@ def part_of_events(http: httpx.Client, job_id: str, after: str | None) -> list[t
     return found
 
 
+@pytest.mark.slow
 def test_what_is_missed_is_told_after_coming_back_and_nothing_twice(http: httpx.Client) -> None:
     job_id = submit(http, **long_job(epochs=12))["id"]
     seen: list[tuple[str, str, Json]] = []

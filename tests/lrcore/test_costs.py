@@ -321,7 +321,7 @@ LONG_CODE = {
 }
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("case", LONG_CODE)
 @pytest.mark.parametrize("to", FRAMEWORKS)
 def test_code_that_would_be_too_long_is_refused_soon(case: str, to: Any, slow: float) -> None:

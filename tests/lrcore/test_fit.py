@@ -127,7 +127,7 @@ def names(cases: list[tuple[Json, int]]) -> list[str]:
     return ["+".join(p["type"] for p in c.get("schedulers", [c])) + f"-{steps}" for c, steps in cases]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(("schedule", "steps"), CLEAR, ids=names(CLEAR))
 def test_the_spec_behind_a_log_is_found(schedule: Json, steps: int) -> None:
     found = fit(logged(schedule, steps))[0]
@@ -335,6 +335,7 @@ def test_bad_series_are_refused(rates: Any, message: str) -> None:
         fit(rates)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "schedule",
     [

@@ -45,7 +45,7 @@ def test_known_curves_are_found(drawn: Drawn, kind: str) -> None:
     assert explains(log, found[0])
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", sorted(FIELDS))
 def test_a_family_is_found_from_its_own_curve(name: str) -> None:
     log = logged(draw(name, np.random.default_rng(5)), "clean")
@@ -55,7 +55,7 @@ def test_a_family_is_found_from_its_own_curve(name: str) -> None:
     assert any(explains(log, each) for each in found)
 
 
-@pytest.mark.sampled(7)
+@pytest.mark.sampled(21)
 @pytest.mark.parametrize("kind", ["6 digits", "4 digits", "every 10th"])
 @pytest.mark.parametrize("name", sorted(FIELDS))
 def test_a_familys_example_is_found_from_fewer_digits_and_steps(name: str, kind: str) -> None:

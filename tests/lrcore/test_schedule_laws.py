@@ -144,6 +144,7 @@ def test_the_step_before_a_warm_restart_still_belongs_to_the_old_cycle(first: in
     assert (rates(parse(spec), ends, 0.3) <= 0.15).all()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("name", "field"), FIELDS, ids=[f"{name}.{field}" for name, field in FIELDS])
 def test_every_field_matters(name: str, field: str) -> None:
     cls = SCHEDULES[name]
@@ -182,6 +183,7 @@ def test_the_parameters_of_a_schedule_are_json_schema_with_every_field(name: str
     assert json.loads(json.dumps(schema)) == schema
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("composite", ["SequentialLR", "ChainedScheduler"])
 @pytest.mark.parametrize("name", CALLS)
 @laws(20)

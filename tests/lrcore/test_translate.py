@@ -89,7 +89,7 @@ def initial(schedule: Schedule) -> float:
 WRITTEN = [(name, to) for name in CALLS for to in RUN if name != "Noise" or to == "timm"]
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(("name", "framework"), WRITTEN)
 @laws(4)
 @given(data=st.data())

@@ -133,7 +133,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(("entries", "code", "names", "words"), [w[1:] for w in WRONG], ids=[w[0] for w in WRONG])
 def test_a_plugin_that_cannot_be_used_stops_the_start(
     entries: Mapping[str, Mapping[str, str]], code: str, names: str, words: str, tmp_path: Path
@@ -166,7 +166,7 @@ def test_a_member_outside_the_named_modules_is_not_left_out_in_silence(tmp_path:
     assert "Flat is defined in acme_inner, which no entry point names" in printed
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     ("command", "status"),
     [

@@ -205,7 +205,7 @@ def deep(depth: int) -> dict[str, str]:
 DEPTHS = [(depth, kind) for depth in (30, 900) for kind in deep(1)] + [(100_000, "lists"), (10_000, "objects")]
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize(("depth", "kind"), [each for each in DEPTHS if len(deep(each[0])[each[1]]) < 2**20])
 def test_no_depth_of_a_body_is_a_fault(
     depth: int, kind: str, http: httpx.Client, routes: list[tuple[str, str]]

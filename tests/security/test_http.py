@@ -75,6 +75,7 @@ def _parsed(found: bytes) -> Iterator[tuple[int, bytes]]:
         found = rest[length:]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("together", [True, False], ids=["in one piece", "in pieces"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
 @pytest.mark.parametrize("upgrade", UPGRADES)
@@ -229,6 +230,7 @@ FORWARDED = {  # what X-Forwarded-For may say, and whose address the audit has, 
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("trusted", FORWARDED)
 def test_the_audit_believes_a_named_proxy_alone(trusted: str, tmp_path: Path) -> None:
     with (

@@ -48,7 +48,7 @@ def redis_url(service: Service) -> str:
     return next(s for s in service.stack.services if s.name == "api").environment["LRSERVE_REDIS_URL"]
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_worker_that_dies_over_and_over_ends_neither_redis_nor_the_api(service: Service) -> None:
     others = {name: service.process(name).pid for name in ("redis", "api")}
     worker = next(s for s in service.stack.services if s.name == "worker 0")

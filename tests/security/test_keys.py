@@ -65,6 +65,7 @@ def ended(client: httpx.Client, path: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "header",
     [

@@ -93,7 +93,7 @@ def posted(port: int, path: str, body: Any) -> socket.socket:
     return client
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_health_is_answered_while_many_large_requests_run(port: int, http: httpx.Client) -> None:
     http.get("/v1/curves/StepLR", params={"step_size": 5, "base_lr": 0.1, "steps": 9, "format": "png"})  # prepared
     waits: list[float] = []
@@ -143,7 +143,7 @@ def test_a_client_that_does_not_read_is_cut_off(port: int) -> None:
     assert received < 40 * 10**6  # of forty million bytes and more
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("form", MEDIA_TYPES)
 @pytest.mark.parametrize("shape", ["long", "wide"])
 def test_no_format_writes_a_curve_into_memory(port: int, http: httpx.Client, form: str, shape: str) -> None:
@@ -245,6 +245,7 @@ def test_a_long_json_is_the_same_bit_by_bit(http: httpx.Client) -> None:
     assert list(long) == list(short)
 
 
+@pytest.mark.slow
 def test_a_large_job_is_accepted_once(crowded: Service) -> None:
     lambdas = ["0.9 ** epoch" + " " * 900] * 6  # more than the event loop parses
     groups = [{"params": f"p{i}", "lr": 0.1} for i in range(5)]

@@ -85,6 +85,7 @@ def requests(name: str, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "/v1/schedules/translate", {"base_lr": 1, "to": "torch", "schedule": schedule}
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_a_name_that_is_in_no_catalogue_is_refused_and_imports_nothing(wired: Service, imported: Path) -> None:
     drawn = random.Random(0)

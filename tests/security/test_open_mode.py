@@ -45,6 +45,7 @@ def is_problem(answer: httpx.Response, status: int, kind: str, *words: str) -> N
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("method", "path"),
     [

@@ -187,7 +187,7 @@ COMMANDS = (
 )
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("json_too", [False, True], ids=["text", "json"])
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command)[:50])
 def test_no_answer_of_a_server_writes_on_the_terminal(

@@ -48,6 +48,7 @@ def steady(one_worker: Service) -> Iterator[Service]:
             one_worker.client.cancel(job["id"])
 
 
+@pytest.mark.slow
 def test_a_job_survives_the_death_of_its_worker(steady: Service, undisturbed: list[dict[str, Any]]) -> None:
     job = steady.client.submit(long_job())
     a_few_epochs(steady, job.id)
@@ -257,6 +258,7 @@ def test_a_worker_is_told_to_end_while_redis_is_away(steady: Service, undisturbe
     assert figures(steady.client.metrics(job.id)) == undisturbed
 
 
+@pytest.mark.slow
 def test_open_streams_do_not_keep_the_api_from_ending(steady: Service) -> None:
     job = steady.client.submit(long_job(epochs=1000))
     with ExitStack() as streams:

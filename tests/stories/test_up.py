@@ -82,7 +82,7 @@ def test_up_ends_cleanly_and_has_every_job_when_it_is_back(tmp_path: Path, undis
         assert process.wait(60) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_up_has_every_job_after_a_kill(tmp_path: Path, undisturbed: list[dict[str, Any]]) -> None:
     lease = {"LRSERVE_LEASE_SECONDS": "3"}  # for which the job waits, unless its worker could still give it back
     with lrserve_up(tmp_path, **lease) as (process, client):

@@ -118,6 +118,7 @@ def test_all_jobs_are_listed_in_their_order(before: Before) -> None:
     }
 
 
+@pytest.mark.slowest
 def test_the_job_of_a_lost_worker_is_done_by_another(before: Before) -> None:
     job = before.service.ended(before.jobs["running"])
 
@@ -169,6 +170,7 @@ def goes_on(before: Before, job_id: str) -> bool:
     return "goes on from epoch" in log.partition(" started")[0]
 
 
+@pytest.mark.slowest
 def test_a_paused_range_test_goes_on(before: Before) -> None:
     job_id = before.resumed("paused range test")
     assert goes_on(before, job_id)

@@ -59,6 +59,7 @@ def test_an_address_of_no_view_says_so_and_leads_back(page: Page, look: Callable
     expect(page).to_have_title("Schedules – lrserve")
 
 
+@pytest.mark.slow
 def test_the_page_speaks_chinese_and_remembers_it(page: Page) -> None:
     page.goto("/")
     page.get_by_label("Language").select_option("zh")

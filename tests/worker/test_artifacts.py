@@ -145,6 +145,7 @@ def test_tensorboard_reads_every_figure_of_every_epoch(tmp_path: Path) -> None:
     assert np.diff(times) == pytest.approx([10.0, 10.0], abs=1e-3)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_the_best_model_runs_elsewhere_on_any_number_of_images(precision: str, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def undisturbed(
     return job, train(job, data_root=NOWHERE, device=CPU, folder=folder), folder
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("stop", [0, 1, 4, 6, 11, 19])
 def test_a_run_that_is_stopped_anywhere_and_resumed_gives_the_figures_of_one_that_is_not(
     undisturbed: tuple[TrainingSpec, Result, Path], stop: int, tmp_path: Path

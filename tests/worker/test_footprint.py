@@ -74,7 +74,7 @@ def estimated(spec: TrainingSpec, tested: int) -> Footprint:
     return footprint._footprint(spec, tested)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("case", CASES)
 def test_an_estimate_is_at_most_what_a_run_takes_and_not_much_less(case: str) -> None:
     spec = spec_of(**CASES[case])

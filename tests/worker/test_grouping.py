@@ -139,6 +139,7 @@ def test_a_hundred_steps_of_every_schedule_at_once(stacked: None) -> None:
     assert_same(specs)
 
 
+@pytest.mark.sampled(2)
 def test_metrics_drive_each_run_s_own_plateau(way: None) -> None:
     plateau = {"type": "ReduceLROnPlateau", "patience": 0, "threshold": 0.05, "factor": 0.5}
     schedules = [plateau, plateau | {"mode": "max", "patience": 2}, {"type": "ExponentialLR", "gamma": 0.9}, None]
@@ -169,7 +170,7 @@ AUGMENTED = {
 AUGMENTED |= {"flip": True, "crop": 2, "cutout": 3, "normalize": True}
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", MODELS)
 def test_each_model_on_augmented_images(name: str, way: None) -> None:
     assert_same(three(dataset=AUGMENTED, **MODELS[name]), rtol=1e-8 if "resnet" in name else 1e-9)
@@ -214,12 +215,13 @@ OPTIMIZERS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("changes", OPTIMIZERS, ids=str)
 def test_each_way_to_step(changes: dict[str, Any], stacked: None) -> None:
     assert_same(three(**changes))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("changes", [*MODELS.values(), *OPTIMIZERS], ids=str)
 def test_a_step_mixes_no_devices_and_reads_nothing_back(changes: dict[str, Any]) -> None:
     """As a graph on a GPU needs it: on a device whose tensors have no values, and which takes none from the CPU."""
@@ -325,7 +327,7 @@ def undisturbed(
         return request.param, train_together(jobs, data_root=NOWHERE, device=CPU, folder=folder), folder
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize("stop", [4, 15, 0, 7])
 def test_runs_that_are_stopped_and_resumed_give_the_figures_of_runs_that_are_not(
     jobs: list[TrainingSpec],

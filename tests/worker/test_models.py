@@ -222,6 +222,7 @@ def accepts(model: Model, shape: tuple[int, int, int]) -> bool:
     return True
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", OWN)
 def test_a_model_refuses_the_sizes_that_it_cannot_take_and_no_others(name: str) -> None:
     model = spec(name, **SMALL.get(name, {}))
@@ -255,6 +256,7 @@ def test_what_fits_no_images_is_refused_at_once(name: str, options: dict[str, An
         spec(name, **options)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", OWN)
 def test_a_model_learns(name: str) -> None:
     data = Fake(type="fake", samples=256, channels=3, image_size=16, classes=4, noise=0.3)

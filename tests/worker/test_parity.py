@@ -122,7 +122,7 @@ def test_every_schedule_of_torch_is_tried() -> None:
     assert set(SCHEDULES) == {*IN_TORCH, "ReduceLROnPlateau"}
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("interval", ["step", "epoch"])
 def test_the_losses_are_those_of_torch_s_scheduler(name: str, interval: str) -> None:
@@ -137,7 +137,7 @@ def test_the_losses_are_those_of_torch_s_scheduler(name: str, interval: str) -> 
     assert_same(losses_of(job), plain(job, torch_optimizer(job)))
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -258,7 +258,7 @@ def test_smoothed_labels_and_clipped_gradients() -> None:
     assert_same(losses_of(job), plain(job, torch_optimizer(job)))
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_accumulated_gradients_are_those_of_the_whole_batch() -> None:
     whole = losses_of(spec(optimizer={"type": "Adam"}))
 

@@ -172,7 +172,7 @@ def way(how: str, monkeypatch: pytest.MonkeyPatch) -> int:
     ],
     ids=["diverges", "groups", "lenet", "augmented", "not finite", "earlier"],
 )
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(15)
 @pytest.mark.parametrize("how", [STACKED, THREADS, PAIRS, NEVER])
 def test_several_seeds_have_the_losses_that_each_has_alone(
     how: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -158,6 +158,7 @@ def no_collector() -> Iterator[None]:
         gc.enable()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("way", [alone, together, range_of_one, range_of_seeds, refused])
 @pytest.mark.parametrize("stop", [5, 1000], ids=["stopped", "whole"])
 def test_the_device_s_memory_is_free_at_once_when_a_run_is_over(
