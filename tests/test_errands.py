@@ -92,7 +92,7 @@ def test_a_new_schedule_is_one_file(checkout: Path) -> None:
     assert printed == ["[1.0, 0.5, 1.0, 0.1]", "base_lr / 2 ** t True", "Halving True"]
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_new_model_is_one_file(checkout: Path) -> None:
     add(
         checkout,

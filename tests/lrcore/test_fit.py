@@ -214,7 +214,7 @@ def test_drawn_warm_ups_before_cosines_are_found(
     np.testing.assert_allclose(drawn(found, total), rates, rtol=0, atol=1e-9 * rates.max())
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 @laws(24)
 @example(rates=[1.7e308, 1.7e308], start=0, stride=1)
 @example(rates=[5e-324, 5e-324, 0.0], start=0, stride=1)

@@ -91,7 +91,7 @@ def test_steps_may_be_spaced_unevenly() -> None:
     assert drawn.schedule in [each.schedule for each in found]
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_log_that_counts_from_one_is_shifted() -> None:
     drawn = KNOWN[-1]
     clean = logged(drawn, "clean")

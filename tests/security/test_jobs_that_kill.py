@@ -103,7 +103,7 @@ def test_a_job_that_kills_its_worker_twice_fails_and_says_so(service: Service) -
     until(lambda: store.get(other.id).state == "succeeded")
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_run_that_kills_its_worker_fails_with_its_part_and_the_others_go_on(service: Service) -> None:
     grid = {"lr": [0.1, 0.2], "seed": list(range(8))}  # two shards of eight runs, one after the other
     experiment = service.http.post("/v1/experiments", json={"base": long_job(epochs=30), "grid": grid}).json()["id"]

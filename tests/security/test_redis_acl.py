@@ -99,6 +99,7 @@ def ended(http: httpx.Client, job_id: str) -> str:
     return state(http, job_id)
 
 
+@pytest.mark.sampled(2)
 def test_two_users_are_enough_for_a_job_and_an_experiment(guarded: Guarded, http: httpx.Client) -> None:
     http.post("/v1/webhooks", json={"url": "https://example.com/hook"}).raise_for_status()
     first = submitted(http, "jobs", job_spec(labels=["a"]))

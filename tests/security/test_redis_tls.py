@@ -98,6 +98,7 @@ def port(folder: Path) -> Iterator[int]:
         yield port
 
 
+@pytest.mark.slowest
 def test_api_and_worker_run_a_job_over_tls(folder: Path, port: int, tmp_path: Path) -> None:
     url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={folder / 'ca.pem'}"
     with connect(url) as redis:

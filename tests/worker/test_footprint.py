@@ -95,6 +95,7 @@ def test_a_model_is_measured_without_memory(type_: str) -> None:
     assert taken < 2**21 + 0.02 * needed[0].parameters
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.slow
 @pytest.mark.parametrize("type_", TYPES)
 def test_every_model_of_torchvision_is_measured_in_no_time(type_: str) -> None:
