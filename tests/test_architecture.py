@@ -41,6 +41,7 @@ def python(code: str, cwd: Path = ROOT) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_api_needs_neither_torch_nor_a_data_set_library() -> None:
     python(
         """
@@ -54,6 +55,7 @@ def test_the_api_needs_neither_torch_nor_a_data_set_library() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_engine_needs_neither_queue_nor_store() -> None:
     python(
         """

@@ -47,12 +47,14 @@ def test_commands_do_not_look_into_the_current_folder(tmp_path: Path) -> None:
     assert run([sys.executable, "-c", textwrap.dedent(code)], other_packages(tmp_path))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.slow
 @pytest.mark.parametrize("module", ["lrserve.api", "lrserve.worker", "lrserve.worker.engine"])
 def test_modules_that_run_do_not_look_into_the_current_folder(module: str, tmp_path: Path) -> None:
     assert run([sys.executable, "-m", module, "--help"], other_packages(tmp_path))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.slow
 @pytest.mark.parametrize("module", ["api", "worker", "worker.engine"])
 def test_folders_of_the_checkout_run_by_their_own_names(module: str) -> None:

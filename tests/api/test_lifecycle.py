@@ -370,6 +370,7 @@ def test_what_is_missed_is_told_after_coming_back_and_nothing_twice(http: httpx.
     assert ids == sorted(set(ids))
 
 
+@pytest.mark.slow
 def test_many_clients_follow_one_job(http: httpx.Client, service: Service) -> None:
     job_id = submit(http, **long_job(epochs=5))["id"]
 

@@ -181,7 +181,7 @@ ALL = unique(shell())
 RUN = [command for command in ALL if reason(command) is None]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("command", RUN, ids=[command.where for command in RUN])
 def test_a_command_of_the_documentation_works(command: Command, stage: Stage) -> None:
     stage.run(stage.placed(command.text))

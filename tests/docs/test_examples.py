@@ -67,6 +67,7 @@ def test_a_job_is_seen_in_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert "rates used, the curve's own" in run("mlflow_view.py", tmp_path, "--url", service.url)
 
 
+@pytest.mark.slow
 def test_the_tour_by_curl(service: Service, tmp_path: Path) -> None:
     command = [str(EXAMPLES / "curl.sh"), service.url, str(tmp_path)]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # where python3 is

@@ -268,6 +268,7 @@ BODIES: dict[str, tuple[Json, str | None]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", BODIES)
 def test_reading_a_body_takes_little_time(case: str, slow: float) -> None:
     fields, words = BODIES[case]

@@ -45,6 +45,7 @@ def test_the_steps_begin_at_start_and_lie_a_stride_apart() -> None:
     assert got.lr.tolist() == [[0.1, 0.05, 0.025]]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", CALLS)
 @laws(30)
 @given(data=st.data(), start=st.integers(0, 40), stride=st.integers(1, 7), count=st.integers(1, 20))
@@ -64,6 +65,7 @@ def test_a_part_of_a_curve_is_that_part_of_the_whole(
     assert_same_bits(part.momentum, None if whole.momentum is None else whole.momentum[:, start::stride])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", CALLS)
 @laws(20)
 @given(data=st.data(), base_lrs=st.lists(st.floats(1e-4, 1), min_size=2, max_size=3))

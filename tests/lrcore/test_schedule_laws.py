@@ -41,6 +41,7 @@ ENDLESS = tuple(
 RESTARTS = [(first, factor) for first in (1, 2, 3, 5, 7, 10) for factor in (2, 3, 4, 5, 10)]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", CALLS)
 @laws(40)
 @given(data=st.data())
@@ -69,6 +70,7 @@ def test_a_momentum_depends_on_its_step_alone(name: str, data: st.DataObject) ->
     assert_same_bits(momentum(schedule, t[index]), None if whole is None else whole[index])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", CALLS)
 @laws(40)
 @given(data=st.data())

@@ -295,6 +295,7 @@ def test_an_expression_is_written_anew_and_not_pasted(framework: Framework) -> N
     assert imported <= {"torch", "jax.numpy", "keras", "math", "bisect"}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("framework", RUN)
 @pytest.mark.parametrize("name", CALLS)
 def test_a_rate_of_zero_is_translated_or_refused(name: str, framework: Framework) -> None:

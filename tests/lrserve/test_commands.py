@@ -421,7 +421,7 @@ def completed(words: str, url: str) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_bash_completes_commands_schedules_their_parameters_and_jobs(service: Service, trained: str) -> None:
     assert completed("lrserve can", service.url) == ["cancel"]
     assert completed("lrserve curve Exponential", service.url) == [

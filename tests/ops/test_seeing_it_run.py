@@ -157,6 +157,7 @@ def test_every_line_is_json_and_names_its_request_or_its_job(observed: Telemetry
     assert attempts == sorted(attempts)
 
 
+@pytest.mark.slowest
 def test_a_job_that_lost_its_worker_is_counted_and_its_training_seen(observed: Telemetry) -> None:
     ended = observed.metric("lrserve_jobs_ended_total", state="cancelled")
     job = observed.client.submit(long_job(epochs=200)).id

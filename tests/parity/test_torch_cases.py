@@ -19,6 +19,7 @@ FAILS: dict[str, str] = LIST["fails"]
 DOES_NOT_APPLY: dict[str, str] = LIST["does_not_apply"]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
 @pytest.mark.parametrize("maker", MAKERS)
 @pytest.mark.parametrize("name", CASES)

@@ -125,6 +125,7 @@ def test_experiments_are_listed_among_all_jobs_and_by_themselves(store: JobStore
     assert [job.id for job in store.page(experiments=True)[0]] == [queued.id, running]
 
 
+@pytest.mark.sampled(2)
 def test_ten_thousand_runs(store: JobStore, redis: Redis) -> None:
     job = create(store, MAX_RUNS)
     claim = claimed_runs(store)

@@ -126,6 +126,7 @@ def test_the_job_of_a_lost_worker_is_done_by_another(before: Before) -> None:
     assert len(figures(before, job.id)) == LONG["epochs"]
 
 
+@pytest.mark.slowest
 def test_a_paused_job_goes_on_from_its_checkpoint(before: Before) -> None:
     rows = figures(before, before.jobs["paused"])
     job_id = before.resumed("paused")

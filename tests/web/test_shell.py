@@ -49,6 +49,7 @@ def test_the_page_can_be_walked_through_by_keyboard(page: Page) -> None:
     }
 
 
+@pytest.mark.slow
 def test_an_address_of_no_view_says_so_and_leads_back(page: Page, look: Callable[[str], None]) -> None:
     page.goto("/#/nowhere")
     expect(page.get_by_role("heading", name="There is no such view")).to_be_visible()
@@ -140,6 +141,7 @@ def test_a_key_is_asked_for_and_kept_in_the_tab_alone(page: Page, watch: Watch, 
     page.goto("about:blank")  # what it asks for goes on until it is left, and this service ends before the page does
 
 
+@pytest.mark.slow
 def test_a_service_that_is_away_is_told_of_and_asked_again(page: Page, watch: Watch) -> None:
     page.goto("/")
     expect(page.locator(LINE).first).to_be_visible()

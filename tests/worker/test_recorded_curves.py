@@ -45,7 +45,7 @@ def experiment(service: Service) -> str:
     return str(answer.raise_for_status().json()["id"])
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("schedule", SPECS, ids=[spec["type"] for spec in SPECS])
 def test_a_job_records_the_curve_that_the_api_serves_to_the_last_bit(
     schedule: dict[str, Any], service: Service
