@@ -7,12 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from lrcore.configs._base import Context, Found, Json, Path, Section, section, validated
-from lrcore.configs._pieces import CONSTANT, product, sequence, shifted
+from lrcore.configs._pieces import CONSTANT, shifted
 from lrcore.errors import CurveError
 from lrcore.family import Items, Number
 from lrcore.schedules._base import Count, Factor, Index, Rate
-
-MAX_SCALES = 30
 
 
 class _Net(Section):
@@ -59,8 +57,8 @@ def read(config: Any, context: Context) -> Found:
     after = _policy(found, path)
     burn = found.burn_in
     if burn:
-        ramp = {"type": "LambdaLR", "lr_lambda": f"(epoch / {burn}) ** {found.power!r}"}
-        after = sequence([(ramp, burn), (shifted(after, burn), None)])
+        shape = {"shape": "power", "power": found.power, "mode": "overlay_to_base"}
+        after = {"type": "WarmUp", "warmup_steps": burn, "schedule": after} | shape
     return Found(shifted(after, 1), context.rate(found.learning_rate), context.total_steps or found.max_batches or None)
 
 
@@ -78,18 +76,18 @@ def _policy(found: _Net, path: Path) -> Json:
             return {"type": "PolynomialLR", "total_iters": found.max_batches, "power": found.power}
         case "sig":
             return {"type": "Sigmoid", "gamma": -found.gamma, "stepsize": found.step}
+    return _steps(found, path)
+
+
+def _steps(found: _Net, path: Path) -> Json:
+    """The policy steps: equal steps count as one, with the product of their scales."""
     if len(found.steps) != len(found.scales):
         raise CurveError((*path, "scales"), f"there must be as many as steps, {len(found.steps)}")
     if sorted(found.steps) != found.steps:
         raise CurveError((*path, "steps"), "the steps must rise")
-    gammas = dict.fromkeys(found.scales)
-    if len(gammas) > MAX_SCALES:
-        raise CurveError((*path, "scales"), f"more than {MAX_SCALES} different scales are not supported")
-    return product([
-        {
-            "type": "MultiStepLR",
-            "milestones": [step for step, scale in zip(found.steps, found.scales, strict=True) if scale == gamma],
-            "gamma": gamma,
-        }
-        for gamma in gammas
-    ]) if gammas else CONSTANT  # fmt: skip
+    factors: dict[int, float] = {}
+    for step, scale in zip(found.steps, found.scales, strict=True):
+        factors[step] = factors.get(step, 1.0) * scale
+    if not factors:
+        return CONSTANT
+    return {"type": "DarknetSteps", "milestones": list(factors), "scales": list(factors.values())}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from lrcore.family import Flag, Items, Number
 from lrcore.schedules._base import Factor, Index, Rate
 
 Epochs = Annotated[Number, Field(gt=0, le=1e12)]
+Share = Annotated[Number, Field(ge=0, le=1e6)]
 SCRIPT = {
     "t_initial": "epochs",
     "decay_t": "decay_epochs",
@@ -47,7 +49,10 @@ class _Arguments(Section):
     cooldown_epochs: Annotated[Number, Field(ge=0, le=1e9)] = 0
     patience_epochs: Index = 10
     eval_metric: str = "top1"
-    lr_noise: Any = None
+    lr_noise: Share | Annotated[list[Share], Items(2)] | None = None
+    lr_noise_pct: Number = 0.67
+    lr_noise_std: Number = 1.0
+    seed: Index = 42
     lr_cycle_mul: Factor = 1.0
     lr_cycle_decay: Rate = 0.5
     lr_cycle_limit: Annotated[int, Field(ge=1, le=10**6)] = 1
@@ -68,15 +73,14 @@ def read(config: Any, context: Context) -> Found:
     if found.sched is None:
         found = found.model_copy(update={"sched": "none"})
     kind = choose(found.sched, KINDS, "the schedule", ("sched",))
-    if found.lr_noise not in (None, [], 0):
-        raise CurveError(("lr_noise",), "noise is not supported: leave it out")
     if found.lr is None and context.base_lr is None:
         raise Needed(("base_lr",), "without lr the rate depends on the number of devices: give base_lr")
     rate, unit = context.rate(found.lr), context.epoch() if found.sched_on_updates else 1
     name, arguments, length = _scheduler(kind, found, unit)
     if not found.sched_on_updates:
         context.note("one step is one epoch")
-    return Found(_schedule(name, arguments), rate, max(1, round(length)), "step" if found.sched_on_updates else "epoch")
+    schedule = _noisy(_schedule(name, arguments), found, found.epochs * unit)
+    return Found(schedule, rate, max(1, round(length)), "step" if found.sched_on_updates else "epoch")
 
 
 def _schedule(name: str | None, arguments: Json) -> Json:
@@ -88,6 +92,20 @@ def _schedule(name: str | None, arguments: Json) -> Json:
     except CurveError as error:
         field, *inside = error.field or ("sched",)
         raise CurveError((SCRIPT.get(str(field), field), *inside), str(error)) from None
+
+
+def _noisy(schedule: Json, found: _Arguments, steps: float) -> Json:
+    """The schedule with noise, which begins and ends at shares of the run; its first rate has none. Raises CurveError."""
+    shares = [found.lr_noise] if isinstance(found.lr_noise, float) else found.lr_noise or []
+    if not shares or schedule == CONSTANT:
+        return schedule
+    if found.sched == "plateau":
+        raise CurveError(("lr_noise",), "noise on a plateau is not supported: leave it out")
+    first, *last = (max(1, math.ceil(share * steps)) for share in shares)
+    if last and last[0] <= first:
+        return schedule
+    noise = {"noise_pct": found.lr_noise_pct, "noise_std": found.lr_noise_std, "noise_seed": found.seed}
+    return {"type": "Noise", "noise_range_t": [first, *last] if last else first, "schedule": schedule} | noise
 
 
 def _scheduler(kind: str, found: _Arguments, unit: int) -> tuple[str | None, Json, float]:

@@ -15,6 +15,7 @@ ROUTES = {
     ("get", "/v1/schedules"),
     ("get", "/v1/schedules/{type}"),
     ("post", "/v1/schedules/fit"),
+    ("post", "/v1/schedules/read"),
     ("post", "/v1/schedules/translate"),
     ("post", "/v1/curves"),
     ("post", "/v1/curves/compare"),

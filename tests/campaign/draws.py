@@ -268,7 +268,7 @@ def _others() -> dict[str, Callable[[Draw], Json]]:
         "Sigmoid": lambda d: {"gamma": d.one(-1, 1) * d.number(5, 30) / d.run, "stepsize": d.part(0.3, 0.7)},
         "SineCycle": lambda d: {"cycle_steps": d.part(0.1, 1), "decay": d.one(1.0, d.number(0.5, 0.95))},
         "Chebyshev": lambda d: {"log2_steps": d.one(2, 3, 4, 5), "m": d.number(0.02, 0.2), "M": 1.0},
-        "DarknetSteps": lambda d: {"steps": (m := d.milestones()), "scales": [d.number(0.1, 0.9) for _ in m]},
+        "DarknetSteps": lambda d: {"milestones": (m := d.milestones()), "scales": [d.number(0.1, 0.9) for _ in m]},
         "REX": lambda d: {"total_steps": d.part(0.4, 1), "min_lr": d.one(0.0, 1e-6)},
         "SlantedTriangular": lambda d: {
             "total_steps": d.run, "cut_frac": d.number(0.05, 0.5), "ratio": d.one(32.0, 10.0)
