@@ -95,7 +95,7 @@ def _schedule(name: str | None, arguments: Json) -> Json:
 
 
 def _noisy(schedule: Json, found: _Arguments, steps: float) -> Json:
-    """The schedule with noise, which begins and ends at shares of the run; its first rate has none. Raises CurveError."""
+    """The schedule with noise between two shares of the run, but for its first rate. Raises CurveError."""
     shares = [found.lr_noise] if isinstance(found.lr_noise, float) else found.lr_noise or []
     if not shares or schedule == CONSTANT:
         return schedule
