@@ -74,7 +74,7 @@ class Service:
         until(lambda: self.job(job)["progress"]["epoch"] >= epoch, f"epoch {epoch}")
         assert self.job(job)["state"] == "running", "the job is too short to be disturbed"
 
-    def result(self, job: str, seconds: float = 180) -> list[Json]:
+    def result(self, job: str, seconds: float = 900) -> list[Json]:
         """Every epoch's metrics but their times, once the job has succeeded."""
         found = until(lambda: (now := self.job(job))["finished_at"] and now, "the job's end", seconds)
         assert found["state"] == "succeeded", found
