@@ -19,6 +19,7 @@ from lrcore.numerics.grid import Array, Extent, Fill, Grid
 
 WHOLE = 2.0**52  # a float64 from here on is an integer, and takes long to write as a decimal
 NAMED = ("written", "let", "later")
+SHORT = 4096  # values that take less time to compute than to decide where they go
 IN_PLACE = ("+", "-", "*", "/", "min", "max")
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -50,80 +51,94 @@ class CompiledFormula:
     """A formula of the step, ready to be computed: each of its nodes once, and what is constant beforehand."""
 
     def __init__(self, formula: Value) -> None:
-        self._lines: list[tuple[Callable[..., Any], list[Any], list[int]]] = []  # operation, operands, results to drop
-        self._known: dict[int, Any] = {}  # by a node's id: its place among the results, or its value
+        self._values: list[Any] = [None]  # the steps, constants, and results, which are not there yet
+        self._varying = {0}  # the places of all but the constants
+        self._lines: list[tuple[Callable[..., Any], list[int], int]] = []  # operation, places of operands and result
+        self._dropped: list[list[int]] = []  # places of what is not needed after a line
+        self._places = {id(T): 0}  # by a node's id
         self._formula = formula  # so that no other node gets the id of one of these
-        self._result = self._operand(formula)
-        self._drop()
+        self._result = self._place(formula)
 
     def __call__(self, t: Array) -> Any:
-        """Compute the values at `t`, float64 of any shape; one float64 if the formula is a constant."""
-        results: list[Any] = [t]
-        for operation, operands, dropped in self._lines:
-            values = [results[each] if type(each) is int else each for each in operands]
-            own = results[dropped[0]] if dropped and operation in OVERWRITING else None
-            # comparisons are no float64, and what is made of one number has no shape
-            in_place = type(own) is np.ndarray and own.dtype == np.float64
-            results.append(operation(*values, out=own) if in_place else operation(*values))
-            for place in dropped:
-                results[place] = None
-        return results[self._result] if type(self._result) is int else self._result
+        """Compute the values at `t`, shape (n,), float64; one float64 if the formula is a constant."""
+        values = self._values.copy()
+        values[0] = t
+        if len(t) > SHORT:
+            self._compute_in_place(values)
+        else:
+            for operation, operands, place in self._lines:
+                values[place] = operation(*map(values.__getitem__, operands))
+        return values[self._result]
+
+    def _compute_in_place(self, values: list[Any]) -> None:
+        """Compute the lines, each into what is not needed any more, and drop the rest: arrays stay in the cache."""
+        if len(self._dropped) < len(self._lines):
+            self._dropped = self._last_uses()
+        for (operation, operands, place), dropped in zip(self._lines, self._dropped, strict=True):
+            own = values[dropped[0]] if dropped and operation in OVERWRITING else None
+            in_place = own is not None and own.dtype == np.float64  # a comparison is not
+            needed = map(values.__getitem__, operands)
+            values[place] = operation(*needed, out=own) if in_place else operation(*needed)
+            for each in dropped:
+                values[each] = None
 
     def constant(self, node: Value) -> float | None:
         """Return the value of a part of the formula; None if it depends on the step."""
-        found = self._operand(node)
-        return None if type(found) is int else float(found)
+        place = self._place(node)
+        return None if place in self._varying else float(self._values[place])
 
-    def _operand(self, value: Any) -> Any:
-        """The place of a result, as an int; or a constant, as numpy has it."""
+    def _place(self, value: Any) -> int:
         value = _resolved(value)
         if type(value) is not Node:
-            return np.array(value, dtype=np.float64) if type(value) is tuple else np.float64(value)
-        found = self._known.get(id(value))
-        if found is None:
-            found = self._known[id(value)] = self._computed(value)
-        return found
+            return self._keep(np.array(value, dtype=np.float64) if type(value) is tuple else float(value))
+        place = self._places.get(id(value))
+        if place is None:
+            place = self._places[id(value)] = self._computed(value)
+        return place
 
-    def _computed(self, node: Node) -> Any:
+    def _keep(self, value: Any) -> int:
+        self._values.append(value)
+        return len(self._values) - 1
+
+    def _computed(self, node: Node) -> int:
         match node.op:
-            case "t":
-                return 0
             case "pi":
-                return np.float64(np.pi)
+                return self._keep(np.pi)
             case "filled" | "piecewise":
                 raise TypeError(f"{node.op} is computed on a grid alone")
             case "apply":
                 body, at = node.args
                 inside = CompiledFormula(body)
-                if inside._result == 0 or type(inside._result) is not int:
-                    return self._operand(at) if type(inside._result) is int else inside._result
-                return self._added(inside, [self._operand(at)])
-        operands = [self._operand(arg) for arg in node.args]
+                if (value := inside.constant(body)) is not None:
+                    return self._keep(value)
+                return self._place(at) if inside._result == 0 else self._added(inside, [self._place(at)])
+        operands = [self._place(arg) for arg in node.args]
         operation = OPERATIONS[node.op]
-        if int not in map(type, operands):
+        if self._varying.isdisjoint(operands):
             with np.errstate(all="ignore"):
-                return np.float64(operation(*operands))
-        if node.op == "**" and type(operands[1]) is not int:  # np.power takes ten times as long for these
-            base, exponent = operands
+                return self._keep(np.float64(operation(*map(self._values.__getitem__, operands))))
+        if node.op == "**" and operands[1] not in self._varying:  # np.power takes ten times as long for these
+            base, exponent = operands[0], self._values[operands[1]]
             if exponent == 2:
                 return self._added(np.multiply, [base, base])
             if abs(exponent) == 0.5:
                 root = self._added(np.sqrt, [base])
-                return root if exponent > 0 else self._added(np.divide, [np.float64(1.0), root])
+                return root if exponent > 0 else self._added(np.divide, [self._keep(1.0), root])
         return self._added(operation, operands)
 
-    def _added(self, operation: Callable[..., Any], operands: list[Any]) -> int:
-        self._lines.append((operation, operands, []))
-        return len(self._lines)
+    def _added(self, operation: Callable[..., Any], operands: list[int]) -> int:
+        place = self._keep(None)
+        self._varying.add(place)
+        self._lines.append((operation, operands, place))
+        return place
 
-    def _drop(self) -> None:
-        """Have each result dropped where it was needed for the last time: arrays stay in the cache."""
-        kept = {0, self._result} if type(self._result) is int else {0}
-        for _, operands, dropped in reversed(self._lines):
-            for each in operands:
-                if type(each) is int and each not in kept:
-                    kept.add(each)
-                    dropped.append(each)
+    def _last_uses(self) -> list[list[int]]:
+        """The results that each line needs for the last time."""
+        found, kept = [], {0, self._result}
+        for _, operands, _ in reversed(self._lines):
+            found.append(list(self._varying.intersection(operands) - kept))
+            kept.update(operands)
+        return found[::-1]
 
 
 def filled(formula: Value) -> Fill:
@@ -159,8 +174,17 @@ def _applied(body: Value, t: Value) -> Fill:
 def _pieces(t: Value, edges: Sequence[float], *values: Value) -> Fill:
     if t is not T:
         return filled(formulas.expanded(formulas.piecewise(t, edges, values)))
-    whole, fills = [math.ceil(edge) for edge in edges], [_when_needed(value) for value in values]
-    return lambda out, t: grid.piecewise(out, t, whole, fills)
+    whole, fills = [*map(math.ceil, edges)], dict[int, Fill]()  # each made when a grid has the first step of it
+
+    def fill(out: Array, t: Grid) -> Extent:
+        extents = []
+        for i, where, part in t.segments(whole):
+            if i not in fills:
+                fills[i] = filled(values[i])
+            extents.append(fills[i](out[where], part))
+        return grid.spanning(extents)
+
+    return fill
 
 
 def value_at(formula: Value, step: int) -> float:
@@ -184,18 +208,6 @@ def _resolved(formula: Value) -> Value:
 
 def _has_shapes(formula: Value) -> bool:
     return type(formula) is Node and formula.shaped
-
-
-def _when_needed(formula: Value) -> Fill:
-    """`filled`, compiled when a grid has the first step of it."""
-    made: list[Fill] = []
-
-    def fill(out: Array, t: Grid) -> Extent:
-        if not made:
-            made.append(filled(formula))
-        return made[0](out, t)
-
-    return fill
 
 
 def _at(t: Value, fill: Fill, values: Callable[[NDArray[np.int64]], Any] | None = None) -> Fill:
@@ -240,17 +252,18 @@ def _combined(formula: Value) -> Fill:
     by_numbers = not any(callable(other) or (operation is np.divide and not right) for operation, other, right in steps)
 
     def fill(out: Array, t: Grid) -> Extent:
-        ends: Any = np.array(first(out, t))
-        extents = []
+        first_extent, extents = first(out, t), []
+        seen = not by_numbers or t.count <= SHORT
         for where, part in t.chunks():
             values = out[where]
             for operation, other, on_right in steps:
                 by = _values(other, part) if callable(other) else other
                 operation(*((values, by) if on_right else (by, values)), out=values)
-            if not by_numbers:
+            if seen:
                 extents.append(grid.extent(values))
-        if not by_numbers or not t.count:
+        if seen:
             return grid.spanning(extents)
+        ends: Any = np.array(first_extent)
         for operation, other, on_right in steps:
             operation(*((ends, other) if on_right else (other, ends)), out=ends)
         return float(ends.min()), float(ends.max())

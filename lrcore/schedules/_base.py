@@ -88,9 +88,11 @@ class Schedule(Member):
 
     def narrowed(self, group: int) -> Self:
         """Return the schedule with one group's values in place of lists of them."""
-        own = {f: v[group] for f in self.per_group if isinstance(v := getattr(self, f), tuple)}
-        narrow = self.model_copy(update=own) if own else self
-        return narrow._with_each(lambda part: part.narrowed(group))
+        narrow = self
+        if self.per_group:
+            own = {f: v[group] for f in self.per_group if isinstance(v := getattr(self, f), tuple)}
+            narrow = self.model_copy(update=own) if own else self
+        return narrow._with_each(lambda part: part.narrowed(group)) if self.parts else narrow
 
     @property
     def parts(self) -> tuple[Schedule, ...]:
@@ -102,8 +104,6 @@ class Schedule(Member):
         raise NotImplementedError
 
     def _with_each(self, changed: Callable[[Schedule], Schedule]) -> Self:
-        if not self.parts:
-            return self
         parts = tuple(map(changed, self.parts))
         return self if all(map(operator.is_, parts, self.parts)) else self.with_parts(parts)
 
@@ -135,7 +135,7 @@ class Schedule(Member):
     @property
     def cycles_momentum(self) -> bool:
         """Whether the schedule changes momentum (beta1 for Adam) along with the rate."""
-        return any(part.cycles_momentum for part in self.parts)
+        return any([part.cycles_momentum for part in self.parts])
 
     def momentum_at(self, t: Node) -> Value:
         """Return momentum as `formula_at` does the rate; NaN where it is left to the optimizer."""
