@@ -31,7 +31,7 @@ def check_nesting(depth: int, size: int) -> None:
 
 
 def formula_inside(schedule: Schedule, base_lr: float, *path: str | int) -> Node:
-    """What a schedule's part fills, and its formula.
+    """What a schedule's part fills, as a part of the formula around it, and what stands in code.
 
     Raises:
         NoFormula: in code, if it has none. `field` begins with the path, that of the field that holds the part.
@@ -43,7 +43,11 @@ def formula_inside(schedule: Schedule, base_lr: float, *path: str | int) -> Node
         except NoFormula as error:
             raise NoFormula((*path, *error.field), str(error)) from None
 
-    return formulas.written(formulas.filled(T, lambda out, t: schedule.fill(out, t, base_lr, 0)), formula)
+    if type(schedule).fill is Schedule.fill:
+        computed = formulas.apart(schedule.formula_at(T, base_lr), T + schedule.ahead)
+    else:
+        computed = formulas.filled(T, lambda out, t: schedule.fill(out, t, base_lr, 0))
+    return formulas.written(computed, formula)
 
 
 def momentum_inside(schedule: Schedule) -> Node:
@@ -224,23 +228,10 @@ class ChainedScheduler(_Composite):
     def length(self) -> int | None:
         return min((part.length for part in self.schedulers if part.length is not None), default=None)
 
-    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
-        found = self.schedulers[0].fill(out, t, base_lr, group)
-        if len(self.schedulers) == 1:
-            return found
-        if base_lr == 0:
-            return self._fill_with_zeros(out, t, group, found)
-        factor = np.empty(t.count)
-        for part in self.schedulers[1:]:
-            part.fill(factor, t, base_lr, group)
-            np.divide(factor, base_lr, out=factor)
-            np.multiply(out, factor, out=out)
-        return grid.extent(out)
-
-    def _fill_with_zeros(self, out: Rates, t: Grid, group: int, first: Extent) -> Extent:
+    def _fill_with_zeros(self, out: Rates, t: Grid) -> Extent:
         """Write the rates of a group whose base rate is 0, which stays 0 as long as the parts only multiply it."""
         for i, part in enumerate(self.schedulers):
-            if (part.fill(out, t, 0.0, group) if i else first) != (0.0, 0.0):
+            if part.fill(out, t, 0.0, 0) != (0.0, 0.0):
                 message = (
                     f"with a base rate of 0 every part must stay at 0, but schedulers[{i}], {part.type}, does not: "
                     "give a base rate above 0"
@@ -250,7 +241,8 @@ class ChainedScheduler(_Composite):
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         if base_lr == 0 and len(self.schedulers) > 1:
-            return float(self.rates(Grid(0), base_lr)[0])
+            zeros = formulas.filled(t, self._fill_with_zeros)
+            return formulas.written(zeros, lambda: float(self.rates(Grid(0), base_lr)[0]))
         found, *others = self._formulas(base_lr)
         for part in others:
             found = found * (part / base_lr)
