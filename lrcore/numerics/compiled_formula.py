@@ -1,7 +1,4 @@
-"""Formulas computed over arrays of float64: the one table of operations, and the order in which they are done.
-
-`filled` makes a formula what writes it on a grid: its shapes by their own functions, everything else step by step.
-"""
+"""Formulas computed over arrays of float64: the one table of operations, and what is done with a formula's shapes."""
 
 from __future__ import annotations
 
@@ -19,13 +16,13 @@ from lrcore.numerics.grid import Array, Extent, Fill, Grid
 
 WHOLE = 2.0**52  # a float64 from here on is an integer, and takes long to write as a decimal
 NAMED = ("written", "let", "later")
-SHORT = 4096  # values that take less time to compute than to decide where they go
+SHORT = 4096  # values that take less time to compute than it takes to find out where they may be written
 IN_PLACE = ("+", "-", "*", "/", "min", "max")
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
-    "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "//": np.floor_divide, "%": np.mod, "**": np.power,
+    "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "//": np.floor_divide, "%": np.mod, "**": lambda base, exponent: _raised(base, exponent),
     "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal, "!=": np.not_equal,
-    "and": np.logical_and, "or": np.logical_or, "not": np.logical_not, "neg": np.negative, "where": np.where,
+    "and": np.logical_and, "or": np.logical_or, "not": np.logical_not, "neg": np.negative, "where": lambda *args: np.where(*args)[()],
     "abs": np.abs, "atan": np.arctan, "ceil": np.ceil, "cos": np.cos, "cosh": np.cosh, "exp": np.exp, "expm1": np.expm1,
     "floor": np.floor, "log": np.log, "log10": np.log10, "log1p": np.log1p, "log2": np.log2, "sin": np.sin,
     "sinh": np.sinh, "sqrt": np.sqrt, "tan": np.tan, "tanh": np.tanh,
@@ -44,157 +41,90 @@ OVERWRITING = {OPERATIONS[op] for op in ("+", "-", "*", "/", "min", "max", "neg"
 def _rounded(value: Any, digits: int) -> Any:
     """Rounded to decimal digits as Python does it: numpy's own way is off by a bit here and there."""
     flat = [round(each, digits) if -WHOLE < each < WHOLE else each for each in np.ravel(value).tolist()]
-    return np.array(flat, dtype=np.float64).reshape(np.shape(value))
+    return np.array(flat, dtype=np.float64).reshape(np.shape(value))[()]
 
 
-class CompiledFormula:
-    """A formula of the step, ready to be computed: each of its nodes once, and what is constant beforehand."""
-
-    def __init__(self, formula: Value) -> None:
-        self._values: list[Any] = [None]  # the steps, constants, and results, which are not there yet
-        self._varying = {0}  # the places of all but the constants
-        self._lines: list[tuple[Callable[..., Any], list[int], int]] = []  # operation, places of operands and result
-        self._dropped: list[list[int]] = []  # places of what is not needed after a line
-        self._places = {id(T): 0}  # by a node's id
-        self._formula = formula  # so that no other node gets the id of one of these
-        self._result = self._place(formula)
-
-    def __call__(self, t: Array) -> Any:
-        """Compute the values at `t`, shape (n,), float64; one float64 if the formula is a constant."""
-        values = self._values.copy()
-        values[0] = t
-        if len(t) > SHORT:
-            self._compute_in_place(values)
-        else:
-            for operation, operands, place in self._lines:
-                values[place] = operation(*map(values.__getitem__, operands))
-        return values[self._result]
-
-    def _compute_in_place(self, values: list[Any]) -> None:
-        """Compute the lines, each into what is not needed any more, and drop the rest: arrays stay in the cache."""
-        if len(self._dropped) < len(self._lines):
-            self._dropped = self._last_uses()
-        for (operation, operands, place), dropped in zip(self._lines, self._dropped, strict=True):
-            own = values[dropped[0]] if dropped and operation in OVERWRITING else None
-            in_place = own is not None and own.dtype == np.float64  # a comparison is not
-            needed = map(values.__getitem__, operands)
-            values[place] = operation(*needed, out=own) if in_place else operation(*needed)
-            for each in dropped:
-                values[each] = None
-
-    def constant(self, node: Value) -> float | None:
-        """Return the value of a part of the formula; None if it depends on the step."""
-        place = self._place(node)
-        return None if place in self._varying else float(self._values[place])
-
-    def _place(self, value: Any) -> int:
-        value = _resolved(value)
-        if type(value) is not Node:
-            return self._keep(np.array(value, dtype=np.float64) if type(value) is tuple else float(value))
-        place = self._places.get(id(value))
-        if place is None:
-            place = self._places[id(value)] = self._computed(value)
-        return place
-
-    def _keep(self, value: Any) -> int:
-        self._values.append(value)
-        return len(self._values) - 1
-
-    def _computed(self, node: Node) -> int:
-        match node.op:
-            case "pi":
-                return self._keep(np.pi)
-            case "filled" | "piecewise":
-                raise TypeError(f"{node.op} is computed on a grid alone")
-            case "apply":
-                body, at = node.args
-                inside = CompiledFormula(body)
-                if (value := inside.constant(body)) is not None:
-                    return self._keep(value)
-                return self._place(at) if inside._result == 0 else self._added(inside, [self._place(at)])
-        operands = [self._place(arg) for arg in node.args]
-        operation = OPERATIONS[node.op]
-        if self._varying.isdisjoint(operands):
-            with np.errstate(all="ignore"):
-                return self._keep(np.float64(operation(*map(self._values.__getitem__, operands))))
-        if node.op == "**" and operands[1] not in self._varying:  # np.power takes ten times as long for these
-            base, exponent = operands[0], self._values[operands[1]]
-            if exponent == 2:
-                return self._added(np.multiply, [base, base])
-            if abs(exponent) == 0.5:
-                root = self._added(np.sqrt, [base])
-                return root if exponent > 0 else self._added(np.divide, [self._keep(1.0), root])
-        return self._added(operation, operands)
-
-    def _added(self, operation: Callable[..., Any], operands: list[int]) -> int:
-        place = self._keep(None)
-        self._varying.add(place)
-        self._lines.append((operation, operands, place))
-        return place
-
-    def _last_uses(self) -> list[list[int]]:
-        """The results that each line needs for the last time."""
-        found, kept = [], {0, self._result}
-        for _, operands, _ in reversed(self._lines):
-            found.append(list(self._varying.intersection(operands) - kept))
-            kept.update(operands)
-        return found[::-1]
+def _raised(base: Any, exponent: Any) -> Any:
+    """base ** exponent. For the usual powers of an array, np.power takes ten times as long."""
+    if isinstance(exponent, float) and type(base) is np.ndarray:
+        if exponent == 2:
+            return np.multiply(base, base)
+        if abs(exponent) == 0.5:
+            root = np.sqrt(base)
+            return root if exponent > 0 else np.divide(1.0, root, out=root)
+    return np.power(base, exponent)
 
 
-def filled(formula: Value) -> Fill:
-    """Return what writes a formula of the step T into an array."""
+def computed(formula: Value, t: Array, known: dict[int, Any] | None = None) -> Any:
+    """Compute a formula without shapes at `t`, shape (n,), float64; one float64 if it does not depend on T.
+
+    Args:
+        known: values at `t` of nodes with several uses, by their ids.
+    """
+    if type(formula) is not Node:
+        return np.array(formula, dtype=np.float64) if type(formula) is tuple else float(formula)
+    if formula is T:
+        return t
+    known = {} if known is None else known
+    if (found := known.get(id(formula))) is not None:
+        return found
+    if (operation := OPERATIONS.get(formula.op)) is not None:
+        values = [computed(arg, t, known) for arg in formula.args]
+        own = _overwritten(formula.args, values, t.shape) if len(t) > SHORT and operation in OVERWRITING else None
+        found = operation(*values) if own is None else operation(*values, out=own)
+    elif formula.op in NAMED:
+        found = computed(_resolved(formula), t, known)
+    elif formula.op == "apply":
+        found = computed(formula.args[0], np.atleast_1d(computed(formula.args[1], t, known)))
+    elif formula.op == "pi":
+        return np.pi
+    else:
+        raise TypeError(f"{formula.op} is computed on a grid alone")
+    if formula.uses > 1:
+        known[id(formula)] = found
+    return found
+
+
+def _overwritten(operands: Sequence[Value], values: list[Any], shape: tuple[int, ...]) -> Array | None:
+    """The array of an operand that is not needed any more, so that fewer arrays share the cache."""
+    for operand, value in zip(operands, values, strict=True):
+        if type(operand) is Node and operand.uses == 1 and operand.op in OPERATIONS and type(value) is np.ndarray:
+            if value.dtype == np.float64 and value.shape == shape:  # comparisons are not
+                return value
+    return None
+
+
+def write(formula: Value, out: Array, t: Grid) -> Extent:
+    """Write a formula of the step T into an array: its shapes by their own functions, everything else step by step."""
     formula = _resolved(formula)
-    if not isinstance(formula, Node):
-        return _constant(float(formula))
-    if formula.shaped:
-        if formula.op in _FILLED_BY:
-            return _FILLED_BY[formula.op](*formula.args)
-        if formula.op in IN_PLACE:
-            return _combined(formula)
-        formula = formulas.expanded(formula)
-    compiled = CompiledFormula(formula)
-    if (value := compiled.constant(formula)) is None:
-        return lambda out, t: grid.elementwise(out, t, compiled)
-    return _constant(value)
+    if type(formula) is not Node:
+        return grid.constant(out, float(formula))
+    if not formula.shaped:
+        return grid.elementwise(out, t, partial(computed, formula))
+    op, args = formula.op, formula.args
+    if op == "piecewise" and args[0] is T:
+        edges, values = map(math.ceil, args[1]), args[2:]
+        return grid.spanning([write(values[i], out[where], part) for i, where, part in t.segments(edges)])
+    if op == "filled":
+        return _write_at(args[0], out, t, *args[1:])
+    if op == "apply":
+        return _write_at(args[1], out, t, partial(write, args[0]), partial(_of_runs, args[0]))
+    return _combined(formula, out, t) if op in IN_PLACE else write(formulas.expanded(formula), out, t)
 
 
-def _constant(value: float) -> Fill:
-    return lambda out, t: grid.constant(out, value)
-
-
-def _applied(body: Value, t: Value) -> Fill:
-    if not (isinstance(t, Node) and t.op == "//"):
-        return _at(t, filled(body))
-    of_run = CompiledFormula(body)
-    if (value := of_run.constant(body)) is not None:
-        return _constant(value)
-    return _at(t, filled(body), lambda runs: of_run(runs.astype(np.float64)))
-
-
-def _pieces(t: Value, edges: Sequence[float], *values: Value) -> Fill:
-    if t is not T:
-        return filled(formulas.expanded(formulas.piecewise(t, edges, values)))
-    whole, fills = [*map(math.ceil, edges)], dict[int, Fill]()  # each made when a grid has the first step of it
-
-    def fill(out: Array, t: Grid) -> Extent:
-        extents = []
-        for i, where, part in t.segments(whole):
-            if i not in fills:
-                fills[i] = filled(values[i])
-            extents.append(fills[i](out[where], part))
-        return grid.spanning(extents)
-
-    return fill
+def _of_runs(body: Value, runs: NDArray[np.int64]) -> Array:
+    found = computed(body, runs.astype(np.float64))
+    return found if type(found) is np.ndarray else np.full(len(runs), found)
 
 
 def value_at(formula: Value, step: int) -> float:
     """Return the value of a formula at one step."""
-    return float(_values(filled(formula), Grid(step))[0])
+    return float(_values(formula, Grid(step))[0])
 
 
-def _values(fill: Fill, t: Grid) -> Array:
+def _values(formula: Value, t: Grid) -> Array:
     values = np.empty(t.count)
-    fill(values, t)
+    write(formula, values, t)
     return values
 
 
@@ -210,69 +140,63 @@ def _has_shapes(formula: Value) -> bool:
     return type(formula) is Node and formula.shaped
 
 
-def _at(t: Value, fill: Fill, values: Callable[[NDArray[np.int64]], Any] | None = None) -> Fill:
-    """`fill` at the steps `t` in place of T, or `values` at a quotient."""
-    t = _resolved(t)
-    if t is T:
-        return fill
-    match (t.op, t.args) if isinstance(t, Node) else (None, ()):
+def _write_at(at: Value, out: Array, t: Grid, fill: Fill, values: Callable[..., Array] | None = None) -> Extent:
+    """`fill` at the steps `at` in place of T, or `values` at a quotient."""
+    at = _resolved(at)
+    if at is T:
+        return fill(out, t)
+    match (at.op, at.args) if isinstance(at, Node) else (None, ()):
         case "+" | "-" as op, (of, by) if not isinstance(by, Node):
             by = by if op == "+" else -by
             whole, offset = math.floor(by), by - math.floor(by)
             between: Fill = partial(fill, offset=offset) if offset else fill  # type: ignore[call-arg]
-            return _at(of, lambda out, t: between(out, t + whole))
+            return _write_at(of, out, t, lambda out, t: between(out, t + whole))
         case "*", (of, by) if isinstance(by, int):
-            return _at(of, lambda out, t: fill(out, Grid(t.start * by, t.stride * by, t.count)))
+            return _write_at(of, out, t, lambda out, t: fill(out, Grid(t.start * by, t.stride * by, t.count)))
         case "//", (of, by) if values is not None:
-            return _at(of, partial(_fill_runs, length=by, values=values))
+            return _write_at(of, out, t, partial(_write_runs, length=by, values=values))
         case "%", (of, by) if isinstance(by, int):
-            return _at(of, lambda out, t: grid.periodic(out, t, by, fill))
+            return _write_at(of, out, t, lambda out, t: grid.periodic(out, t, by, fill))
         case "max", (0, of):
-            first = lambda out, _: grid.constant(out, float(_values(fill, Grid(0))[0]))  # noqa: E731
-            return _at(of, lambda out, t: grid.piecewise(out, t, (0,), (first, fill)))
+            return _write_at(of, out, t, partial(_write_late, fill=fill))
     raise TypeError("a shape at a step that is not evenly spaced")
 
 
-def _fill_runs(out: Array, t: Grid, length: float, values: Callable[[NDArray[np.int64]], Any]) -> Extent:
+def _write_late(out: Array, t: Grid, fill: Fill) -> Extent:
+    """`fill`, with its first value at steps before 0."""
+    fill(first := np.empty(1), Grid(0))
+    return grid.piecewise(out, t, (0,), (lambda out, _: grid.constant(out, float(first[0])), fill))
+
+
+def _write_runs(out: Array, t: Grid, length: float, values: Callable[[NDArray[np.int64]], Any]) -> Extent:
     if isinstance(length, int):
         return grid.even_runs(out, t, length, values)
     return grid.elementwise(out, t, lambda steps: values(np.floor_divide(steps, length).astype(np.int64)))
 
 
-def _combined(formula: Value) -> Fill:
+def _combined(formula: Value, out: Array, t: Grid) -> Extent:
     """One shape first, then all that is done with it, while a piece of it is in the cache."""
-    steps: list[tuple[Callable[..., Any], Fill | float, bool]] = []  # with what on the other side, whether on the right
-    while isinstance(formula, Node) and formula.op in IN_PLACE and _has_shapes(formula):
+    steps: list[tuple[Callable[..., Any], Value, bool]] = []  # with what on the other side, whether on the right
+    while isinstance(formula, Node) and formula.op in IN_PLACE and formula.shaped:
         operation, (left, right) = OPERATIONS[formula.op], map(_resolved, formula.args)
         on_right = _has_shapes(left)
         formula, other = (left, right) if on_right else (right, left)
-        steps.insert(0, (operation, filled(other) if isinstance(other, Node) else other, on_right))
-    first = filled(formula)
+        steps.append((operation, other, on_right))
+    first_extent, extents = write(formula, out, t), []
     # none of these turns the order of two values more than round
-    by_numbers = not any(callable(other) or (operation is np.divide and not right) for operation, other, right in steps)
-
-    def fill(out: Array, t: Grid) -> Extent:
-        first_extent, extents = first(out, t), []
-        seen = not by_numbers or t.count <= SHORT
-        for where, part in t.chunks():
-            values = out[where]
-            for operation, other, on_right in steps:
-                by = _values(other, part) if callable(other) else other
-                operation(*((values, by) if on_right else (by, values)), out=values)
-            if seen:
-                extents.append(grid.extent(values))
-        if seen:
-            return grid.spanning(extents)
-        ends: Any = np.array(first_extent)
-        for operation, other, on_right in steps:
-            operation(*((ends, other) if on_right else (other, ends)), out=ends)
-        return float(ends.min()), float(ends.max())
-
-    return fill
-
-
-_FILLED_BY: dict[str, Callable[..., Fill]] = {
-    "filled": _at,
-    "apply": _applied,
-    "piecewise": _pieces,
-}
+    by_numbers = t.count > SHORT and not any(
+        isinstance(other, Node) or (operation is np.divide and not right) for operation, other, right in steps
+    )
+    for where, part in t.chunks():
+        values = out[where]
+        for operation, other, on_right in reversed(steps):
+            by = _values(other, part) if isinstance(other, Node) else other
+            operation(*((values, by) if on_right else (by, values)), out=values)
+        if not by_numbers:
+            extents.append(grid.extent(values))
+    if not by_numbers:
+        return grid.spanning(extents)
+    ends: Any = np.array(first_extent)
+    for operation, other, on_right in reversed(steps):
+        operation(*((ends, other) if on_right else (other, ends)), out=ends)
+    return float(ends.min()), float(ends.max())

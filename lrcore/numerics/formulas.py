@@ -34,18 +34,22 @@ class Node:
 
     Attributes:
         shaped: whether a shape is in it, so that it is written on a grid and not computed at any steps.
+        uses: how many nodes have it as an operand, at most.
     """
 
-    __slots__ = ("args", "op", "shaped")
+    __slots__ = ("args", "op", "shaped", "uses")
     __match_args__ = ("op", "args")
 
     def __init__(self, op: str, args: tuple[Any, ...] = ()) -> None:
         self.op = op
         self.args = args
         self.shaped = op in SHAPES
+        self.uses = 0
         for arg in args:
-            if type(arg) is Node and arg.shaped:
-                self.shaped = True
+            if type(arg) is Node:
+                arg.uses += 1
+                if arg.shaped:
+                    self.shaped = True
 
     def __repr__(self) -> str:
         return f"Node{self.op, *self.args}"

@@ -64,7 +64,7 @@ class Grid:
         """How many of the grid's steps are less than `step`."""
         return min(max(-((self.start - step) // self.stride), 0), self.count)
 
-    def segments(self, edges: Sequence[int]) -> Iterator[tuple[int, slice, Grid]]:
+    def segments(self, edges: Iterable[int]) -> Iterator[tuple[int, slice, Grid]]:
         """The stretches between rising edges that hold steps: number of edges passed, their slice, their steps."""
         begin = 0
         for i, end in enumerate([*map(self.before, edges), self.count]):

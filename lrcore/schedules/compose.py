@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from lrcore.errors import CurveError
