@@ -69,7 +69,7 @@ def computed(formula: Value, t: Array, known: dict[int, Any] | None = None) -> A
     if (found := known.get(id(formula))) is not None:
         return found
     if (operation := OPERATIONS.get(formula.op)) is not None:
-        values = [computed(arg, t, known) for arg in formula.args]
+        values = [arg if type(arg) is float else computed(arg, t, known) for arg in formula.args]
         own = _overwritten(formula.args, values, t.shape) if len(t) > SHORT and operation in OVERWRITING else None
         found = operation(*values) if own is None else operation(*values, out=own)
     elif formula.op in NAMED:

@@ -120,9 +120,8 @@ def check_operations(*formulas: Value) -> None:
 
 
 def _sum(a: Value, b: Value) -> Node:
-    match b:
-        case Node("*", (int() | float() as factor, rest)) if factor < 0:  # reads better
-            return Node("-", (a, -factor * rest))
+    if type(b) is Node and b.op == "*" and type(b.args[0]) is not Node and b.args[0] < 0:  # reads better
+        return Node("-", (a, -b.args[0] * b.args[1]))
     return Node("+", (a, b))
 
 

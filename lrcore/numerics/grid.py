@@ -25,6 +25,7 @@ CHUNK = 1 << 15  # values at once where several passes are made: they stay in th
 # the same where arrays are made for each: malloc takes larger ones from the system and gives them back
 PIECE = 15 * 1024
 RAMP = np.arange(PIECE, dtype=np.float64)  # numpy's own takes five times as long as an addition
+RAMP.flags.writeable = False
 EPS = 2.0**-52
 NOTHING: Extent = (math.inf, -math.inf)
 WHOLE = slice(None)
@@ -86,9 +87,9 @@ class Grid:
         return self.start + self.stride * np.arange(self.count)
 
     def floats(self) -> Array:
-        """The steps in float64, shape (count,). Exact up to 2**53."""
+        """The steps in float64, shape (count,), to be read alone. Exact up to 2**53."""
         if self.stride == 1 and self.count <= PIECE and self.last < 2**53:
-            return RAMP[: self.count] + self.start
+            return RAMP[: self.count] + self.start if self.start else RAMP[: self.count]
         return self.integers().astype(np.float64)
 
 

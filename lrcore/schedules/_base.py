@@ -131,7 +131,7 @@ class Schedule(Member):
     @property
     def cycles_momentum(self) -> bool:
         """Whether the schedule changes momentum (beta1 for Adam) along with the rate."""
-        return any([part.cycles_momentum for part in self.parts])
+        return False
 
     def momentum_at(self, t: Node) -> Value:
         """Return momentum as `formula_at` does the rate; NaN where it is left to the optimizer."""

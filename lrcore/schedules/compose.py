@@ -90,6 +90,10 @@ class _Composite(Schedule):
     def parts(self) -> tuple[Schedule, ...]:
         return self.schedulers
 
+    @property
+    def cycles_momentum(self) -> bool:
+        return any([part.cycles_momentum for part in self.schedulers])
+
     def with_parts(self, parts: tuple[Schedule, ...]) -> Self:
         return self.model_copy(update={"schedulers": parts})
 
