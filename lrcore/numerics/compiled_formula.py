@@ -20,13 +20,15 @@ SHORT = 4096  # values that take less time to compute than it takes to find out 
 IN_PLACE = ("+", "-", "*", "/", "min", "max")
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
-    "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "//": np.floor_divide, "%": np.mod, "**": lambda base, exponent: _raised(base, exponent),
+    "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "//": np.floor_divide, "%": np.mod,
     "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal, "!=": np.not_equal,
-    "and": np.logical_and, "or": np.logical_or, "not": np.logical_not, "neg": np.negative, "where": lambda *args: np.where(*args)[()],
+    "and": np.logical_and, "or": np.logical_or, "not": np.logical_not, "neg": np.negative,
     "abs": np.abs, "atan": np.arctan, "ceil": np.ceil, "cos": np.cos, "cosh": np.cosh, "exp": np.exp, "expm1": np.expm1,
     "floor": np.floor, "log": np.log, "log10": np.log10, "log1p": np.log1p, "log2": np.log2, "sin": np.sin,
     "sinh": np.sinh, "sqrt": np.sqrt, "tan": np.tan, "tanh": np.tanh,
     "pow": np.power,
+    "**": lambda base, exponent: _raised(base, exponent),
+    "where": lambda *args: np.where(*args)[()],  # of numbers alone, a number again
     "min": np.minimum,
     "max": np.maximum,
     "trunc": lambda value: np.trunc(value) + 0.0,  # as an integer, 0 has no sign
@@ -55,7 +57,7 @@ def _raised(base: Any, exponent: Any) -> Any:
     return np.power(base, exponent)
 
 
-def computed(formula: Value, t: Array, known: dict[int, Any] | None = None) -> Any:
+def computed(formula: Any, t: Array, known: dict[int, Any] | None = None) -> Any:
     """Compute a formula without shapes at `t`, shape (n,), float64; one float64 if it does not depend on T.
 
     Args:
@@ -88,25 +90,26 @@ def computed(formula: Value, t: Array, known: dict[int, Any] | None = None) -> A
 def _overwritten(operands: Sequence[Value], values: list[Any], shape: tuple[int, ...]) -> Array | None:
     """The array of an operand that is not needed any more, so that fewer arrays share the cache."""
     for operand, value in zip(operands, values, strict=True):
-        if type(operand) is Node and operand.uses == 1 and operand.op in OPERATIONS and type(value) is np.ndarray:
-            if value.dtype == np.float64 and value.shape == shape:  # comparisons are not
-                return value
+        own = type(operand) is Node and operand.uses == 1 and operand.op in OPERATIONS
+        if own and type(value) is np.ndarray and value.dtype == np.float64 and value.shape == shape:
+            return value
     return None
 
 
 def write(formula: Value, out: Array, t: Grid) -> Extent:
     """Write a formula of the step T into an array: its shapes by their own functions, everything else step by step."""
     formula = _resolved(formula)
-    if type(formula) is not Node:
+    if not isinstance(formula, Node):
         return grid.constant(out, float(formula))
     if not formula.shaped:
         return grid.elementwise(out, t, partial(computed, formula))
     op, args = formula.op, formula.args
     if op == "piecewise" and args[0] is T:
-        edges, values = map(math.ceil, args[1]), args[2:]
-        return grid.spanning([write(values[i], out[where], part) for i, where, part in t.segments(edges)])
+        segments = t.segments(map(math.ceil, args[1]))
+        return grid.spanning([write(args[i + 2], out[where], part) for i, where, part in segments])
     if op == "filled":
-        return _write_at(args[0], out, t, *args[1:])
+        at, fill, _, values = args
+        return fill(out, t) if at is T else _write_at(at, out, t, fill, values)
     if op == "apply":
         return _write_at(args[1], out, t, partial(write, args[0]), partial(_of_runs, args[0]))
     return _combined(formula, out, t) if op in IN_PLACE else write(formulas.expanded(formula), out, t)

@@ -44,7 +44,8 @@ class Grid:
         return self.count
 
     def __contains__(self, step: int) -> bool:
-        return self.start <= step <= self.last and (step - self.start) % self.stride == 0
+        beyond = step - self.start
+        return 0 <= beyond < self.stride * self.count and beyond % self.stride == 0
 
     def __add__(self, steps: int) -> Grid:
         return self if steps == 0 else Grid(self.start + steps, self.stride, self.count)

@@ -173,7 +173,7 @@ class Cycles:
         """Return the formula."""
         first = self.first
         if self.factor != 1:
-            return formulas.written(formulas.filled(t, self._fill), lambda: self._listed(t))
+            return formulas.filled(t, self._fill, lambda: self._listed(t))
         height = formulas.stairs(t, first, lambda cycle: self.amplitude(formulas.let("cycle", cycle)))
         repeated = formulas.written(
             formulas.apart(self.shape(T, first), t % first),

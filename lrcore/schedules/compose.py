@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from lrcore.errors import CurveError
@@ -231,10 +232,23 @@ class ChainedScheduler(_Composite):
     def length(self) -> int | None:
         return min((part.length for part in self.schedulers if part.length is not None), default=None)
 
-    def _fill_with_zeros(self, out: Rates, t: Grid) -> Extent:
+    def fill(self, out: Rates, t: Grid, base_lr: float, group: int) -> Extent:
+        found = self.schedulers[0].fill(out, t, base_lr, group)
+        if len(self.schedulers) == 1:
+            return found
+        if base_lr == 0:
+            return self._fill_with_zeros(out, t, group, found)
+        factor = np.empty(t.count)
+        for part in self.schedulers[1:]:
+            part.fill(factor, t, base_lr, group)
+            np.divide(factor, base_lr, out=factor)
+            np.multiply(out, factor, out=out)
+        return grid.extent(out)
+
+    def _fill_with_zeros(self, out: Rates, t: Grid, group: int, first: Extent) -> Extent:
         """Write the rates of a group whose base rate is 0, which stays 0 as long as the parts only multiply it."""
         for i, part in enumerate(self.schedulers):
-            if part.fill(out, t, 0.0, 0) != (0.0, 0.0):
+            if (part.fill(out, t, 0.0, group) if i else first) != (0.0, 0.0):
                 message = (
                     f"with a base rate of 0 every part must stay at 0, but schedulers[{i}], {part.type}, does not: "
                     "give a base rate above 0"
@@ -244,8 +258,7 @@ class ChainedScheduler(_Composite):
 
     def formula_at(self, t: Node, base_lr: float) -> Value:
         if base_lr == 0 and len(self.schedulers) > 1:
-            zeros = formulas.filled(t, self._fill_with_zeros)
-            return formulas.written(zeros, lambda: float(self.rates(Grid(0), base_lr)[0]))
+            return float(self.rates(Grid(0), base_lr)[0])
         found, *others = self._formulas(base_lr)
         for part in others:
             found = found * (part / base_lr)
