@@ -104,12 +104,12 @@ def write(formula: Value, out: Array, t: Grid) -> Extent:
     if not formula.shaped:
         return grid.elementwise(out, t, partial(computed, formula))
     op, args = formula.op, formula.args
+    if op == "filled":
+        at, fill, _, values = args
+        return _write_at(at, out, t, fill, values)
     if op == "piecewise" and args[0] is T:
         segments = t.segments(map(math.ceil, args[1]))
         return grid.spanning([write(args[i + 2], out[where], part) for i, where, part in segments])
-    if op == "filled":
-        at, fill, _, values = args
-        return fill(out, t) if at is T else _write_at(at, out, t, fill, values)
     if op == "apply":
         return _write_at(args[1], out, t, partial(write, args[0]), partial(_of_runs, args[0]))
     return _combined(formula, out, t) if op in IN_PLACE else write(formulas.expanded(formula), out, t)
@@ -137,10 +137,6 @@ def _resolved(formula: Value) -> Value:
         own = formula.args[formula.op == "let"]
         formula = own() if formula.op == "later" else own
     return formula
-
-
-def _has_shapes(formula: Value) -> bool:
-    return type(formula) is Node and formula.shaped
 
 
 def _write_at(at: Value, out: Array, t: Grid, fill: Fill, values: Callable[..., Array] | None = None) -> Extent:
@@ -180,26 +176,26 @@ def _write_runs(out: Array, t: Grid, length: float, values: Callable[[NDArray[np
 def _combined(formula: Value, out: Array, t: Grid) -> Extent:
     """One shape first, then all that is done with it, while a piece of it is in the cache."""
     steps: list[tuple[Callable[..., Any], Value, bool]] = []  # with what on the other side, whether on the right
+    by_numbers = t.count > 0  # and then in the same order, or the other way round, up to rounding
     while isinstance(formula, Node) and formula.op in IN_PLACE and formula.shaped:
         operation, (left, right) = OPERATIONS[formula.op], map(_resolved, formula.args)
-        on_right = _has_shapes(left)
+        on_right = isinstance(left, Node) and left.shaped
         formula, other = (left, right) if on_right else (right, left)
+        by_numbers = by_numbers and not isinstance(other, Node) and (on_right or operation is not np.divide)
         steps.append((operation, other, on_right))
-    first_extent, extents = write(formula, out, t), []
-    # none of these turns the order of two values more than round
-    by_numbers = t.count > SHORT and not any(
-        isinstance(other, Node) or (operation is np.divide and not right) for operation, other, right in steps
-    )
+    steps.reverse()
+    ends: Any = np.array(write(formula, out, t))
+    extents = []
     for where, part in t.chunks():
         values = out[where]
-        for operation, other, on_right in reversed(steps):
+        for operation, other, on_right in steps:
             by = _values(other, part) if isinstance(other, Node) else other
             operation(*((values, by) if on_right else (by, values)), out=values)
         if not by_numbers:
             extents.append(grid.extent(values))
     if not by_numbers:
         return grid.spanning(extents)
-    ends: Any = np.array(first_extent)
-    for operation, other, on_right in reversed(steps):
+    for operation, other, on_right in steps:
         operation(*((ends, other) if on_right else (other, ends)), out=ends)
-    return float(ends.min()), float(ends.max())
+    low, high = ends.tolist()
+    return (low, high) if low <= high or math.isnan(low) else (high, low)

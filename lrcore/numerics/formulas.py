@@ -43,13 +43,13 @@ class Node:
     def __init__(self, op: str, args: tuple[Any, ...] = ()) -> None:
         self.op = op
         self.args = args
-        self.shaped = op in SHAPES
         self.uses = 0
+        shaped: bool = op in SHAPES
         for arg in args:
             if type(arg) is Node:
                 arg.uses += 1
-                if arg.shaped:
-                    self.shaped = True
+                shaped = shaped or arg.shaped
+        self.shaped = shaped
 
     def __repr__(self) -> str:
         return f"Node{self.op, *self.args}"

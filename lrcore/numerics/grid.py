@@ -43,7 +43,7 @@ class Grid:
     def __len__(self) -> int:
         return self.count
 
-    def __contains__(self, step: int) -> bool:
+    def __contains__(self, step: float) -> bool:
         beyond = step - self.start
         return 0 <= beyond < self.stride * self.count and beyond % self.stride == 0
 
@@ -69,7 +69,8 @@ class Grid:
     def segments(self, edges: Iterable[int]) -> Iterator[tuple[int, slice, Grid]]:
         """The stretches between rising edges that hold steps: number of edges passed, their slice, their steps."""
         begin = 0
-        for i, end in enumerate([*map(self.before, edges), self.count]):
+        for i, edge in enumerate((*edges, self.last + 1)):
+            end = min(-((self.start - edge) // self.stride), self.count)
             if end > begin:
                 yield i, slice(begin, end), self.part(begin, end)
                 begin = end
@@ -281,8 +282,8 @@ def half_cosine(
     if not offset:
         middle = [(length / 2, low + (high - low) / 2)] if exponent == 1 else []
         for step, value in ((0, high), *middle, (length, low)):
-            if step == int(step) and int(step) in t:
-                out[t.before(int(step))] = value
+            if step in t:
+                out[int(step - t.start) // t.stride] = value
     if exponent == 1 and (t.start >= length or t.last <= length):
         flattest = abs(high - low) * turn * turn  # between the first two steps
         return _monotone_extent(out, flattest, max(high, low))
@@ -353,8 +354,8 @@ def line(out: Array, t: Grid, length: float, start: float, end: float, offset: f
         values = out[where]
         np.multiply(part.floats(), slope / length, out=values)
         np.add(values, start + slope / length * offset, out=values)
-    if not offset and length == int(length) and int(length) in t:
-        out[t.before(int(length))] = end
+    if not offset and length in t:
+        out[int(length - t.start) // t.stride] = end
     return _monotone_extent(out, abs(slope) / length, max(abs(start), abs(end)))
 
 
