@@ -141,24 +141,27 @@ def _resolved(formula: Value) -> Value:
 
 def _write_at(at: Value, out: Array, t: Grid, fill: Fill, values: Callable[..., Array] | None = None) -> Extent:
     """`fill` at the steps `at` in place of T, or `values` at a quotient."""
-    at = _resolved(at)
+    at, inside = _resolved(at), fill
     if at is T:
         return fill(out, t)
     match (at.op, at.args) if isinstance(at, Node) else (None, ()):
         case "+" | "-" as op, (of, by) if not isinstance(by, Node):
             by = by if op == "+" else -by
-            whole, offset = math.floor(by), by - math.floor(by)
-            between: Fill = partial(fill, offset=offset) if offset else fill  # type: ignore[call-arg]
-            return _write_at(of, out, t, lambda out, t: between(out, t + whole))
+            whole = math.floor(by)
+            if offset := by - whole:
+                fill = partial(fill, offset=offset)  # type: ignore[call-arg]
+            inside = lambda out, t: fill(out, t + whole)  # noqa: E731
         case "*", (of, by) if isinstance(by, int):
-            return _write_at(of, out, t, lambda out, t: fill(out, Grid(t.start * by, t.stride * by, t.count)))
+            inside = lambda out, t: fill(out, Grid(t.start * by, t.stride * by, t.count))  # noqa: E731
         case "//", (of, by) if values is not None:
-            return _write_at(of, out, t, partial(_write_runs, length=by, values=values))
+            inside = partial(_write_runs, length=by, values=values)
         case "%", (of, by) if isinstance(by, int):
-            return _write_at(of, out, t, lambda out, t: grid.periodic(out, t, by, fill))
+            inside = lambda out, t: grid.periodic(out, t, by, fill)  # noqa: E731
         case "max", (0, of):
-            return _write_at(of, out, t, partial(_write_late, fill=fill))
-    raise TypeError("a shape at a step that is not evenly spaced")
+            inside = partial(_write_late, fill=fill)
+        case _:
+            raise TypeError("a shape at a step that is not evenly spaced")
+    return inside(out, t) if of is T else _write_at(of, out, t, inside)
 
 
 def _write_late(out: Array, t: Grid, fill: Fill) -> Extent:

@@ -44,12 +44,12 @@ class Node:
         self.op = op
         self.args = args
         self.uses = 0
-        shaped: bool = op in SHAPES
+        shaped = op in SHAPES
         for arg in args:
             if type(arg) is Node:
                 arg.uses += 1
                 shaped = shaped or arg.shaped
-        self.shaped = shaped
+        self.shaped: bool = shaped
 
     def __repr__(self) -> str:
         return f"Node{self.op, *self.args}"

@@ -75,7 +75,8 @@ class Schedule(Member):
         Raises:
             CurveError: the schedule has no value at one of the steps.
         """
-        return write(self.narrowed(group).formula_at(T, base_lr), out, t + self.ahead)
+        own = self.narrowed(group) if group else self  # a formula is that of group 0
+        return write(own.formula_at(T, base_lr), out, t + self.ahead)
 
     @property
     def ahead(self) -> int:
@@ -139,7 +140,8 @@ class Schedule(Member):
 
     def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
         """Write momentum at the steps `t` as `fill` does the rates."""
-        write(self.narrowed(group).momentum_at(T), out, t + self.ahead)
+        own = self.narrowed(group) if group else self
+        write(own.momentum_at(T), out, t + self.ahead)
 
     def momentum(self, t: Grid, group: int = 0) -> Rates | None:
         """What `fill_momentum` writes, shape (t.count,); None if the schedule never touches momentum."""

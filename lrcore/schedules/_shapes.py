@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from lrcore.numerics import cost, formulas, grid
-from lrcore.numerics.compiled_formula import value_at, write
+from lrcore.numerics.compiled_formula import computed, write
 from lrcore.numerics.cost import Load
 from lrcore.numerics.formulas import PI, Node, T, Value
 from lrcore.numerics.grid import Array, Extent, Grid
@@ -202,7 +202,7 @@ class Cycles:
                 start, whole = self._start(cycle), self._begin(cycle)
                 shape = self.shape(T + (whole - start), self._start(cycle + 1) - start)
                 write(shape, values := out[where], part - whole)
-                np.multiply(values, value_at(height, cycle), out=values)
+                np.multiply(values, computed(height, np.array([float(cycle)])), out=values)
                 extents.append(grid.extent(np.add(values, self.low, out=values)))
             return grid.spanning(extents)
 
