@@ -57,11 +57,13 @@ def _raised(base: Any, exponent: Any) -> Any:
     return np.power(base, exponent)
 
 
-def computed(formula: Any, t: Array, known: dict[int, Any] | None = None) -> Any:
+def computed(formula: Any, t: Array, known: dict[int, Any] | None = None, uses: dict[int, int] | None = None) -> Any:
     """Compute a formula without shapes at `t`, shape (n,), float64; one float64 if it does not depend on T.
 
     Args:
-        known: values at `t` of nodes with several uses, by their ids.
+        known: values at `t` of nodes that have been computed, by the nodes' ids.
+        uses: how often each node will be needed, by its id: a value is overwritten, or dropped, where that is the
+            last time, so that few arrays share the cache. None for arrays that are too short for it to pay.
     """
     if type(formula) is not Node:
         return np.array(formula, dtype=np.float64) if type(formula) is tuple else float(formula)
@@ -71,29 +73,52 @@ def computed(formula: Any, t: Array, known: dict[int, Any] | None = None) -> Any
     if (found := known.get(id(formula))) is not None:
         return found
     if (operation := OPERATIONS.get(formula.op)) is not None:
-        values = [arg if type(arg) is float else computed(arg, t, known) for arg in formula.args]
-        own = _overwritten(formula.args, values, t.shape) if len(t) > SHORT and operation in OVERWRITING else None
-        found = operation(*values) if own is None else operation(*values, out=own)
+        values = [arg if type(arg) is float else computed(arg, t, known, uses) for arg in formula.args]
+        own = None if uses is None else _free(formula.args, values, known, uses)
+        in_place = own is not None and operation in OVERWRITING and own.shape == t.shape
+        found = operation(*values, out=own) if in_place else operation(*values)
     elif formula.op in NAMED:
-        found = computed(_resolved(formula), t, known)
+        return computed(_resolved(formula), t, known, uses)
     elif formula.op == "apply":
-        found = computed(formula.args[0], np.atleast_1d(computed(formula.args[1], t, known)))
+        body, at = formula.args
+        found = np.array(computed(body, np.atleast_1d(computed(at, t, known))))[()]
     elif formula.op == "pi":
         return np.pi
     else:
         raise TypeError(f"{formula.op} is computed on a grid alone")
-    if formula.uses > 1:
-        known[id(formula)] = found
+    known[id(formula)] = found
     return found
 
 
-def _overwritten(operands: Sequence[Value], values: list[Any], shape: tuple[int, ...]) -> Array | None:
-    """The array of an operand that is not needed any more, so that fewer arrays share the cache."""
+def _free(operands: Sequence[Value], values: list[Any], known: dict[int, Any], uses: dict[int, int]) -> Array | None:
+    """Drop the operands that are not needed any more, and return the array of one of them."""
+    found = None
     for operand, value in zip(operands, values, strict=True):
-        own = type(operand) is Node and operand.uses == 1 and operand.op in OPERATIONS
-        if own and type(value) is np.ndarray and value.dtype == np.float64 and value.shape == shape:
-            return value
-    return None
+        node = _resolved(operand)
+        if isinstance(node, Node) and node is not T:
+            uses[id(node)] -= 1
+            if uses[id(node)] == 0 and type(known.pop(id(node), None)) is np.ndarray and value.dtype == np.float64:
+                found = value
+    return found
+
+
+def _uses(formula: Value) -> dict[int, int]:
+    """How often each node of a formula is an operand, by its id."""
+    found, waiting = dict[int, int](), [formula]
+    while waiting:
+        node = _resolved(waiting.pop())
+        if isinstance(node, Node):
+            waiting += () if id(node) in found else node.args
+            found[id(node)] = found.get(id(node), 0) + 1
+    return found
+
+
+def _function(formula: Value, count: int) -> Callable[[Array], Any]:
+    """A formula without shapes as a function of at most so many steps."""
+    if count <= SHORT:
+        return partial(computed, formula)
+    uses = _uses(formula)
+    return lambda steps: computed(formula, steps, {}, uses.copy())
 
 
 def write(formula: Value, out: Array, t: Grid) -> Extent:
@@ -101,22 +126,24 @@ def write(formula: Value, out: Array, t: Grid) -> Extent:
     formula = _resolved(formula)
     if not isinstance(formula, Node):
         return grid.constant(out, float(formula))
-    if not formula.shaped:
-        return grid.elementwise(out, t, partial(computed, formula))
-    op, args = formula.op, formula.args
-    if op == "filled":
-        at, fill, _, values = args
-        return _write_at(at, out, t, fill, values)
-    if op == "piecewise" and args[0] is T:
-        segments = t.segments(map(math.ceil, args[1]))
-        return grid.spanning([write(args[i + 2], out[where], part) for i, where, part in segments])
-    if op == "apply":
-        return _write_at(args[1], out, t, partial(write, args[0]), partial(_of_runs, args[0]))
-    return _combined(formula, out, t) if op in IN_PLACE else write(formulas.expanded(formula), out, t)
+    if formula.shaped:
+        op, args = formula.op, formula.args
+        if op == "filled":
+            at, fill, _, values = args
+            return _write_at(at, out, t, fill, values)
+        if op == "piecewise" and args[0] is T:
+            segments = t.segments(map(math.ceil, args[1]))
+            return grid.spanning([write(args[i + 2], out[where], part) for i, where, part in segments])
+        if op == "apply":
+            return _write_at(args[1], out, t, partial(write, args[0]), partial(_of_runs, args[0]))
+        if op in IN_PLACE:
+            return _combined(formula, out, t)
+        formula = formulas.expanded(formula)
+    return grid.elementwise(out, t, _function(formula, t.count))
 
 
 def _of_runs(body: Value, runs: NDArray[np.int64]) -> Array:
-    found = computed(body, runs.astype(np.float64))
+    found = _function(body, len(runs))(runs.astype(np.float64))
     return found if type(found) is np.ndarray else np.full(len(runs), found)
 
 

@@ -34,22 +34,18 @@ class Node:
 
     Attributes:
         shaped: whether a shape is in it, so that it is written on a grid and not computed at any steps.
-        uses: how many nodes have it as an operand, at most.
     """
 
-    __slots__ = ("args", "op", "shaped", "uses")
+    __slots__ = ("args", "op", "shaped")
     __match_args__ = ("op", "args")
 
     def __init__(self, op: str, args: tuple[Any, ...] = ()) -> None:
         self.op = op
         self.args = args
-        self.uses = 0
-        shaped = op in SHAPES
+        self.shaped = op in SHAPES
         for arg in args:
-            if type(arg) is Node:
-                arg.uses += 1
-                shaped = shaped or arg.shaped
-        self.shaped: bool = shaped
+            if type(arg) is Node and arg.shaped:
+                self.shaped = True
 
     def __repr__(self) -> str:
         return f"Node{self.op, *self.args}"
