@@ -20,7 +20,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from lrcore.expressions.cost import value_cost
 from lrcore.expressions.syntax import ARITY, CONSTANTS, VARIABLE, is_condition, read, snippet
-from lrcore.numerics.compiled_formula import computed
+from lrcore.numerics.formula_values import computed, function_of
 from lrcore.numerics.formulas import PI, Node, T, Value, call, where
 from lrcore.numerics.grid import PIECE
 
@@ -60,11 +60,11 @@ class Expression:
 
     def __call__(self, t: NDArray[Any]) -> Array:
         """Values at `t`, shape (n,), in float64. Not finite where the arithmetic is not."""
-        out = np.empty(t.shape)
+        out, function = np.empty(t.shape), function_of(self._formula, len(t))
         with np.errstate(all="ignore"):
             for start in range(0, len(t), CHUNK):
                 part = slice(start, start + CHUNK)
-                out[part] = computed(self._formula, t[part].astype(np.float64))
+                out[part] = function(t[part].astype(np.float64))
         return out
 
     def cost(self, values: int, calls: int = 1) -> float:

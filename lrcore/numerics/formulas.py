@@ -1,4 +1,4 @@
-"""The rate as a formula of the step: a small tree, to be computed (compiled_formula.py) or written as code (dialects).
+"""The rate as a formula of the step: a small tree, to be computed (formula_values.py) or written as code (dialects).
 
 The tree is the only way from a spec to code: its leaves are validated numbers, its operations are the ones below.
 Shapes such as `line` and `power` are nodes with two meanings: the function of `lrcore.numerics.grid` that computes
@@ -126,7 +126,7 @@ PI = Node("pi")
 
 
 def call(function: str, *args: Value) -> Node:
-    """One of the functions in lrcore.numerics.compiled_formula of values, or round_to of a value and its digits."""
+    """One of the functions in lrcore.numerics.formula_values of values, or round_to of a value and its digits."""
     return Node(function, args)
 
 

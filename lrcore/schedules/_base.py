@@ -12,8 +12,8 @@ from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_v
 
 from lrcore.family import ByShape, Items, Member, Number, Whole
 from lrcore.numerics import cost, formulas
-from lrcore.numerics.compiled_formula import write
 from lrcore.numerics.cost import Load
+from lrcore.numerics.formula_values import write
 from lrcore.numerics.formulas import Node, NoFormula, T, Value
 from lrcore.numerics.grid import Array, Extent, Grid
 from lrcore.numerics.lengths import Steps

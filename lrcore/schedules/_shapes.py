@@ -10,8 +10,8 @@ from functools import lru_cache
 import numpy as np
 
 from lrcore.numerics import cost, formulas, grid
-from lrcore.numerics.compiled_formula import computed, write
 from lrcore.numerics.cost import Load
+from lrcore.numerics.formula_values import computed, write
 from lrcore.numerics.formulas import PI, Node, T, Value
 from lrcore.numerics.grid import Array, Extent, Grid
 

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from lrcore.family import Whole
 from lrcore.numerics import cost, formulas, grid
-from lrcore.numerics.compiled_formula import value_at, write
 from lrcore.numerics.cost import Load
+from lrcore.numerics.formula_values import value_at, write
 from lrcore.numerics.formulas import Node, Value
 from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes

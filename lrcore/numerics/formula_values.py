@@ -113,7 +113,7 @@ def _uses(formula: Value) -> dict[int, int]:
     return found
 
 
-def _function(formula: Value, count: int) -> Callable[[Array], Any]:
+def function_of(formula: Value, count: int) -> Callable[[Array], Any]:
     """A formula without shapes as a function of at most so many steps."""
     if count <= SHORT:
         return partial(computed, formula)
@@ -139,11 +139,11 @@ def write(formula: Value, out: Array, t: Grid) -> Extent:
         if op in IN_PLACE:
             return _combined(formula, out, t)
         formula = formulas.expanded(formula)
-    return grid.elementwise(out, t, _function(formula, t.count))
+    return grid.elementwise(out, t, function_of(formula, t.count))
 
 
 def _of_runs(body: Value, runs: NDArray[np.int64]) -> Array:
-    found = _function(body, len(runs))(runs.astype(np.float64))
+    found = function_of(body, len(runs))(runs.astype(np.float64))
     return found if type(found) is np.ndarray else np.full(len(runs), found)
 
 
