@@ -146,7 +146,7 @@ class CurveRequest(Spec):
         return isinstance(self.base_lr, tuple) or (self.base_lr is None and self.schedule.groups is not None)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # never changed, see Grid
 class Curve:
     """Rates at evenly spaced steps.
 

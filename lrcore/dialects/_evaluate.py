@@ -17,8 +17,8 @@ from lrcore.dialects._base import FUNCTIONS
 from lrcore.dialects._integers import LAST_STEP, Function
 from lrcore.errors import CurveError
 from lrcore.numerics import cost
-from lrcore.numerics.compiled_formula import OPERATIONS
 from lrcore.numerics.cost import Load
+from lrcore.numerics.formula_values import OPERATIONS
 from lrcore.numerics.formulas import Node, Value, check_operations
 from lrcore.numerics.grid import Grid
 from lrcore.schedules import Rates, Schedule

@@ -20,7 +20,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from lrcore.expressions.cost import value_cost
 from lrcore.expressions.syntax import ARITY, CONSTANTS, VARIABLE, is_condition, read, snippet
-from lrcore.numerics.compiled_formula import CompiledFormula
+from lrcore.numerics.formula_values import computed, function_of
 from lrcore.numerics.formulas import PI, Node, T, Value, call, where
 from lrcore.numerics.grid import PIECE
 
@@ -54,19 +54,17 @@ class Expression:
         tree, self.size = read(source, self.variables)
         writer = _Writer()
         self._formula = writer.formula(tree)
-        self._compiled = CompiledFormula(self._formula)
-        writer.check(self._compiled)
         self.power = _power_of(tree)
-        self.constant = self._compiled.constant(self._formula)
+        self.constant = writer.constant(self._formula)
         self._value_cost = value_cost(tree)
 
     def __call__(self, t: NDArray[Any]) -> Array:
         """Values at `t`, shape (n,), in float64. Not finite where the arithmetic is not."""
-        out = np.empty(t.shape)
+        out, function = np.empty(t.shape), function_of(self._formula, len(t))
         with np.errstate(all="ignore"):
             for start in range(0, len(t), CHUNK):
                 part = slice(start, start + CHUNK)
-                out[part] = self._compiled(t[part].astype(np.float64))
+                out[part] = function(t[part].astype(np.float64))
         return out
 
     def cost(self, values: int, calls: int = 1) -> float:
@@ -149,14 +147,23 @@ class _Writer:
             self._parts.setdefault(id(found), (found, part))
         return found
 
-    def check(self, compiled: CompiledFormula) -> None:
-        """Raise ValueError for a constant that is no finite number, and for an exponent that is too large."""
-        for node, part in self._parts.values():
-            exponent = compiled.constant(node.args[1]) if node.op == "**" else None
-            if exponent is not None and abs(exponent) > MAX_EXPONENT:
-                raise ValueError(f"the exponent {exponent:g} is beyond ±{MAX_EXPONENT:g}")
-            if (value := compiled.constant(node)) is not None:
-                _check_finite(value, part)
+    def constant(self, formula: Value) -> float | None:
+        """Return the value of the whole formula; None if it depends on the step.
+
+        Raises:
+            ValueError: a constant in it is no finite number, or an exponent is too large.
+        """
+        step, known = np.zeros(1), dict[int, Any]()
+        with np.errstate(all="ignore"):
+            for node, part in self._parts.values():
+                exponent = computed(node.args[1], step, known) if node.op == "**" else step
+                if np.ndim(exponent) == 0 and abs(exponent) > MAX_EXPONENT:
+                    raise ValueError(f"the exponent {exponent:g} is beyond ±{MAX_EXPONENT:g}")
+                value = known[id(node)] = computed(node, step, known)
+                if np.ndim(value) == 0:
+                    _check_finite(float(value), part)
+            found = computed(formula, step, known)
+        return float(found) if np.ndim(found) == 0 else None
 
     def _value(self, part: ast.expr) -> Value:
         match part:

@@ -33,7 +33,7 @@ PLAIN, SCATTERED = 40.0, 150.0  # a line or a half cosine, at each step or at so
 WRITTEN = 80.0  # to sum a value up and to write it as text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # never changed, see grid.Grid
 class Load:
     """What is asked of a schedule: `values` steps in `calls` grids, spread evenly from `first` to `last`.
 

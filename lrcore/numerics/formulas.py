@@ -1,4 +1,4 @@
-"""The rate as a formula of the step: a small tree, to be computed (compiled_formula.py) or written as code (dialects).
+"""The rate as a formula of the step: a small tree, to be computed (formula_values.py) or written as code (dialects).
 
 The tree is the only way from a spec to code: its leaves are validated numbers, its operations are the ones below.
 Shapes such as `line` and `power` are nodes with two meanings: the function of `lrcore.numerics.grid` that computes
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lrcore.errors import CurveError
 from lrcore.numerics import grid
-from lrcore.numerics.grid import Array, Fill
+from lrcore.numerics.grid import Array, Extent
 
 SHAPES = frozenset({"filled", "piecewise", "apply", "later"})  # the last may become one
 
@@ -116,9 +116,8 @@ def check_operations(*formulas: Value) -> None:
 
 
 def _sum(a: Value, b: Value) -> Node:
-    match b:
-        case Node("*", (int() | float() as factor, rest)) if factor < 0:  # reads better
-            return Node("-", (a, -factor * rest))
+    if type(b) is Node and b.op == "*" and type(b.args[0]) is not Node and b.args[0] < 0:  # reads better
+        return Node("-", (a, -b.args[0] * b.args[1]))
     return Node("+", (a, b))
 
 
@@ -127,7 +126,7 @@ PI = Node("pi")
 
 
 def call(function: str, *args: Value) -> Node:
-    """One of the functions in lrcore.numerics.compiled_formula of values, or round_to of a value and its digits."""
+    """One of the functions in lrcore.numerics.formula_values of values, or round_to of a value and its digits."""
     return Node(function, args)
 
 
@@ -161,14 +160,20 @@ def apart(body: Value, t: Value) -> Value:
     return body if t is T or not isinstance(body, Node) else Node("apply", (body, t))
 
 
-def filled(t: Value, fill: Fill, values: Callable[[NDArray[np.int64]], Array] | None = None) -> Node:
+def filled(
+    t: Value,
+    fill: Callable[..., Extent],
+    formula: Callable[[], Value] | None = None,
+    values: Callable[[NDArray[np.int64]], Array] | None = None,
+) -> Node:
     """What `fill` writes at the steps `t`: T, or made from it by whole numbers with + - * %, or max(0, …).
 
     Args:
         fill: takes an `offset` in [0, 1) as well if the steps may lie between whole ones.
+        formula: returns what stands in code.
         values: gives the same at any steps, for a quotient rounded down.
     """
-    return Node("filled", (t, fill, values))
+    return Node("filled", (t, fill, formula, values))
 
 
 def written(computed: Value, formula: Callable[[], Value]) -> Node:
@@ -200,8 +205,8 @@ def expanded(formula: Value) -> Value:
         return known[id(value)][1]
 
     def rebuilt(node: Node) -> Value:
-        if node.op in ("written", "later"):
-            value: Value = of(node.args[-1]())
+        if node.op in ("written", "later") or (node.op == "filled" and node.args[2] is not None):
+            value: Value = of(node.args[2 if node.op == "filled" else -1]())
             return value
         args = [of(arg) for arg in node.args]
         if node.op != "piecewise" and all(map(operator.is_, args, node.args)):
@@ -227,8 +232,11 @@ def _chosen(t: Value, edges: Sequence[float], *values: Value) -> Value:
 
 def lookup(edges: Sequence[int], values: Sequence[float], t: Value) -> Value:
     """values[i], where i is how many of the rising edges are at most t; one value more than edges."""
-    constants = partial(grid.constant_segments, edges=edges, values=values)
-    return written(filled(t, constants), lambda: pick(values, passed(edges, t)))
+    return filled(
+        t,
+        lambda out, t: grid.constant_segments(out, t, edges, values),
+        lambda: pick(values, passed(edges, t)),
+    )
 
 
 def periodic(t: Value, period: int, of: Callable[[Value], Value]) -> Value:
@@ -243,20 +251,29 @@ def stairs(t: Value, length: int, of: Callable[[Value], Value]) -> Value:
 
 def line(t: Value, length: float, start: float, end: float) -> Value:
     """From `start` at t = 0 to `end` at `length`."""
-    fill = partial(grid.line, length=length, start=start, end=end)
-    return written(filled(t, fill), lambda: start + (end - start) * (t / length))
+    return filled(
+        t,
+        lambda out, t, offset=0.0: grid.line(out, t, length, start, end, offset),
+        lambda: start + (end - start) * (t / length),
+    )
 
 
 def line_then_flat(t: Value, length: float, start: float, end: float) -> Value:
     """`line` up to t = `length`, then `end`."""
-    fill = partial(grid.line_then_flat, length=length, start=start, end=end)
-    return written(filled(t, fill), lambda: piecewise(t, [length], [line(t, length, start, end), end]))
+    return filled(
+        t,
+        lambda out, t: grid.line_then_flat(out, t, length, start, end),
+        lambda: piecewise(t, [length], [line(t, length, start, end), end]),
+    )
 
 
 def cosine(t: Value, length: float, high: float, low: float, exponent: float = 1.0) -> Value:
     """`half_cosine` from t = 0 to `length`."""
-    fill = partial(grid.half_cosine, length=length, high=high, low=low, exponent=exponent)
-    return written(filled(t, fill), lambda: half_cosine(t / length, high, low, exponent))
+    return filled(
+        t,
+        lambda out, t, offset=0.0: grid.half_cosine(out, t, length, high, low, offset, exponent),
+        lambda: half_cosine(t / length, high, low, exponent),
+    )
 
 
 def half_cosine(u: Value, high: Value, low: Value, exponent: Value = 1.0) -> Value:
@@ -271,9 +288,12 @@ def raised(u: Value, exponent: float) -> Value:
 
 def power(t: Value, base: float, scale: float = 1.0, per: float = 1) -> Value:
     """scale * base ** (t / per)."""
-    fill = partial(grid.powers, base=base, scale=scale, per=per)
-    values = partial(grid.power, base=base, scale=scale, per=per)
-    return written(filled(t, fill, values), lambda: scale * base ** (t / per))
+    return filled(
+        t,
+        lambda out, t: grid.powers(out, t, base, scale, per),
+        lambda: scale * base ** (t / per),
+        lambda steps: grid.power(steps, base, scale, per),
+    )
 
 
 def powers(start: float, base: float, exponents: Iterable[int]) -> list[float]:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,11 @@ CHUNK = 1 << 15  # values at once where several passes are made: they stay in th
 # the same where arrays are made for each: malloc takes larger ones from the system and gives them back
 PIECE = 15 * 1024
 RAMP = np.arange(PIECE, dtype=np.float64)  # numpy's own takes five times as long as an addition
+RAMP.flags.writeable = False
 EPS = 2.0**-52
 NOTHING: Extent = (math.inf, -math.inf)
+WHOLE = slice(None)
+LEAST, MOST = np.minimum.reduce, np.maximum.reduce  # what an array's own min and max call
 
 
 @dataclass(slots=True)  # never changed; but a frozen one takes three times as long to make, and there are many
@@ -39,8 +43,9 @@ class Grid:
     def __len__(self) -> int:
         return self.count
 
-    def __contains__(self, step: int) -> bool:
-        return self.start <= step <= self.last and (step - self.start) % self.stride == 0
+    def __contains__(self, step: float) -> bool:
+        beyond = step - self.start
+        return 0 <= beyond < self.stride * self.count and beyond % self.stride == 0
 
     def __add__(self, steps: int) -> Grid:
         return self if steps == 0 else Grid(self.start + steps, self.stride, self.count)
@@ -61,19 +66,21 @@ class Grid:
         """How many of the grid's steps are less than `step`."""
         return min(max(-((self.start - step) // self.stride), 0), self.count)
 
-    def segments(self, edges: Sequence[int]) -> Iterator[tuple[int, slice, Grid]]:
+    def segments(self, edges: Iterable[int]) -> Iterator[tuple[int, slice, Grid]]:
         """The stretches between rising edges that hold steps: number of edges passed, their slice, their steps."""
         begin = 0
-        for i, end in enumerate([*map(self.before, edges), self.count]):
+        for i, edge in enumerate((*edges, self.last + 1)):
+            end = min(-((self.start - edge) // self.stride), self.count)
             if end > begin:
                 yield i, slice(begin, end), self.part(begin, end)
                 begin = end
 
-    def chunks(self) -> Iterator[tuple[slice, Grid]]:
+    def chunks(self) -> Sequence[tuple[slice, Grid]]:
         """The grid in pieces of at most PIECE steps."""
-        for begin in range(0, self.count, PIECE):
-            end = min(begin + PIECE, self.count)
-            yield slice(begin, end), self.part(begin, end)
+        if self.count <= PIECE:
+            return ((WHOLE, self),) if self.count else ()
+        ends = [*range(0, self.count, PIECE), self.count]
+        return [(slice(begin, end), self.part(begin, end)) for begin, end in pairwise(ends)]
 
     def integers(self) -> NDArray[np.int64]:
         """The steps, shape (count,)."""
@@ -82,9 +89,9 @@ class Grid:
         return self.start + self.stride * np.arange(self.count)
 
     def floats(self) -> Array:
-        """The steps in float64, shape (count,). Exact up to 2**53."""
+        """The steps in float64, shape (count,), to be read alone. Exact up to 2**53."""
         if self.stride == 1 and self.count <= PIECE and self.last < 2**53:
-            return RAMP[: self.count] + self.start
+            return RAMP[: self.count] + self.start if self.start else RAMP[: self.count]
         return self.integers().astype(np.float64)
 
 
@@ -93,7 +100,7 @@ Fill = Callable[[Array, Grid], Extent]  # writes the values at the grid's steps 
 
 def extent(values: Array) -> Extent:
     """Smallest and largest value."""
-    return (float(values.min()), float(values.max())) if len(values) else NOTHING
+    return (float(LEAST(values)), float(MOST(values))) if len(values) else NOTHING
 
 
 def _monotone_extent(values: Array, slope: float, largest: float) -> Extent:
@@ -275,8 +282,8 @@ def half_cosine(
     if not offset:
         middle = [(length / 2, low + (high - low) / 2)] if exponent == 1 else []
         for step, value in ((0, high), *middle, (length, low)):
-            if step == int(step) and int(step) in t:
-                out[t.before(int(step))] = value
+            if step in t:
+                out[int(step - t.start) // t.stride] = value
     if exponent == 1 and (t.start >= length or t.last <= length):
         flattest = abs(high - low) * turn * turn  # between the first two steps
         return _monotone_extent(out, flattest, max(high, low))
@@ -347,8 +354,8 @@ def line(out: Array, t: Grid, length: float, start: float, end: float, offset: f
         values = out[where]
         np.multiply(part.floats(), slope / length, out=values)
         np.add(values, start + slope / length * offset, out=values)
-    if not offset and length == int(length) and int(length) in t:
-        out[t.before(int(length))] = end
+    if not offset and length in t:
+        out[int(length - t.start) // t.stride] = end
     return _monotone_extent(out, abs(slope) / length, max(abs(start), abs(end)))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
@@ -13,10 +12,10 @@ from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_v
 
 from lrcore.family import ByShape, Items, Member, Number, Whole
 from lrcore.numerics import cost, formulas
-from lrcore.numerics.compiled_formula import filled
 from lrcore.numerics.cost import Load
+from lrcore.numerics.formula_values import write
 from lrcore.numerics.formulas import Node, NoFormula, T, Value
-from lrcore.numerics.grid import Array, Extent, Fill, Grid
+from lrcore.numerics.grid import Array, Extent, Grid
 from lrcore.numerics.lengths import Steps
 
 Rates = Array
@@ -76,10 +75,8 @@ class Schedule(Member):
         Raises:
             CurveError: the schedule has no value at one of the steps.
         """
-        return compiled(self._formula_of, group, base_lr)(out, t + self.ahead)
-
-    def _formula_of(self, group: int, base_lr: float) -> Value:
-        return self.narrowed(group).formula_at(T, base_lr)
+        own = self.narrowed(group) if group else self  # a formula is that of group 0
+        return write(own.formula_at(T, base_lr), out, t + self.ahead)
 
     @property
     def ahead(self) -> int:
@@ -88,9 +85,11 @@ class Schedule(Member):
 
     def narrowed(self, group: int) -> Self:
         """Return the schedule with one group's values in place of lists of them."""
-        own = {f: v[group] for f in self.per_group if isinstance(v := getattr(self, f), tuple)}
-        narrow = self.model_copy(update=own) if own else self
-        return narrow._with_each(lambda part: part.narrowed(group))
+        narrow = self
+        if self.per_group:
+            own = {f: v[group] for f in self.per_group if isinstance(v := getattr(self, f), tuple)}
+            narrow = self.model_copy(update=own) if own else self
+        return narrow._with_each(lambda part: part.narrowed(group)) if self.parts else narrow
 
     @property
     def parts(self) -> tuple[Schedule, ...]:
@@ -102,8 +101,6 @@ class Schedule(Member):
         raise NotImplementedError
 
     def _with_each(self, changed: Callable[[Schedule], Schedule]) -> Self:
-        if not self.parts:
-            return self
         parts = tuple(map(changed, self.parts))
         return self if all(map(operator.is_, parts, self.parts)) else self.with_parts(parts)
 
@@ -135,7 +132,7 @@ class Schedule(Member):
     @property
     def cycles_momentum(self) -> bool:
         """Whether the schedule changes momentum (beta1 for Adam) along with the rate."""
-        return any(part.cycles_momentum for part in self.parts)
+        return False
 
     def momentum_at(self, t: Node) -> Value:
         """Return momentum as `formula_at` does the rate; NaN where it is left to the optimizer."""
@@ -143,10 +140,8 @@ class Schedule(Member):
 
     def fill_momentum(self, out: Rates, t: Grid, group: int) -> None:
         """Write momentum at the steps `t` as `fill` does the rates."""
-        compiled(self._momentum_of, group)(out, t + self.ahead)
-
-    def _momentum_of(self, group: int) -> Value:
-        return self.narrowed(group).momentum_at(T)
+        own = self.narrowed(group) if group else self
+        write(own.momentum_at(T), out, t + self.ahead)
 
     def momentum(self, t: Grid, group: int = 0) -> Rates | None:
         """What `fill_momentum` writes, shape (t.count,); None if the schedule never touches momentum."""
@@ -223,17 +218,6 @@ class Schedule(Member):
     def torch_reference(self) -> tuple[str, dict[str, Any]] | None:
         """Class name and arguments of the same schedule in torch; None if torch has none."""
         return None
-
-
-@lru_cache(maxsize=64)
-def compiled(formula_of: Callable[..., Value], *args: Any) -> Fill:
-    """Return what writes a schedule's formula. It is kept: inside of others a schedule writes many short stretches.
-
-    Args:
-        formula_of: a method, whose hash is by the identity of its schedule, whatever fields that has.
-        args: its arguments.
-    """
-    return filled(formula_of(*args))
 
 
 class TorchSchedule(Schedule):

@@ -10,8 +10,8 @@ from functools import lru_cache
 import numpy as np
 
 from lrcore.numerics import cost, formulas, grid
-from lrcore.numerics.compiled_formula import CompiledFormula, filled
 from lrcore.numerics.cost import Load
+from lrcore.numerics.formula_values import computed, write
 from lrcore.numerics.formulas import PI, Node, T, Value
 from lrcore.numerics.grid import Array, Extent, Grid
 
@@ -173,7 +173,7 @@ class Cycles:
         """Return the formula."""
         first = self.first
         if self.factor != 1:
-            return formulas.written(formulas.filled(t, self._fill), lambda: self._listed(t))
+            return formulas.filled(t, self._fill, lambda: self._listed(t))
         height = formulas.stairs(t, first, lambda cycle: self.amplitude(formulas.let("cycle", cycle)))
         repeated = formulas.written(
             formulas.apart(self.shape(T, first), t % first),
@@ -189,7 +189,7 @@ class Cycles:
         return math.ceil(self._start(cycle))
 
     def _fill(self, out: Array, t: Grid) -> Extent:
-        limit, heights = self.limit, CompiledFormula(self.amplitude(T))
+        limit, height = self.limit, self.amplitude(T)
         if self.factor < 1 and limit is not None:
             find, end = _shrinking(ends := _ends(self.first, self.factor, limit)), int(ends[-1])
         else:
@@ -201,8 +201,8 @@ class Cycles:
             for where, part, cycle in turns(t, find):
                 start, whole = self._start(cycle), self._begin(cycle)
                 shape = self.shape(T + (whole - start), self._start(cycle + 1) - start)
-                filled(shape)(values := out[where], part - whole)
-                np.multiply(values, heights(np.array([float(cycle)])), out=values)
+                write(shape, values := out[where], part - whole)
+                np.multiply(values, computed(height, np.array([float(cycle)])), out=values)
                 extents.append(grid.extent(np.add(values, self.low, out=values)))
             return grid.spanning(extents)
 

@@ -31,7 +31,7 @@ def check_nesting(depth: int, size: int) -> None:
 
 
 def formula_inside(schedule: Schedule, base_lr: float, *path: str | int) -> Node:
-    """What a schedule's part fills, and its formula.
+    """What a schedule's part fills, as a part of the formula around it, and what stands in code.
 
     Raises:
         NoFormula: in code, if it has none. `field` begins with the path, that of the field that holds the part.
@@ -43,7 +43,11 @@ def formula_inside(schedule: Schedule, base_lr: float, *path: str | int) -> Node
         except NoFormula as error:
             raise NoFormula((*path, *error.field), str(error)) from None
 
-    return formulas.written(formulas.filled(T, lambda out, t: schedule.fill(out, t, base_lr, 0)), formula)
+    if type(schedule).fill is Schedule.fill:
+        computed = formulas.apart(schedule.formula_at(T, base_lr), T + schedule.ahead)
+    else:
+        computed = formulas.filled(T, lambda out, t: schedule.fill(out, t, base_lr, 0))
+    return formulas.written(computed, formula)
 
 
 def momentum_inside(schedule: Schedule) -> Node:
@@ -86,6 +90,10 @@ class _Composite(Schedule):
     @property
     def parts(self) -> tuple[Schedule, ...]:
         return self.schedulers
+
+    @property
+    def cycles_momentum(self) -> bool:
+        return any([part.cycles_momentum for part in self.schedulers])
 
     def with_parts(self, parts: tuple[Schedule, ...]) -> Self:
         return self.model_copy(update={"schedulers": parts})

@@ -80,4 +80,4 @@ class CosineAnnealingWarmRestarts(TorchSchedule):
                 for where, part, cycle in shapes.turns(t, shapes.growing(start, first, factor))
             )
 
-        return formulas.written(formulas.filled(t, fill), lambda: cycles.formula_at(t))
+        return formulas.filled(t, fill, lambda: cycles.formula_at(t))

@@ -113,4 +113,4 @@ class MultiplicativeLR(_Expressions):
         def refuse() -> NoReturn:
             raise NoFormula(("lr_lambda",), "a product of factors that change from step to step has no formula")
 
-        return formulas.written(formulas.filled(t, fill), refuse)
+        return formulas.filled(t, fill, refuse)

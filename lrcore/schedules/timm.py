@@ -8,8 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from lrcore.family import Flag, Items, Number, Whole
 from lrcore.numerics import cost, formulas
-from lrcore.numerics.compiled_formula import value_at
 from lrcore.numerics.cost import Load
+from lrcore.numerics.formula_values import value_at
 from lrcore.numerics.formulas import Node, T, Value
 from lrcore.numerics.lengths import Span
 from lrcore.schedules import _shapes as shapes

@@ -52,6 +52,10 @@ class Around(Schedule):
     def parts(self) -> tuple[Schedule, ...]:
         return (self.schedule,)
 
+    @property
+    def cycles_momentum(self) -> bool:
+        return self.schedule.cycles_momentum
+
     def with_parts(self, parts: tuple[Schedule, ...]) -> Self:
         return self.model_copy(update={"schedule": parts[0]})
 

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from lrcore.family import Whole
 from lrcore.numerics import cost, formulas, grid
-from lrcore.numerics.compiled_formula import filled, value_at
 from lrcore.numerics.cost import Load
+from lrcore.numerics.formula_values import value_at, write
 from lrcore.numerics.formulas import Node, Value
 from lrcore.numerics.grid import Extent, Grid
 from lrcore.schedules import _shapes as shapes
@@ -77,9 +77,8 @@ class Repeat(Around):
             return self._ended(t, cycling, cycling)
 
         def fill(out: Rates, t: Grid) -> Extent:
-            inside = filled(within)
             for where, part, cycle in shapes.turns(t, shapes.growing(self._start, self.cycle_steps, self.growth)):
-                inside(values := out[where], part - self._start(cycle))
+                write(within, values := out[where], part - self._start(cycle))
                 np.multiply(values, _power(decay, cycle), out=values)
             return grid.extent(out)
 

@@ -8,8 +8,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from lrcore.numerics import cost, formulas
-from lrcore.numerics.compiled_formula import value_at
 from lrcore.numerics.cost import Load
+from lrcore.numerics.formula_values import value_at
 from lrcore.numerics.formulas import PI, Node, Value
 from lrcore.schedules._base import Factor, Fraction, StepCount, of_group
 from lrcore.schedules.algebra._around import Around

@@ -62,4 +62,4 @@ def interpolated(t: Node, kind: str, first: float, scales: dict[int, float]) -> 
         high = formulas.let("end", formulas.pick([*values[1:], values[-1]], i))
         return formulas.half_cosine(u, low, high) if kind == "cosine" else low + (high - low) * u
 
-    return formulas.written(formulas.filled(t, fill), formula)
+    return formulas.filled(t, fill, formula)

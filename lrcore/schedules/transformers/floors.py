@@ -58,7 +58,7 @@ class TransformersPolynomial(_RelativeEnd):
         falling = shapes.polynomial(left, self._decay_steps, base_lr, end, self.power) if self._has_decay else end
         if (self._default_lr or base_lr) > self.lr_end:
             return falling
-        return formulas.written(formulas.filled(t, self._refuse), lambda: falling)
+        return formulas.filled(t, self._refuse, lambda: falling)
 
     def _refuse(self, out: Rates, t: Grid) -> NoReturn:
         raise CurveError(("schedule", "lr_end"), f"lr_end ({self.lr_end:g}) must be less than the initial rate")
