@@ -96,7 +96,9 @@ def options(schema: Json) -> Iterator[Json]:
     for option in schema.get("anyOf", [schema]):
         if {"$ref", "oneOf", "properties"} & option.keys():
             continue
-        if option.get("type") == "array":
+        if option is not schema and "anyOf" in option:
+            yield from options(option)
+        elif option.get("type") == "array":
             yield from options(option.get("items", {}))
         else:
             yield option
