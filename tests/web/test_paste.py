@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -87,14 +88,14 @@ def test_a_configuration_becomes_the_curve_that_the_api_reads_in_it(
     wanted = http.post("/v1/schedules/read", json={"config": DEEPSPEED}).json()
     assert requests(page) == {"schedule": wanted["schedule"], "base_lr": wanted["base_lr"], "steps": 100}
     expect(box.taken).to_contain_text(wanted["notes"][0])
-    name = chosen(page)
-    drawn(page, http, name, requests(page))
+    assert chosen(page) == "DeepSpeed"
+    drawn(page, http, "DeepSpeed", requests(page))
     look("pasted")
 
     page.get_by_role("button", name="Show 1,000 steps").press("Enter")
     expect(box.text).to_be_focused()
     expect(page.get_by_role("textbox", name="steps", exact=True)).to_have_value("1000")
-    drawn(page, http, name, requests(page) | {"steps": 1000})
+    drawn(page, http, "DeepSpeed", requests(page) | {"steps": 1000})
 
     watch.refusals |= {422}  # the API asks for what the text has not, and the page has
     flags = "python train.py --lr-scheduler-type cosine --learning-rate 2e-5 --warmup-steps 50"
@@ -158,12 +159,25 @@ def test_a_text_that_is_refused_stays_with_the_reason_beside_it(
     box.refuses('{"lr": [0.1, 0.2], "lr_scheduler": "fixed"}', "counts in epochs", "Set steps_per_epoch at the chart")
     box.refuses("lambda epoch: exit()", "schedule.", "lr_lambda")
     box.refuses("step,lr\n0,0.1\n1,high", "Row 2: lr is not a number")
-    box.refuses("1\n" * 2**19 + "1", "larger than 1 MB")
     box.refuses(YAML, "not JSON", "lrserve read --json FILE")
     expect(box.problems.get_by_role("link", name="API documentation")).to_have_attribute(
         "href", "/docs#/schedules/read_config"
     )
     look("refused")
+
+
+def test_a_text_of_more_than_a_megabyte_is_not_taken(page: Page, watch: Watch) -> None:
+    open_(page, COSINE)
+    box = Box(page)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    for size, left, problem in (2**20 + 1, 0, "larger than 1 MB"), (2**20, 2**20, "^$"):
+        page.evaluate("size => navigator.clipboard.writeText('0'.repeat(size))", size)
+        box.text.press("ControlOrMeta+v")
+        expect(box.problems).to_have_text(re.compile(problem))
+        waits(page, f"document.querySelector('.paste textarea').value.length === {left}")
+    box.text.evaluate("area => { area.value += '0'; }")
+    page.get_by_role("button", name="Read and add").click()
+    expect(box.problems).to_contain_text("larger than 1 MB")
 
 
 def test_what_is_pasted_is_text_wherever_it_is_shown(page: Page, watch: Watch) -> None:

@@ -14,13 +14,14 @@ const RATE = 0.1;  // where the chosen curve has none
 const ELSEWHERE = ["paste.unknown", "paste.no_json"];  // what `lrserve read` may be able to read
 const HINTS = {from: "paste.set_from", steps_per_epoch: "paste.set_epoch"};  // the way out of a refusal, by its field
 
-/** The part of a card with the box. `on`: {take({schedule, base_lr, metrics}), which returns the curve; run(steps)}. */
+/** The part of a card with the box. `on`: {take({name, schedule, base_lr, metrics}), which returns the curve; run(steps)}. */
 export class Paste {
   constructor(curves, signal, on) {
     Object.assign(this, {curves, signal, on, asking: null});
     const id = uid("paste");
     this.area = h("textarea", {
       id, rows: 6, spellcheck: "false", autocomplete: "off", "aria-describedby": `${id}-help ${id}-problems`,
+      onpaste: (event) => this.pasted(event),
     });
     this.problems = h("div", {class: "stack problems", id: `${id}-problems`, role: "alert"});
     this.taken = h("div", {class: "stack", role: "status"});
@@ -31,6 +32,13 @@ export class Paste {
       "details", {class: "paste"}, h("summary", {}, t("paste.title")),
       h("div", {class: "stack"}, field, h("div", {class: "row"}, read), this.problems, this.taken),
     );
+  }
+
+  /** A text that is too large is not put into the box: with megabytes in it, that would stop the page. */
+  pasted(event) {
+    const wrong = isTooLarge(event.clipboardData.getData("text"));
+    if (wrong) event.preventDefault();
+    this.say(wrong ? [refusal(new Unreadable("paste.too_large"))] : [], []);
   }
 
   async read() {
@@ -53,7 +61,7 @@ export class Paste {
   }
 
   async recognise() {
-    if (new Blob([this.area.value]).size > LIMIT) throw new Unreadable("paste.too_large");
+    if (isTooLarge(this.area.value)) throw new Unreadable("paste.too_large");
     await list();
     return recognised(this.area.value, (type) => Object.hasOwn(catalogue, type));
   }
@@ -89,14 +97,19 @@ export class Paste {
   }
 }
 
+function isTooLarge(text) {
+  return new Blob([text]).size > LIMIT;
+}
+
 /** The curve that a text is: {curve, notes, steps (of its run, where they are known)}. */
 async function curveOf({as, body, steps}, known, signal) {
   const notes = [];
   if (as === "log") return fitted(body, await post("/v1/schedules/fit", body, {signal}));
   if (as === "config" || as === "flags") {
     const [{from, schedule, base_lr, facts, notes: others}] = await ask("/v1/schedules/read", body, known, notes, signal);
-    const whose = t("paste.framework", {framework: tOr(`code.${from}`, from)});
-    return {curve: {schedule, base_lr}, notes: [whose, ...notes, ...others.map(translated)], steps: [facts].flat()[0]?.steps};
+    const name = tOr(`code.${from}`, from);
+    const about = [t("paste.framework", {framework: name}), ...notes, ...others.map(translated)];
+    return {curve: {name, schedule, base_lr}, notes: about, steps: [facts].flat()[0]?.steps};
   }
   const {base_lr, total_steps, steps_per_epoch} = known;
   const run = {steps: 1, total_steps, ...(steps_per_epoch ? {steps_per_epoch} : {})};  // of a length that every schedule has
@@ -137,10 +150,8 @@ function refusal(error) {
   if (error instanceof Problem && error.errors.length) return error.errors.map(invalid);
   if (!(error instanceof Unreadable)) return h("p", {class: "note bad"}, error.message);
   const link = h("a", {href: "/docs#/schedules/read_config"}, t("paste.docs"));
-  return [
-    h("p", {class: "note bad"}, t(error.key, error.values)),
-    ELSEWHERE.includes(error.key) && h("p", {}, t("paste.elsewhere"), " ", h("code", {}, "lrserve read --json FILE"), " (", link, ")"),
-  ];
+  const elsewhere = h("p", {}, t("paste.elsewhere"), " ", h("code", {}, "lrserve read --json FILE"), " (", link, ")");
+  return [h("p", {class: "note bad"}, t(error.key, error.values)), ELSEWHERE.includes(error.key) && elsewhere];
 }
 
 function invalid({loc, msg}) {
