@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -118,6 +121,20 @@ def test_a_lambda_and_a_schedule_of_lrserve_become_curves(page: Page, http: http
     box.takes(json.dumps(spec), "Read as an lrserve schedule", "40 steps")
     assert requests(page) == {**spec, "steps": 100}
     drawn(page, http, "StepLR", requests(page))
+
+
+def test_what_the_page_cannot_read_comes_in_by_way_of_the_command_that_it_names(page: Page, tmp_path: Path) -> None:
+    open_(page, COSINE)
+    box = Box(page)
+    text = "SOLVER:\n  BASE_LR: 0.02\n  STEPS: [60, 80]\n  MAX_ITER: 90\n"
+    box.refuses(text, "lrserve read --json FILE")
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    command = [sys.executable, "-m", "lrserve", "read", "--json", str(file)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    box.takes(output, "Read as an lrserve schedule", "90 steps")
+    assert requests(page)["schedule"] == json.loads(output)["schedule"]
+    assert requests(page)["base_lr"] == 0.02
 
 
 LR = [0.1 * 0.5 ** (step // 20) for step in range(100)]
