@@ -11,6 +11,7 @@ import {Code} from "./schedules/code.js";
 import {Curves} from "./schedules/curves.js";
 import {Editor} from "./schedules/editor.js";
 import {facts} from "./schedules/facts.js";
+import {Paste} from "./schedules/paste.js";
 import {Picture} from "./schedules/picture.js";
 import {Rows} from "./schedules/rows.js";
 import {download, tools} from "./schedules/tools.js";
@@ -31,10 +32,11 @@ class SchedulesView {
     const curves = new Curves(state, signal, (curve, turned) => this.answered(curve, turned));
     this.curves = curves;
     this.tools = tools(curves, {download: (format) => this.download(format), link: () => this.link()});
+    const paste = new Paste(curves, signal, {take: (given) => this.take(given), run: (steps) => this.picture.setSteps(steps)});
     this.rows = new Rows(curves, {
       select: (i) => this.select(i), toggle: (i) => this.toggle(i), remove: (i) => this.remove(i),
       add: () => this.add(), duplicate: () => this.duplicate(),
-    });
+    }, paste.element);
     this.editor = new Editor(curves, signal, {
       edited: (curve, valid) => this.edited(curve, valid), renamed: () => this.renamed(), another: (curve) => this.another(curve),
       add: () => this.add(), errors: (found) => this.picture.errors(found),
@@ -122,6 +124,13 @@ class SchedulesView {
     const {name, schedule, base_lr, metrics} = this.curves.selected;
     await this.begin(this.curves.put(structuredClone({name, schedule, base_lr, metrics})));
     this.editor.focus("input");
+  }
+
+  /** A curve that was pasted. */
+  async take(given) {
+    const curve = this.curves.put(given);
+    await this.begin(curve);
+    return curve;
   }
 
   async begin(curve) {

@@ -37,13 +37,26 @@ export class Picture {
   }
 
   controls() {
-    const {run} = this.curves;
-    this.runForm = form(RUN, {value: run, steps: () => Math.max(500, this.curves.run.steps), onChange: () => this.ran()});
+    this.runForm = this.makeRunForm();
     this.momentumBox = this.check("momentum", t("schedules.momentum"));
     this.momentumBox.hidden = true;
     const whole = h("button", {type: "button", class: "small", onclick: () => this.chart?.home()}, t("schedules.whole"));
     const switches = h("div", {class: "row switches"}, this.check("log", t("schedules.log")), this.momentumBox, whole);
     return h("div", {class: "controls"}, this.runForm.element, switches);
+  }
+
+  makeRunForm() {
+    const {run} = this.curves;
+    return form(RUN, {value: run, steps: () => Math.max(500, this.curves.run.steps), onChange: () => this.ran()});
+  }
+
+  /** Gives the run another number of steps, in its form as well. */
+  setSteps(steps) {
+    const {element} = this.runForm;
+    this.curves.run = {...this.curves.run, steps};
+    this.runForm = this.makeRunForm();
+    element.replaceWith(this.runForm.element);
+    this.on.run();
   }
 
   /** A box for one of the picture's own settings. */

@@ -4,9 +4,9 @@ import {traceColour} from "../../chart.js";
 import {fill, h, icon, uid} from "../../dom.js";
 import {t} from "../../texts.js";
 
-/** The card with the list. `on`: {select(i), toggle(i), remove(i), add(), duplicate()}. */
+/** The card with the list, and `below` it another part. `on`: {select(i), toggle(i), remove(i), add(), duplicate()}. */
 export class Rows {
-  constructor(curves, on) {
+  constructor(curves, on, below) {
     this.curves = curves;
     this.on = on;
     this.list = h("ul", {class: "curves"});
@@ -14,7 +14,7 @@ export class Rows {
     const add = h("button", {type: "button", class: "small", onclick: () => on.add()}, t("schedules.add"));
     this.element = h(
       "section", {class: "card stack curve-card", "aria-label": t("schedules.curves")},
-      h("h2", {}, t("schedules.curves")), this.list, h("div", {class: "row"}, add, this.twin),
+      h("h2", {}, t("schedules.curves")), this.list, h("div", {class: "row"}, add, this.twin), below,
     );
   }
 
