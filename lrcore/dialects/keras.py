@@ -30,7 +30,7 @@ from lrcore.schedules.optax import (
 )
 from lrcore.schedules.optax._parts import knots
 from lrcore.schedules.paddle import PiecewiseDecay
-from lrcore.schedules.plateau import Count, FactorBelowOne
+from lrcore.schedules._metric import Count, FactorBelowOne
 from lrcore.schedules.step import MultiStepLR, StepLR
 
 IMPORTS = ["import keras\nfrom keras import ops"]

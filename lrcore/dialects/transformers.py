@@ -11,11 +11,12 @@ from lrcore.dialects._evaluate import first_rates
 from lrcore.family import home_of
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import GroupRates, Rate, TorchSchedule
+from lrcore.schedules._metric import Count, FactorBelowOne
 from lrcore.schedules.algebra import WarmUp
 from lrcore.schedules.constant import Constant
 from lrcore.schedules.cosine import CosineAnnealingLR
 from lrcore.schedules.factor import PolynomialLR
-from lrcore.schedules.plateau import Count, FactorBelowOne, ReduceLROnPlateau
+from lrcore.schedules.plateau import ReduceLROnPlateau
 from lrcore.schedules.transformers import TransformersPolynomial
 
 OTHERWISE = "transformers has no such schedule; its Trainer takes this one of torch through `optimizers`"
@@ -42,7 +43,7 @@ def native(schedule: Schedule, lr: float) -> Code | None:
         all_warm_up = isinstance(schedule, TransformersPolynomial) and (
             schedule.num_training_steps == schedule.num_warmup_steps
         )
-        if lr == 0 or all_warm_up:
+        if (lr == 0 and not schedule.metric_driven) or all_warm_up:
             return None
         return _call(schedule.name(), **schedule.model_dump(include=schedule.model_fields_set - {"type"}))
     return _same(schedule, lr, 0)
