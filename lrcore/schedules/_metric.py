@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -21,7 +21,7 @@ class MetricSchedule(Schedule):
     """A schedule that is no function of the step: it reacts to the metric after each interval."""
 
     metric_driven = True
-    per_group = ("min_lr",)
+    per_group: ClassVar[tuple[str, ...]] = ("min_lr",)
 
     type: str
     mode: Literal["min", "max"] = "min"

@@ -51,7 +51,8 @@ def _block(schedule: Schedule, lr: float) -> Block:
         raise NoFormula(("type",), "DeepSpeed needs no scheduler for a constant rate: leave the block out")
     if found is None or found.peak == 0 or (found.fall == "power" and found.power != 1):
         has = "a warm-up with a constant rate, a line or half a cosine after it, a triangle and a range test"
-        raise NoFormula(("type",), f"a configuration of DeepSpeed can say {has}; for other schedules {WAY_OUT.format('torch')}")
+        way_out = WAY_OUT.format("torch")
+        raise NoFormula(("type",), f"a configuration of DeepSpeed can say {has}; for other schedules {way_out}")
     return _cosine(found) if found.fall == "cosine" else _line(found)
 
 

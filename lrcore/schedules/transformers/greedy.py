@@ -61,13 +61,12 @@ class GreedyLR(MetricSchedule):
 
 
 class Greedy(MetricState[GreedyLR]):
-    """The state of a GreedyLR. The order of its sums and resets is that of transformers, to the last bit."""
+    """The state of a GreedyLR. It adds and resets in the order of transformers, to the last bit."""
 
     def __init__(self, spec: GreedyLR, base_lr: Iterable[float]) -> None:
         super().__init__(spec, base_lr)
         self.initial = self.lr
         self.good = 0
-        self.warmup = 0
         self.cuts_left = spec.reset_start
         self.window: list[float] = []
         self.total = 0.0
@@ -75,12 +74,8 @@ class Greedy(MetricState[GreedyLR]):
     def step(self, metric: float) -> None:
         if self.spec.smooth:
             metric = self._mean_with(metric)
-        if self.cooldown > 0 or self.warmup > 0:
-            if self.cooldown > 0:
-                self.cooldown -= 1
-            else:
-                self.warmup -= 1
-            self.bad = self.good = 0
+        if self.cooldown > 0:  # after a rise as well
+            self.cooldown -= 1
             return
         if self.spec.improves(metric, self.best):
             self.best, self.bad, self.good = metric, 0, self.good + 1
@@ -88,7 +83,7 @@ class Greedy(MetricState[GreedyLR]):
             self.bad, self.good = self.bad + 1, 0
         if self.good > self.spec.patience:
             self.lr = [self.spec.raised(lr, group) for group, lr in enumerate(self.lr)]
-            self.warmup, self.good, self.cuts_left = self.spec.warmup, 0, self.spec.reset_start
+            self.cooldown, self.good, self.cuts_left = self.spec.warmup, 0, self.spec.reset_start
         elif self.bad > self.spec.patience:
             self._cut()
             self.cooldown, self.bad = self.spec.cooldown, 0
@@ -110,7 +105,6 @@ class Greedy(MetricState[GreedyLR]):
     def state(self) -> dict[str, Any]:
         return super().state() | {
             "good": self.good,
-            "warmup": self.warmup,
             "cuts_left": self.cuts_left,
             "window": list(self.window),
             "total": self.total,
@@ -118,5 +112,5 @@ class Greedy(MetricState[GreedyLR]):
 
     def load(self, state: Mapping[str, Any]) -> None:
         super().load(state)
-        self.good, self.warmup, self.cuts_left = state["good"], state["warmup"], state["cuts_left"]
+        self.good, self.cuts_left = state["good"], state["cuts_left"]
         self.window, self.total = list(state["window"]), state["total"]
