@@ -325,6 +325,7 @@ def test_greedy_is_what_transformers_computes_to_the_last_bit(
         if step == resumed:
             saved, state = json.loads(json.dumps(state.state())), schedule.begin(GREEDY_LRS)
             state.load(saved)
+            assert state.state() == saved
         scheduler.step(metric)
         state.step(metric)
         expected.append([group["lr"] for group in optimizer.param_groups])

@@ -23,10 +23,11 @@ class GreedyLR(MetricSchedule):
     factor, down to min_lr, after more than patience intervals in a row without one; never by eps or less. A value
     improves on the best so far as in ReduceLROnPlateau. The metrics of cooldown intervals after a cut, and of warmup
     intervals after a rise, are not compared. With smooth, the mean of the last window_size metrics stands for each.
-    When every group is at min_lr or below, each further cut counts, the one that took it there included; after
-    reset_start of them without a rise, the initial rates are restored and the best metric is forgotten. A rate below
-    min_lr is not raised to it. The metric of interval t is known after it, so that it acts on the rate of interval
-    t + 1. Its curve takes `metrics`; a job drives it with its own test loss (mode min) or test accuracy (mode max).
+    A cut that leaves every group at min_lr or below counts, even if it changes nothing: after reset_start of them
+    without a rise, the initial rates are restored and the best metric is forgotten. A rate below min_lr is never cut;
+    with the default of 0.001, this includes the usual rates of fine-tuning. The metric of interval t is known after
+    it, so that it acts on the rate of interval t + 1. Its curve takes `metrics`; a job drives it with its own test
+    loss (mode min) or test accuracy (mode max).
     """
 
     summary = "raises the rate while a metric improves, and cuts it when the metric stops"
