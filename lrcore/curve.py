@@ -18,7 +18,7 @@ from lrcore.numerics.grid import Extent, Grid
 from lrcore.numerics.lengths import RunLength, SharesOf
 from lrcore.schedules import AnySchedule, Rates, Schedule
 from lrcore.schedules._base import MAX_STEP, Count, GroupRates, Index, Rate
-from lrcore.schedules._metric import MetricSchedule
+from lrcore.schedules.plateau import MetricSchedule
 from lrcore.service import budget
 
 MAX_VALUES = 10**7  # rates in one answer, all parameter groups together

@@ -13,7 +13,6 @@ from lrcore.family import Name, Whole, home_of
 from lrcore.numerics.formulas import powers
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import Rate, TorchSchedule
-from lrcore.schedules._metric import Count, FactorBelowOne
 from lrcore.schedules.compose import SequentialLR
 from lrcore.schedules.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
 from lrcore.schedules.d2l import CosineScheduler
@@ -31,6 +30,7 @@ from lrcore.schedules.optax import (
 )
 from lrcore.schedules.optax._parts import knots
 from lrcore.schedules.paddle import PiecewiseDecay
+from lrcore.schedules.plateau import Count, FactorBelowOne
 from lrcore.schedules.step import MultiStepLR, StepLR
 
 IMPORTS = ["import keras\nfrom keras import ops"]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from lrcore.errors import CurveError
 from lrcore.family import Flag
 from lrcore.schedules._base import Factor, Fraction, Milestones, Rate, StepCount
-from lrcore.schedules._metric import Count, FactorBelowOne
+from lrcore.schedules.plateau import Count, FactorBelowOne
 
 Json = dict[str, Any]
 

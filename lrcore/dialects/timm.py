@@ -13,11 +13,11 @@ from lrcore.errors import CurveError
 from lrcore.family import home_of
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import Rate, TorchSchedule
-from lrcore.schedules._metric import Count, FactorBelowOne, MetricSchedule
 from lrcore.schedules.algebra import Noise
 from lrcore.schedules.compose import SequentialLR
 from lrcore.schedules.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
 from lrcore.schedules.factor import LinearLR, PolynomialLR
+from lrcore.schedules.plateau import Count, FactorBelowOne, MetricSchedule
 from lrcore.schedules.step import MultiStepLR, StepLR
 from lrcore.schedules.timm import CosineLRScheduler, PolyLRScheduler, TanhLRScheduler
 

@@ -11,12 +11,11 @@ from lrcore.dialects._evaluate import first_rates
 from lrcore.family import home_of
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import GroupRates, Rate, TorchSchedule
-from lrcore.schedules._metric import Count, FactorBelowOne
 from lrcore.schedules.algebra import WarmUp
 from lrcore.schedules.constant import Constant
 from lrcore.schedules.cosine import CosineAnnealingLR
 from lrcore.schedules.factor import PolynomialLR
-from lrcore.schedules.plateau import ReduceLROnPlateau
+from lrcore.schedules.plateau import Count, FactorBelowOne, ReduceLROnPlateau
 from lrcore.schedules.transformers import TransformersPolynomial
 
 OTHERWISE = "transformers has no such schedule; its Trainer takes this one of torch through `optimizers`"

@@ -25,7 +25,7 @@ from lrcore.family import Spec, Whole
 from lrcore.numerics.grid import Grid
 from lrcore.numerics.lengths import Span
 from lrcore.schedules import SCHEDULES, AnySchedule, Rates, Schedule
-from lrcore.schedules._metric import MetricSchedule
+from lrcore.schedules.plateau import MetricSchedule
 from tests.examples import examples
 
 Json = dict[str, Any]

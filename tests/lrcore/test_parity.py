@@ -22,7 +22,6 @@ from lrcore.curve import CurveRequest, sample
 from lrcore.dialects._read import FRAMEWORKS as READ
 from lrcore.dialects._read import names, own_names
 from lrcore.schedules import SCHEDULES, Rates
-from lrcore.schedules.transformers import GreedyLR
 from tests.lrcore.strategies import Json, laws
 from tests.lrcore.test_frameworks import CASES, sgd, timm_schedulers, transformers_curve
 from tests.lrcore.test_torch_parity import TORCH
@@ -287,62 +286,6 @@ def test_a_plateau_of_transformers_cuts_when_it_does(rules: Json, metrics: list[
     np.testing.assert_allclose(ours, expected, rtol=1e-12)
 
 
-GREEDY_LRS = [0.1, 0.02]
-greedy_rules = st.fixed_dictionaries(
-    {"patience": st.integers(0, 2), "factor": st.floats(0.3, 0.95)},
-    optional={
-        "mode": st.sampled_from(["min", "max"]),
-        "threshold": st.sampled_from([0.0, 0.1]),
-        "threshold_mode": st.sampled_from(["rel", "abs"]),
-        "cooldown": st.integers(0, 3),
-        "warmup": st.integers(0, 3),
-        "min_lr": st.sampled_from([0.0, 0.01, 0.05, [0.03, 0.001]]),
-        "max_lr": st.sampled_from([0.05, 0.2, [0.3, 0.02]]),
-        "eps": st.sampled_from([0.0, 1e-3]),
-        "smooth": st.booleans(),
-        "window_size": st.integers(1, 6),
-        "reset_start": st.integers(0, 3),
-    },
-)
-# runs of the same value, whose mean is another one in the last bits
-greedy_runs = st.lists(st.tuples(st.integers(-30, 30), st.integers(1, 15)), min_size=1, max_size=10)
-
-
-@laws(300)
-@given(rules=greedy_rules, runs=greedy_runs, falling=st.integers(0, 30), resumed=st.integers(0, 60))
-def test_greedy_is_what_transformers_computes_to_the_last_bit(
-    rules: Json, runs: list[tuple[int, int]], falling: int, resumed: int
-) -> None:
-    from transformers import get_scheduler
-
-    sign = -1 if rules.get("mode") == "max" else 1
-    metrics = [sign * (3 - k / 7) for k in range(falling)] + [value / 30 for value, n in runs for _ in range(n)]
-    optimizer = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": lr} for lr in GREEDY_LRS])
-    scheduler = get_scheduler("greedy", optimizer, scheduler_specific_kwargs=rules)
-    schedule = GreedyLR.model_validate({"type": "greedy"} | rules)
-    state, expected = schedule.begin(GREEDY_LRS), [GREEDY_LRS]
-    for step, metric in enumerate(metrics):
-        if step == resumed:
-            saved, state = json.loads(json.dumps(state.state())), schedule.begin(GREEDY_LRS)
-            state.load(saved)
-            assert state.state() == saved
-        scheduler.step(metric)
-        state.step(metric)
-        expected.append([group["lr"] for group in optimizer.param_groups])
-        assert (state.lr, state.best) == (expected[-1], scheduler.best)
-
-    assert schedule.follow(GREEDY_LRS, metrics).T.tolist() == expected
-
-
-def test_greedy_rises_falls_and_starts_anew() -> None:
-    spec = {"type": "greedy", "patience": 1, "factor": 0.5, "min_lr": 0.05, "max_lr": 0.2, "reset_start": 2}
-    metrics = [3.0, 2.0] + [2.5] * 8
-
-    rates = curve(spec, base_lr=0.1, steps=11, metrics=metrics)
-
-    assert rates.tolist() == [0.1, 0.1, 0.2, 0.2, 0.1, 0.1, 0.05, 0.05, 0.1, 0.1, 0.1]
-
-
 PLATEAUS = {"keras.ReduceLROnPlateau", "timm.PlateauLRScheduler", "transformers.reduce_lr_on_plateau"}
 
 
@@ -389,7 +332,7 @@ COVERED = (
     | {(name, "torch") for name in TORCH}
     | {(vector["schedule"].rpartition(".")[2], vector["framework"]) for vector in VECTORS}
     | {(name, framework) for name, framework in RUN}
-    | {("greedy", "transformers")}
+    | {("greedy", "transformers")}  # test_frameworks.py
     | {("BaseLR", "paddle")}  # what most of Paddle's names are read as
 )
 

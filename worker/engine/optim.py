@@ -15,7 +15,7 @@ from lrcore.errors import SpecError
 from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.optimizers import Optimizer
 from lrcore.schedules import Rates
-from lrcore.schedules._metric import MetricSchedule, MetricState
+from lrcore.schedules.plateau import MetricSchedule, MetricState
 from lrcore.torch_lr import write_momentum, write_number
 
 NAMES_SHOWN = 20

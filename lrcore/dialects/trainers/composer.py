@@ -14,10 +14,10 @@ from lrcore.dialects.trainers._phases import Phases, difference, formula, phases
 from lrcore.numerics.formulas import Value
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import TorchSchedule
-from lrcore.schedules._metric import MetricSchedule
 from lrcore.schedules.cosine import CosineAnnealingWarmRestarts
 from lrcore.schedules.exponential import ExponentialLR
 from lrcore.schedules.factor import ConstantLR, LinearLR
+from lrcore.schedules.plateau import MetricSchedule
 from lrcore.schedules.step import MultiStepLR, StepLR
 
 LONGER = "stops with an error in a run of more than {} batches, where the schedule goes on"

@@ -15,9 +15,9 @@ from lrcore.dialects.trainers._phases import Phases, difference, phases
 from lrcore.numerics import formulas
 from lrcore.numerics.formulas import PI, Node, NoFormula, T, Value
 from lrcore.schedules import Schedule
-from lrcore.schedules._metric import MetricSchedule
 from lrcore.schedules.algebra import Shift
 from lrcore.schedules.budget import SlantedTriangular
+from lrcore.schedules.plateau import MetricSchedule
 from lrcore.schedules.range_test import LRRangeTest
 
 WAY_OUT = "translate it to {}, and pass make_scheduler(optimizer) to deepspeed.initialize as lr_scheduler"

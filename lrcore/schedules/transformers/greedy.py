@@ -10,10 +10,10 @@ from pydantic import Field
 from lrcore.family import Flag, Whole
 from lrcore.numerics.cost import CALL, Load
 from lrcore.schedules._base import Factor, GroupRates, Rate, of_group
-from lrcore.schedules._metric import Count, MetricSchedule, MetricState
+from lrcore.schedules.plateau import Count, MetricSchedule, MetricState
 
 # nanoseconds: of a step, of a change of the rate, of a place in a full window
-STEP_COST, CHANGE_COST, WINDOW_COST = 1000.0, 4000.0, 1.0
+STEP_COST, CHANGE_COST, WINDOW_COST = 1500.0, 6000.0, 0.5
 
 
 class GreedyLR(MetricSchedule):
