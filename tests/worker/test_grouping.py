@@ -150,7 +150,7 @@ def test_metrics_drive_each_run_s_own_plateau(way: None) -> None:
     rates = [[epoch.lr[0] for epoch in outcome.epochs] for outcome in outcomes if isinstance(outcome, Result)]
     assert rates[0][-1] < 0.1
     assert rates[0] != rates[1]
-    assert rates[2][-1] > 0.1
+    assert min(rates[2]) < 0.1 < max(rates[2])
 
 
 MODELS: dict[str, dict[str, Any]] = {
