@@ -31,7 +31,7 @@ from torch.optim import lr_scheduler, swa_utils
 from benchmarks.measure import elapsed, verdict
 from lrcore.curve import CurveRequest, sample
 from lrcore.numerics.grid import Grid
-from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
+from lrcore.schedules.plateau import ReduceLROnPlateau
 
 ROUNDS = 15
 STEPPED_ROUNDS = 3  # torch takes its time
@@ -120,7 +120,7 @@ def against_torch(n: int) -> None:
     spec = ReduceLROnPlateau(type="ReduceLROnPlateau")
 
     def plateau() -> np.ndarray:
-        return plateau_curve(spec, [BASE_LR], metrics)[0]
+        return spec.follow([BASE_LR], metrics)[0]
 
     theirs, ours = medians(lambda: stepped_plateau(metrics.tolist()), plateau, STEPPED_ROUNDS, ROUNDS)
     same = np.array_equal(plateau(), stepped_plateau(metrics.tolist()))

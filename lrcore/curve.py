@@ -18,7 +18,7 @@ from lrcore.numerics.grid import Extent, Grid
 from lrcore.numerics.lengths import RunLength, SharesOf
 from lrcore.schedules import AnySchedule, Rates, Schedule
 from lrcore.schedules._base import MAX_STEP, Count, GroupRates, Index, Rate
-from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
+from lrcore.schedules.plateau import MetricSchedule
 from lrcore.service import budget
 
 MAX_VALUES = 10**7  # rates in one answer, all parameter groups together
@@ -65,7 +65,7 @@ class CurveRequest(Spec):
     )
     metrics: Metrics | None = Field(
         None,
-        description="for ReduceLROnPlateau: the metric after each interval, from interval 0",
+        description="for a schedule that follows a metric: its value after each interval, from interval 0",
         exclude_if=is_none,
     )
     schedule: Annotated[AnySchedule, WrapValidator(_validated)]  # last: its lengths need the others
@@ -179,10 +179,10 @@ def sample(request: CurveRequest, out: Rates | None = None) -> Curve:
         OverBudget: it is more work than may be done here.
     """
     t = Grid(request.start, request.stride, request.steps)
-    if isinstance(request.schedule, ReduceLROnPlateau):
+    if isinstance(request.schedule, MetricSchedule):
         budget.spend(request.cost)
         metrics = np.asarray((request.metrics or ())[: t.last], dtype=np.float64)
-        lr = plateau_curve(request.schedule, request.base_lrs, metrics)[:, t.start : t.last + 1 : t.stride]
+        lr = request.schedule.follow(request.base_lrs, metrics)[:, t.start : t.last + 1 : t.stride]
         if out is not None:
             out[:] = lr
         return Curve(t, lr if out is None else out, None, tuple(map(grid.extent, lr)))

@@ -251,7 +251,7 @@ def _check_fit(schedule: Schedule, optimizer: Optimizer) -> None:
     """Raise CurveError if an optimizer cannot follow a schedule."""
     groups = len(optimizer.param_groups)
     if schedule.metric_driven:
-        raise CurveError(("schedule",), f"{schedule.type} follows a metric: use torch's own")
+        raise CurveError(("schedule",), f"{schedule.type} follows a metric: use {schedule.origin}")
     if schedule.groups not in (None, groups):
         lists = ", ".join(field for field in schedule.per_group if isinstance(getattr(schedule, field), tuple))
         found = f" ({lists})" if lists else ""

@@ -31,7 +31,7 @@ def curve(
         stride: from one step to the next.
         total_steps: steps of the whole run, for lengths in percent; start + stride * steps if None.
         steps_per_epoch: for lengths in epochs.
-        metrics: for ReduceLROnPlateau, the metric after each interval.
+        metrics: for a schedule that follows a metric, its value after each interval.
 
     Returns:
         The rates at start, start + stride, …: float64, shape (steps,), or (groups, steps) if `base_lr` is a list.

@@ -16,7 +16,8 @@ from lrcore.schedules._base import Fraction, Rate
 
 NAMES = (
     *("constant", "constant_with_warmup", "cosine", "cosine_warmup_with_min_lr", "cosine_with_min_lr"),
-    *("cosine_with_restarts", "inverse_sqrt", "linear", "polynomial", "reduce_lr_on_plateau", "warmup_stable_decay"),
+    *("cosine_with_restarts", "greedy", "inverse_sqrt", "linear", "polynomial", "reduce_lr_on_plateau"),
+    "warmup_stable_decay",
 )
 LEARNING_RATE, EPOCHS = 5e-5, 3.0  # by default
 
@@ -44,8 +45,6 @@ def read(config: Any, context: Context) -> Found:
     if given is None:
         context.note("lr_scheduler_type linear, the default")
     name = given.rpartition(".")[2].lower() if isinstance(given, str) else given  # SchedulerType.COSINE as well
-    if name == "greedy":
-        raise CurveError(("lr_scheduler_type",), "greedy raises and cuts the rate by a metric, which is not supported")
     name = choose("linear" if name is None else name, NAMES, "the schedule", ("lr_scheduler_type",))
     if found.learning_rate is None and context.base_lr is None:
         context.note("learning_rate 5e-05, the default")
@@ -60,7 +59,11 @@ def read(config: Any, context: Context) -> Found:
         arguments = {"num_warmup_steps": _warm_up(found, total)} | arguments
     if "num_training_steps" in fields and total is not None and "num_stable_steps" not in arguments:
         arguments = {"num_training_steps": total} | arguments
-    return Found(from_spec("transformers", name, arguments, ("lr_scheduler_kwargs",)), rate, total)
+    schedule = from_spec("transformers", name, arguments, ("lr_scheduler_kwargs",))
+    if SCHEDULES[schedule["type"]].metric_driven:
+        context.note("one step is one evaluation, after which the Trainer steps the schedule")
+        return Found(schedule, rate, total, "epoch")
+    return Found(schedule, rate, total)
 
 
 def _kwargs(found: _Arguments) -> Json:
@@ -75,7 +78,7 @@ def _kwargs(found: _Arguments) -> Json:
     for name in ("num_warmup_steps", "num_training_steps"):
         if name in given:
             raise CurveError(("lr_scheduler_kwargs", name), "the Trainer gives it: leave it out")
-    return given
+    return {key: value for key, value in given.items() if key != "verbose"}  # which prints
 
 
 def _total(found: _Arguments, context: Context) -> int:

@@ -11,14 +11,13 @@ from lrcore.dialects._base import Code, Translation, written
 from lrcore.dialects._evaluate import first_rates
 from lrcore.errors import CurveError
 from lrcore.family import home_of
-from lrcore.numerics.formulas import NoFormula
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import Rate, TorchSchedule
 from lrcore.schedules.algebra import Noise
 from lrcore.schedules.compose import SequentialLR
 from lrcore.schedules.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
 from lrcore.schedules.factor import LinearLR, PolynomialLR
-from lrcore.schedules.plateau import Count, FactorBelowOne
+from lrcore.schedules.plateau import Count, FactorBelowOne, MetricSchedule
 from lrcore.schedules.step import MultiStepLR, StepLR
 from lrcore.schedules.timm import CosineLRScheduler, PolyLRScheduler, TanhLRScheduler
 
@@ -33,8 +32,8 @@ Found = tuple[str, dict[str, Any], str | None]
 
 def translate(schedule: Schedule, base_lr: float) -> Translation:
     """The schedule as `make_scheduler(optimizer)`."""
-    if schedule.metric_driven:
-        raise NoFormula(("type",), f"{schedule.type} is driven by a metric")
+    if isinstance(schedule, MetricSchedule):
+        raise schedule.no_formula()
     found = native(schedule, base_lr)
     if found is None:
         return torch.translate(schedule, base_lr, OTHERWISE)

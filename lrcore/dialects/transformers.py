@@ -42,7 +42,7 @@ def native(schedule: Schedule, lr: float) -> Code | None:
         all_warm_up = isinstance(schedule, TransformersPolynomial) and (
             schedule.num_training_steps == schedule.num_warmup_steps
         )
-        if lr == 0 or all_warm_up:
+        if (lr == 0 and not schedule.metric_driven) or all_warm_up:
             return None
         return _call(schedule.name(), **schedule.model_dump(include=schedule.model_fields_set - {"type"}))
     return _same(schedule, lr, 0)

@@ -5,6 +5,7 @@ UNIDENTIFIABLE = {
     "MultiplicativeLR": "any expression at all",
     "manual": "a table of rates, one for each step if need be; its runs of equal rates are found as lists",
     "ReduceLROnPlateau": "not a function of the step, but of a metric; its drops are found as milestones",
+    "greedy": "not a function of the step, but of a metric",
     "SequentialLR": "any schedules one after another; a warm-up and one family after it are found",
     "ChainedScheduler": "a product of any schedules",
     "WarmUp": "any schedule inside; a linear warm-up and one family after it are found",

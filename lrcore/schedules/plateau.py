@@ -1,15 +1,16 @@
-"""The one schedule that is no function of the step: it reacts to a metric."""
+"""The schedules that follow a metric: what they have in common, and torch's ReduceLROnPlateau."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field
 
 from lrcore.family import Whole, is_none
 from lrcore.numerics.cost import CALL, Load
+from lrcore.numerics.formulas import Node, NoFormula, Value
 from lrcore.numerics.grid import Array
 from lrcore.schedules._base import MAX_STEP, GroupRates, Rate, Rates, Schedule, of_group
 
@@ -19,7 +20,102 @@ FIRST_BLOCK = 512  # metrics looked at together; then twice as many each time
 STEP_COST, CUT_COST = 200.0, 1500.0  # nanoseconds
 
 
-class ReduceLROnPlateau(Schedule):
+class MetricSchedule(Schedule):
+    """A schedule that is no function of the step: it reacts to the metric after each interval."""
+
+    metric_driven = True
+    per_group: ClassVar[tuple[str, ...]] = ("min_lr",)
+
+    type: str
+    mode: Literal["min", "max"] = "min"
+    factor: FactorBelowOne = 0.1
+    patience: Count = 10
+    threshold: Rate = 1e-4
+    threshold_mode: Literal["rel", "abs"] = "rel"
+    cooldown: Count = 0
+    min_lr: GroupRates = 0.0
+    eps: Rate = 1e-8
+
+    def begin(self, base_lr: Iterable[float]) -> MetricState[Any]:
+        """Return the state before the first interval, from one initial rate per parameter group."""
+        raise NotImplementedError
+
+    def follow(self, base_lr: Sequence[float], metrics: Array | Sequence[float]) -> Rates:
+        """Return the rates of intervals 0 .. len(metrics), shape (groups, len(metrics) + 1)."""
+        state, since = self.begin(base_lr), 0
+        out = np.empty((len(base_lr), len(metrics) + 1))
+        for interval, metric in enumerate(np.asarray(metrics, dtype=np.float64).tolist(), 1):
+            before = state.lr
+            state.step(metric)
+            if state.lr is not before:
+                out[:, since:interval] = np.array(before)[:, None]
+                since = interval
+        out[:, since:] = np.array(state.lr)[:, None]
+        return out
+
+    def formula_at(self, t: Node, base_lr: float) -> Value:
+        raise self.no_formula()
+
+    def no_formula(self) -> NoFormula:
+        """Return the refusal to translate it to a framework whose schedules are functions of the step."""
+        return NoFormula(("type",), f"{self.type} follows a metric, not the step: translate it to {self.framework}")
+
+    @property
+    def framework(self) -> str:
+        """The framework that has it."""
+        return self.origin.partition(".")[0]
+
+    @property
+    def worst(self) -> float:
+        """The metric that any other improves on."""
+        return np.inf if self.mode == "min" else -np.inf
+
+    def improves(self, metric: float, best: float) -> bool:
+        """Whether a metric is better than the best so far by more than the threshold. NaN never is."""
+        sign = 1.0 if self.mode == "max" else -1.0
+        bar = best * (1.0 + sign * self.threshold) if self.threshold_mode == "rel" else best + sign * self.threshold
+        return metric > bar if self.mode == "max" else metric < bar
+
+    def reduced(self, lr: float, group: int) -> float:
+        """A group's rate after one cut."""
+        reduced = max(lr * self.factor, of_group(self.min_lr, group))
+        return reduced if lr - reduced > self.eps else lr
+
+
+S = TypeVar("S", bound=MetricSchedule)
+
+
+class MetricState(Generic[S]):
+    """Where a schedule stands: feed it a metric after each interval, read `lr` before the next.
+
+    Attributes:
+        lr: rate in force, one per parameter group; a new list after each change.
+    """
+
+    def __init__(self, spec: S, base_lr: Iterable[float]) -> None:
+        self.spec = spec
+        self.lr = list(base_lr)
+        self.best = spec.worst
+        self.bad = 0
+        self.cooldown = 0
+
+    def step(self, metric: float) -> None:
+        """Take the metric of the interval just finished."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load` needs to go on from here. JSON, with None for an infinite `best`."""
+        best = self.best if np.isfinite(self.best) else None
+        return {"lr": self.lr, "best": best, "bad": self.bad, "cooldown": self.cooldown}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`, in a new object."""
+        self.lr, self.bad, self.cooldown = list(state["lr"]), state["bad"], state["cooldown"]
+        if state["best"] is not None:
+            self.best = state["best"]
+
+
+class ReduceLROnPlateau(MetricSchedule):
     """Multiplies the rate by factor when the metric has not improved for more than patience intervals.
 
     A value improves on the best so far if it is below best * (1 - threshold) (mode min, rel), best - threshold (min,
@@ -33,18 +129,8 @@ class ReduceLROnPlateau(Schedule):
     formula = "lr * factor after more than patience intervals without a new best metric"
     origin = "torch.optim.lr_scheduler.ReduceLROnPlateau"
     example = {"type": "ReduceLROnPlateau", "mode": "min", "factor": 0.5, "patience": 5}
-    metric_driven = True
-    per_group = ("min_lr",)
 
     type: Literal["ReduceLROnPlateau"]
-    mode: Literal["min", "max"] = "min"
-    factor: FactorBelowOne = 0.1
-    patience: Count = 10
-    threshold: Rate = 1e-4
-    threshold_mode: Literal["rel", "abs"] = "rel"
-    cooldown: Count = 0
-    min_lr: GroupRates = 0.0
-    eps: Rate = 1e-8
     initial_lr: Rate | None = Field(
         None, description="the initial rate, in place of the optimizer's", exclude_if=is_none
     )
@@ -57,27 +143,38 @@ class ReduceLROnPlateau(Schedule):
         cuts = load.last // (self.patience + 1 + self.cooldown) + 1
         return load.calls * (CALL + load.last * STEP_COST + cuts * CUT_COST)
 
+    def begin(self, base_lr: Iterable[float]) -> Plateau:
+        return Plateau(self, [lr if self.initial_lr is None else self.initial_lr for lr in base_lr])
+
+    def follow(self, base_lr: Sequence[float], metrics: Array | Sequence[float]) -> Rates:
+        """The same as stepping a `Plateau`, in a tenth of the time or less.
+
+        Metrics after the last cut that can change a rate are not looked at.
+        """
+        series = np.asarray(metrics, dtype=np.float64)
+        row = self.begin(base_lr).lr
+        ends, rows = [], [row]
+        for cut in _cuts(self, series):
+            before, row = row, [self.reduced(lr, group) for group, lr in enumerate(row)]
+            if row == before:  # and so it stays
+                break
+            ends.append(cut + 1)
+            rows.append(row)
+        out = np.empty((len(row), len(series) + 1))
+        for begin, end, rates in zip([0, *ends], [*ends, len(series) + 1], rows, strict=True):
+            for line, lr in zip(out, rates, strict=True):
+                line[begin:end].fill(lr)
+        return out
+
     def torch_reference(self) -> tuple[str, dict[str, object]]:
         return self.name(), self.model_dump(exclude={"type", "initial_lr"})
 
 
-class Plateau:
-    """The state of a ReduceLROnPlateau: feed it a metric after each interval, read `lr` before the next.
-
-    Attributes:
-        lr: rate in force, one a parameter group.
-    """
-
-    def __init__(self, spec: ReduceLROnPlateau, base_lr: Iterable[float]) -> None:
-        self.spec = spec
-        self.lr = [lr if spec.initial_lr is None else spec.initial_lr for lr in base_lr]
-        self.best = np.inf if spec.mode == "min" else -np.inf
-        self.bad = 0
-        self.cooldown = 0
+class Plateau(MetricState[ReduceLROnPlateau]):
+    """The state of a ReduceLROnPlateau."""
 
     def step(self, metric: float) -> None:
-        """Take the metric of the interval just finished. NaN is never an improvement."""
-        if self.improves(metric):
+        if self.spec.improves(metric, self.best):
             self.best, self.bad = metric, 0
         else:
             self.bad += 1
@@ -85,54 +182,8 @@ class Plateau:
             self.cooldown -= 1
             self.bad = 0
         if self.bad > self.spec.patience:
-            self.lr = [self.reduced(lr, group) for group, lr in enumerate(self.lr)]
+            self.lr = [self.spec.reduced(lr, group) for group, lr in enumerate(self.lr)]
             self.cooldown, self.bad = self.spec.cooldown, 0
-
-    def state(self) -> dict[str, object]:
-        """Everything that `load` needs to go on from here. JSON, but for an infinite `best`, which is None."""
-        best = self.best if np.isfinite(self.best) else None
-        return {"lr": self.lr, "best": best, "bad": self.bad, "cooldown": self.cooldown}
-
-    def load(self, lr: list[float], best: float | None, bad: int, cooldown: int) -> None:
-        """Go on from a `state`."""
-        self.lr, self.bad, self.cooldown = list(lr), bad, cooldown
-        if best is not None:
-            self.best = best
-
-    def improves(self, metric: float) -> bool:
-        """Whether a metric is better than the best so far by more than the threshold."""
-        s = self.spec
-        sign = 1.0 if s.mode == "max" else -1.0
-        bar = self.best * (1.0 + sign * s.threshold) if s.threshold_mode == "rel" else self.best + sign * s.threshold
-        return metric > bar if s.mode == "max" else metric < bar
-
-    def reduced(self, lr: float, group: int) -> float:
-        """A group's rate after one cut."""
-        reduced = max(lr * self.spec.factor, of_group(self.spec.min_lr, group))
-        return reduced if lr - reduced > self.spec.eps else lr
-
-
-def plateau_curve(spec: ReduceLROnPlateau, base_lr: Sequence[float], metrics: Array | Sequence[float]) -> Rates:
-    """Rates of intervals 0 .. len(metrics), shape (groups, len(metrics) + 1).
-
-    The same as stepping a `Plateau`, a tenth of the time or less.
-    Metrics after the last cut that can change a rate are not looked at.
-    """
-    series = np.asarray(metrics, dtype=np.float64)
-    state = Plateau(spec, base_lr)
-    ends, rows = [], [list(state.lr)]
-    for cut in _cuts(spec, series):
-        before = state.lr
-        state.lr = [state.reduced(lr, group) for group, lr in enumerate(before)]
-        if state.lr == before:  # and so it stays
-            break
-        ends.append(cut + 1)
-        rows.append(list(state.lr))
-    out = np.empty((len(rows[0]), len(series) + 1))
-    for begin, end, row in zip([0, *ends], [*ends, len(series) + 1], rows, strict=True):
-        for line, lr in zip(out, row, strict=True):
-            line[begin:end].fill(lr)
-    return out
 
 
 def _cuts(spec: ReduceLROnPlateau, series: Array) -> Iterator[int]:

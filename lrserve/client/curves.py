@@ -73,7 +73,7 @@ def curve(
         base_lr: the optimizer's initial rate, or one a parameter group; needed unless the schedule brings its own.
         total_steps: steps of the whole run, for lengths in percent; start + stride * steps if None.
         steps_per_epoch: for lengths in epochs.
-        metrics: for ReduceLROnPlateau, the metric after each interval.
+        metrics: for a schedule that follows a metric, its value after each interval.
     """
     sampling = Sampling(steps, start, stride, total_steps, steps_per_epoch)
     return Call("POST", path("curves"), _array, {"format": "npy"}, as_json(sampling.of(schedule, base_lr, metrics)))

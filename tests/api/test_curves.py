@@ -59,7 +59,7 @@ def test_the_same_by_get(http: httpx.Client) -> None:
 def test_every_schedule_has_its_curve_by_post_by_get_and_by_spec(name: str, http: httpx.Client) -> None:
     schedule = SCHEDULES[name].example
     rest: Json = {"base_lr": 0.1, "steps": 20}
-    if name == "ReduceLROnPlateau":
+    if SCHEDULES[name].metric_driven:
         rest["metrics"] = [1.0] * 19
     if isinstance(SCHEDULES[name].model_validate(schedule).own_base_lr, float):
         del rest["base_lr"]

@@ -38,7 +38,7 @@ def test_the_commands_of_all_schedules_work(pages: dict[str, str], stage: Stage)
     stage.run("\n".join(script))
 
 
-@pytest.mark.parametrize("name", ["StepLR", "OneCycleLR", "ReduceLROnPlateau"])
+@pytest.mark.parametrize("name", ["StepLR", "OneCycleLR", "ReduceLROnPlateau", "greedy"])
 def test_a_picture_is_the_one_that_the_service_draws(name: str) -> None:
     for draw in (schedule_pages.picture, schedule_pages.thumbnail):
         assert b"<svg" in draw(SCHEDULES[name])

@@ -25,7 +25,7 @@ from lrcore.family import Spec, Whole
 from lrcore.numerics.grid import Grid
 from lrcore.numerics.lengths import Span
 from lrcore.schedules import SCHEDULES, AnySchedule, Rates, Schedule
-from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
+from lrcore.schedules.plateau import MetricSchedule
 from tests.examples import examples
 
 Json = dict[str, Any]
@@ -197,9 +197,9 @@ def horizon(schedule: Schedule, most: int = 200) -> Steps:
 
 def rates(schedule: Schedule, t: Steps, base_lr: float = 0.1, group: int = 0) -> Rates:
     """Rates at `t`; an overflow is no warning here, since `table` refuses it by its step."""
-    if isinstance(schedule, ReduceLROnPlateau):
+    if isinstance(schedule, MetricSchedule):
         metrics = [1 / (1 + i) + 0.05 * (i % 3) - 0.3 * (i > 60) * (i % 2) for i in range(int(t.max(initial=0)))]
-        return plateau_curve(schedule, [base_lr] * (group + 1), metrics)[group, t]
+        return schedule.follow([base_lr] * (group + 1), metrics)[group, t]
     with np.errstate(all="ignore"):
         values = [schedule.rates(part, base_lr, group) for part in grids(t)]
     return np.concatenate([np.zeros(0), *values])

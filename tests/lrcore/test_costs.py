@@ -119,6 +119,14 @@ WORST: dict[str, Json] = {
     "a metric that always improves": {
         "schedule": {"type": "ReduceLROnPlateau"}, "metrics": list(range(100_000, 0, -1)), "steps": 100_001,
     },
+    "every change of a greedy rate": {
+        "schedule": {"type": "greedy", "patience": 0, "factor": 0.9999999, "eps": 0.0, "max_lr": 1e300},
+        "metrics": list(range(100_000, 0, -1)), "steps": 100_001,
+    },
+    "a wide window of a greedy rate": {
+        "schedule": {"type": "greedy", "smooth": True, "window_size": 10_000},
+        "metrics": [1.0] * 100_000, "steps": 100_001,
+    },
     "the last steps": {"schedule": repeated(chained(EXPONENTIAL, COSINE), 3), "start": 10**15 - 100, "steps": 100},
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from lrcore.datasets._torchvision import torchvision_datasets
 from lrcore.family import home_of
 from lrcore.schedules import SCHEDULES, Rates
+from lrcore.schedules.transformers import GreedyLR
 from tests.lrcore.strategies import Json, laws, parse, rates, specs
 
 BASE_LR = 0.3
@@ -27,7 +29,8 @@ Framework = Callable[[str, Json, int], Rates]
 
 
 def of(framework: str) -> list[str]:
-    return [name for name, cls in SCHEDULES.items() if home_of(cls) == framework]
+    """The functions of the step."""
+    return [name for name, cls in SCHEDULES.items() if home_of(cls) == framework and not cls.metric_driven]
 
 
 def arguments(spec: Json) -> Json:
@@ -101,8 +104,7 @@ CASES = [(framework, name) for framework in FRAMEWORKS for name in of(framework)
 def test_every_schedule_of_transformers_is_here() -> None:
     from transformers.trainer_utils import SchedulerType
 
-    metric_driven = {"reduce_lr_on_plateau", "greedy"}
-    assert {kind.value for kind in SchedulerType} - metric_driven <= set(SCHEDULES)
+    assert {kind.value for kind in SchedulerType} - {"reduce_lr_on_plateau"} <= set(SCHEDULES)
 
 
 def test_every_schedule_of_keras_is_here() -> None:
@@ -177,3 +179,59 @@ def test_noam_is_the_formula_of_the_paper_from_step_1(d_model: int, warm: int, l
     np.testing.assert_allclose(
         rates(parse({"type": "Shift", "by": 1, "schedule": spec}), np.arange(99)), paper, rtol=1e-13
     )
+
+
+BASE_LRS = [0.1, 0.02]
+rules_of_greedy = st.fixed_dictionaries(
+    {"patience": st.integers(0, 2), "factor": st.floats(0.3, 0.95)},
+    optional={
+        "mode": st.sampled_from(["min", "max"]),
+        "threshold": st.sampled_from([0.0, 0.1]),
+        "threshold_mode": st.sampled_from(["rel", "abs"]),
+        "cooldown": st.integers(0, 3),
+        "warmup": st.integers(0, 3),
+        "min_lr": st.sampled_from([0.0, 0.01, 0.05, [0.03, 0.001]]),
+        "max_lr": st.sampled_from([0.05, 0.2, [0.3, 0.02]]),
+        "eps": st.sampled_from([0.0, 1e-3]),
+        "smooth": st.booleans(),
+        "window_size": st.integers(1, 6),
+        "reset_start": st.integers(0, 3),
+    },
+)
+# runs of the same value, whose mean is another one in the last bits
+metric_runs = st.lists(st.tuples(st.integers(-30, 30), st.integers(1, 15)), min_size=1, max_size=10)
+
+
+@laws(300)
+@given(rules=rules_of_greedy, runs=metric_runs, falling=st.integers(0, 30), resumed=st.integers(0, 60))
+def test_greedy_is_what_transformers_computes_to_the_last_bit(
+    rules: Json, runs: list[tuple[int, int]], falling: int, resumed: int
+) -> None:
+    from transformers import get_scheduler
+
+    sign = -1 if rules.get("mode") == "max" else 1
+    metrics = [sign * (3 - k / 7) for k in range(falling)] + [value / 30 for value, n in runs for _ in range(n)]
+    optimizer = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": lr} for lr in BASE_LRS])
+    scheduler = get_scheduler("greedy", optimizer, scheduler_specific_kwargs=rules)
+    schedule = GreedyLR.model_validate({"type": "greedy"} | rules)
+    state, expected = schedule.begin(BASE_LRS), [BASE_LRS]
+    for step, metric in enumerate(metrics):
+        if step == resumed:
+            saved, state = json.loads(json.dumps(state.state())), schedule.begin(BASE_LRS)
+            state.load(saved)
+            assert state.state() == saved
+        scheduler.step(metric)
+        state.step(metric)
+        expected.append([group["lr"] for group in optimizer.param_groups])
+        assert (state.lr, state.best) == (expected[-1], scheduler.best)
+
+    assert schedule.follow(BASE_LRS, metrics).T.tolist() == expected
+
+
+def test_greedy_rises_falls_and_starts_anew() -> None:
+    spec = {"type": "greedy", "patience": 1, "factor": 0.5, "min_lr": 0.05, "max_lr": 0.2, "reset_start": 2}
+    metrics = [3.0, 2.0] + [2.5] * 8
+
+    rates = GreedyLR.model_validate(spec).follow([0.1], metrics)[0]
+
+    assert rates.tolist() == [0.1, 0.1, 0.2, 0.2, 0.1, 0.1, 0.05, 0.05, 0.1, 0.1, 0.1]

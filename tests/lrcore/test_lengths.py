@@ -38,6 +38,7 @@ NO_SHARES = {
     "CosineAnnealingWarmRestarts": ("T_mult", "eta_min"),
     "OneCycleLR": ("epochs", "steps_per_epoch", "pct_start"),
     "ReduceLROnPlateau": ("patience", "cooldown", "factor"),
+    "greedy": ("patience", "cooldown", "warmup", "window_size", "reset_start"),
     "StepLR": ("last_epoch", "gamma"),
     "Repeat": ("cycles", "growth", "decay"),
     "Clamp": ("min", "max"),

@@ -68,7 +68,7 @@ def test_a_class_of_torch_may_have_torch_before_it() -> None:
         ({"type": "optax.Scale", "factor": 0.5, "schedule": {"type": "Constant"}}, "optax has no schedule 'Scale'"),
         ({"type": "torch.LinearRangeTest"}, "torch has no schedule 'LinearRangeTest'"),
         ({"type": "torch.linear", "num_warmup_steps": 0, "num_training_steps": 9}, "torch has no schedule 'linear'"),
-        ({"type": "transformers.greedy"}, "transformers has no schedule 'greedy'"),
+        ({"type": "transformers.greedily"}, "transformers has no schedule 'greedily'"),
         ({"type": "keras.ReduceLROnPlateau", "monitor": "val_accuracy"}, "give 'min' or 'max'"),
         ({"type": "keras.ReduceLROnPlateau", "threshold": 0.1}, "threshold"),
         ({"type": "paddle.ReduceOnPlateau", "learning_rate": LR, "cooldown": 2}, "during a cooldown"),

@@ -121,6 +121,7 @@ def test_a_length_may_be_a_share_of_the_run() -> None:
     [
         ({"type": "StepLR"}, ValidationError),
         ({"type": "ReduceLROnPlateau"}, CurveError),
+        ({"type": "greedy"}, CurveError),
         ({"type": "LambdaLR", "lr_lambda": ["1", "1"]}, CurveError),
         ({"type": "LambdaLR", "lr_lambda": "-1"}, CurveError),
     ],

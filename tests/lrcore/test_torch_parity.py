@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.optim import lr_scheduler, swa_utils
 
 from lrcore.schedules import SCHEDULES, Rates, Schedule
-from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
+from lrcore.schedules.plateau import ReduceLROnPlateau
 from tests.lrcore.strategies import (
     CALLS,
     Json,
@@ -184,14 +184,14 @@ def test_a_plateau_cuts_the_rate_when_torch_does(
     drawn.pop("initial_lr", None)  # torch has only the optimizer's
     schedule = ReduceLROnPlateau.model_validate(drawn | {"mode": mode, "threshold_mode": threshold_mode})
 
-    assert_close(plateau_curve(schedule, base_lrs, metrics), torch_plateau(schedule, base_lrs, metrics))
+    assert_close(schedule.follow(base_lrs, metrics), torch_plateau(schedule, base_lrs, metrics))
 
 
 def test_a_plateau_has_one_floor_a_parameter_group_as_in_torch() -> None:
     schedule = ReduceLROnPlateau.model_validate({"type": "ReduceLROnPlateau", "patience": 1, "min_lr": [0.01, 1e-4]})
     base_lrs, metrics = [0.1, 0.03], [1.0] * 20
 
-    assert_close(plateau_curve(schedule, base_lrs, metrics), torch_plateau(schedule, base_lrs, metrics))
+    assert_close(schedule.follow(base_lrs, metrics), torch_plateau(schedule, base_lrs, metrics))
 
 
 def torch_means_the_same(reference: Reference) -> bool:

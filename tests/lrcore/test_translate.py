@@ -124,6 +124,7 @@ def expected_refusal(error: CurveError) -> bool:
 
 
 PLATEAU = SCHEDULES["ReduceLROnPlateau"].example
+GREEDY = {"type": "greedy", "min_lr": [0.01, 0.001]}
 WARM_COSINE = SCHEDULES["SequentialLR"].example
 STEP = {"type": "StepLR", "step_size": 5, "gamma": 0.5}
 MILESTONES = {"type": "MultiStepLR", "milestones": [3, 8], "gamma": 0.5}
@@ -155,6 +156,7 @@ CALLED: list[tuple[Framework, Json, str]] = [
     ("transformers", {"type": "WarmUp", "warmup_steps": 5, "schedule": COSINE}, "num_training_steps=55"),
     ("transformers", STEP, "torch.optim.lr_scheduler.StepLR("),
     ("transformers", PLATEAU, '"reduce_lr_on_plateau"'),
+    ("transformers", GREEDY, '"greedy", optimizer, scheduler_specific_kwargs={"min_lr": [0.01, 0.001]}'),
     ("timm", STEP, "timm.scheduler.StepLRScheduler(optimizer, decay_t=5, decay_rate=0.5)"),
     ("timm", MILESTONES, "timm.scheduler.MultiStepLRScheduler(optimizer, decay_t=[4, 9], decay_rate=0.5)"),
     ("timm", COSINE, "timm.scheduler.CosineLRScheduler(optimizer, t_initial=50)"),
@@ -314,6 +316,12 @@ def test_a_plateau_is_refused_where_there_is_none(framework: Framework) -> None:
         translate(parse(PLATEAU), BASE_LR, framework)
 
     assert refused.value.field == ("schedule", "type")
+
+
+@pytest.mark.parametrize("framework", [each for each in FRAMEWORKS if each != "transformers"])
+def test_greedy_is_refused_with_the_framework_that_has_it(framework: Framework) -> None:
+    with pytest.raises(CurveError, match="translate it to transformers"):
+        translate(parse({"type": "greedy"}), BASE_LR, framework)
 
 
 @pytest.mark.parametrize("framework", ["torch", "optax", "keras", "transformers"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -95,7 +96,7 @@ def in_a_query(value: Any) -> str:
 
 def requests(http: httpx.Client, schedule: Json, to: str = "torch") -> dict[str, httpx.Request]:
     """A request of each route that reads a schedule."""
-    more: Json = {"metrics": [1.0] * 20} if "plateau" in str(schedule["type"]).lower() else {}
+    more: Json = {"metrics": [1.0] * 20} if re.search("plateau|greedy", str(schedule["type"]), re.IGNORECASE) else {}
     where = {"steps": 20, "base_lr": 0.1}
     curve = {"base_lr": 0.1, "schedule": schedule} | more
     own = {in_a_query(name): in_a_query(value) for name, value in schedule.items()}

@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from lrcore.schedules import SCHEDULES
+
 WEB = Path(__file__).parents[2] / "api" / "web"
 SCRIPTS = sorted((WEB / "js").rglob("*.js"))
 LANGUAGES = sorted(path.stem for path in (WEB / "texts").glob("*.json"))
@@ -87,6 +89,14 @@ def test_the_page_runs_scripts_and_styles_of_this_service_alone(http: httpx.Clie
     assert allowed["default-src"] == ["'none'"]
     assert allowed["script-src"] == allowed["style-src"] == allowed["connect-src"] == ["'self'"]
     assert "unsafe" not in policy
+
+
+def test_the_page_knows_every_schedule_that_follows_a_metric() -> None:
+    code = (WEB / "js" / "views" / "schedules" / "entries.js").read_text()
+    known = re.search(r"DRIVEN = new Set\(\[(.*?)\]\)", code)
+
+    assert known is not None
+    assert set(json.loads(f"[{known[1]}]")) == {name for name, cls in SCHEDULES.items() if cls.metric_driven}
 
 
 @pytest.mark.parametrize("path", ["/", "/web/js/main.js", "/web/texts/zh.json", "/web/style.css"])

@@ -18,7 +18,7 @@ from lrcore.datasets.digits import Digits
 from lrcore.errors import DataUnavailable
 from lrcore.jobs.job import Best, Epoch
 from lrcore.jobs.training_spec import TrainingSpec
-from lrcore.schedules.plateau import ReduceLROnPlateau, plateau_curve
+from lrcore.schedules import SCHEDULES
 from lrserve.worker.engine import Diverged, Hooks, Interrupted, Result, checkpoint, train
 from lrserve.worker.engine.data import load, permutation
 from lrserve.worker.engine.models.base import ModelSetup, built
@@ -121,6 +121,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"optimizer": {"type": "SGD", "lr": 0.1, "momentum": 0.9}},
     {"schedule": {"type": "StepLR", "step_size": 5, "gamma": 0.5}, "interval": "step"},
     {"schedule": {"type": "ReduceLROnPlateau", "patience": 0, "factor": 0.5, "threshold": 0.5}},
+    {"schedule": {"type": "greedy", "patience": 0, "factor": 0.5, "smooth": True, "window_size": 2, "warmup": 1}},
     {"schedule": {"type": "CyclicLR", "base_lr": 0.01, "max_lr": 0.2, "step_size_up": 3}},
     {"optimizer": {"type": "NAdam"}, "ema_decay": 0.9, "max_grad_norm": 0.5, "micro_batch_size": 10},
     {"dataset": {"type": "fake", "flip": True, "crop": 2, "cutout": 7, "validation_split": 0.2}},
@@ -236,13 +237,15 @@ def test_a_long_run_is_saved_on_its_way(tmp_path: Path, monkeypatch: pytest.Monk
     assert there == [False] * 2 + [True] * (len(there) - 2)  # asked before the first step, and before the first save
 
 
+@pytest.mark.parametrize("name", [name for name, cls in SCHEDULES.items() if cls.metric_driven])
 @pytest.mark.parametrize("mode", ["min", "max"])
-def test_a_plateau_follows_the_job_s_own_test_metric(mode: str) -> None:
-    schedule = {"type": "ReduceLROnPlateau", "mode": mode, "patience": 0, "factor": 0.5, "threshold": 0.3}
+def test_a_metric_driven_schedule_follows_the_job_s_own_test_metric(mode: str, name: str) -> None:
+    schedule = {"type": name, "mode": mode, "patience": 0, "factor": 0.5, "threshold": 0.3}
     epochs = train(training_spec(epochs=10, schedule=schedule), data_root=NOWHERE, device=CPU).epochs
 
     metrics = [epoch.test_loss if mode == "min" else epoch.test_accuracy for epoch in epochs]
-    expected = plateau_curve(ReduceLROnPlateau.model_validate(schedule), [0.1], metrics[:-1])[0]
+    request = {"schedule": schedule, "base_lr": 0.1, "steps": 10, "metrics": metrics}
+    expected = sample(CurveRequest.model_validate(request)).lr[0]
     assert [epoch.lr[0] for epoch in epochs] == expected.tolist()
     assert expected[-1] < 0.1
 

@@ -75,8 +75,9 @@ def test_a_job_by_epoch_records_it_too(schedule: dict[str, Any], service: Servic
     assert [epoch.lr for epoch in service.client.metrics(job.id)] == served(service, schedule)
 
 
-def test_a_plateau_job_records_what_the_api_serves_for_its_metrics(service: Service) -> None:
-    schedule = {"type": "ReduceLROnPlateau", "patience": 0, "factor": 0.5, "threshold": 0.3}
+@pytest.mark.parametrize("name", [name for name, cls in SCHEDULES.items() if cls.metric_driven])
+def test_a_metric_driven_job_records_what_the_api_serves_for_its_metrics(name: str, service: Service) -> None:
+    schedule = {"type": name, "patience": 0, "factor": 0.5, "threshold": 0.3}
     job = service.train(job_spec(epochs=8, schedule=schedule))
 
     epochs = service.client.metrics(job.id)

@@ -15,7 +15,7 @@ from lrcore.errors import SpecError
 from lrcore.jobs.training_spec import TrainingSpec
 from lrcore.optimizers import Optimizer
 from lrcore.schedules import Rates
-from lrcore.schedules.plateau import Plateau, ReduceLROnPlateau
+from lrcore.schedules.plateau import MetricSchedule, MetricState
 from lrcore.torch_lr import write_momentum, write_number
 
 NAMES_SHOWN = 20
@@ -84,15 +84,15 @@ class Scheduled:
     """The optimizer's scheduled values at every interval: from tables, or from a state machine for the metric-driven.
 
     Attributes:
-        plateau: the state machine, or None.
+        metric_state: the state machine, or None.
     """
 
     def __init__(self, spec: TrainingSpec) -> None:
         self._per_step, self._optimizer = spec.interval == "step", spec.optimizer
         tables, schedule = spec.tables(), spec.rate_schedule
-        self.plateau: Plateau | None = None
-        if isinstance(schedule, ReduceLROnPlateau):
-            self.plateau = Plateau(schedule, spec.optimizer.base_lrs)
+        self.metric_state: MetricState[Any] | None = None
+        if isinstance(schedule, MetricSchedule):
+            self.metric_state = schedule.begin(spec.optimizer.base_lrs)
         self._lr = None if tables.lr is None else tables.lr.T
         self._momentum = None if tables.momentum is None else _held(tables.momentum, spec.optimizer.base_momenta).T
         self._weight_decay = None if tables.weight_decay is None else tables.weight_decay.T
@@ -100,8 +100,8 @@ class Scheduled:
     def lr(self, epoch: int, step: int) -> list[float]:
         """Rate of each column in this step of this epoch."""
         if self._lr is None:
-            assert self.plateau is not None
-            return self.plateau.lr
+            assert self.metric_state is not None
+            return self.metric_state.lr
         rates: list[float] = self._lr[step if self._per_step else epoch].tolist()
         return rates
 
@@ -122,7 +122,7 @@ class Scheduled:
     def tables(self) -> tuple[Rates, Rates, Rates]:
         """Rate, momentum and weight decay at each interval, (intervals, columns); (1, columns) if they stay as now."""
         optimizer = self._optimizer
-        lr = np.array([self.plateau.lr]) if self.plateau else self._lr
+        lr = np.array([self.metric_state.lr]) if self.metric_state else self._lr
         momentum, decay = self._momentum, self._weight_decay
         if momentum is None:
             momentum = np.array([optimizer.base_momenta or (0.0,) * len(optimizer.base_lrs)])
@@ -144,8 +144,8 @@ class Scheduled:
 
     def after_epoch(self, loss: float, accuracy: float) -> None:
         """Tell a metric-driven schedule what the epoch came to."""
-        if self.plateau is not None:
-            self.plateau.step(loss if self.plateau.spec.mode == "min" else accuracy)
+        if self.metric_state is not None:
+            self.metric_state.step(loss if self.metric_state.spec.mode == "min" else accuracy)
 
 
 def _held(momentum: Rates, base: tuple[float, ...] | None) -> Rates:

@@ -153,11 +153,11 @@ class TrainingRun:
 
     def to_json(self) -> dict[str, Any]:
         """Return what the checkpoint says of it, beside its tensors."""
-        plateau = self.scheduled.plateau
+        driven = self.scheduled.metric_state
         ended = self.outcome and {"type": type(self.outcome).__name__, "message": str(self.outcome)}
         if isinstance(self.outcome, Result):
             ended = {"type": "Result"}
-        return {"at": asdict(replace(self.position, plateau=plateau.state() if plateau else None)), "ended": ended}
+        return {"at": asdict(replace(self.position, plateau=driven.state() if driven else None)), "ended": ended}
 
     def tensors(self) -> Parts:
         """Return what the checkpoint keeps of it."""
@@ -166,8 +166,8 @@ class TrainingRun:
     def resume(self, saved: dict[str, Any], tensors: Parts, done: int, together: int) -> None:
         """Restore what `to_json` and `tensors` returned, after `done` steps of all runs."""
         self.position = Position(**saved["at"])
-        if self.scheduled.plateau and self.position.plateau:
-            self.scheduled.plateau.load(**self.position.plateau)
+        if self.scheduled.metric_state and self.position.plateau:
+            self.scheduled.metric_state.load(self.position.plateau)
         self.best_weights = {name: tensor.to(self._device) for name, tensor in tensors.pop("best", {}).items()}
         last = tensors.pop("last", {})
         best: Best | None = None

@@ -11,12 +11,13 @@ from lrcore.dialects._arrays import AFTER_ONE_COSINE
 from lrcore.dialects._base import MATH, Code, Program, Translation, written
 from lrcore.dialects.torch import refuse_groups, remarks
 from lrcore.dialects.trainers._phases import Phases, difference, formula, phases
-from lrcore.numerics.formulas import NoFormula, Value
+from lrcore.numerics.formulas import Value
 from lrcore.schedules import Schedule
 from lrcore.schedules._base import TorchSchedule
 from lrcore.schedules.cosine import CosineAnnealingWarmRestarts
 from lrcore.schedules.exponential import ExponentialLR
 from lrcore.schedules.factor import ConstantLR, LinearLR
+from lrcore.schedules.plateau import MetricSchedule
 from lrcore.schedules.step import MultiStepLR, StepLR
 
 LONGER = "stops with an error in a run of more than {} batches, where the schedule goes on"
@@ -28,8 +29,8 @@ Native = tuple[Code, Value, str | None]  # the call, the rates that it draws, an
 def translate(schedule: Schedule, base_lr: float) -> Translation:
     """The schedule as `schedule`, for Composer's Trainer(schedulers=schedule)."""
     refuse_groups(schedule, "Composer")
-    if schedule.metric_driven:
-        raise NoFormula(("type",), f"{schedule.type} is driven by a metric, and Composer's schedulers are not")
+    if isinstance(schedule, MetricSchedule):
+        raise schedule.no_formula()
     needed = f"for Trainer(schedulers=schedule), and an optimizer whose rate is {base_lr or 1.0:g}"
     found = native(schedule, base_lr)
     if found is None:

@@ -17,9 +17,10 @@ from lrcore.numerics.formulas import PI, Node, NoFormula, T, Value
 from lrcore.schedules import Schedule
 from lrcore.schedules.algebra import Shift
 from lrcore.schedules.budget import SlantedTriangular
+from lrcore.schedules.plateau import MetricSchedule
 from lrcore.schedules.range_test import LRRangeTest
 
-WAY_OUT = "translate it to torch, and pass make_scheduler(optimizer) to deepspeed.initialize as lr_scheduler"
+WAY_OUT = "translate it to {}, and pass make_scheduler(optimizer) to deepspeed.initialize as lr_scheduler"
 LATE = "DeepSpeed's warm-ups are an update late, as this schedule in a Shift by -1 is"
 SHORTEST = 2  # steps of a warm-up
 
@@ -29,8 +30,8 @@ Block = tuple[str, dict[str, Any], Value]  # type, params, and the rates that De
 def translate(schedule: Schedule, base_lr: float) -> Translation:
     """The schedule as JSON with the field `scheduler`."""
     refuse_groups(schedule, "DeepSpeed")
-    if schedule.metric_driven:
-        raise NoFormula(("type",), f"DeepSpeed has no {schedule.type}: {WAY_OUT}")
+    if isinstance(schedule, MetricSchedule):
+        raise NoFormula(("type",), f"DeepSpeed has no {schedule.type}: {WAY_OUT.format(schedule.framework)}")
     name, params, drawn = _block(schedule, base_lr)
     off = difference(drawn, schedule, base_lr)
     notes = [f"{name} {off}: {LATE}" if name.startswith("Warmup") else f"{name} {off}"] if off else []
@@ -50,7 +51,8 @@ def _block(schedule: Schedule, lr: float) -> Block:
         raise NoFormula(("type",), "DeepSpeed needs no scheduler for a constant rate: leave the block out")
     if found is None or found.peak == 0 or (found.fall == "power" and found.power != 1):
         has = "a warm-up with a constant rate, a line or half a cosine after it, a triangle and a range test"
-        raise NoFormula(("type",), f"a configuration of DeepSpeed can say {has}; for other schedules {WAY_OUT}")
+        way_out = WAY_OUT.format("torch")
+        raise NoFormula(("type",), f"a configuration of DeepSpeed can say {has}; for other schedules {way_out}")
     return _cosine(found) if found.fall == "cosine" else _line(found)
 
 

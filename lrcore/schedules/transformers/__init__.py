@@ -16,12 +16,14 @@ from lrcore.schedules.transformers.floors import (
     TransformersPolynomial,
     WarmupStableDecay,
 )
+from lrcore.schedules.transformers.greedy import GreedyLR
 
 __all__ = [
     "ConstantWithWarmup",
     "CosineWarmupWithMinLr",
     "CosineWithMinLr",
     "CosineWithRestarts",
+    "GreedyLR",
     "InverseSqrt",
     "TransformersConstant",
     "TransformersCosine",

@@ -63,6 +63,16 @@ def test_what_is_not_read_is_noted() -> None:
     assert found.facts is None
 
 
+@pytest.mark.parametrize(
+    "kwargs", [{"factor": 0.9, "min_lr": 1e-6, "verbose": True}, '{"factor": 0.9, "min_lr": 1e-6}']
+)
+def test_greedy_of_transformers_is_read_with_its_arguments(kwargs: Any) -> None:
+    found = read(None, {"lr_scheduler_type": "greedy", "lr_scheduler_kwargs": kwargs, "learning_rate": 2e-5})
+
+    assert found.schedule == {"type": "greedy", "factor": 0.9, "min_lr": 1e-6}
+    assert (found.base_lr, found.interval, found.facts) == (2e-5, "epoch", None)
+
+
 WRONG: dict[str, tuple[Any, Any, tuple[str | int, ...], str]] = {
     "a number": ("mmengine", [3], ("config", 0), "object"),
     "no flags": ("deepspeed", "nothing", ("config",), "--lr"),
@@ -72,6 +82,12 @@ WRONG: dict[str, tuple[Any, Any, tuple[str | int, ...], str]] = {
         {"type": "WarmupLR", "params": {"warmup_steps": 3}},
         ("config", "params", "warmup_steps"),
         "did you mean",
+    ),
+    "a factor that cuts nothing": (
+        "transformers",
+        {"lr_scheduler_type": "greedy", "lr_scheduler_kwargs": {"factor": 1.0}},
+        ("config", "lr_scheduler_kwargs", "factor"),
+        "less than 1",
     ),
     "auto": (
         "deepspeed",

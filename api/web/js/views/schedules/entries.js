@@ -8,6 +8,7 @@ import {firstRate} from "./address.js";
 export const catalogue = {};
 let listing = null;
 
+const DRIVEN = new Set(["ReduceLROnPlateau", "greedy"]);  // known before the catalogue is, since the first request needs it
 const ANY_RATE = 0.1;  // where a curve has none: when a schedule ends does not depend on it
 
 /** One entry, asked for where it is not known. */
@@ -30,7 +31,7 @@ export function list() {
 
 /** Whether a schedule follows a metric. */
 export function isDriven(schedule) {
-  return schedule.type === "ReduceLROnPlateau";
+  return DRIVEN.has(schedule.type);
 }
 
 /** The schedules that hold others, as far as they are known: [type, {name of the field, whether it holds several}]. */
