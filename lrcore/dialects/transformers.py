@@ -28,10 +28,12 @@ def translate(schedule: Schedule, base_lr: float) -> Translation:
     code = native(schedule, base_lr)
     if code is None:
         return torch.translate(schedule, base_lr, OTHERWISE)
-    if not schedule.metric_driven:
-        first_rates(schedule, base_lr)
-    notes = (OWN_RATE,) if isinstance(schedule, TransformersPolynomial | PolynomialLR) or "min_lr=" in code else ()
-    return Translation(torch.make_scheduler(["import transformers"], code), True, notes)
+    translated = torch.make_scheduler(["import transformers"], code)
+    if schedule.metric_driven:
+        return Translation(translated, True)
+    first_rates(schedule, base_lr)
+    reads = isinstance(schedule, TransformersPolynomial | PolynomialLR) or '"min_lr":' in code
+    return Translation(translated, True, (OWN_RATE,) if reads else ())
 
 
 def native(schedule: Schedule, lr: float) -> Code | None:
