@@ -30,7 +30,7 @@ def translate(schedule: Schedule, base_lr: float) -> Translation:
         return torch.translate(schedule, base_lr, OTHERWISE)
     translated = torch.make_scheduler(["import transformers"], code)
     if schedule.metric_driven:
-        return Translation(translated, True)
+        return Translation(translated, True, ())
     first_rates(schedule, base_lr)
     reads = isinstance(schedule, TransformersPolynomial | PolynomialLR) or '"min_lr":' in code
     return Translation(translated, True, (OWN_RATE,) if reads else ())
