@@ -157,5 +157,5 @@ function refusal(error) {
 function invalid({loc, msg}) {
   const [, ...path] = loc;
   const hint = HINTS[path[0]];
-  return h("p", {class: "note bad"}, h("code", {}, path.join(".")), " ", msg, hint && ` ${t(hint)}`);
+  return [h("p", {class: "note bad"}, h("code", {}, path.join(".")), " ", msg), hint && h("p", {}, t(hint))];
 }
