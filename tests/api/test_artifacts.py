@@ -185,6 +185,7 @@ def test_what_cannot_be_downloaded_is_said(
     assert words in done.stderr
 
 
+@pytest.mark.slow
 def test_a_job_leaves_its_files(http: httpx.Client, service: Service, tmp_path: Path) -> None:
     ended = service.train(job_spec(export=["onnx"], dataset={**job_spec()["dataset"], "validation_split": 0.25}))
 

@@ -28,6 +28,7 @@ def test_every_schedule_has_a_page_of_its_own(pages: dict[str, str]) -> None:
         assert all(f"`{name}`" in text for name in schedule.model_fields if name != "type")
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_the_commands_of_all_schedules_work(pages: dict[str, str], stage: Stage) -> None:  # noqa: F811
     made = [block for text in pages.values() for block in blocks(ROOT / "docs/index.md", text)]

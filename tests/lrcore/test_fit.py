@@ -270,6 +270,7 @@ def test_logs_with_four_digits_are_recognised(schedule: Json, steps: int) -> Non
     assert found[0].max_error < 5e-4
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(10)
 @pytest.mark.parametrize("schedule", [case[0] for case in CLEAR if case[1] == 50 and "LinearLR" not in case[0]["type"]])
 def test_noisy_logs_get_near_specs_with_true_errors(schedule: Json) -> None:

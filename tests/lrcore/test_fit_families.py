@@ -33,6 +33,7 @@ def test_every_family_is_drawn_or_has_a_reason_not_to_be() -> None:
     assert not set(FIELDS) & set(UNIDENTIFIABLE)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", ["clean", "6 digits", "every 10th"])
 @pytest.mark.parametrize("drawn", KNOWN, ids=lambda drawn: drawn.schedule["type"])
 def test_known_curves_are_found(drawn: Drawn, kind: str) -> None:

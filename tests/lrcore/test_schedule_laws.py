@@ -110,6 +110,7 @@ def test_last_epoch_shifts_the_curve(name: str, data: st.DataObject, k: int) -> 
     assert shifted.length == (None if plain.length is None else max(0, plain.length - k - 1))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ENDLESS)
 @laws(40)
 @given(data=st.data())
@@ -146,7 +147,7 @@ def test_the_step_before_a_warm_restart_still_belongs_to_the_old_cycle(first: in
     assert (rates(parse(spec), ends, 0.3) <= 0.15).all()
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize(("name", "field"), FIELDS, ids=[f"{name}.{field}" for name, field in FIELDS])
 def test_every_field_matters(name: str, field: str) -> None:
     cls = SCHEDULES[name]

@@ -12,9 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 import lrcore.compare
 import lrcore.optimizers
 import lrcore.schedules  # noqa: F401
-import lrserve.api.requests  # noqa: F401  # defines every model that a route takes
 from lrcore.curve import CurveRequest
 from lrcore.family import Spec
+from lrserve.api.routes import discovered
 
 Json = dict[str, Any]
 
@@ -27,12 +27,13 @@ def specs(cls: type[Spec] = Spec) -> Iterator[type[Spec]]:
 
 @cache
 def fields() -> dict[str, TypeAdapter[Any]]:
-    """Every field of every spec whose value may have several shapes."""
+    """Every field of every spec whose value may have several shapes, those of routes' bodies included."""
+    list(discovered())
     found = {}
     for cls in dict.fromkeys(cls for cls in specs() if cls.__module__.startswith(("lrcore.", "lrserve."))):
         cls.model_rebuild()
         for name, schema in properties(cls).items():
-            if len(shapes(schema)) > 1:
+            if len(shapes(schema)) > 1 and not takes_anything(schema):
                 field = cls.model_fields[name]
                 kind: Any = Annotated[field.annotation, None, *field.metadata]
                 found[f"{cls.__name__}.{name}"] = TypeAdapter(kind)
@@ -43,6 +44,11 @@ def properties(cls: type[Spec]) -> Json:
     """The schemas of a spec's fields."""
     schema = cls.model_json_schema(by_alias=False)
     return schema.get("$defs", {}).get(cls.__name__, schema)["properties"]  # in $defs if it may contain itself
+
+
+def takes_anything(schema: Json) -> bool:
+    """Whether it is any JSON, in which nothing can be wrong yet."""
+    return any(option.get("items") == {} for option in schema.get("anyOf", []))
 
 
 def shapes(schema: Json) -> set[str]:

@@ -106,6 +106,7 @@ def test_a_torch_scheduler_is_its_own_reference(name: str) -> None:
     assert reference[0] == name
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", IN_TORCH)
 @laws(100)
 @given(data=st.data(), base_lrs=base_rates)

@@ -241,6 +241,7 @@ def test_watching_a_job_that_failed_ends_with_its_reason(service: Service) -> No
     assert json.loads(again.stderr)["error"]["detail"].startswith("failed: the loss is not finite")
 
 
+@pytest.mark.slow
 def test_a_job_is_paused_resumed_cancelled_retried_cloned_and_deleted(say: Any, service: Service) -> None:
     busy = service.client.submit(long_job(epochs=2000)).id
     waiting = service.client.submit(job_spec()).id

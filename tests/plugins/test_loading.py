@@ -32,6 +32,7 @@ def test_an_installed_package_does_nothing_until_it_is_named(tmp_path: Path) -> 
     assert not (tmp_path / "imported").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lrserve-example", "LRServe_Example", " lrserve.example ", "lrserve-example,"])
 def test_a_name_is_read_as_pip_reads_it(name: str, tmp_path: Path) -> None:
     found = json.loads(python(LOADED, with_plugins(install_example(tmp_path), name)))

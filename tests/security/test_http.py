@@ -75,6 +75,7 @@ def _parsed(found: bytes) -> Iterator[tuple[int, bytes]]:
         found = rest[length:]
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("together", [True, False], ids=["in one piece", "in pieces"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])

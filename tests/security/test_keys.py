@@ -118,6 +118,7 @@ def test_what_each_role_may(guarded: Service, keys: KeyStore) -> None:
                 assert status < 500
 
 
+@pytest.mark.slow
 def test_a_revoked_or_old_key_is_refused_and_its_streams_end(
     guarded: Service, keys: KeyStore, mine: httpx.Client
 ) -> None:

@@ -143,7 +143,7 @@ def test_a_client_that_does_not_read_is_cut_off(port: int) -> None:
     assert received < 40 * 10**6  # of forty million bytes and more
 
 
-@pytest.mark.sampled(12)
+@pytest.mark.slowest
 @pytest.mark.parametrize("form", MEDIA_TYPES)
 @pytest.mark.parametrize("shape", ["long", "wide"])
 def test_no_format_writes_a_curve_into_memory(port: int, http: httpx.Client, form: str, shape: str) -> None:
@@ -181,6 +181,7 @@ def test_a_request_behind_another_ends_with_its_client(port: int) -> None:
     assert not answering(port)
 
 
+@pytest.mark.slow
 def test_unread_answers_hold_no_memory_of_the_api(port: int) -> None:
     api = listening(port)
     before = memory(api)

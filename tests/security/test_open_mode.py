@@ -166,6 +166,7 @@ def test_which_pages_may_change_something(case: str, port: int) -> None:
     assert httpx.get(f"http://127.0.0.1:{port}/healthz", headers=headers).is_success
 
 
+@pytest.mark.slow
 def test_no_route_changes_anything_for_another_site_s_page(port: int) -> None:
     url, tried = f"http://127.0.0.1:{port}", 0
     for path, methods in httpx.get(f"{url}/openapi.json", timeout=60).json()["paths"].items():

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.conftest import Service
 from tests.security.conftest import api_process
@@ -199,6 +200,7 @@ def test_each_slow_client_is_told(impatient: int) -> None:
             assert rest(client).startswith(b"HTTP/1.1 408")
 
 
+@pytest.mark.slow
 def test_connections_are_counted(tmp_path: Path) -> None:
     with api_process(tmp_path, max_connections=5) as port:
         clients = [socket.create_connection(("127.0.0.1", port), timeout=LATE) for _ in range(8)]

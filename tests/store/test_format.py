@@ -116,6 +116,7 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         yield {"LRSERVE_REDIS_URL": url, "LRSERVE_REAP_SECONDS": "0.1", "PATH": "/usr/bin"}
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_older_than_the_store_ends_and_says_why(newer: dict[str, str], tmp_path: Path) -> None:
     worker = [sys.executable, "-m", "lrserve.worker"]
     done = subprocess.run(worker, env=newer | {"HOME": str(tmp_path)}, capture_output=True, text=True, check=False)
@@ -124,6 +125,7 @@ def test_a_worker_that_is_older_than_the_store_ends_and_says_why(newer: dict[str
     assert f"format {FORMAT + 1}" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("auth", ["false", "true"])
 def test_an_api_that_is_older_than_the_store_serves_curves_alone(
     newer: dict[str, str], tmp_path: Path, auth: str

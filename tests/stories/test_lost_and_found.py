@@ -120,6 +120,7 @@ def test_a_worker_that_is_told_to_end_gives_its_job_back(steady: Service, undist
     assert figures(steady.client.metrics(job.id)) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_job_whose_message_was_lost_runs_all_the_same(steady: Service) -> None:
     redis = connect(redis_url(steady))
     first = steady.client.submit(long_job())
@@ -274,6 +275,7 @@ def test_open_streams_do_not_keep_the_api_from_ending(steady: Service) -> None:
     steady.revive("api")
 
 
+@pytest.mark.slow
 def test_a_cpu_worker_takes_no_job_that_asks_for_a_gpu(steady: Service) -> None:
     odd = steady.http.post("/v1/jobs", json=job_spec(hardware="unacked")).json()  # also a name of the broker's own
     steady.client.cancel(odd["id"])

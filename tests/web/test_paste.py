@@ -107,6 +107,7 @@ def test_a_configuration_becomes_the_curve_that_the_api_reads_in_it(
     assert requests(page) == {"schedule": wanted["schedule"], "base_lr": wanted["base_lr"], "steps": 1000}
 
 
+@pytest.mark.slow
 def test_a_lambda_and_a_schedule_of_lrserve_become_curves(page: Page, http: httpx.Client, watch: Watch) -> None:
     watch.refusals |= {422}
     open_(page, COSINE)
@@ -123,6 +124,7 @@ def test_a_lambda_and_a_schedule_of_lrserve_become_curves(page: Page, http: http
     drawn(page, http, "StepLR", requests(page))
 
 
+@pytest.mark.slow
 def test_what_the_page_cannot_read_comes_in_by_way_of_the_command_that_it_names(page: Page, tmp_path: Path) -> None:
     open_(page, COSINE)
     box = Box(page)
@@ -149,6 +151,7 @@ LOGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log", LOGS)
 def test_the_schedule_behind_a_log_is_found(page: Page, http: httpx.Client, log: str) -> None:
     open_(page, COSINE)
@@ -160,6 +163,7 @@ def test_the_schedule_behind_a_log_is_found(page: Page, http: httpx.Client, log:
     drawn(page, http, chosen(page), request)
 
 
+@pytest.mark.slow
 def test_a_text_that_is_refused_stays_with_the_reason_beside_it(
     page: Page, http: httpx.Client, watch: Watch, look: Callable[[str], None]
 ) -> None:
@@ -183,6 +187,7 @@ def test_a_text_that_is_refused_stays_with_the_reason_beside_it(
     look("refused")
 
 
+@pytest.mark.slow
 def test_a_text_of_more_than_a_megabyte_is_not_taken(page: Page, watch: Watch) -> None:
     open_(page, COSINE)
     box = Box(page)
@@ -197,6 +202,7 @@ def test_a_text_of_more_than_a_megabyte_is_not_taken(page: Page, watch: Watch) -
     expect(box.problems).to_contain_text("larger than 1 MB")
 
 
+@pytest.mark.slow
 def test_what_is_pasted_is_text_wherever_it_is_shown(page: Page, watch: Watch) -> None:
     watch.refusals |= {422}
     open_(page, COSINE)

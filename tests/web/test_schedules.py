@@ -59,6 +59,7 @@ def test_a_slider_and_its_number_move_the_curve(page: Page, http: httpx.Client) 
     assert requests(page)["steps"] == 50
 
 
+@pytest.mark.slow
 def test_a_long_run_is_drawn_at_evenly_spaced_steps_and_copied_whole(page: Page, http: httpx.Client) -> None:
     open_(page, COSINE, steps=1_000_000)
     sampled = {"schedule": COSINE["schedule"], "base_lr": 0.2, "stride": 1000, "steps": 1000, "total_steps": 1_000_000}
@@ -155,6 +156,7 @@ def test_a_schedule_is_put_into_others_part_by_part(
     drawn(page, http, "cosine", requests(page))
 
 
+@pytest.mark.slow
 def test_a_schedule_that_follows_a_metric_has_the_metric_as_input(page: Page, http: httpx.Client, watch: Watch) -> None:
     open_(page, PLATEAU)
     request = requests(page)
@@ -198,6 +200,7 @@ def test_groups_of_parameters_have_a_curve_each(page: Page, http: httpx.Client) 
     expect(page.get_by_role("rowheader")).to_have_text(["steps down, group 1", "steps down, group 2"])
 
 
+@pytest.mark.slow
 def test_an_error_stands_beside_the_field_that_it_names(page: Page, watch: Watch) -> None:
     watch.refusals |= {422}
     sequence = {"type": "MultiStepLR", "milestones": [30, 10], "gamma": 0.5}
@@ -228,6 +231,7 @@ def test_doubts_of_the_api_stand_beside_the_curve(page: Page) -> None:
     expect(page.locator(".note.warn")).to_contain_text("Jump (step 20): the rate jumps from 0.01 to 0.1")
 
 
+@pytest.mark.slow
 def test_the_code_of_each_framework_is_shown_as_the_api_writes_it(page: Page, http: httpx.Client) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     open_(page, COSINE)

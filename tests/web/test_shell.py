@@ -22,6 +22,7 @@ def focused(page: Page) -> str:
     return str(page.evaluate("document.activeElement.textContent || document.activeElement.id"))
 
 
+@pytest.mark.slow
 def test_the_page_can_be_walked_through_by_keyboard(page: Page) -> None:
     page.goto("/")
     expect(page.locator(LINE).first).to_be_visible()
@@ -74,6 +75,7 @@ def test_the_page_speaks_chinese_and_remembers_it(page: Page) -> None:
     expect(page.get_by_role("link", name="Schedules")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_the_theme_is_the_systems_or_the_one_chosen_and_charts_follow(page: Page) -> None:
     page.goto("/")
     expect(page.locator(LINE).first).to_be_visible()
@@ -161,6 +163,7 @@ def test_a_service_that_is_away_is_told_of_and_asked_again(page: Page, watch: Wa
     watch.cut = False
 
 
+@pytest.mark.slow
 def test_a_view_that_could_not_load_can_be_tried_again(page: Page, watch: Watch) -> None:
     watch.cut = True
     page.route("**/v1/schedules/OneCycleLR", lambda route: route.abort())

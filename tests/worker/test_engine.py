@@ -293,6 +293,7 @@ def test_digits_in_their_own_size_are_as_they_come() -> None:
     assert all(image.tobytes() in original for image in images)
 
 
+@pytest.mark.slow
 def test_it_runs_from_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_text(json.dumps(job_spec()))
     done = subprocess.run(

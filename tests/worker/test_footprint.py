@@ -85,6 +85,7 @@ def test_an_estimate_is_at_most_what_a_run_takes_and_not_much_less(case: str) ->
     assert total <= taken <= LOOSE.get(case, 2) * total + 2**20
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("type_", [*OWN, *LARGE])
 def test_a_model_is_measured_without_memory(type_: str) -> None:

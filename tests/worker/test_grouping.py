@@ -139,6 +139,7 @@ def test_a_hundred_steps_of_every_schedule_at_once(stacked: None) -> None:
     assert_same(specs)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(2)
 def test_metrics_drive_each_run_s_own_plateau(way: None) -> None:
     plateau = {"type": "ReduceLROnPlateau", "patience": 0, "threshold": 0.05, "factor": 0.5}

@@ -259,6 +259,7 @@ def runner_of(store: JobStore, home: Path) -> Runner:
     return Runner(store, store, Settings(home=home), "worker")
 
 
+@pytest.mark.slow
 def test_a_worker_leaves_result_files_and_the_training_that_was_asked_for(store: JobStore, tmp_path: Path) -> None:
     test = range_test_spec(**LEARNABLE | {"use_for": "valley", "epochs": 2})
     job_id = store.create(test, JobOptions(labels=("mine",), priority=4)).id

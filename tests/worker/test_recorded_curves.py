@@ -57,7 +57,7 @@ def test_a_job_records_the_curve_that_the_api_serves_to_the_last_bit(
     assert [epoch.lr for epoch in service.client.metrics(job.id)] == served(service, schedule, STEPS)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("index", range(len(SPECS)), ids=[spec["type"] for spec in SPECS])
 def test_a_run_of_an_experiment_records_it_too(index: int, service: Service, experiment: str) -> None:
     assert service.ended(experiment).error is None
