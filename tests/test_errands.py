@@ -251,7 +251,7 @@ with TestClient(create_app(ApiSettings(auth=False, redis_url=URL)), "http://127.
 """
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.slowest
 @pytest.mark.slow
 def test_a_new_job_type_is_a_line_in_three_tables(checkout: Path, any_redis: str) -> None:
     add(checkout, "lrcore/jobs/nap.py", NAP_SPEC)

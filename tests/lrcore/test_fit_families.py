@@ -80,7 +80,7 @@ def _length(name: str) -> int | None:
     return SCHEDULES[name].model_validate(SCHEDULES[name].example).length
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_steps_may_be_spaced_unevenly() -> None:
     drawn = KNOWN[-1]
     clean = logged(drawn, "clean")

@@ -310,7 +310,7 @@ def test_an_artifact_root_that_cannot_be_reached(tmp_path: Path) -> None:
     assert PASSWORD not in root(f"ftp://someone:{PASSWORD}@127.0.0.1:{free_port()}/x").found
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_the_command_says_it_for_people_and_for_programs(service: Service, tmp_path: Path) -> None:
     environment = service.stack.services[1].environment | {"CUDA_VISIBLE_DEVICES": ""}
     for made_by_jobs in ("LRSERVE_DATA_ROOT", "LRSERVE_ARTIFACT_ROOT"):  # named, they would have to be there

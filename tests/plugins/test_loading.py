@@ -46,7 +46,7 @@ def test_a_name_is_read_as_pip_reads_it(name: str, tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_one_module_may_have_members_of_several_families(tmp_path: Path) -> None:
     optimizer = '''
     from typing import Any, Literal

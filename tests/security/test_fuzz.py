@@ -70,6 +70,7 @@ def fuzzed(target: str, folder: Path, runs: int, seed: int) -> tuple[int, int]:
     return int(made[1]), int(accepted)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.slow
 @NO_FUZZER
 @pytest.mark.parametrize("target", targets.TARGETS)

@@ -141,7 +141,7 @@ def every(http: httpx.Client, stride: int) -> list[str]:
     return faults
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 @pytest.mark.drawn
 def test_no_value_of_a_parameter_is_a_fault(http: httpx.Client) -> None:
     assert every(http, 11 * SHARE) == []

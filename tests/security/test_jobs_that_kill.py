@@ -69,6 +69,7 @@ def test_a_worker_that_dies_over_and_over_ends_neither_redis_nor_the_api(service
     assert service.train(job_spec()).state == "succeeded"
 
 
+@pytest.mark.slowest
 def test_a_worker_that_can_never_start_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "packages" / "torch"
     broken.mkdir(parents=True)

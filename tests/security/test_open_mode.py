@@ -92,7 +92,7 @@ def test_what_is_no_host_is_refused(port: int) -> None:
             assert client.recv(65536).startswith(b"HTTP/1.1 400 "), head
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_names_that_the_operator_adds(tmp_path: Path) -> None:
     """Without keys on every address, as somebody who knows what it means may have it."""
     names = '["lab.example", "*.lab.example"]'

@@ -181,6 +181,7 @@ def test_a_paused_range_test_goes_on(before: Before) -> None:
     agree(before, before.get(f"/v1/jobs/{job_id}")["result"]["loss"], alone["loss"])
 
 
+@pytest.mark.slowest
 def test_a_paused_experiment_goes_on(before: Before) -> None:
     job_id = before.resumed("paused experiment")
     assert "goes on from epoch" in before.service.log.read_text().partition(f"job={job_id}/1 attempt=2")[2]

@@ -16,6 +16,7 @@ from tests.web.curves import STEP, address, drawn, open_, requests
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.slowest
 def test_curve_and_form_are_there_before_the_chart_library(page: Page, http: httpx.Client) -> None:
     waiting: list[Route] = []
     page.route("**/plotly-*", lambda route: waiting.append(route))  # Playwright marks its handlers
@@ -81,6 +82,7 @@ def shows(page: Page, wanted: np.ndarray) -> None:
     until(lambda: np.allclose(ranges(page), wanted, rtol=1e-9) or page.wait_for_timeout(50), 20)
 
 
+@pytest.mark.slowest
 def test_a_chart_is_zoomed_and_moved_by_keyboard(page: Page) -> None:
     page.goto("/")
     chart = page.get_by_role("application", name=re.compile("Learning rate over 100 steps: OneCycleLR"))
@@ -131,6 +133,7 @@ def test_a_chart_is_zoomed_and_moved_by_keyboard(page: Page) -> None:
     expect(page.get_by_role("region", name="Facts").last).to_be_focused()
 
 
+@pytest.mark.slowest
 def test_keys_count_in_powers_on_a_log_axis_and_go_on_from_where_the_mouse_was(page: Page) -> None:
     open_(page, {"name": "falls", "schedule": {"type": "ExponentialLR", "gamma": 0.9}, "base_lr": 0.1}, log=1)
     expect(page.locator(".js-line").first).to_be_visible()

@@ -42,7 +42,7 @@ def options(page: Page, name: str) -> list[str]:
     return found.all_inner_texts()
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_what_the_catalogues_say_is_shown_in_chinese_wherever_there_is_a_translation(
     page: Page, chinese: dict[str, str]
 ) -> None:

@@ -86,6 +86,7 @@ def test_it_is_seen_to_run_and_its_leaderboard_sorts(page: Page, service: Servic
     assert (spec["optimizer"]["lr"], spec["seed"]) == (0.01, 1)
 
 
+@pytest.mark.slowest
 def test_it_is_paused_resumed_and_cancelled_as_one(page: Page, service: Service) -> None:
     base = long_job(epochs=200)
     job = experiment(service, base=base, grid={"seed": [0, 1]}, name=None)

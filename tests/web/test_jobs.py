@@ -92,6 +92,7 @@ def test_an_error_is_shown(page: Page, service: Service) -> None:
     expect(page.get_by_role("alert").filter(has_text=job.error.message)).to_be_visible()
 
 
+@pytest.mark.slowest
 def test_the_list_filters_pages_and_follows(page: Page, service: Service, look: Callable[[str], None]) -> None:
     label = "browser=list"
     waiting = job_spec(labels=[label], hardware="none")  # for a worker that never comes

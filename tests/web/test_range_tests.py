@@ -54,6 +54,7 @@ def test_its_losses_and_suggestions_lead_to_a_training(
     assert service.client.job(page.url.rpartition("/")[2]).spec["optimizer"]["lr"] == found["valley"]
 
 
+@pytest.mark.slowest
 def test_what_it_cannot_suggest_has_its_reason(page: Page, service: Service) -> None:
     job = service.http.post("/v1/lr-range-tests", json=TEST | {"num_iter": 4, "seeds": None}).json()
     page.goto(f"/#/range-tests/{job['id']}")

@@ -67,7 +67,7 @@ def test_a_long_run_is_drawn_at_evenly_spaced_steps_and_copied_whole(page: Page,
     assert requests(page)["steps"] == 1_000_000
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_any_schedule_is_found_by_what_is_typed_and_made_to_fit_the_run(page: Page, http: httpx.Client) -> None:
     open_(page, STEP)
     picker = page.get_by_role("combobox", name="Schedule")
@@ -90,7 +90,7 @@ def test_any_schedule_is_found_by_what_is_typed_and_made_to_fit_the_run(page: Pa
     drawn(page, http, "steps down", request)
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_curves_are_added_named_hidden_and_removed(page: Page, http: httpx.Client) -> None:
     open_(page, STEP)
     page.get_by_role("button", name="Add a curve").first.click()
@@ -118,7 +118,7 @@ def test_curves_are_added_named_hidden_and_removed(page: Page, http: httpx.Clien
     expect(page.get_by_role("combobox", name="Schedule")).to_have_value("StepLR")
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_schedule_is_put_into_others_part_by_part(
     page: Page, http: httpx.Client, watch: Watch, look: Callable[[str], None]
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_job_is_tried_dry_and_submitted(
     assert job["spec"]["optimizer"]["momentum"] == 0.9
 
 
+@pytest.mark.slowest
 def test_json_is_as_good_as_the_form(page: Page, watch: Watch, service: Service) -> None:
     watch.refusals.add(422)
     page.goto("/#/submit")
@@ -87,6 +88,7 @@ def test_json_is_as_good_as_the_form(page: Page, watch: Watch, service: Service)
     assert (job["spec"]["batch_size"], job["max_attempts"]) == (64, 2)
 
 
+@pytest.mark.slowest
 def test_a_clone_has_all_that_the_job_had(page: Page, service: Service) -> None:
     before = service.client.submit(
         job_spec(labels=["browser=clone"], priority=3, early_stopping={"patience": 2}, interval="step", max_seconds=60)
@@ -100,6 +102,7 @@ def test_a_clone_has_all_that_the_job_had(page: Page, service: Service) -> None:
     assert (after["labels"], after["priority"], after["max_seconds"]) == (["browser=clone"], 3, 60)
 
 
+@pytest.mark.slowest
 def test_a_spec_in_the_address_is_what_the_form_begins_with(page: Page) -> None:
     schedule = {"type": "WarmUp", "warmup_steps": 2, "schedule": {"type": "StepLR", "step_size": 3, "gamma": 0.5}}
     spec = {"schedule": schedule, "optimizer": {"lr": 0.25}}

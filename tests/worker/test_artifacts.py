@@ -186,7 +186,7 @@ def test_what_is_published_is_what_was_written_and_no_checkpoint(tmp_path: Path)
         assert path.read_bytes() == (folder / path.name).read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_job_that_is_run_twice_leaves_the_same_files(tmp_path: Path) -> None:
     folder, root = tmp_path / "job", tmp_path / "root"
     spec = spec_of(export=["onnx"])

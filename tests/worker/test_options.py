@@ -38,7 +38,7 @@ def test_an_improvement_below_min_delta_is_none() -> None:
     assert len(train(job, data_root=NOWHERE, device=CPU).epochs) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_bfloat16_learns_and_keeps_float32_weights() -> None:
     job = training_spec(
         dataset={"type": "fake", "samples": 1000},
