@@ -99,7 +99,7 @@ chromium: | redis-server luacheck
 lint: lint-types lint-style lint-lua
 
 lint-types: .venv/dev
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 lint-style: .venv/dev
 	$(BIN)/ruff check .

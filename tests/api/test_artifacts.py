@@ -52,7 +52,7 @@ def url(idle: Service, job_id: str, root: Path, tmp_path: Path) -> str:
     return f"/v1/jobs/{job_id}/artifacts"
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_job_s_link_lists_its_files(idle: Service, job_id: str, url: str) -> None:
     link = idle.http.get(f"/v1/jobs/{job_id}").json()["links"]["artifacts"]
     answer = idle.http.get(link).json()

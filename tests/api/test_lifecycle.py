@@ -357,7 +357,7 @@ def part_of_events(http: httpx.Client, job_id: str, after: str | None) -> list[t
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_what_is_missed_is_told_after_coming_back_and_nothing_twice(http: httpx.Client) -> None:
     job_id = submit(http, **long_job(epochs=12))["id"]
     seen: list[tuple[str, str, Json]] = []
@@ -370,7 +370,7 @@ def test_what_is_missed_is_told_after_coming_back_and_nothing_twice(http: httpx.
     assert ids == sorted(set(ids))
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_many_clients_follow_one_job(http: httpx.Client, service: Service) -> None:
     job_id = submit(http, **long_job(epochs=5))["id"]
 

@@ -334,7 +334,7 @@ def test_what_is_not_there_is_not_found(service: Service) -> None:
         assert (answer.status_code, answer.json()["type"]) == (404, "urn:lrserve:problem:webhook-not-found")
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_two_services_on_one_store_tell_each_change_once(service: Service, receiver: Receiver) -> None:
     webhook = register(service, receiver.url)
     port = free_port()

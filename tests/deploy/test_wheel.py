@@ -152,7 +152,7 @@ def test_an_unsuitable_python_is_refused_before_anything_is_downloaded(python: s
     assert not (tmp_path / ".venv").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_supported_python_is_found_where_python3_is_none(tmp_path: Path) -> None:
     for name, text in (("python3", "exit 1"), ("python3.12", f'exec "{sys.executable}" "$@"')):
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")

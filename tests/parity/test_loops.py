@@ -96,7 +96,7 @@ INDUCTOR = pytest.param(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 @pytest.mark.parametrize("backend", ["eager", INDUCTOR])
 @pytest.mark.parametrize("inside", [False, True], ids=["optimizer compiled", "both compiled"])
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)

@@ -126,7 +126,7 @@ def preflight(port: int, origin: str) -> httpx.Response:
     return httpx.options(f"http://127.0.0.1:{port}/v1/jobs", headers=asked | wanted)
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_other_pages_may_not_ask_unless_they_are_named(impatient: int, tmp_path: Path) -> None:
     refused = preflight(impatient, HOME)
     assert not any(name.startswith("access-control") for name in refused.headers)

@@ -177,7 +177,7 @@ def test_a_trailer_is_no_header(port: int) -> None:
     assert [status for status, _ in found] == [415, 200]
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_more_connections_than_files_are_refused_and_end_nothing(tmp_path: Path) -> None:
     """Under a hard limit of 256 files, of 300 connections some are served, some refused; none lacks a file."""
     with ExitStack() as ending:

@@ -87,6 +87,7 @@ def test_a_worker_that_can_never_start_is_told_at_once(tmp_path: Path, monkeypat
             pass
 
 
+@pytest.mark.slowest
 def test_a_job_that_kills_its_worker_twice_fails_and_says_so(service: Service) -> None:
     poison = service.client.submit(long_job(epochs=10_000))
     store = JobStore(connect(redis_url(service)))

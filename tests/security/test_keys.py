@@ -118,7 +118,7 @@ def test_what_each_role_may(guarded: Service, keys: KeyStore) -> None:
                 assert status < 500
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_revoked_or_old_key_is_refused_and_its_streams_end(
     guarded: Service, keys: KeyStore, mine: httpx.Client
 ) -> None:
@@ -250,7 +250,7 @@ def test_the_audit_says_who_did_what(
     assert {(entry["tenant"], entry["key"]) for entry in found} == {("audited", key.id)}
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_the_command_makes_lists_and_revokes_keys(guarded: Service) -> None:
     home = guarded.stack.settings.home_folder
 

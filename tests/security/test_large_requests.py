@@ -181,7 +181,7 @@ def test_a_request_behind_another_ends_with_its_client(port: int) -> None:
     assert not answering(port)
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_unread_answers_hold_no_memory_of_the_api(port: int) -> None:
     api = listening(port)
     before = memory(api)
@@ -246,7 +246,7 @@ def test_a_long_json_is_the_same_bit_by_bit(http: httpx.Client) -> None:
     assert list(long) == list(short)
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_large_job_is_accepted_once(crowded: Service) -> None:
     lambdas = ["0.9 ** epoch" + " " * 900] * 6  # more than the event loop parses
     groups = [{"params": f"p{i}", "lr": 0.1} for i in range(5)]

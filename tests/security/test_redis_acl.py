@@ -127,7 +127,7 @@ def test_two_users_are_enough_for_a_job_and_an_experiment(guarded: Guarded, http
     assert guarded.refused() == []
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.slowest
 def test_two_users_are_enough_for_keys_limits_and_webhooks(guarded: Guarded, http: httpx.Client) -> None:
     receiver = Receiver()
     try:

@@ -125,7 +125,7 @@ def test_a_worker_that_is_older_than_the_store_ends_and_says_why(newer: dict[str
     assert f"format {FORMAT + 1}" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 @pytest.mark.parametrize("auth", ["false", "true"])
 def test_an_api_that_is_older_than_the_store_serves_curves_alone(
     newer: dict[str, str], tmp_path: Path, auth: str

@@ -293,7 +293,7 @@ def test_a_cpu_worker_takes_no_job_that_asks_for_a_gpu(steady: Service) -> None:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_jobs_that_ended_long_ago_are_removed_with_their_files(tmp_path: Path) -> None:
     with running_service(tmp_path, workers=0, retention_days=0.1 / 86_400) as service:
         job = service.client.submit(job_spec())

@@ -80,7 +80,7 @@ def test_a_schedule_is_described_and_found_in_chinese(page: Page) -> None:
     expect(page.get_by_role("tabpanel").locator("li")).to_have_text("调用 step(t) 时传入下一步的序号")
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_what_is_doubted_and_what_is_wrong_are_said_in_chinese_with_their_numbers(page: Page, watch: Watch) -> None:
     watch.refusals |= {422}
     page.add_init_script(CHINESE)
@@ -94,7 +94,7 @@ def test_what_is_doubted_and_what_is_wrong_are_said_in_chinese_with_their_number
     expect(page.locator(".note.warn")).to_have_text("跳变 （第 20 步）：在前后两部分的交接处，学习率从 0.01 跳到 0.1")
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_text_without_a_translation_or_with_one_of_an_older_text_is_english(
     page: Page, chinese: dict[str, str]
 ) -> None:

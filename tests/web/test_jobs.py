@@ -48,6 +48,7 @@ def test_a_job_is_seen_to_train_and_to_stop(page: Page, service: Service, look: 
     assert service.http.get(f"/v1/jobs/{job.id}").status_code == 404
 
 
+@pytest.mark.slowest
 def test_an_ended_job_has_its_figure_files_and_ways_on(
     page: Page, service: Service, watch: Watch, look: Callable[[str], None]
 ) -> None:

@@ -107,7 +107,7 @@ def test_a_configuration_becomes_the_curve_that_the_api_reads_in_it(
     assert requests(page) == {"schedule": wanted["schedule"], "base_lr": wanted["base_lr"], "steps": 1000}
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_lambda_and_a_schedule_of_lrserve_become_curves(page: Page, http: httpx.Client, watch: Watch) -> None:
     watch.refusals |= {422}
     open_(page, COSINE)
@@ -187,7 +187,7 @@ def test_a_text_that_is_refused_stays_with_the_reason_beside_it(
     look("refused")
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_text_of_more_than_a_megabyte_is_not_taken(page: Page, watch: Watch) -> None:
     open_(page, COSINE)
     box = Box(page)
@@ -202,7 +202,7 @@ def test_a_text_of_more_than_a_megabyte_is_not_taken(page: Page, watch: Watch) -
     expect(box.problems).to_contain_text("larger than 1 MB")
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_what_is_pasted_is_text_wherever_it_is_shown(page: Page, watch: Watch) -> None:
     watch.refusals |= {422}
     open_(page, COSINE)

@@ -27,6 +27,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             yield running
 
 
+@pytest.mark.slowest
 def test_its_members_have_forms_and_a_curve_and_make_a_job(page: Page, http: httpx.Client, service: Service) -> None:
     half = {"name": "half", "schedule": {"type": "example:HalfLife", "half_life": 10}, "base_lr": 0.1}
     open_(page, half)

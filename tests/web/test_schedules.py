@@ -59,7 +59,7 @@ def test_a_slider_and_its_number_move_the_curve(page: Page, http: httpx.Client) 
     assert requests(page)["steps"] == 50
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_long_run_is_drawn_at_evenly_spaced_steps_and_copied_whole(page: Page, http: httpx.Client) -> None:
     open_(page, COSINE, steps=1_000_000)
     sampled = {"schedule": COSINE["schedule"], "base_lr": 0.2, "stride": 1000, "steps": 1000, "total_steps": 1_000_000}
@@ -254,7 +254,7 @@ def test_the_code_of_each_framework_is_shown_as_the_api_writes_it(page: Page, ht
 COSINE_REQUEST = {"schedule": COSINE["schedule"], "base_lr": 0.2, "steps": 100}
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_link_opens_the_same_view_again(page: Page, http: httpx.Client) -> None:
     open_(page, STEP, COSINE, PLATEAU, at=1)
     page.get_by_role("slider", name="T_max").press("PageDown")

@@ -61,7 +61,7 @@ def test_an_address_of_no_view_says_so_and_leads_back(page: Page, look: Callable
     expect(page).to_have_title("Schedules – lrserve")
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_the_page_speaks_chinese_and_remembers_it(page: Page) -> None:
     page.goto("/")
     page.get_by_label("Language").select_option("zh")
@@ -75,7 +75,7 @@ def test_the_page_speaks_chinese_and_remembers_it(page: Page) -> None:
     expect(page.get_by_role("link", name="Schedules")).to_be_visible()
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_the_theme_is_the_systems_or_the_one_chosen_and_charts_follow(page: Page) -> None:
     page.goto("/")
     expect(page.locator(LINE).first).to_be_visible()
@@ -112,7 +112,7 @@ def guarded(tmp_path: Path) -> Iterator[tuple[str, str]]:
         client.close()
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_key_is_asked_for_and_kept_in_the_tab_alone(page: Page, watch: Watch, guarded: tuple[str, str]) -> None:
     address, key = guarded
     watch.refusals |= {401}
@@ -143,7 +143,7 @@ def test_a_key_is_asked_for_and_kept_in_the_tab_alone(page: Page, watch: Watch, 
     page.goto("about:blank")  # what it asks for goes on until it is left, and this service ends before the page does
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_service_that_is_away_is_told_of_and_asked_again(page: Page, watch: Watch) -> None:
     page.goto("/")
     expect(page.locator(LINE).first).to_be_visible()
@@ -163,7 +163,7 @@ def test_a_service_that_is_away_is_told_of_and_asked_again(page: Page, watch: Wa
     watch.cut = False
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_view_that_could_not_load_can_be_tried_again(page: Page, watch: Watch) -> None:
     watch.cut = True
     page.route("**/v1/schedules/OneCycleLR", lambda route: route.abort())
