@@ -13,6 +13,7 @@ from lrcore.dialects import _read
 from lrcore.errors import CurveError, message
 from lrcore.numerics.grid import Grid
 from lrcore.schedules import AnySchedule, Schedule
+from lrcore.schedules._base import Rate
 from lrcore.text import did_you_mean
 
 Json = dict[str, Any]
@@ -157,14 +158,38 @@ def choose(name: Any, known: Iterable[str], what: str, path: Path) -> str:
     raise CurveError(path, f"{what}{shown} is not known here; {hint} known: {', '.join(names)}".replace(";  ", "; "))
 
 
+def an_object(value: Any, path: Path = ()) -> Json:
+    """Return a value of a configuration that has to be an object. Raises CurveError."""
+    if not isinstance(value, dict):
+        raise CurveError(path, "Input should be a valid object")
+    return value
+
+
 def section(config: Json, name: str, path: Path = ()) -> Json:
     """A part of a configuration, empty if it is not there. Raises CurveError if it is no object."""
     part = config.get(name)
-    if part is None:
-        return {}
-    if not isinstance(part, dict):
-        raise CurveError((*path, name), "Input should be a valid object")
-    return part
+    return {} if part is None else an_object(part, (*path, name))
+
+
+def first_section(config: Json, *paths: Path) -> tuple[Json, Path]:
+    """The first object that is at one of these places, and its place; the whole if none is."""
+    for path in paths:
+        part: Any = config
+        for name in path:
+            part = part.get(name) if isinstance(part, dict) else None
+        if isinstance(part, dict):
+            return part, path
+    return config, ()
+
+
+class _Optimizer(Options):
+    lr: Rate
+
+
+def rate_of(optimizer: Json, path: Path) -> float | None:
+    """The rate `lr` of an optimizer that is at `path`; None if it has none. Raises CurveError."""
+    lr = optimizer.get("lr")
+    return None if lr is None else validated(_Optimizer, {"lr": lr}, path).lr
 
 
 def from_spec(framework: str, name: str, arguments: Json, path: Path) -> Json:

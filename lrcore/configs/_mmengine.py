@@ -190,12 +190,11 @@ class Plateau(Scheduler):
         if unit != 1:
             raise CurveError(("by_epoch",), "what follows a metric cannot stand beside schedulers by iterations here")
         names = {"threshold_rule": "threshold_mode", "min_value": "min_lr"}
-        given = self.model_dump(include=PLATEAU & self.model_fields_set)
+        given = self.model_dump(exclude={*Scheduler.model_fields, "monitor", "rule"}, exclude_unset=True)
         mode = {"mode": "min" if self.rule == "less" else "max"}
         return {"type": "ReduceLROnPlateau"} | mode | {names.get(name, name): value for name, value in given.items()}
 
 
-PLATEAU = {"factor", "patience", "threshold", "threshold_rule", "cooldown", "min_value", "eps"}
 CLASSES: dict[str, type[Scheduler]] = {
     "ConstantLR": Constant,
     "CosineAnnealingLR": Cosine,

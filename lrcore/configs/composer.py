@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from lrcore.configs._base import Context, Found, Json, Options, Path, choose, section, validated
+from lrcore.configs._base import Context, Found, Json, Options, Path, an_object, choose, rate_of, section, validated
 from lrcore.configs._pieces import CONSTANT, cosine_to, line, line_to, polynomial, scaled, sequence, shifted, warm_up
 from lrcore.errors import CurveError
 from lrcore.family import Flag, Items, Number
@@ -248,8 +248,7 @@ def fits(config: Any) -> bool:
 
 def read(config: Any, context: Context) -> Found:
     """Read the scheduler, the rate of the optimizer and max_duration."""
-    if not isinstance(config, dict):
-        raise CurveError((), "Input should be a valid object")
+    config = an_object(config)
     whole = "scheduler" in config
     path: Path = ("scheduler",) if whole else ()
     block = section(config, "scheduler") if whole else config
@@ -257,10 +256,9 @@ def read(config: Any, context: Context) -> Found:
     name = choose(_class(block.get(key)), (*CLASSES, *FOUNDRY), "the scheduler", (*path, key))
     given = {each: value for each, value in block.items() if each != key}
     found = validated(CLASSES[FOUNDRY.get(name, name)], given, path)
-    lr = section(config, "optimizer").get("lr") if whole else None
     if whole:
         context.left_out(config.keys() - {"scheduler", "optimizer", "max_duration"})
-    rate = context.rate(None if lr is None else validated(_Optimizer, {"lr": lr}, ("optimizer",)).lr)
+    rate = context.rate(rate_of(section(config, "optimizer"), ("optimizer",)) if whole else None)
     times = _Times(context, config.get("max_duration") if whole else block.get("max_duration"), path)
     schedule = found.schedule(times, rate)
     return Found(schedule, rate, times.known)
@@ -269,7 +267,3 @@ def read(config: Any, context: Context) -> Found:
 def _class(name: Any) -> Any:
     """The name of a class without its module, as Python has it."""
     return name.rpartition(".")[2] if isinstance(name, str) and name.startswith("composer.") else name
-
-
-class _Optimizer(Options):
-    lr: Rate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from lrcore.configs._base import Context, Found, Json, Options, Path, choose, from_spec, section, validated
+from lrcore.configs._base import Context, Found, Json, Options, Path, choose, from_spec, rate_of, section, validated
 from lrcore.configs._pieces import (
     CONSTANT,
     cosine_to,
@@ -46,14 +46,9 @@ def read(config: Any, context: Context) -> Found:
     params, path = section(block, "params", path), (*path, "params")
     if whole:
         context.left_out(config.keys() - {"scheduler", "optimizer"})
-    lr = section(section(config, "optimizer"), "params").get("lr") if whole else None
-    if lr is not None:
-        lr = validated(_Optimizer, {"lr": lr}, ("optimizer", "params")).lr
+    optimizer = section(section(config, "optimizer"), "params") if whole else {}
+    lr = rate_of(optimizer, ("optimizer", "params"))
     return SCHEDULERS[name](params, path, context, lr)
-
-
-class _Optimizer(Options):
-    lr: Rate
 
 
 class _Resumable(Options):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lrcore.configs._base import Context, Found, Json, Options, Path, choose, from_spec, validated
+from lrcore.configs._base import Context, Found, Json, Options, Path, an_object, choose, from_spec, validated
 from lrcore.configs._pieces import CONSTANT
 from lrcore.dialects._read import names
-from lrcore.errors import CurveError
 from lrcore.schedules._base import Rate
 
 # what tells a schedule without its class, by the arguments that no other one has
@@ -34,8 +33,7 @@ def fits(config: Any) -> bool:
 
 def read(config: Any, context: Context) -> Found:
     """Read a schedule, or that of an optimizer."""
-    if not isinstance(config, dict):
-        raise CurveError((), "Input should be a valid object")
+    config = an_object(config)
     path: Path = ()
     if "learning_rate" not in config and isinstance(inner := config.get("config"), dict) and "learning_rate" in inner:
         config, path = inner, ("config",)
@@ -58,7 +56,5 @@ def _schedule(config: Json, path: Path) -> Json:
         name = config.get("name")
         if name not in names("keras"):
             name = next((each for each, keys in CONFIGS.items() if keys <= config.keys()), name)
-    if not isinstance(arguments, dict):
-        raise CurveError(path, "Input should be a valid object")
-    name = choose(name, names("keras"), "the schedule", where)
-    return from_spec("keras", name, {key: value for key, value in arguments.items() if key != "name"}, path)
+    given = {key: value for key, value in an_object(arguments, path).items() if key != "name"}
+    return from_spec("keras", choose(name, names("keras"), "the schedule", where), given, path)

@@ -7,9 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lrcore.configs import torch
-from lrcore.configs._base import Context, Found, Json, Options, Path, Section, section, validated
-from lrcore.errors import CurveError
-from lrcore.schedules._base import Rate
+from lrcore.configs._base import Context, Found, Json, Options, Path, Section, an_object, rate_of, section, validated
 
 SCHEDULER_CONFIG = {"scheduler", "interval", "frequency", "monitor", "strict", "name", "reduce_on_plateau"}
 
@@ -29,10 +27,6 @@ class _SchedulerConfig(Options):
     reduce_on_plateau: bool = False
 
 
-class _Optimizer(Options):
-    lr: Rate
-
-
 def fits(config: Any) -> bool:
     """Whether this looks like Lightning's."""
     if not isinstance(config, dict):
@@ -45,8 +39,7 @@ def fits(config: Any) -> bool:
 
 def read(config: Any, context: Context) -> Found:
     """Read the scheduler, the rate of the optimizer and the length that the trainer has."""
-    if not isinstance(config, dict):
-        raise CurveError((), "Input should be a valid object")
+    config = an_object(config)
     block, path = _block(config)
     interval: Literal["epoch", "step"] = "epoch"
     if "scheduler" in block:
@@ -71,8 +64,7 @@ def _rate(config: Json, context: Context) -> float | None:
     optimizer = section(config, "optimizer")
     key = next((each for each in torch.ARGUMENTS if isinstance(optimizer.get(each), dict)), None)
     inside, path = (optimizer[key], ("optimizer", key)) if key else (optimizer, ("optimizer",))
-    lr = inside.get("lr")
-    return context.known_rate(None if lr is None else validated(_Optimizer, {"lr": lr}, path).lr)
+    return context.known_rate(rate_of(inside, path))
 
 
 def _length(config: Json, context: Context, interval: str) -> int | None:

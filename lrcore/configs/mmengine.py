@@ -12,10 +12,11 @@ from lrcore.configs._base import (
     Found,
     Json,
     Needed,
-    Options,
     Path,
     Section,
+    an_object,
     choose,
+    rate_of,
     section,
     validated,
     value_at,
@@ -34,7 +35,7 @@ from lrcore.configs._mmengine import (
 )
 from lrcore.configs._pieces import CONSTANT, from_rate, product, scaled, sequence
 from lrcore.errors import CurveError
-from lrcore.schedules._base import Count, Rate
+from lrcore.schedules._base import Count
 
 MAX_SCHEDULERS = 31
 
@@ -70,8 +71,8 @@ def read(config: Any, context: Context) -> Found:
         if (each := _scheduler(entry, (*path, i) if isinstance(given, list) else path, context)) is not None
     ]
     wrapper = section(config, "optim_wrapper") if whole else {}
-    lr = section(wrapper, "optimizer", ("optim_wrapper",)).get("lr")
-    rate = context.rate(None if lr is None else validated(_Optimizer, {"lr": lr}, ("optim_wrapper", "optimizer")).lr)
+    path_of_optimizer = ("optim_wrapper", "optimizer")
+    rate = context.rate(rate_of(section(wrapper, "optimizer", path_of_optimizer[:1]), path_of_optimizer))
     train = validated(_TrainCfg, section(config, "train_cfg"), ("train_cfg",)) if whole else _TrainCfg()
     if not schedulers:
         context.note("there is no scheduler of the learning rate: it is constant")
@@ -86,15 +87,9 @@ def read(config: Any, context: Context) -> Found:
     return Found(_joined(pieces, rate, length.known), rate, steps, "epoch" if by_epoch else "step")
 
 
-class _Optimizer(Options):
-    lr: Rate
-
-
 def _scheduler(entry: Any, path: Path, context: Context) -> Scheduler | None:
     """One scheduler; None if it is of something else than the learning rate."""
-    if not isinstance(entry, dict):
-        raise CurveError(path, "Input should be a valid object")
-    name = entry.get("type")
+    name = an_object(entry, path).get("type")
     name = name.rpartition(".")[2] if isinstance(name, str) else name
     if isinstance(name, str) and (name.endswith("Momentum") or entry.get("param_name", "lr") != "lr"):
         context.note(f"left out: {name[:80]}, which is not about the learning rate")

@@ -5,13 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from lrcore.configs import torch
-from lrcore.configs._base import Context, Found, Json, Options, Path, choose, section, validated
+from lrcore.configs._base import (
+    Context,
+    Found,
+    Json,
+    Options,
+    Path,
+    an_object,
+    choose,
+    first_section,
+    rate_of,
+    section,
+    validated,
+)
 from lrcore.configs._pieces import CONSTANT, cosine, fixed, line_to, polynomial, sequence, shifted
 from lrcore.errors import CurveError
 from lrcore.family import Flag
 from lrcore.schedules._base import Count, Factor, Fraction, Index, Rate
 
 TORCH = ("StepLR", "ExponentialLR", "CyclicLR", "ReduceLROnPlateau")
+OPTIMIZERS = (("model", "optim"), ("optim",))  # where one may be
 LEFT_OUT = ("name", "monitor", "reduce_on_plateau", "t_max_epochs", "t_accumulate_grad_batches", "t_num_workers")
 
 
@@ -74,23 +87,21 @@ def fits(config: Any) -> bool:
     """Whether this looks like NeMo's."""
     if not isinstance(config, dict):
         return False
-    optim, _ = _optim(config)
+    optim, _ = first_section(config, *OPTIMIZERS)
     sched = optim.get("sched", config)
     return isinstance(sched, dict) and sched.get("name") in (*POLICIES, *TORCH) and sched is not config
 
 
 def read(config: Any, context: Context) -> Found:
     """Read `sched`, the rate beside it and the length that the trainer has."""
-    if not isinstance(config, dict):
-        raise CurveError((), "Input should be a valid object")
-    optim, path = _optim(config)
+    config = an_object(config)
+    optim, path = first_section(config, *OPTIMIZERS)
     whole = "sched" in optim
     sched = section(optim, "sched", path) if whole else config
     path = (*path, "sched") if whole else ()
     name = choose(sched.get("name"), (*POLICIES, *TORCH), "the scheduler", (*path, "name"))
     arguments = {key: value for key, value in sched.items() if key not in LEFT_OUT}
-    lr = optim.get("lr")
-    rate = None if lr is None else validated(_Optimizer, {"lr": lr}, path[:-1]).lr
+    rate = rate_of(optim, path[:-1])
     if name in TORCH:
         return Found(torch.of_class({"name": name} | arguments, path), context.known_rate(rate))
     if isinstance(inner := arguments.get("args"), dict):
@@ -105,21 +116,6 @@ def read(config: Any, context: Context) -> Found:
     if found.min_lr > base:
         raise CurveError((*path, "min_lr"), f"it must be at most lr ({base:g})")
     return Found(_schedule(name, found, total or 0, base, path), base, total)
-
-
-class _Optimizer(Options):
-    lr: Rate
-
-
-def _optim(config: Json) -> tuple[Json, Path]:
-    """The configuration of the optimizer, and where it is."""
-    for path in (("model", "optim"), ("optim",), ()):
-        part: Any = config
-        for name in path:
-            part = part.get(name) if isinstance(part, dict) else None
-        if isinstance(part, dict):
-            return part, path
-    return config, ()
 
 
 def _steps(found: Any, name: str, total: int, path: Path) -> int:

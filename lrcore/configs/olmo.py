@@ -6,7 +6,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from lrcore.configs._base import Context, Found, Json, Options, Path, choose, section, validated, value_at
+from lrcore.configs._base import (
+    Context,
+    Found,
+    Json,
+    Options,
+    Path,
+    an_object,
+    choose,
+    first_section,
+    rate_of,
+    section,
+    validated,
+    value_at,
+)
 from lrcore.configs._pieces import (
     CONSTANT,
     cosine_to,
@@ -23,6 +36,7 @@ from lrcore.errors import CurveError
 from lrcore.family import Items, Number
 from lrcore.schedules._base import Count, Factor, Fraction, Index, Rate
 
+SCHEDULERS = (("train_module", "scheduler"), ("scheduler",))  # where one may be
 KEYS = ("_CLASS_", "type", "class_name", "name")
 
 
@@ -94,7 +108,7 @@ def fits(config: Any) -> bool:
     """Whether this looks like OLMo-core's."""
     if not isinstance(config, dict):
         return False
-    block, _ = _block(config)
+    block, _ = first_section(config, *SCHEDULERS)
     return any(str(block.get(key)).rpartition(".")[2] in CLASSES for key in KEYS) or str(
         block.get("_CLASS_", "")
     ).startswith("olmo_core")
@@ -102,9 +116,8 @@ def fits(config: Any) -> bool:
 
 def read(config: Any, context: Context) -> Found:
     """Read the scheduler, and the rate of the optimizer beside it."""
-    if not isinstance(config, dict):
-        raise CurveError((), "Input should be a valid object")
-    block, path = _block(config)
+    config = an_object(config)
+    block, path = first_section(config, *SCHEDULERS)
     key = next((key for key in KEYS if key in block), KEYS[0])
     given = block.get(key)
     given = given.rpartition(".")[2] if isinstance(given, str) else given
@@ -112,25 +125,10 @@ def read(config: Any, context: Context) -> Found:
     arguments = {each: value for each, value in block.items() if each not in (*KEYS, "_warned_t_max_ignored")}
     found = validated(CLASSES[name][1], arguments, path)
     module = section(config, "train_module") if path[:1] == ("train_module",) else config
-    lr = section(module, "optim").get("lr") if path else None
-    base = context.rate(None if lr is None else validated(_Optimizer, {"lr": lr}, (*path[:-1], "optim")).lr)
+    base = context.rate(rate_of(section(module, "optim"), (*path[:-1], "optim")) if path else None)
     schedule = _schedule(name, found, context, base, path)
     context.note("OLMo-core's first update is its step 1")
     return Found(shifted(schedule, 1), base, context.total_steps)
-
-
-class _Optimizer(Options):
-    lr: Rate
-
-
-def _block(config: Json) -> tuple[Json, Path]:
-    for path in (("train_module", "scheduler"), ("scheduler",)):
-        part: Any = config
-        for name in path:
-            part = part.get(name) if isinstance(part, dict) else None
-        if isinstance(part, dict):
-            return part, path
-    return config, ()
 
 
 def _length(found: Any, name: str, total: int | None, context: Context, path: Path) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lrcore.configs._base import Context, Found, Json, Path, choose, from_spec
+from lrcore.configs._base import Context, Found, Json, Path, an_object, choose, from_spec
 from lrcore.dialects._read import names
 from lrcore.errors import CurveError
 
@@ -27,8 +27,7 @@ def read(config: Any, context: Context) -> Found:
 
 
 def _schedule(config: Any, path: Path) -> Json:
-    if not isinstance(config, dict):
-        raise CurveError(path, "Input should be a valid object")
+    config = an_object(config, path)
     key = next((key for key in KEYS if key in config), KEYS[0])
     given = config.get(key)
     name = choose(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lrcore.configs._base import Context, Found, Json, Path, choose, from_spec
+from lrcore.configs._base import Context, Found, Json, Path, an_object, choose, from_spec
 from lrcore.configs._pieces import product
 from lrcore.dialects._read import own_names
 from lrcore.errors import CurveError
@@ -80,14 +80,10 @@ def of_class(config: Json, path: Path) -> Json:
         parts = arguments.get("schedulers")
         if not isinstance(parts, list):
             raise CurveError((*path, "schedulers"), "Input should be a valid list")
-        arguments["schedulers"] = [_part(part, (*path, "schedulers", i)) for i, part in enumerate(parts)]
+        arguments["schedulers"] = [
+            of_class(an_object(part, where := (*path, "schedulers", i)), where) for i, part in enumerate(parts)
+        ]
     return from_spec("torch", name, arguments, path)
-
-
-def _part(part: Any, path: Path) -> Json:
-    if not isinstance(part, dict):
-        raise CurveError(path, "Input should be a valid object")
-    return of_class(part, path)
 
 
 def of_state(state: Json, path: Path) -> Json:

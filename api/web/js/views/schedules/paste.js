@@ -78,7 +78,7 @@ export class Paste {
     this.area.setAttribute("aria-invalid", String(problems.length > 0));
   }
 
-  /** What a text was taken for, what came of it, and the way to see its whole run. */
+  /** What a text was taken for, the curve that it became, and the way to see its whole run. */
   about(as, name, {notes, steps}) {
     const {run} = this.curves;
     const onclick = () => {
