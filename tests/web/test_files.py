@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from lrcore.schedules import SCHEDULES
+from lrserve import logs
 
 WEB = Path(__file__).parents[2] / "api" / "web"
 SCRIPTS = sorted((WEB / "js").rglob("*.js"))
@@ -130,3 +131,12 @@ def test_nothing_else_is_served(path: str, http: httpx.Client) -> None:
 
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("name", ["RATES", "STEPS"])
+def test_columns_of_a_pasted_log_are_found_by_the_names_of_the_command(name: str) -> None:
+    script = (WEB / "js" / "views" / "schedules" / "recognise.js").read_text()
+    written = re.search(rf"^const {name} = (\[.*\]);$", script, re.MULTILINE)
+
+    assert written is not None
+    assert tuple(json.loads(written[1])) == getattr(logs, name)

@@ -44,13 +44,14 @@ def test_the_schedule_in_a_code_is_what_its_framework_draws_with_it(recorded: Re
 
 @pytest.mark.parametrize(("framework", "least"), CONFIGURED.items())
 def test_schedules_that_are_written_exactly_are_read_as_themselves(framework: Framework, least: int) -> None:
-    exact = {name: code for name in SCHEDULES if (code := exactly(example(name), framework)) is not None}
+    schedules = {name: parse(member.example) for name, member in SCHEDULES.items()}
+    exact = {name: code for name, each in schedules.items() if (code := exactly(each, framework)) is not None}
 
     assert len(exact) >= least
     for name, code in exact.items():
         found = read_back(code, 0.1, len(STEPS))
         ours = rates(parse(found.schedule), STEPS, found.base_lr)
-        np.testing.assert_allclose(ours, rates(example(name), STEPS, 0.1), rtol=1e-9, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(ours, rates(schedules[name], STEPS, 0.1), rtol=1e-9, atol=1e-12, err_msg=name)
 
 
 def exactly(schedule: Schedule, framework: Framework) -> str | None:
@@ -63,13 +64,8 @@ def exactly(schedule: Schedule, framework: Framework) -> str | None:
 
 
 def test_a_plateau_is_read_as_itself() -> None:
-    schedule = example("ReduceLROnPlateau")
+    schedule = parse(SCHEDULES["ReduceLROnPlateau"].example)
 
     found = read_back(translate(schedule, 0.1, "mmengine").code, 0.1, 10)
 
     assert parse(found.schedule).model_dump() == schedule.model_dump()
-
-
-def example(name: str) -> Schedule:
-    member = SCHEDULES[name]
-    return member.model_validate(member.example | {"type": name})
